@@ -1,0 +1,326 @@
+"""Each notebook as a learner meets it: opened in JupyterLab, in a real browser, run whole, its widgets moved.
+
+Needs Chromium (found on the PATH, or named by the variable CHROMIUM). Screenshots are left in `artefacts/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from notebook_cells import ROOT, code_cells, find, may_raise, read
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page, Request
+
+ARTEFACTS = Path(__file__).parent / "artefacts"
+RUN_SECONDS = 900
+SETTINGS = {
+    # Every cell stands in the page, also those out of sight.
+    "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
+    # The file that git tracks must not be written by a test.
+    "docmanager-extension/plugin": {"autosave": False},
+    "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},
+}
+CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === 'code')
+    .map(cell => ({source: cell.model.sharedModel.source, count: cell.model.executionCount,
+                   tags: cell.model.getMetadata('tags') || [],
+                   errors: cell.model.outputs.toJSON().filter(output => output.output_type === 'error')}))"""
+IS_IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
+# What a widget shows besides its own controls.
+SHOWN = """widget => {
+    const copy = widget.cloneNode(true);
+    copy.querySelectorAll('.widget-slider, .widget-hslider, .widget-dropdown').forEach(control => control.remove());
+    return copy.textContent + [...copy.querySelectorAll('img')].map(image => image.src).join();
+}"""
+
+
+def absent(what: str, cure: str) -> None:
+    """In CI a missing tool is a failure; elsewhere the test is skipped and says why."""
+    message = f"{what} is missing, so no notebook was opened in a browser: {cure}"
+    if os.environ.get("CI"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab."""
+
+    address: str
+    token: str
+
+    def status(self, token: str = "") -> int:
+        """HTTP status of the server's own status page; 0 while it does not listen."""
+        request = urllib.request.Request(f"{self.address}/api/status")
+        if token:
+            request.add_header("Authorization", f"token {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def lab_environment(folder: Path) -> dict[str, str]:
+    """Variables that keep the user's own JupyterLab settings out, and SETTINGS in."""
+    for plugin, values in SETTINGS.items():
+        file = folder / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    folders = {
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "IPYTHONDIR": "ipython",
+    }
+    found = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, **{name: str(folder / sub) for name, sub in folders.items()}, "PYTHONPATH": found}
+
+
+def lab_command(port: int, token: str, folder: Path) -> list[str]:
+    """The command line of a JupyterLab on 127.0.0.1, as `make lab` starts it, without opening a browser."""
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": ROOT,
+        "ServerApp.open_browser": False,
+        "IdentityProvider.token": token,
+        "FileCheckpoints.checkpoint_dir": folder / "checkpoints",
+        "LabApp.expose_app_in_browser": True,
+    }
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [sys.executable, "-m", "jupyterlab", *as_root, *(f"--{name}={value}" for name, value in options.items())]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab that answers."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    folder, port, token = tmp_path_factory.mktemp("lab"), free_port(), secrets.token_hex(16)
+    server = Lab(f"http://127.0.0.1:{port}", token)
+    with (ARTEFACTS / "jupyterlab.log").open("w") as log:
+        process = subprocess.Popen(
+            lab_command(port, token, folder), cwd=ROOT, env=lab_environment(folder), stdout=log, stderr=log
+        )
+        try:
+            deadline = time.monotonic() + 90
+            while server.status(token) != 200:
+                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/jupyterlab.log"
+                assert time.monotonic() < deadline, "JupyterLab did not answer within 90 s"
+                time.sleep(0.3)
+            yield server
+        finally:
+            process.terminate()  # it ends its kernels first
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        absent("playwright", "run `make test`, which installs it")
+    if not executable:
+        absent("Chromium", "install it (Debian: apt install chromium) or name it in the variable CHROMIUM")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Opened:
+    """A notebook that has been run in the browser."""
+
+    path: Path
+    page: Page
+    before: bytes  # the file's content before it was opened
+    hosts: set[str] = field(default_factory=set)  # all that the page asked something of
+
+    def note_host(self, request: Request) -> None:
+        """Keeps the host of a request that goes over the network."""
+        address = urllib.parse.urlsplit(request.url)
+        if address.scheme in ("http", "https", "ws", "wss"):
+            self.hosts.add(str(address.hostname))
+
+    def photograph(self, name: str, what: Locator | None = None) -> None:
+        """Keeps a screenshot of a part of the page, or of all that is in sight."""
+        (what or self.page).screenshot(path=ARTEFACTS / f"{self.path.stem}-{name}.png")
+
+
+def menu(page: Page, *names: str) -> None:
+    """Clicks through a menu of JupyterLab."""
+    page.locator("#jp-MainMenu").get_by_role("menuitem", name=names[0], exact=True).click()
+    for name in names[1:]:
+        page.locator(".lm-Menu").get_by_text(name, exact=True).click()
+
+
+def run_all(page: Page, cells: int) -> None:
+    """Clears the outputs, runs all cells, waits for the end (or for the first error that is not meant)."""
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    page.wait_for_function(IS_IDLE, timeout=60_000)
+    menu(page, "Run", "Run All Cells")
+    deadline = time.monotonic() + RUN_SECONDS
+    while True:
+        state = page.evaluate(CELLS)
+        counted = [cell for cell in state if cell["count"] is not None]
+        if unmeant_errors(state) or (len(counted) == cells and page.evaluate(IS_IDLE)):
+            return
+        assert time.monotonic() < deadline, f"{len(counted)} of {cells} cells ran within {RUN_SECONDS} s"
+        page.wait_for_timeout(500)
+
+
+def unmeant_errors(state: list[dict[str, Any]]) -> list[str]:
+    """Errors of cells that are not tagged as raising."""
+    return [
+        f"{error['ename']}: {error['evalue']} in {cell['source'][:80]!r}"
+        for cell in state
+        for error in cell["errors"]
+        if "raises-exception" not in cell["tags"]
+    ]
+
+
+@pytest.fixture(scope="module", params=find(), ids=lambda path: path.stem)
+def opened(request: pytest.FixtureRequest, lab: Lab, browser: Browser) -> Iterator[Opened]:
+    """One notebook after the other, opened and run whole."""
+    path: Path = request.param
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    notebook = Opened(path, page, path.read_bytes())
+    page.on("request", notebook.note_host)
+    page.goto(f"{lab.address}/lab/tree/notebooks/{path.name}?reset&token={lab.token}")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    page.wait_for_function(IS_IDLE, timeout=60_000)
+    run_all(page, len(code_cells(read(path))))
+    yield notebook
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.close()
+
+
+def test_the_course_has_notebooks() -> None:
+    assert {"00_start_here", "03_finetuning_bert"} <= {path.stem for path in find()}
+
+
+def test_the_token_is_asked_for(lab: Lab) -> None:
+    assert lab.status() == 403
+    assert lab.status(lab.token) == 200
+
+
+def test_no_cell_fails(opened: Opened) -> None:
+    state = opened.page.evaluate(CELLS)
+    photograph_whole(opened)
+    assert unmeant_errors(state) == []
+    assert [cell["count"] for cell in state if cell["source"].strip()] == list(
+        range(1, len(code_cells(read(opened.path))) + 1)
+    )
+
+
+def test_meant_errors_come(opened: Opened) -> None:
+    meant = sum(may_raise(cell) for cell in code_cells(read(opened.path)))
+    assert sum(bool(cell["errors"]) for cell in opened.page.evaluate(CELLS)) == meant
+
+
+def test_widgets_are_shown(opened: Opened) -> None:
+    opened.page.wait_for_selector(".jp-Notebook .jupyter-widgets", timeout=30_000)
+    assert opened.page.get_by_text("Error displaying widget").count() == 0
+
+
+def test_nothing_leaves_this_machine(opened: Opened) -> None:
+    assert opened.hosts == {"127.0.0.1"}
+
+
+def photograph_whole(opened: Opened) -> None:
+    """Keeps one picture of the whole notebook: the window is made as tall as the notebook for it."""
+    page = opened.page
+    height = page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
+    page.set_viewport_size({"width": 1280, "height": min(16_000, height + 200)})
+    page.wait_for_timeout(1000)
+    opened.photograph("whole")
+    page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+def type_a_sentence(opened: Opened) -> None:
+    """Typing into `watch_prediction` changes what it predicts."""
+    page = opened.page
+    box = page.locator(".widget-text:has-text('Your sentence') input, input[placeholder='Your sentence']").first
+    label = page.locator(".prediction-label").first
+    box.scroll_into_view_if_needed()
+    before = label.inner_text()
+    for sentence in ("I hate this dull movie", "I love this wonderful movie"):
+        box.fill("")
+        box.press_sequentially(sentence, delay=20)
+        box.press("Enter")
+        wait_for_change(label, "label => label.innerText", before, f"the prediction, after {sentence!r} was typed")
+        before = label.inner_text()
+        opened.photograph(f"prediction-{sentence.split()[1]}")
+
+
+def move_the_sliders(opened: Opened) -> None:
+    """Moving each slider of `compare_runs` changes its curves."""
+    widget = opened.page.locator(".compare-runs").first
+    widget.scroll_into_view_if_needed()
+    handles = widget.locator(".noUi-handle")
+    assert handles.count() >= 1, "compare_runs shows no slider"
+    for number in range(handles.count()):
+        before, handle = widget.evaluate(SHOWN), handles.nth(number)
+        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+        handle.focus()
+        handle.press("ArrowLeft" if at_end else "ArrowRight")
+        wait_for_change(widget, SHOWN, before, f"the curves, after slider {number} was moved")
+        opened.photograph(f"slider-{number}", widget)
+
+
+def wait_for_change(shown: Locator, read_it: str, before: str, what: str) -> None:
+    """Waits up to 30 s until what an element shows differs from `before`."""
+    deadline = time.monotonic() + 30
+    while shown.evaluate(read_it) == before:
+        assert time.monotonic() < deadline, f"{what}, did not change: {before[:200]!r}"
+        shown.page.wait_for_timeout(200)
+
+
+# How the widgets of each notebook are moved. A new notebook gets its line here.
+MOVES: dict[str, Callable[[Opened], None]] = {
+    "00_start_here": type_a_sentence,
+    "03_finetuning_bert": move_the_sliders,
+}
+
+
+def test_widgets_answer(opened: Opened) -> None:
+    assert opened.path.stem in MOVES, "say in MOVES how the widgets of this notebook are moved"
+    MOVES[opened.path.stem](opened)
+
+
+def test_the_file_is_left_as_it_was(opened: Opened) -> None:
+    assert opened.path.read_bytes() == opened.before

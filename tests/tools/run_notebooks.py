@@ -1,0 +1,141 @@
+"""Runs the course's notebooks: `store` executes them and keeps the outputs, `check` compares with what is stored."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from notebook_cells import ROOT, Coverage, code_cells, coverage, find, normalise, read
+
+SANITIZE = ROOT / "tests" / "tools" / "nbval_sanitize.cfg"
+CELL_SECONDS = 1200
+
+
+def execute(path: Path) -> None:
+    """Runs a notebook in a fresh kernel and replaces the file by its stored form when every cell went well."""
+    notebook = read(path)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    )
+    client.execute()
+    beside = path.with_suffix(".ipynb.part")
+    nbformat.write(normalise(notebook), beside)
+    os.replace(beside, path)
+
+
+def store(paths: Sequence[Path]) -> int:
+    """Executes the notebooks one after the other, prints a line for each; 0 when all went well."""
+    os.environ["COURSE_PRESET"] = "cpu"  # stored outputs are the same wherever they were made
+    failed = 0
+    for path in paths:
+        start = time.perf_counter()
+        try:
+            execute(path)
+            outcome = f"stored, {coverage(read(path))}"
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            failed += 1
+            outcome = f"left as it was: {error}"
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {outcome}", flush=True)
+    return int(failed > 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a strict nbval run of one notebook gave."""
+
+    notebook: str
+    cells: int
+    seconds: float
+    coverage: Coverage
+    faults: tuple[str, ...]  # one for each cell that raised or gave another output
+
+    @property
+    def result(self) -> str:
+        """ "passed", or how many cells did not."""
+        return "passed" if not self.faults else f"{len(self.faults)} of {self.cells} cells FAILED"
+
+
+def check(paths: Sequence[Path], report: Path) -> int:
+    """Runs the notebooks under strict nbval and prints the table; 0 when every output is as stored."""
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--color=no", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+        + [f"--nbval-sanitize-with={SANITIZE}", f"--nbval-cell-timeout={CELL_SECONDS}", f"--junitxml={report}"]
+        + [str(path) for path in paths],
+        cwd=ROOT,
+    )
+    print_table(rows(paths, report))
+    return done.returncode
+
+
+def rows(paths: Sequence[Path], report: Path) -> list[Row]:
+    """The table's rows from nbval's JUnit report; a notebook without a result counts as failed."""
+    cases: dict[str, list[ElementTree.Element]] = {}
+    if report.exists():
+        for case in ElementTree.parse(report).iter("testcase"):
+            cases.setdefault(case.get("classname", "").replace("/", ".").split("notebooks.")[-1], []).append(case)
+    return [_row(path, cases.get(path.name, [])) for path in paths]
+
+
+def _row(path: Path, cases: list[ElementTree.Element]) -> Row:
+    notebook = read(path)
+    faults = tuple(f"{case.get('name')}: {_reason(case)}" for case in cases if _reason(case))
+    if not cases:
+        faults = ("no cell was run",)
+    seconds = sum(float(case.get("time", 0)) for case in cases)
+    return Row(path.name, len(code_cells(notebook)), seconds, coverage(notebook), faults)
+
+
+def _reason(case: ElementTree.Element) -> str:
+    found = case.find("failure")
+    found = case.find("error") if found is None else found
+    if found is None:
+        return ""
+    lines = [line.strip() for line in (found.text or found.get("message", "")).splitlines() if line.strip()]
+    return " ".join(lines[1:2]) or "failed"
+
+
+def print_table(table: Sequence[Row]) -> None:
+    """Prints one line for each notebook, then what went wrong."""
+    width = max(len(row.notebook) for row in table)
+    print(f"\n{'notebook':{width}}  {'cells':>5}  {'seconds':>7}  {'compared':>13}  result")
+    for row in table:
+        compared = f"{row.coverage.compared} ({row.coverage.share:.0%})"
+        print(f"{row.notebook:{width}}  {row.cells:>5}  {row.seconds:>7.1f}  {compared:>13}  {row.result}")
+    for row in table:
+        for fault in row.faults:
+            print(f"  {row.notebook}, {fault}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("store", "check"))
+    parser.add_argument("notebooks", nargs="*", type=Path, help="all of the course where none is named")
+    parser.add_argument("--report", type=Path, default=ROOT / "tests" / "reports" / "course.xml")
+    options = parser.parse_args(arguments)
+    paths = [path.resolve() for path in options.notebooks] or find()
+    if not paths:
+        print("There is no notebook in notebooks/.", file=sys.stderr)
+        return 1
+    return store(paths) if options.what == "store" else check(paths, options.report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
