@@ -1,0 +1,24 @@
+"""From data/manifest.toml to verified local files: texts, weights and word lists of the course.
+
+from course_lib import assets
+folder = assets.path("course_encoder")      # fetched when missing, sha256-checked once per process
+"""
+
+from course_lib.assets.download import Progress
+from course_lib.assets.manifest import Asset, Member, cache_folder, data_folder, read_manifest
+from course_lib.assets.store import AssetStatus, fetch, fetch_core, path, status, verify
+
+__all__ = [
+    "Asset",
+    "AssetStatus",
+    "Member",
+    "Progress",
+    "cache_folder",
+    "data_folder",
+    "fetch",
+    "fetch_core",
+    "path",
+    "read_manifest",
+    "status",
+    "verify",
+]

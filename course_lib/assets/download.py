@@ -1,0 +1,157 @@
+"""Fetching one package file with pip: pinned, hash-checked, neither built nor installed.
+
+pip, because it is there wherever Python is, and because a learner's own settings for it (a mirror, a proxy, a
+folder of files) then hold here too. `pip download` reads the metadata of an sdist by running its setup.py;
+here a stand-in for the build backend answers in its place, so that no code of the package ever runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from course_lib.assets.archives import refetch_command, sha256_of
+from course_lib.assets.manifest import Asset
+from course_lib.errors import CorruptAsset, MissingAsset, Offline
+
+Progress = Callable[[str], None]
+
+# pip asks "setuptools" (the backend of an sdist without pyproject.toml) for name and version. PEP 517,
+# prepare_metadata_for_build_wheel.
+_BACKEND = '''
+"""Stands in for setuptools while pip looks at an sdist: tells the name and version, runs nothing."""
+import os
+
+
+class Backend:
+    def prepare_metadata_for_build_wheel(self, metadata_directory, config_settings=None):
+        name, version = os.environ["COURSE_PACKAGE"], os.environ["COURSE_VERSION"]
+        folder = f"{name.replace('-', '_')}-{version}.dist-info"
+        os.makedirs(os.path.join(metadata_directory, folder))
+        with open(os.path.join(metadata_directory, folder, "METADATA"), "w", encoding="utf-8") as out:
+            out.write(f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        return folder
+
+
+__legacy__ = Backend()
+'''
+
+
+def download(asset: Asset, downloads: Path, progress: Progress) -> Path:
+    """The asset's archive as a file in `downloads`; pip works in a temporary folder beside it.
+
+    Raises:
+        Offline: pip could not get the file (no network, or the index no longer has it).
+        CorruptAsset: what the index served is not the file that the manifest pins.
+        MissingAsset: this Python has no pip.
+    """
+    work = Path(tempfile.mkdtemp(prefix=".partial-", dir=downloads))
+    try:
+        progress(f"{asset.name}: fetching {asset.pin} ({_megabytes(asset.archive_bytes)})")
+        code, said = _run_pip(asset, work, progress)
+        fetched = work / "out" / asset.archive
+        if code != 0 or not fetched.is_file():
+            raise _explain(asset, said, downloads)
+        met = sha256_of(fetched)
+        if met != asset.sha256:
+            raise wrong_hash(asset, fetched.name, met)
+        os.replace(fetched, downloads / asset.archive)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return downloads / asset.archive
+
+
+def wrong_hash(asset: Asset, file: str, met: str) -> CorruptAsset:
+    """The error for an archive that is not the pinned one."""
+    return CorruptAsset(
+        f"{asset.name}: {file} is not the file that data/manifest.toml pins: expected sha256 {asset.sha256}, "
+        f"met {met}.",
+        f"{refetch_command(asset)} (if it comes again, the package index or a proxy serves another file).",
+    )
+
+
+def _run_pip(asset: Asset, work: Path, progress: Progress) -> tuple[int, str]:
+    """pip's exit code and all it said."""
+    command, environment = _command(asset, work)
+    log = work / "pip.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+        ) as pip,
+    ):
+        try:
+            _watch(pip, asset, work, progress)
+        except BaseException:  # a learner's Ctrl-C must not leave pip running
+            pip.kill()
+            raise
+    return pip.returncode, log.read_text(encoding="utf-8", errors="replace")
+
+
+def _command(asset: Asset, work: Path) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment; writes the files that it needs into `work`."""
+    for folder in ("tmp", "backend/setuptools"):
+        (work / folder).mkdir(parents=True)
+    for file in ("__init__.py", "build_meta.py"):
+        (work / "backend" / "setuptools" / file).write_text(_BACKEND, encoding="utf-8")
+    pins = work / "pins.txt"
+    pins.write_text(f"{asset.pin} --hash=sha256:{asset.sha256}\n", encoding="utf-8")
+    only = "--only-binary" if asset.kind == "wheel" else "--no-binary"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", only, asset.package]
+    command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2"]
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work / "tmp"))}
+    if asset.kind == "sdist":
+        command += ["--no-build-isolation", "--use-pep517"]
+        environment |= {"PYTHONPATH": str(work / "backend")}
+        environment |= {"COURSE_PACKAGE": asset.package, "COURSE_VERSION": asset.version}
+    return [*command, "-r", str(pins), "-d", str(work / "out")], environment
+
+
+def _watch(pip: subprocess.Popen[bytes], asset: Asset, work: Path, progress: Progress) -> None:
+    """Says every tenth of a long download. pip writes under `work`, so the files there tell how far it is."""
+    told = 0
+    while True:
+        try:
+            pip.wait(timeout=0.3)
+            return
+        except subprocess.TimeoutExpired:
+            tenth = 10 * min(_size(work), asset.archive_bytes) // asset.archive_bytes
+            if told < tenth < 10:
+                told = tenth
+                progress(f"{asset.name}: {10 * tenth} % of {_megabytes(asset.archive_bytes)}")
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for root, _, files in os.walk(folder):
+        for file in files:
+            try:
+                total += os.path.getsize(os.path.join(root, file))
+            except FileNotFoundError:  # pip removes files while we look
+                continue
+    return total
+
+
+def _explain(asset: Asset, said: str, downloads: Path) -> CorruptAsset | MissingAsset | Offline:
+    """What pip's output means, as an error with a way on."""
+    if "No module named pip" in said:
+        return MissingAsset(f"This Python ({sys.executable}) has no pip.", "run: python -m ensurepip")
+    if "DO NOT MATCH THE HASHES" in said:
+        got = re.search(r"Got\s+([0-9a-f]{64})", said)
+        return wrong_hash(asset, asset.archive, got[1] if got else "another one")
+    lines = [line for line in said.strip().splitlines() if line.startswith("ERROR")] or [said.strip()]
+    return Offline(
+        f"{asset.name} is missing, and {asset.pin} could not be fetched. pip said: {lines[-1][:500]}",
+        f"connect to the network and run the same command again (what is complete stays), or put the file "
+        f"{asset.archive} into {downloads} by hand.",
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,20 @@
+"""From texts as found to texts that can be trusted: repair, duplicates, conflicts, leaks, disagreement.
+
+Every rule is narrow and stated, and what it did is counted: a learner sees what was thrown away and why.
+"""
+
+from course_lib.cleaning.leaks import LeakageReport, leakage
+from course_lib.cleaning.tables import CleaningReport, clean, disagreement, label_distribution, report
+from course_lib.cleaning.texts import clean_text, normalise
+
+__all__ = [
+    "CleaningReport",
+    "LeakageReport",
+    "clean",
+    "clean_text",
+    "disagreement",
+    "label_distribution",
+    "leakage",
+    "normalise",
+    "report",
+]
