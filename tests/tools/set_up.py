@@ -1,7 +1,7 @@
 """Makes the virtual environment and puts the pinned packages into it: what `make lab` and `make test` call.
 
-Needs nothing but Python itself. It may be killed and started again at any point: the Makefile's stamp is written
-last, so an unfinished environment is never taken for a finished one.
+Needs nothing but Python itself. It may be killed and started again at any point: the stamps that the Makefile looks at
+are written last, so an unfinished environment is never taken for a finished one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def torch_options(choice: str, system: str, has_gpu: bool, cpu_build_offered: bo
     if choice not in ("auto", "cpu", "cuda"):
         raise SetUpError(f"TORCH={choice} is unknown: it is cpu, cuda or auto")
     undecided = choice == "auto" and system == "Linux" and not has_gpu and not cpu_build_offered
-    if choice == "cpu" or (undecided and answer.strip().lower().startswith("c")):
+    if choice == "cpu" or (undecided and answer.strip().lower() == "cpu"):
         return ["--extra-index-url", TORCH_CPU_INDEX]
     return []
 
@@ -137,8 +137,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stamp", type=Path, nargs="*", default=[], help="files to touch when all is installed")
     parser.add_argument("--again", default="make lab", help="the command to repeat after trouble")
     options = parser.parse_args(arguments)
-    for stamp in options.stamp:
-        stamp.unlink(missing_ok=True)
     try:
         check_python(sys.version_info[:2], python_range())
         python = make_environment(options.venv.absolute())

@@ -103,9 +103,10 @@ def hold_against(stage: Stage, code: int) -> None:
 def close(stages: Sequence[Stage]) -> int:
     """One pytest run over the stages' reports: the closing line counts every test of every stage."""
     print(f"\n{'=' * 100}\nall stages\n{'=' * 100}", flush=True)
-    options = ["-q", "-p", "replay", "-p", "no:cacheprovider", "-W", "ignore", "--tb=line", "-rf"]
+    options = ["-q", "--noconftest", "-p", "replay", "-p", "no:cacheprovider", "-W", "ignore", "--tb=line", "-rf"]
     command = [sys.executable, "-m", "pytest", *options, *(str(stage.report) for stage in stages)]
-    return subprocess.run(command, cwd=ROOT, env=environment()).returncode
+    alone = {**environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, cwd=ROOT, env=alone).returncode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

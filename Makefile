@@ -1,0 +1,57 @@
+# Large Models, Hands On. Two commands do all a learner needs: `make lab` and `make test`.
+# Variables: PYTHON (which Python makes the environment), TORCH (auto, cpu or cuda: which build of PyTorch),
+# LAB_FLAGS (more options for JupyterLab), NOTEBOOKS (only these for `make notebooks` and `make course`).
+
+PYTHON ?= python3
+TORCH ?= auto
+LAB_FLAGS ?=
+NOTEBOOKS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+LAB_STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
+SET_UP := $(PYTHON) tests/tools/set_up.py --venv $(VENV) --torch $(TORCH)
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test course notebooks bench format data clean
+
+help: ## these lines
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@echo "On Linux without an NVIDIA GPU, \`make lab TORCH=cpu\` takes PyTorch without CUDA (0.2 GB, not 3 GB)"
+	@echo "from PyTorch's own index, https://download.pytorch.org/whl/cpu. No other place is asked."
+
+lab: $(LAB_STAMP) data ## set up what is missing, then open the first notebook in JupyterLab
+	$(PY) -m jupyterlab notebooks/00_start_here.ipynb --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. $(ROOT_FLAG) $(LAB_FLAGS)
+
+test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, notebooks, browser
+	$(PY) tests/tools/stages.py
+
+course: $(TEST_STAMP) data ## run every notebook, compare with its stored outputs, print one table
+	$(PY) tests/tools/run_notebooks.py check $(NOTEBOOKS)
+
+notebooks: $(TEST_STAMP) data ## run every notebook afresh (preset cpu) and store its outputs
+	$(PY) tests/tools/run_notebooks.py store $(NOTEBOOKS)
+
+bench: $(TEST_STAMP) data ## measure against other libraries, side by side
+	@set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+format: $(TEST_STAMP) ## put the code into ruff's form
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean: ## remove reports, screenshots and caches of tools (not .venv, not data/cache)
+	rm -rf tests/reports tests/browser/artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# Says itself what is missing and how to go on; does nothing where all is there.
+data: | $(LAB_STAMP)
+	@$(PY) -m course_lib data
+
+# A stamp is written last, by the set-up itself: what was broken off is never taken for finished.
+# The tests' environment contains the learner's, so it writes both.
+$(LAB_STAMP): pyproject.toml constraints.txt
+	@$(SET_UP) --stamp $@ --again "make lab"
+
+$(TEST_STAMP): pyproject.toml constraints.txt
+	@$(SET_UP) --extras test --stamp $(LAB_STAMP) $@ --again "make test"
