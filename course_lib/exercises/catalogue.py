@@ -1,0 +1,45 @@
+"""All exercises and quizzes, in the order in which the notebooks ask them."""
+
+from __future__ import annotations
+
+import difflib
+
+from course_lib.errors import BadInput, CourseError
+from course_lib.exercises import notebook00, notebook03
+from course_lib.exercises.exercise import Exercise
+from course_lib.exercises.quiz import Question
+
+EXERCISES: dict[str, Exercise] = {e.name: e for e in (*notebook00.EXERCISES, *notebook03.EXERCISES)}
+QUIZZES: dict[str, tuple[Question, ...]] = {"00": notebook00.QUIZ, "03": notebook03.QUIZ}
+
+
+class UnknownExercise(CourseError, AttributeError):
+    """No exercise has this name. An AttributeError, because `check.<name>` is an attribute."""
+
+
+def find(name: str) -> Exercise:
+    """The exercise of this name.
+
+    Raises:
+        UnknownExercise: there is none; the names nearest to it are given.
+    """
+    if name in EXERCISES:
+        return EXERCISES[name]
+    near = difflib.get_close_matches(name, EXERCISES, n=3)
+    raise UnknownExercise(f"there is no exercise named {name!r}", f"use one of {', '.join(near or EXERCISES)}")
+
+
+def of_notebook(notebook: str) -> list[Exercise]:
+    """The exercises of a notebook ("03"), in order; an empty list where it has none."""
+    return [exercise for exercise in EXERCISES.values() if exercise.notebook == notebook]
+
+
+def quiz_of(notebook: str) -> tuple[Question, ...]:
+    """The questions of a notebook ("03").
+
+    Raises:
+        BadInput: that notebook has no quiz.
+    """
+    if notebook not in QUIZZES:
+        raise BadInput(f"notebook {notebook!r} has no quiz", f"use one of {', '.join(QUIZZES)}")
+    return QUIZZES[notebook]

@@ -1,0 +1,122 @@
+"""Runs a learner's function on one case, safely: what it gives, or how it fails, comes back as an Outcome."""
+
+from __future__ import annotations
+
+import copy
+import dis
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from course_lib.exercises.exercise import Answer, Case
+from course_lib.exercises.values import plain, same
+
+MOST_LINES = 200_000  # the cases are small: a right answer runs some hundred lines on each
+_ENDLESS = "Your function does not come to an end. Does every turn of its loop bring it nearer?"
+_CHANGED = "Your function changes the values it was given. Work on a copy: the caller still needs them."
+_DOES_NOTHING = {"RESUME", "NOP", "CACHE", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one call.
+
+    Args:
+        value: the result; None where `trouble` says that there is none.
+        trouble: "" or what went wrong while running, as the first sentence of a verdict.
+        raised: "ZeroDivisionError: division by zero" where the function raised, else "".
+    """
+
+    value: Any = None
+    trouble: str = ""
+    raised: str = ""
+
+    def like(self, other: Outcome) -> bool:
+        """True where both calls went the same way: same value, or same kind of failure."""
+        if self.raised or other.raised:
+            return self.raised.split(":")[0] == other.raised.split(":")[0]
+        return self.trouble == other.trouble and same(self.value, other.value)
+
+
+class _Endless(BaseException):
+    """Raised inside a learner's loop; not an Exception, so that no `except Exception` in there stops it."""
+
+
+def is_stub(answer: Any) -> bool:
+    """True for None, `...`, and a function whose body does nothing (`...`, `pass`, `return None`)."""
+    if answer is None or answer is ...:
+        return True
+    code = getattr(answer, "__code__", None)
+    if not isinstance(code, CodeType):
+        return False
+    steps = list(dis.get_instructions(code))
+    values = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]
+    return all(step.opname in _DOES_NOTHING for step in steps) and all(v in (None, ...) for v in values)
+
+
+@contextmanager
+def _not_for_ever(answer: Answer) -> Iterator[None]:
+    """Stops the learner's own Python code once it has run MOST_LINES lines.
+
+    Only functions that live where `answer` lives (the notebook) are watched: to raise inside a library that
+    is being imported can bring the whole process down. A debugger that is at work is left alone.
+    """
+    home = getattr(answer, "__globals__", None)
+    lines = 0
+
+    def watch(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if frame.f_globals is not home:
+            return None
+        lines += 1
+        if lines > MOST_LINES:
+            raise _Endless
+        return watch
+
+    if sys.gettrace() is not None:
+        yield
+        return
+    sys.settrace(watch)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+def _where(answer: Answer, trace: TracebackType | None) -> str:
+    """`(in its line 3)`, counted from the `def`; nothing where the error arose before the function began."""
+    code, line = getattr(answer, "__code__", None), 0
+    while trace is not None:
+        if trace.tb_frame.f_code is code:
+            line = trace.tb_lineno - trace.tb_frame.f_code.co_firstlineno + 1
+        trace = trace.tb_next
+    return f" (in its line {line})" if line else ""
+
+
+def try_out(answer: Answer, case: Case) -> Outcome:
+    """Calls `answer` with copies of the case's values, by position; a failure becomes an Outcome.
+
+    Warnings of numpy are not shown: where they matter, the result is wrong and the verdict says so.
+    """
+    given = copy.deepcopy(dict(case))
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(), _not_for_ever(answer):
+            warnings.simplefilter("ignore")
+            value = answer(*given.values())
+    except _Endless:
+        return Outcome(trouble=_ENDLESS)
+    except Exception as error:
+        raised = f"{type(error).__name__}: {error}".rstrip(": ")
+        trouble = f"Your function raised {type(error).__name__}{_where(answer, error.__traceback__)}."
+        return Outcome(trouble=trouble, raised=raised)
+    if plain(list(given.values())) != plain(list(case.values())):
+        return Outcome(value, _CHANGED)
+    if value is None:
+        return Outcome(trouble="Your function gives None. Is a `return` missing?")
+    return Outcome(value)
