@@ -1,0 +1,32 @@
+"""How good is a model, how sure are we of that, and where does it fail?
+
+Everything here works on arrays: probabilities, labels, ratings. It does not know which model made them, and
+it does not need torch. Four rooms: `intervals` (how sure), `scores` (how good), `calibration` (does 90 % sure
+mean right nine times in ten), `mistakes` (where it fails).
+"""
+
+from course_lib.evaluation.calibration import Calibration, calibration, fit_temperature, temper
+from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, share
+from course_lib.evaluation.mistakes import SLICES, by_length, by_rating, by_slice, hardest
+from course_lib.evaluation.scores import Evaluation, comparison, evaluate, regression_report
+
+__all__ = [
+    "SLICES",
+    "Calibration",
+    "Evaluation",
+    "Interval",
+    "bootstrap",
+    "by_length",
+    "by_rating",
+    "by_slice",
+    "calibration",
+    "comparison",
+    "evaluate",
+    "fit_temperature",
+    "hardest",
+    "over_seeds",
+    "paired_bootstrap",
+    "regression_report",
+    "share",
+    "temper",
+]
