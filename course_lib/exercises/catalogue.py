@@ -26,7 +26,7 @@ def find(name: str) -> Exercise:
     if name in EXERCISES:
         return EXERCISES[name]
     near = difflib.get_close_matches(name, EXERCISES, n=3)
-    raise UnknownExercise(f"there is no exercise named {name!r}", f"use one of {', '.join(near or EXERCISES)}")
+    raise UnknownExercise(f"there is no exercise named {name!r}", f"use {' or '.join(near or EXERCISES)}")
 
 
 def of_notebook(notebook: str) -> list[Exercise]:

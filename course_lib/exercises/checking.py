@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from course_lib.exercises.exercise import Answer, Case, Exercise
-from course_lib.exercises.trial import Outcome, is_stub, try_out
+from course_lib.exercises.trial import ENDLESS, Outcome, is_stub, try_out
 from course_lib.exercises.values import brief
 
 Status = Literal["passed", "not attempted", "wrong"]
@@ -35,6 +35,16 @@ class Verdict:
 
 def _problem(exercise: Exercise, case: Case, expected: Any, outcome: Outcome) -> str | None:
     return outcome.trouble or exercise.judge(case, expected, outcome.value)
+
+
+def _outcomes(answer: Answer, cases: list[Case]) -> list[Outcome]:
+    """One for each case; none after a case that does not end, so that the learner need not wait for more."""
+    outcomes: list[Outcome] = []
+    for case in cases:
+        outcomes.append(try_out(answer, case))
+        if outcomes[-1].trouble == ENDLESS:
+            break
+    return outcomes
 
 
 def _known_mistake(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> str | None:
@@ -68,8 +78,8 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
         return not_attempted
     if not callable(answer):
         return Verdict("wrong", f"Give the function itself, without brackets: check.{name}({name}).")
-    cases = exercise.cases()
-    outcomes = [try_out(answer, case) for case in cases]
+    outcomes = _outcomes(answer, exercise.cases())
+    cases = exercise.cases()[: len(outcomes)]
     if any(outcome.value is ... for outcome in outcomes):
         return not_attempted
     for case, outcome in zip(cases, outcomes, strict=True):

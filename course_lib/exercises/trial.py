@@ -17,8 +17,8 @@ import numpy as np
 from course_lib.exercises.exercise import Answer, Case
 from course_lib.exercises.values import plain, same
 
-MOST_LINES = 200_000  # the cases are small: a right answer runs some hundred lines on each
-_ENDLESS = "Your function does not come to an end. Does every turn of its loop bring it nearer?"
+MOST_STEPS = 1_000_000  # bytecode steps, a quarter of a second; a right answer needs some thousand for a case
+ENDLESS = "Your function does not come to an end. Does every turn of its loop bring it nearer?"
 _CHANGED = "Your function changes the values it was given. Work on a copy: the caller still needs them."
 _DOES_NOTHING = {"RESUME", "NOP", "CACHE", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"}
 
@@ -62,20 +62,21 @@ def is_stub(answer: Any) -> bool:
 
 @contextmanager
 def _not_for_ever(answer: Answer) -> Iterator[None]:
-    """Stops the learner's own Python code once it has run MOST_LINES lines.
+    """Stops the learner's own Python code once it has run MOST_STEPS steps.
 
     Only functions that live where `answer` lives (the notebook) are watched: to raise inside a library that
     is being imported can bring the whole process down. A debugger that is at work is left alone.
     """
     home = getattr(answer, "__globals__", None)
-    lines = 0
+    steps = 0
 
     def watch(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal lines
+        nonlocal steps
         if frame.f_globals is not home:
             return None
-        lines += 1
-        if lines > MOST_LINES:
+        frame.f_trace_opcodes = True  # lines alone would miss `while True: pass` on one line (Python 3.11)
+        steps += 1
+        if steps > MOST_STEPS:
             raise _Endless
         return watch
 
@@ -110,7 +111,7 @@ def try_out(answer: Answer, case: Case) -> Outcome:
             warnings.simplefilter("ignore")
             value = answer(*given.values())
     except _Endless:
-        return Outcome(trouble=_ENDLESS)
+        return Outcome(trouble=ENDLESS)
     except Exception as error:
         raised = f"{type(error).__name__}: {error}".rstrip(": ")
         trouble = f"Your function raised {type(error).__name__}{_where(answer, error.__traceback__)}."
