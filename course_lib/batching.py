@@ -1,0 +1,187 @@
+"""Texts to token ids to batches with almost no padding.
+
+The tokenizer is called once for a text, never inside a training loop. A batch is padded to its own longest row, and
+its rows have nearly the same length, so that hardly any arithmetic is spent on padding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from course_lib.errors import BadInput, MissingAsset
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
+_TEXTS_AT_ONCE = 4096  # texts per call of the tokenizer: bounds memory, costs nothing
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to the longest of them.
+
+    Attributes:
+        input_ids: token ids, padded on the right.
+        attention_mask: 1 for a token, 0 for padding.
+        index: which row of the data set each row is.
+    """
+
+    input_ids: Int[Tensor, "batch seq"]
+    attention_mask: Int[Tensor, "batch seq"]
+    index: Int[Tensor, "batch"]
+
+    def to(self, where: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(*(part.to(where, non_blocking=True) for part in (self.input_ids, self.attention_mask, self.index)))
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a transformers folder or hub name.
+
+    Raises:
+        MissingAsset: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError) as error:
+        raise MissingAsset(
+            f"no tokenizer in {str(folder)!r} ({error.__class__.__name__})",
+            "give a transformers folder that holds tokenizer.json, or a hub name while you are online",
+        ) from error
+
+
+def check_texts(texts: Sequence[str], name: str = "texts") -> list[str]:
+    """The texts as a list of strings that a tokenizer can take.
+
+    Unpaired surrogates, which no encoding can write, become the replacement character U+FFFD.
+
+    Raises:
+        BadInput: one string instead of a sequence of them, or an item that is not a string.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise BadInput(f"{name} is a single {type(texts).__name__}: {texts[:40]!r}", f"put it into a list: [{name}]")
+    if np.ndim(texts) > 1:
+        raise BadInput(f"{name} has {np.ndim(texts)} dimensions", "give one dimension: a list of strings")
+    rows = list(texts)
+    for row, text in enumerate(rows):
+        if not isinstance(text, str):
+            raise BadInput(
+                f"{name}[{row}] is {text!r} of type {type(text).__name__}, not a string",
+                "drop the row, or turn its value into text with str(...)",
+            )
+    return [text if text.isascii() else _SURROGATE.sub("\ufffd", text) for text in rows]
+
+
+def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int = 128) -> list[list[int]]:
+    """Token ids of each text with the special tokens, cut to `max_length`. An empty text gives `[CLS] [SEP]`.
+
+    Raises:
+        BadInput: an item is not a string, or `max_length` is under 3.
+    """
+    if max_length < 3:
+        raise BadInput(f"max_length is {max_length}", "use 3 or more: [CLS], one token, [SEP]")
+    rows, ids = check_texts(texts), []
+    for start in range(0, len(rows), _TEXTS_AT_ONCE):
+        part = rows[start : start + _TEXTS_AT_ONCE]
+        encoded = tokenizer(part, truncation=True, max_length=max_length, padding=False, return_attention_mask=False)
+        ids.extend(encoded["input_ids"])
+    return ids
+
+
+def collate(token_ids: Sequence[Sequence[int]], index: Sequence[int] | np.ndarray, pad_id: int = 0) -> Batch:
+    """Pads the rows `index` of `token_ids` to the longest of them."""
+    rows = [token_ids[i] for i in index]
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (batch, seq)
+    input_ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    input_ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]) if rows else []
+    return Batch(
+        torch.from_numpy(input_ids),
+        torch.from_numpy(mask.astype(np.int64)),
+        torch.from_numpy(np.asarray(index, dtype=np.int64)),
+    )
+
+
+@dataclass(frozen=True)
+class LengthBuckets:
+    """The batches of each epoch: shuffled, yet of rows with nearly equal lengths.
+
+    An epoch's order depends on `seed` and the epoch's number alone, so a resumed run meets the same batches.
+
+    Attributes:
+        token_ids: the tokenised data set.
+        batch_size: rows of a batch; the last one may be smaller.
+        seed: of the order.
+        pad_id: token id used for padding.
+    """
+
+    token_ids: Sequence[Sequence[int]]
+    batch_size: int
+    seed: int = 0
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise BadInput(f"batch_size is {self.batch_size}", "use 1 or more")
+        if not len(self.token_ids):
+            raise BadInput("there is no row to train on", "give at least one text")
+
+    @property
+    def steps(self) -> int:
+        """Batches of one epoch."""
+        rows, chunk = len(self.token_ids), self.batch_size * _MEGABATCH
+        return rows // chunk * _MEGABATCH + -(-(rows % chunk) // self.batch_size)
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """Row numbers of every batch of an epoch: shuffle, sort inside megabatches, cut, shuffle the batches."""
+        random = np.random.default_rng([self.seed, epoch])
+        lengths = np.array([len(row) for row in self.token_ids])
+        permuted, batches = random.permutation(len(lengths)), []
+        for start in range(0, len(permuted), self.batch_size * _MEGABATCH):
+            chunk = permuted[start : start + self.batch_size * _MEGABATCH]
+            chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+            batches += [chunk[at : at + self.batch_size] for at in range(0, len(chunk), self.batch_size)]
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, beginning with batch `start`."""
+        for index in self.order(number)[start:]:
+            yield collate(self.token_ids, index, self.pad_id)
+
+    def tokens(self) -> int:
+        """Tokens of epoch 0, padding included."""
+        return sum(len(index) * max(len(self.token_ids[i]) for i in index) for index in self.order(0))
+
+
+def sorted_batches(lengths: Sequence[int], token_budget: int) -> list[np.ndarray]:
+    """Row numbers in order of length, cut so that no padded batch holds more than `token_budget` tokens.
+
+    A single row longer than the budget makes a batch of its own.
+    """
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    batches: list[np.ndarray] = []
+    start = 0
+    for at, row in enumerate(order):
+        if at > start and (at - start + 1) * lengths[row] > token_budget:
+            batches.append(order[start:at])
+            start = at
+    return [*batches, order[start:]] if len(order) else []
+
+
+def padding_share(batches: Sequence[Sequence[int] | np.ndarray], lengths: Sequence[int]) -> float:
+    """Share of the positions of these batches that is padding, in [0, 1)."""
+    positions = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    return 1 - sum(lengths[i] for batch in batches for i in batch) / positions if positions else 0.0

@@ -1,0 +1,19 @@
+"""`BERTForSentimentAnalysis` and `TextClassifier`, the one face of every model of the course.
+
+A `TextClassifier` keeps scikit-learn's conventions, so that metrics, cross-validation, LIME and SHAP take it as it
+is. Saved, it is an ordinary transformers folder.
+"""
+
+from course_lib.classifier.estimator import HEADS, NAMED_MODELS, NotFitted, TextClassifier, with_training
+from course_lib.classifier.model import BERTForSentimentAnalysis
+from course_lib.classifier.prediction import sentence_vectors
+
+__all__ = [
+    "HEADS",
+    "NAMED_MODELS",
+    "BERTForSentimentAnalysis",
+    "NotFitted",
+    "TextClassifier",
+    "sentence_vectors",
+    "with_training",
+]

@@ -1,0 +1,370 @@
+"""`TextClassifier`: the one face of every model of the course.
+
+A `TextClassifier` keeps scikit-learn's conventions, so that metrics, cross-validation, LIME and SHAP take it as it
+is. Saved, it is an ordinary transformers folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from torch import Tensor, nn
+
+from course_lib import machine
+from course_lib.batching import (
+    Batch,
+    LengthBuckets,
+    check_texts,
+    load_tokenizer,
+    tokenize,
+)
+from course_lib.checkpoints import CheckpointFolder, replace_folder
+from course_lib.classifier.adaptation import add_lora, freeze, trained_weights
+from course_lib.classifier.cost import fit_cost, predict_cost
+from course_lib.classifier.prediction import forward
+from course_lib.classifier.sources import (
+    encoder_folder,
+    folder_or_hub,
+    load_classifier,
+    load_encoder,
+    read_course_file,
+)
+from course_lib.classifier.storage import write
+from course_lib.classifier.targets import as_labels, encode, finite, probabilities
+from course_lib.errors import BadInput, CourseError
+from course_lib.training import Callback, History, Row, TrainingConfig, train
+
+HEADS = ("classification", "regression", "multitask")
+# Names that `from_pretrained` makes when they are missing; resolved late, since the recipes stand on this module.
+NAMED_MODELS = {"sentiment": "course_lib.finetuning:sentiment_folder"}
+_ACTIVATIONS_A_LAYER = 18  # values kept for the backward pass per token and layer, in units of the hidden size
+
+
+class NotFitted(CourseError, NotFittedError):
+    """The classifier was asked before `fit` or `from_pretrained`."""
+
+
+def _nothing() -> None:
+    """What remains to be done after training all weights."""
+
+
+def _has_classes(estimator: TextClassifier) -> bool:
+    return estimator.head != "regression"
+
+
+def _has_ratings(estimator: TextClassifier) -> bool:
+    return estimator.head == "multitask"
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):
+    """A transformer encoder with a head on labelled texts.
+
+    Args:
+        encoder: `course` (the course's MiniLM), `scratch` (the same shape, random weights), `tiny` (two random
+            layers, for trying things out), a transformers folder, or a hub name while online.
+        head: `classification`, `regression` (real-valued targets), or `multitask` (labels and ratings at once).
+        training: hyper-parameters; `TrainingConfig()` when left out.
+        frozen_encoder: trains the head alone (linear probe).
+        lora_rank: rank of low-rank updates of query and value (Hu et al. 2021, arXiv:2106.09685); 0 trains all weights.
+        frozen_embeddings: keeps the embedding table (half of the course encoder's weights) as it is.
+        max_length: tokens of a text that are read; the rest is cut.
+        dropout: of encoder and head while training.
+        precision: of predictions: `float32` gives what transformers gives, `auto` what the hardware multiplies fastest.
+
+    Attributes:
+        classes_: the labels, sorted (not for regression).
+        history_: what happened in `fit`.
+        trained_weights_: how many weights `fit` trained.
+        module_: the torch module.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "course",
+        head: str = "classification",
+        training: TrainingConfig | None = None,
+        frozen_encoder: bool = False,
+        lora_rank: int = 0,
+        frozen_embeddings: bool = False,
+        max_length: int = 128,
+        dropout: float = 0.1,
+        precision: str = "float32",
+    ) -> None:
+        self.encoder = encoder
+        self.head = head
+        self.training = training
+        self.frozen_encoder = frozen_encoder
+        self.lora_rank = lora_rank
+        self.frozen_embeddings = frozen_embeddings
+        self.max_length = max_length
+        self.dropout = dropout
+        self.precision = precision
+
+    # ---- fitting ---------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        texts: Sequence[str],
+        labels: ArrayLike,
+        *,
+        soft_labels: ArrayLike | None = None,
+        ratings: ArrayLike | None = None,
+        validation: tuple[Sequence[str], ArrayLike] | None = None,
+        callbacks: Sequence[Callback] = (),
+        checkpoints: CheckpointFolder | None = None,
+    ) -> Self:
+        """Fine-tunes on labelled texts.
+
+        Args:
+            texts: n strings.
+            labels: n labels of any sortable kind, or n real numbers for regression.
+            soft_labels: (n, classes) probabilities to learn instead of the labels; rows sum to 1.
+            ratings: n real numbers for the second head of `multitask`.
+            validation: texts and labels that are looked at after each epoch.
+            callbacks: called with each row of the history.
+            checkpoints: saves there, and resumes from there what a killed `fit` with the same arguments left.
+
+        Raises:
+            BadInput: mismatched lengths, a missing or not finite label, fewer than two classes, an unknown head.
+        """
+        config = self.training or TrainingConfig()
+        texts = check_texts(texts)
+        targets = self._targets(len(texts), labels, soft_labels, ratings)
+        held_out = self._held_out(validation)
+        machine.seed_everything(config.seed)
+        self._build()
+        order_seed = config.seed if config.order_seed is None else config.order_seed
+        machine.seed_everything(order_seed)
+        ids = tokenize(texts, self.tokenizer_, self.max_length)
+        batches = LengthBuckets(ids, config.batch_size, order_seed, self._pad_id())
+        finish = add_lora(self.module_, self.lora_rank) if self.lora_rank else _nothing
+        if not self.lora_rank:
+            freeze(self.module_, self.frozen_encoder, self.frozen_embeddings)
+        self.trained_weights_ = trained_weights(self.module_)
+        self.module_.to(machine.device())
+        validate = self._validation(*held_out) if held_out else None
+        self.history_: History = train(
+            self.module_, batches, self._objective(targets), config,
+            validate=validate, callbacks=callbacks, checkpoints=checkpoints,
+        )  # fmt: skip
+        finish()
+        self.module_.requires_grad_(True)
+        return self
+
+    def _targets(
+        self, n: int, labels: ArrayLike, soft_labels: ArrayLike | None, ratings: ArrayLike | None
+    ) -> dict[str, Tensor]:
+        if self.head not in HEADS:
+            raise BadInput(f"head is {self.head!r}", f"use one of {', '.join(HEADS)}")
+        if self.head == "regression":
+            return {"ratings": torch.from_numpy(finite(labels, n, "labels"))}
+        self.classes_, codes = encode(labels, n)
+        self.n_classes_ = len(self.classes_)
+        targets = {"labels": torch.from_numpy(codes)}
+        if soft_labels is not None:
+            targets["soft_labels"] = torch.from_numpy(probabilities(soft_labels, n, len(self.classes_)))
+        if self.head == "multitask":
+            if ratings is None:
+                raise BadInput("head is 'multitask', but ratings is None", "give fit(..., ratings=real numbers)")
+            targets["ratings"] = torch.from_numpy(finite(ratings, n, "ratings"))
+        elif ratings is not None:
+            raise BadInput(f"ratings are given, but head is {self.head!r}", "use head='multitask', or leave them out")
+        return targets
+
+    def _held_out(self, validation: tuple[Sequence[str], ArrayLike] | None) -> tuple[list[str], Tensor] | None:
+        if validation is None:
+            return None
+        texts = check_texts(validation[0], "validation texts")
+        if self.head == "regression":
+            return texts, torch.from_numpy(finite(validation[1], len(texts), "validation labels"))
+        labels = as_labels(validation[1], len(texts), "validation labels")
+        unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
+        if unknown:
+            raise BadInput(f"validation labels hold {unknown}, which training never saw", "check the split")
+        return texts, torch.from_numpy(np.searchsorted(self.classes_, labels))
+
+    def _build(self) -> None:
+        """Makes `module_` and `tokenizer_` for the current parameters, with a new head."""
+        folder = encoder_folder(self.encoder)
+        outputs = 1 if self.head == "regression" else len(self.classes_)
+        self.tokenizer_ = load_tokenizer(folder)
+        self.module_ = load_encoder(self.encoder, folder, outputs, self.dropout, self.head == "multitask")
+
+    def _objective(self, targets: dict[str, Tensor]) -> Callable[[nn.Module, Batch], Tensor]:
+        where = machine.device()
+        targets = {name: tensor.to(where) for name, tensor in targets.items()}
+        wanted = targets.get("soft_labels", targets.get("labels"))
+        ratings = targets.get("ratings")
+
+        def objective(module: nn.Module, batch: Batch) -> Tensor:
+            output = module(batch.input_ids, batch.attention_mask).float()
+            loss: Tensor = output.new_zeros(())
+            if wanted is not None:
+                loss = loss + F.cross_entropy(output[:, : self.n_classes_], wanted[batch.index])
+            if ratings is not None:
+                loss = loss + F.mse_loss(output[:, -1], ratings[batch.index])
+            return loss
+
+        return objective
+
+    def _validation(self, texts: list[str], labels: Tensor) -> Callable[[nn.Module], Row]:
+        ids = tokenize(texts, self.tokenizer_, self.max_length)
+
+        def validate(_: nn.Module) -> Row:
+            output = torch.from_numpy(self._forward(ids))
+            if self.head == "regression":
+                return {"validation_loss": F.mse_loss(output[:, 0], labels).item()}
+            logits = output[:, : len(self.classes_)]
+            right = (logits.argmax(-1) == labels).float().mean().item()
+            return {"validation_loss": F.cross_entropy(logits, labels).item(), "validation_accuracy": right}
+
+        return validate
+
+    # ---- predicting ------------------------------------------------------------------------------------------
+
+    def decision_logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """What the head gives before softmax, (n, classes); for regression (n, 1).
+
+        Each different text is computed once, texts of equal length together; the order is that of `texts`.
+
+        Raises:
+            NotFitted: before `fit` or `from_pretrained`.
+            BadInput: an item that is not a string.
+        """
+        output = self._outputs(texts)
+        return output if self.head == "regression" else output[:, : len(self.classes_)]
+
+    @available_if(_has_classes)  # type: ignore[untyped-decorator]
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Probability of each class, (n, classes); rows sum to 1. Raises as `decision_logits`."""
+        logits = torch.from_numpy(self.decision_logits(texts))
+        return logits.softmax(-1).numpy()
+
+    def predict(self, texts: Sequence[str]) -> NDArray[Any]:
+        """The likeliest class of each text, (n,), or the predicted number. Raises as `decision_logits`."""
+        logits = self.decision_logits(texts)
+        return logits[:, 0] if self.head == "regression" else self.classes_[logits.argmax(-1)]
+
+    @available_if(_has_ratings)  # type: ignore[untyped-decorator]
+    def predict_rating(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The second head's number for each text, (n,)."""
+        return self._outputs(texts)[:, -1]
+
+    def score(self, texts: Sequence[str], labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy; for regression the coefficient of determination R2."""
+        if self.head == "regression":
+            return float(r2_score(labels, self.predict(texts), sample_weight=sample_weight))
+        return float(super().score(texts, labels, sample_weight=sample_weight))
+
+    def _outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self._check_fitted()
+        rows = check_texts(texts)
+        different = {text: i for i, text in enumerate(dict.fromkeys(rows))}
+        ids = tokenize(list(different), self.tokenizer_, self.max_length)
+        return self._forward(ids)[[different[text] for text in rows]]
+
+    @property
+    def class_names_(self) -> list[str]:
+        """The classes in words: the labels, or `negative` and `positive` for the labels 0 and 1."""
+        names = [str(label) for label in self.classes_.tolist()]
+        return ["negative", "positive"] if names == ["0", "1"] else names
+
+    def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
+        if ids:
+            return forward(self.module_, ids, self._pad_id(), precision=self.precision)
+        width = 1 if self.head == "regression" else len(self.classes_) + (self.head == "multitask")
+        return np.empty((0, width), dtype=np.float32)
+
+    def fit_cost(self, texts: Sequence[str]) -> machine.Cost:
+        """What `fit` on these texts will take here if all weights are trained; trains nothing."""
+        return fit_cost(self.encoder, self.training or TrainingConfig(), texts, self.max_length)
+
+    def predict_cost(self, texts: Sequence[str]) -> machine.Cost:
+        """What predictions for these texts will take here."""
+        return predict_cost(self.encoder, texts, self.max_length)
+
+    def _pad_id(self) -> int:
+        return int(self.tokenizer_.pad_token_id or 0)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "module_"):
+            raise NotFitted(
+                "this TextClassifier is not fitted yet",
+                "call fit(texts, labels) first, or load one with TextClassifier.from_pretrained(folder)",
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array, tags.no_validation = True, False, True
+        tags.non_deterministic = False
+        return tags
+
+    # ---- saving and loading ----------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes an ordinary transformers folder, complete or not at all; a classifier that stands there is replaced.
+
+        Raises:
+            NotFitted: before `fit`.
+            BadInput: the folder holds something that is not a saved model.
+        """
+        self._check_fitted()
+        target = Path(folder)
+        if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / "config.json").exists()):
+            raise BadInput(f"{target} exists and is not a saved classifier", "give a new or empty folder")
+        part = target.with_name(f".part-{target.name}-{os.getpid()}")
+        try:
+            part.mkdir(parents=True)
+            write(self, part)
+            replace_folder(part, target)
+        except (OSError, SafetensorError) as error:
+            raise CourseError(f"{target} could not be written: {error}", "make room, or give another folder") from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return target
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> TextClassifier:
+        """Loads a saved classifier: a folder, a hub name while online, or a model of the course by its name.
+
+        `sentiment`, the course's fine-tuned model, is made at its first use (minutes; it says how many).
+
+        Raises:
+            MissingAsset, Offline, CorruptAsset: there is no such model, no network to fetch it, or it is damaged.
+        """
+        if str(name) in NAMED_MODELS:
+            name = resolve_name(NAMED_MODELS[str(name)])()
+        folder = folder_or_hub(str(name))
+        saved = read_course_file(folder)
+        classifier = cls(**{**saved["parameters"], "encoder": str(name)})
+        classifier.tokenizer_ = load_tokenizer(folder)
+        classifier.module_ = load_classifier(folder, classifier)
+        if classifier.head != "regression":
+            classifier.classes_ = np.asarray(saved["classes"])
+            classifier.n_classes_ = len(classifier.classes_)
+        return classifier
+
+
+def with_training(classifier: TextClassifier, **changes: Any) -> TextClassifier:
+    """The same estimator, unfitted, with some hyper-parameters changed."""
+    parameters = classifier.get_params(deep=False)
+    parameters["training"] = replace(classifier.training or TrainingConfig(), **changes)
+    return TextClassifier(**parameters)

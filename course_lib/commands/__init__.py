@@ -1,0 +1,55 @@
+"""The command line, one module a command; `python -m course_lib --help` lists them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from course_lib.errors import CourseError
+
+COMMANDS = {
+    "doctor": "what this machine is, and whether anything is missing",
+    "data": "fetch and verify data and weights",
+    "finetune": "train a classifier on a corpus or on your own CSV file, evaluate it and save it",
+    "predict": "classify sentences with a saved model",
+}
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser("python -m course_lib", description="Large Models, Hands On: the command line.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        sub.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else there")
+        import_module(f"course_lib.commands.{name}").add_arguments(sub)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit code: 0 done, 1 failed (the reason and what mends it go to standard error), 2 misused, 130 broken off.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        result, lines, code = import_module(f"course_lib.commands.{options.command}").run(options)
+    except CourseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if options.json:
+            print(json.dumps({"error": error.message, "fix": error.fix}))
+        return FAILED
+    except KeyboardInterrupt:
+        print("broken off; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    try:
+        print(json.dumps(result) if options.json else "\n".join(lines), flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return int(code)

@@ -1,0 +1,148 @@
+"""`python -m course_lib finetune`: train a classifier, evaluate it once on its test part, save it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from course_lib.classifier import TextClassifier
+    from course_lib.finetuning import Recipe
+
+_OVERRIDES = ("epochs", "batch_size", "learning_rate")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Data, recipe, place."""
+    parser.add_argument("--data", default="movie_reviews", help="a corpus of the course, or a CSV file of yours")
+    parser.add_argument("--text", default="text", metavar="COLUMN", help="the CSV's column of texts (text)")
+    parser.add_argument("--label", default="label", metavar="COLUMN", help="the CSV's column of labels (label)")
+    parser.add_argument("--rating", metavar="COLUMN", help="the CSV's column of real-valued ratings, if it has one")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model (a transformers folder)")
+    parser.add_argument("--preset", default="default", help="recipe: quick, default or best")
+    parser.add_argument("--encoder", default="course", help="course, scratch, tiny, a folder or a hub name")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="overrides the recipe")
+    parser.add_argument("--batch-size", type=int, help="overrides the recipe")
+    parser.add_argument("--learning-rate", type=float, help="overrides the recipe")
+    parser.add_argument("--checkpoint-every", type=int, default=100, metavar="STEPS", help="0 for no checkpoints (100)")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
+    """Trains, saves, evaluates. A run that was broken off goes on when the same command is given again."""
+    started = time.perf_counter()
+    from course_lib import machine
+    from course_lib.finetuning import fit_recipe, recipe_cost
+
+    frame, chosen = _frame(options), _recipe(options)
+    _check_place(options.out)
+    cost = recipe_cost(chosen, frame, options.encoder)
+    print(f"training: {cost}", file=sys.stderr)
+    kept = options.out.with_name(f".{options.out.name}.checkpoints")
+    bar = _ProgressBar()
+    with machine.PeakMemory() as peak:
+        classifier = fit_recipe(
+            chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
+            checkpoints=kept if options.checkpoint_every else None, every=max(1, options.checkpoint_every),
+        )  # fmt: skip
+    bar.close()
+    classifier.save(options.out)
+    shutil.rmtree(kept, ignore_errors=True)
+    result = {
+        "data": options.data,
+        "preset": chosen.name,
+        "seed": options.seed,
+        "encoder": options.encoder,
+        "train_rows": int((frame["split"] == "train").sum()),
+        **_figures(classifier, frame),
+        "expected_seconds": round(cost.seconds, 1),
+        "peak_memory_gb": round(peak.bytes / 1e9, 2),
+        "expected_memory_gb": round(cost.bytes / 1e9, 2),
+        "machine": machine.preset().name,
+        "precision": str(dataclasses.replace(chosen.training).dtype).removeprefix("torch."),
+        "out": str(options.out),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    return result, [f"{name:>20}  {value}" for name, value in result.items()], 0
+
+
+def _frame(options: argparse.Namespace) -> pd.DataFrame:
+    from course_lib import corpora
+    from course_lib.errors import BadInput
+
+    if options.data in corpora.NAMES:
+        return corpora.load(options.data)
+    if not Path(options.data).is_file():
+        raise BadInput(
+            f"--data {options.data!r} is neither a corpus nor a file",
+            f"use one of {', '.join(corpora.NAMES)}, or the path of a CSV file",
+        )
+    return corpora.from_csv(options.data, text=options.text, label=options.label, rating=options.rating)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from course_lib.finetuning import recipe
+
+    chosen = recipe(options.preset)
+    changes = {name: getattr(options, name) for name in _OVERRIDES if getattr(options, name) is not None}
+    return dataclasses.replace(chosen, training=dataclasses.replace(chosen.training, **changes))
+
+
+def _check_place(out: Path) -> None:
+    """Finds out before minutes of training that the result cannot be written."""
+    from course_lib.errors import BadInput
+
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.json").exists()):
+        raise BadInput(f"--out {out} exists and is not a saved model", "give a new or empty folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {out} cannot be made: {error}", "give a folder that you may write to") from error
+
+
+def _figures(classifier: TextClassifier, frame: pd.DataFrame) -> dict[str, Any]:
+    """Accuracy on the validation part, and accuracy with its 95 % interval on the test part."""
+    from course_lib.evaluation import bootstrap
+
+    held_out, test = (frame[frame["split"] == split] for split in ("validation", "test"))
+    right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
+    interval = bootstrap(right.astype(float))
+    figures: dict[str, Any] = {
+        "test_accuracy": round(float(right.mean()), 4),
+        "test_interval": [round(interval.low, 4), round(interval.high, 4)],
+        "test_rows": len(test),
+    }
+    if len(held_out):
+        score = classifier.score(held_out["text"].tolist(), held_out["label"].to_numpy())
+        figures["validation_accuracy"] = round(score, 4)
+    return figures
+
+
+class _ProgressBar:
+    """A bar on standard error, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __call__(self, row: dict[str, float]) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=int(row["total_steps"]), unit="step", disable=None, file=sys.stderr)
+        if row["step"] < self.bar.n:  # the next member of a soup
+            self.bar.reset()
+        self.bar.update(int(row["step"]) - self.bar.n)
+        if "loss" in row:
+            self.bar.set_postfix(loss=f"{row['loss']:.3f}")
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,50 @@
+"""`python -m course_lib predict`: classify sentences with a saved model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Model and sentences."""
+    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (made when missing)")
+    parser.add_argument("--file", type=Path, help="a text file, one sentence a line")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="sentences; from standard input when none is given")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
+    """One prediction a sentence."""
+    from course_lib.classifier import TextClassifier
+
+    texts = _texts(options)
+    classifier = TextClassifier.from_pretrained(options.model)
+    if classifier.head == "regression":
+        rows = [{"text": text, "rating": float(x)} for text, x in zip(texts, classifier.predict(texts), strict=True)]
+        return {"predictions": rows}, [f"{row['rating']:+.2f}  {row['text']}" for row in rows], 0
+    names = classifier.class_names_
+    rows: list[dict[str, Any]] = []
+    for text, row in zip(texts, classifier.predict_proba(texts), strict=True):
+        probabilities = {name: round(float(p), 4) for name, p in zip(names, row, strict=True)}
+        rows.append({"text": text, "label": names[int(row.argmax())], "probabilities": probabilities})
+    lines = [f"{row['label']:>12} {max(row['probabilities'].values()):.2f}  {row['text']}" for row in rows]
+    return {"model": str(options.model), "predictions": rows}, lines, 0
+
+
+def _texts(options: argparse.Namespace) -> list[str]:
+    from course_lib.errors import BadInput
+
+    if options.texts and options.file:
+        raise BadInput("sentences are given both as arguments and by --file", "use one of the two")
+    if options.texts:
+        return list(options.texts)
+    if options.file:
+        try:
+            return str(options.file.read_text(encoding="utf-8")).splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"--file {options.file} cannot be read: {error}", "give a text file in UTF-8") from error
+    if sys.stdin.isatty():
+        raise BadInput("there is no sentence", 'give some: python -m course_lib predict "I like the movie"')
+    return sys.stdin.read().splitlines()

@@ -1,0 +1,36 @@
+"""Recipes: the seven steps of fine-tuning put together, each run stored by `experiments`.
+
+`recipes` says what is trained and how, `studies` asks one question of it at a time.
+"""
+
+from course_lib.finetuning.recipes import (
+    RECIPES,
+    Recipe,
+    fit_recipe,
+    recipe,
+    recipe_cost,
+    sentiment_folder,
+    sentiment_run,
+)
+from course_lib.finetuning.studies import (
+    head_study,
+    label_curve,
+    learning_curves,
+    linear_probe_study,
+    transfer_study,
+)
+
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "fit_recipe",
+    "head_study",
+    "label_curve",
+    "learning_curves",
+    "linear_probe_study",
+    "recipe",
+    "recipe_cost",
+    "sentiment_folder",
+    "sentiment_run",
+    "transfer_study",
+]

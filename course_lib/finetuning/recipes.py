@@ -1,0 +1,209 @@
+"""What is trained, on what, and how: three recipes, from a quick look to the best that we found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from course_lib import corpora, experiments, machine
+from course_lib.checkpoints import CheckpointFolder
+from course_lib.classifier import TextClassifier
+from course_lib.errors import BadInput
+from course_lib.training import Callback, TrainingConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named way to fine-tune.
+
+    Attributes:
+        name: `quick`, `default` or `best`.
+        training: the hyper-parameters.
+        sharpness: steepness of the soft label sigmoid(sharpness * rating); 0 trains on the labels themselves.
+        other_corpora: corpora whose training parts are added.
+        lexicon: adds the words of the VADER lexicon with their mean ratings as tiny texts.
+        members: runs from the same start whose weights are averaged (a soup: Wortsman et al. 2022, arXiv:2203.05482).
+        frozen_embeddings: keeps the embedding table as it is, which spares a fifth of a step's time.
+        dropout: of encoder and head.
+        train_rows: at most so many rows of the corpus; None is all.
+    """
+
+    name: str
+    training: TrainingConfig
+    sharpness: float = 2.0
+    other_corpora: tuple[str, ...] = ()
+    lexicon: bool = False
+    members: int = 1
+    frozen_embeddings: bool = True
+    dropout: float = 0.1
+    train_rows: int | None = None
+
+
+RECIPES = {
+    "quick": Recipe("quick", TrainingConfig(epochs=1), train_rows=2000),
+    "default": Recipe("default", TrainingConfig(epochs=2)),
+    "best": Recipe("best", TrainingConfig(epochs=3, average_from=0.5), members=3),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if name not in RECIPES:
+        raise BadInput(f"there is no recipe {name!r}", f"use one of {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Texts with labels and, where people rated them, soft labels."""
+
+    texts: list[str]
+    labels: np.ndarray[Any, np.dtype[Any]]
+    soft_labels: np.ndarray[Any, np.dtype[np.float32]] | None
+
+
+def material(chosen: Recipe, frame: pd.DataFrame) -> Material:
+    """The training rows of `frame`, with what the recipe adds to them.
+
+    Rated frames (`rating` without gaps) give soft labels; others are trained on their labels alone, without additions.
+    """
+    rows = frame[frame["split"] == "train"]
+    if not chosen.sharpness or "rating" not in rows or rows["rating"].isna().any():
+        return Material(rows["text"].tolist(), rows["label"].to_numpy(), None)
+    parts = [rows[["text", "rating"]]]
+    parts += [corpora.part(name, "train")[["text", "rating"]] for name in chosen.other_corpora]
+    if chosen.lexicon:
+        words = {word: valence for word, valence in corpora.lexicon().items() if word.isalpha() and valence}
+        parts.append(pd.DataFrame({"text": list(words), "rating": list(words.values())}))
+    together = pd.concat(parts, ignore_index=True)
+    ratings = together["rating"].to_numpy()
+    return Material(
+        together["text"].tolist(), (ratings > 0).astype(np.int64), corpora.soft_labels(ratings, chosen.sharpness)
+    )
+
+
+def estimator(chosen: Recipe, seed: int, encoder: str = "course") -> TextClassifier:
+    """The unfitted classifier of a recipe."""
+    return TextClassifier(
+        encoder,
+        training=replace(chosen.training, seed=seed),
+        frozen_embeddings=chosen.frozen_embeddings and encoder not in ("scratch", "tiny"),
+        dropout=chosen.dropout,
+    )
+
+
+def fit_recipe(
+    chosen: Recipe,
+    frame: pd.DataFrame,
+    *,
+    seed: int = 0,
+    encoder: str = "course",
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Path | None = None,
+    every: int = 100,
+) -> TextClassifier:
+    """Trains a recipe on the training rows of a corpus (columns `text, label, split` and, if rated, `rating`).
+
+    Args:
+        chosen: the recipe.
+        frame: a corpus; only rows whose split is `train` are learned, `validation` is looked at after each epoch.
+        seed: of head, order and dropout.
+        encoder: as for `TextClassifier`.
+        callbacks: called with every row of the history.
+        checkpoints: folder for checkpoints (one sub-folder a member); resumes what it finds there.
+        every: steps between two checkpoints.
+    """
+    rows = material(chosen, _limited(frame, chosen.train_rows))
+    held_out = frame[frame["split"] == "validation"]
+    validation = (held_out["text"].tolist(), held_out["label"].to_numpy()) if len(held_out) else None
+    fitted = []
+    for member in range(chosen.members):
+        classifier = estimator(chosen, seed, encoder)
+        order_seed = None if chosen.members == 1 else seed * 1000 + member
+        classifier.training = replace(classifier.training or TrainingConfig(), order_seed=order_seed)
+        folder = CheckpointFolder(checkpoints / f"member-{member}", every, keep=1) if checkpoints else None
+        classifier.fit(
+            rows.texts, rows.labels, soft_labels=rows.soft_labels, validation=validation, callbacks=callbacks,
+            checkpoints=folder,
+        )  # fmt: skip
+        fitted.append(classifier)
+    return soup(fitted)
+
+
+def soup(classifiers: Sequence[TextClassifier]) -> TextClassifier:
+    """The classifier whose weights are the mean of the others' (which must have started from the same weights)."""
+    first = classifiers[0]
+    states = [classifier.module_.state_dict() for classifier in classifiers]
+    with torch.no_grad():
+        for name, tensor in first.module_.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return first
+
+
+def _limited(frame: pd.DataFrame, rows: int | None) -> pd.DataFrame:
+    """All rows but the training rows beyond the first `rows`."""
+    if rows is None:
+        return frame
+    training = frame.index[frame["split"] == "train"]
+    return frame.drop(training[rows:])
+
+
+def recipe_cost(chosen: Recipe, frame: pd.DataFrame, encoder: str = "course") -> machine.Cost:
+    """What `fit_recipe` will take here."""
+    rows = material(chosen, _limited(frame, chosen.train_rows))
+    return estimator(chosen, 0, encoder).fit_cost(rows.texts) * chosen.members
+
+
+def finetune(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: one recipe on one corpus; saves the model, the logits of its test part and the history.
+
+    `config` holds `data`, `recipe` (a name) and `seed`. The test part is touched here and nowhere before.
+    """
+    frame, chosen = corpora.load(config["data"]), recipe(config["recipe"])
+    started = time.perf_counter()
+    with machine.PeakMemory() as peak:
+        classifier = fit_recipe(chosen, frame, seed=config["seed"])
+    seconds = time.perf_counter() - started
+    classifier.save(folder / "model")
+    test = frame[frame["split"] == "test"]
+    logits = classifier.decision_logits(test["text"].tolist())
+    save_file({"logits": torch.from_numpy(logits)}, folder / "test.safetensors")
+    right = logits.argmax(1) == test["label"].to_numpy()
+    return {
+        "test_accuracy": float(right.mean()),
+        "test_rows": len(test),
+        "training_seconds": seconds,
+        "peak_bytes": peak.bytes,
+        "history": classifier.history_.to_dict(),
+    }
+
+
+def sentiment_run(show: bool = True) -> experiments.Run:
+    """The course's fine-tuned sentiment model: the default recipe on movie reviews, made at its first use."""
+    config = {"data": "movie_reviews", "recipe": "default", "seed": 0}
+    return experiments.run(finetune, config, cost=lambda: finetune_cost(config), show=show)
+
+
+def sentiment_folder() -> Path:
+    """Folder of the course's fine-tuned sentiment model."""
+    return sentiment_run().folder / "model"
+
+
+def finetune_cost(config: dict[str, Any]) -> machine.Cost:
+    """What the experiment `finetune` will take here, its evaluation included."""
+    frame, chosen = corpora.load(config["data"]), recipe(config["recipe"])
+    test = frame.loc[frame["split"] == "test", "text"].tolist()
+    return recipe_cost(chosen, frame) + estimator(chosen, 0).predict_cost(test)

@@ -1,0 +1,128 @@
+"""One question a function: how many labels, which head, which learning rate, how far does it carry?
+
+Each is an experiment: `(config, folder) -> result`, small enough for two CPU cores, stored by `experiments.run`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from course_lib import corpora, machine
+from course_lib.classifier import TextClassifier, sentence_vectors
+from course_lib.finetuning.recipes import estimator, recipe, sentiment_folder
+from course_lib.training import TrainingConfig
+
+_LONGEST = 200  # optimizer steps that a small training set is given at most; small sets need several epochs
+
+
+def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Test accuracy with `labels` movie sentences; `encoder` is `course` or `scratch`; `seed`.
+
+    Small sets are seen more often: up to 8 epochs, within a fixed number of steps.
+    """
+    frame = corpora.part("movie_reviews", "train", limit=config["labels"])
+    chosen = recipe("default")
+    classifier = estimator(chosen, config["seed"], config["encoder"])
+    classifier.training = replace(classifier.training or TrainingConfig(), epochs=epochs_for(config["labels"]))
+    soft = corpora.soft_labels(frame["rating"].to_numpy(), chosen.sharpness)
+    classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
+    return _test_result(classifier)
+
+
+def epochs_for(labels: int, batch_size: int = 32) -> int:
+    """More epochs for fewer labels: as many as fit into 200 steps, from 2 to 8."""
+    return int(np.clip(_LONGEST * batch_size // max(1, labels), 2, 8))
+
+
+def linear_probe_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Logistic regression on the untouched encoder's sentence vectors, with `labels` movie sentences."""
+    frame = corpora.part("movie_reviews", "train", limit=config["labels"])
+    test = corpora.part("movie_reviews", "test")
+    model = LogisticRegression(max_iter=2000).fit(sentence_vectors(frame["text"].tolist()), frame["label"])
+    probabilities = model.predict_proba(sentence_vectors(test["text"].tolist()))
+    return {"test_accuracy": float((probabilities.argmax(1) == test["label"]).mean()), "test_rows": len(test)}
+
+
+def head_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same sentences under another head or with fewer trained weights.
+
+    `config`: `kind` (`classification`, `regression`, `multitask`, `lora`, `probe`), `labels`, `seed`.
+    """
+    frame = corpora.part("movie_reviews", "train", limit=config["labels"])
+    validation = corpora.part("movie_reviews", "validation")
+    kind = config["kind"]
+    training = TrainingConfig(epochs=2, seed=config["seed"], learning_rate=1e-3 if kind in ("lora", "probe") else 1e-4)
+    classifier = TextClassifier(
+        head=kind if kind in ("regression", "multitask") else "classification",
+        training=training,
+        lora_rank=8 if kind == "lora" else 0,
+        frozen_encoder=kind == "probe",
+    )
+    rated = kind == "regression"
+    classifier.fit(
+        frame["text"].tolist(), frame["rating" if rated else "label"].to_numpy(),
+        ratings=frame["rating"].to_numpy() if kind == "multitask" else None,
+    )  # fmt: skip
+    predicted = classifier.predict(validation["text"].tolist())
+    labels = (predicted > 0).astype(int) if rated else predicted
+    result = {"validation_accuracy": float((labels == validation["label"].to_numpy()).mean()), **_trained(classifier)}
+    if kind in ("regression", "multitask"):
+        ratings = predicted if rated else classifier.predict_rating(validation["text"].tolist())
+        result["correlation"] = float(np.corrcoef(ratings, validation["rating"])[0, 1])
+    return result
+
+
+def _trained(classifier: TextClassifier) -> dict[str, Any]:
+    return {"trained_weights": classifier.trained_weights_, "seconds": classifier.history_.seconds}
+
+
+def learning_curves(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Loss and validation accuracy of one setting: `learning_rate`, `epochs`, `labels`, `seed`."""
+    frame = corpora.part("movie_reviews", "train", limit=config["labels"])
+    held_out = corpora.part("movie_reviews", "validation")
+    training = TrainingConfig(epochs=config["epochs"], learning_rate=config["learning_rate"], seed=config["seed"])
+    classifier = TextClassifier(training=training, frozen_embeddings=True)
+    classifier.fit(
+        frame["text"].tolist(), frame["label"].to_numpy(),
+        validation=(held_out["text"].tolist(), held_out["label"].to_numpy()),
+    )  # fmt: skip
+    return {"history": classifier.history_.to_dict()}
+
+
+def transfer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Test accuracy on every corpus of a model that learned movie reviews and then, maybe, `labels` of another.
+
+    `config`: `then` (a corpus, or None), `labels`, `seed`.
+    """
+    encoder = str(sentiment_folder())
+    classifier = TextClassifier.from_pretrained(encoder)
+    if config["then"]:
+        frame = corpora.part(config["then"], "train", limit=config["labels"])
+        training = TrainingConfig(epochs=2, learning_rate=5e-5, seed=config["seed"])
+        classifier = TextClassifier(encoder, training=training, frozen_embeddings=True)
+        soft = corpora.soft_labels(frame["rating"].to_numpy())
+        classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
+    accuracy = {}
+    for name in corpora.NAMES:
+        test = corpora.part(name, "test")
+        accuracy[name] = float(classifier.score(test["text"].tolist(), test["label"].to_numpy()))
+    return {"test_accuracy": accuracy}
+
+
+def _test_result(classifier: TextClassifier) -> dict[str, Any]:
+    test = corpora.part("movie_reviews", "test")
+    right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
+    return {"test_accuracy": float(right.mean()), "test_rows": len(test)}
+
+
+def study_cost(labels: int, epochs: int, test_rows: int = 0) -> machine.Cost:
+    """What training on so many movie sentences, and predicting so many, takes here."""
+    rows = corpora.part("movie_reviews", "train", limit=labels)["text"].tolist()
+    classifier = TextClassifier(training=TrainingConfig(epochs=epochs))
+    test = corpora.part("movie_reviews", "test", limit=test_rows)["text"].tolist() if test_rows else []
+    return classifier.fit_cost(rows) + classifier.predict_cost(test)

@@ -1,0 +1,259 @@
+"""What this machine is and what work costs on it: device, precision, measured peak, memory, seeds, estimates.
+
+Everything that depends on the hardware is decided here, once, so that a notebook runs unchanged on a laptop and
+on a graphics card. Costs are counted operations over the *measured* speed of this machine, never a table of
+processor names.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import TracebackType
+
+import numpy as np
+import psutil
+import torch
+
+from course_lib.errors import BadInput
+
+GIGABYTE = 1e9
+_PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
+_INTERPRETER_BYTES = 0.75e9  # Python with torch and transformers loaded, before any model (measured: 0.6-0.8 GB)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes that follow the hardware. One row of the table `PRESETS`."""
+
+    name: str
+    predict_tokens: int  # tokens of one forward batch, padding included
+    train_rows: int | None  # rows of a corpus that the notebooks train on; None is all
+    curve_labels: tuple[int, ...]  # training-set sizes of the label-efficiency curve
+    seeds: int  # repetitions behind a mean with a spread
+    training_efficiency: float  # share of the measured peak that a training step reaches
+    forward_efficiency: float  # share of the measured peak that a forward pass reaches
+
+
+PRESETS = {
+    # Two CPU cores: efficiencies measured with the course encoder on sentences of about 27 tokens.
+    "cpu": Preset("cpu", 2048, None, (100, 500, 2000), 2, 0.80, 0.85),
+    # A small model on a large card is bound by kernel launches, not by arithmetic. NOT measured on a GPU yet.
+    "gpu": Preset("gpu", 65536, None, (100, 500, 2000, 5000), 5, 0.10, 0.15),
+}
+
+
+def device() -> torch.device:
+    """The device that compute runs on: the first CUDA card if `COURSE_PRESET` allows it, else the CPU."""
+    return torch.device("cuda" if preset().name == "gpu" and torch.cuda.is_available() else "cpu")
+
+
+def preset() -> Preset:
+    """The preset named by `COURSE_PRESET`, or the one that fits the hardware.
+
+    Raises:
+        BadInput: `COURSE_PRESET` is neither `cpu` nor `gpu`.
+    """
+    name = os.environ.get("COURSE_PRESET") or ("gpu" if torch.cuda.is_available() else "cpu")
+    if name not in PRESETS:
+        raise BadInput(f"COURSE_PRESET is {name!r}", f"set it to one of {', '.join(PRESETS)}, or unset it")
+    return PRESETS[name]
+
+
+@lru_cache(maxsize=1)
+def _cpu_has_fast_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = file.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def precision(where: torch.device | None = None) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it fast, float32 elsewhere.
+
+    A CPU without AVX-512-BF16 or AMX runs bfloat16 tens to hundreds of times slower than float32.
+    """
+    where = where or device()
+    if where.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(where) >= (8, 0) else torch.float32
+    return torch.bfloat16 if _cpu_has_fast_bfloat16() else torch.float32
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+@lru_cache(maxsize=4)
+def peak_flops(kind: str | None = None) -> float:
+    """Floating-point operations a second of a large square matrix product here, measured (takes about a second).
+
+    Args:
+        kind: `cpu` or `cuda`; the course's device when left out.
+
+    Returns:
+        FLOP/s in `precision()` of that device, the best of several repetitions. A multiply-add counts as two.
+    """
+    where = torch.device(kind) if kind else device()
+    size = _PEAK_SIZE[where.type]
+    left, right = (torch.randn(size, size, device=where, dtype=precision(where)) for _ in range(2))
+    best = min(_seconds_of_product(left, right) for _ in range(6))
+    return 2 * size**3 / best
+
+
+def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    started = time.perf_counter()
+    left @ right
+    if left.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of memory, in all and free to use now."""
+
+    total: int
+    available: int
+
+
+def memory() -> Memory:
+    """Main memory, or the card's where the course runs on a card. In bytes."""
+    if device().type == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        return Memory(total, free)
+    state = psutil.virtual_memory()
+    return Memory(state.total, state.available)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a piece of work takes: floating-point operations, seconds here, bytes at the highest point."""
+
+    flops: float
+    seconds: float
+    bytes: float
+
+    def __str__(self) -> str:
+        return f"about {readable_seconds(self.seconds)} and {self.bytes / GIGABYTE:.1f} GB on this machine"
+
+    def __add__(self, other: Cost) -> Cost:
+        """One after the other: time adds up, memory is that of the larger."""
+        return Cost(self.flops + other.flops, self.seconds + other.seconds, max(self.bytes, other.bytes))
+
+    def __mul__(self, times: float) -> Cost:
+        return Cost(self.flops * times, self.seconds * times, self.bytes)
+
+
+def readable_seconds(seconds: float) -> str:
+    """`0.4 s`, `55 s` or `6.2 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def training_cost(parameters: int, matmul_parameters: int, tokens: float, batch_tokens: int, width: int) -> Cost:
+    """Cost of training a Transformer encoder with AdamW.
+
+    A token costs 2 operations a weight forward and 4 backward (Kaplan et al. 2020, arXiv:2001.08361, section 2.1),
+    with `matmul_parameters` the weights outside the embedding tables.
+
+    Args:
+        parameters: all weights; in float32 each holds itself, its gradient and AdamW's two moments (16 bytes).
+        matmul_parameters: weights that take part in a matrix product.
+        tokens: tokens of the whole run, padding included.
+        batch_tokens: tokens of one step.
+        width: activation values kept for the backward pass, per token.
+    """
+    flops = 6.0 * matmul_parameters * tokens
+    # A step also reads and writes every weight, gradient and moment once: 28 bytes a weight at about 12 GB/s on a CPU.
+    steps = tokens / max(1, batch_tokens)
+    traffic = steps * parameters * 28 / (12e9 if device().type == "cpu" else 1.5e12)
+    seconds = flops / (peak_flops() * preset().training_efficiency) + traffic
+    return Cost(flops, seconds, base_bytes() + 16.0 * parameters + 4.0 * batch_tokens * width)
+
+
+def forward_cost(parameters: int, matmul_parameters: int, tokens: float, batch_tokens: int, width: int) -> Cost:
+    """Cost of predictions; arguments as in `training_cost`, `width` being the values alive at one moment."""
+    flops = 2.0 * matmul_parameters * tokens
+    seconds = flops / (peak_flops() * preset().forward_efficiency)
+    return Cost(flops, seconds, base_bytes() + 4.0 * parameters + 4.0 * batch_tokens * width)
+
+
+def base_bytes() -> float:
+    """Bytes in use before the model: on a CPU the interpreter and its libraries, on a card its context."""
+    return _INTERPRETER_BYTES if device().type == "cpu" else 0.5e9
+
+
+@dataclass
+class PeakMemory:
+    """Highest memory use seen inside a `with` block, in bytes (resident set on a CPU, allocations on a card)."""
+
+    bytes: int = 0
+    interval: float = 0.01
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    def __enter__(self) -> PeakMemory:
+        if device().type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while True:
+            self.bytes = max(self.bytes, process.memory_info().rss)
+            if self._stop.wait(self.interval):
+                return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if device().type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated()
+
+
+@contextmanager
+def stopwatch() -> Iterator[list[float]]:
+    """Appends the seconds of the `with` block to the list that it gives; waits for the card to finish."""
+    seconds: list[float] = []
+    started = time.perf_counter()
+    yield seconds
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+    seconds.append(time.perf_counter() - started)
+
+
+def describe() -> dict[str, object]:
+    """This machine in JSON-able words and numbers, for `python -m course_lib doctor`."""
+    where, state = device(), memory()
+    return {
+        "device": where.type,
+        "name": torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or "CPU",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "preset": preset().name,
+        "precision": str(precision(where)).removeprefix("torch."),
+        "peak_gflops": round(peak_flops() / 1e9, 1),
+        "memory_gb": round(state.total / GIGABYTE, 1),
+        "memory_available_gb": round(state.available / GIGABYTE, 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
