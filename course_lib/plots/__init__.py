@@ -1,0 +1,34 @@
+"""Figures of the course. Each function takes frames, arrays or dictionaries and returns the axes that it drew on.
+
+In a notebook, end the line with a semicolon: the figure is shown, the name of its axes is not.
+"""
+
+from course_lib.plots.data import disagreement, rating_histogram
+from course_lib.plots.quality import (
+    confusion,
+    errors_by,
+    intervals,
+    label_efficiency,
+    reliability,
+    transfer_matrix,
+)
+from course_lib.plots.style import small_png, to_png
+from course_lib.plots.training import LiveCurve, learning_curve, length_histogram, schedule, stored_curves
+
+__all__ = [
+    "LiveCurve",
+    "confusion",
+    "disagreement",
+    "errors_by",
+    "intervals",
+    "label_efficiency",
+    "learning_curve",
+    "length_histogram",
+    "rating_histogram",
+    "reliability",
+    "schedule",
+    "small_png",
+    "stored_curves",
+    "to_png",
+    "transfer_matrix",
+]

@@ -1,0 +1,10 @@
+"""Things to move in a notebook, each with a picture or a number that answers.
+
+Every function returns one ipywidgets widget: name it on the last line of a cell and it is shown.
+"""
+
+from course_lib.widgets.prediction import watch_prediction
+from course_lib.widgets.runs import compare_runs, diagnose
+from course_lib.widgets.temperature import calibration_explorer
+
+__all__ = ["calibration_explorer", "compare_runs", "diagnose", "watch_prediction"]

@@ -1,0 +1,105 @@
+"""Type a sentence and watch the model change its mind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, Protocol
+
+import ipywidgets
+import numpy as np
+
+from course_lib import corpora
+from course_lib.errors import BadInput, CourseError
+
+MOST_BARS = 10
+SENTIMENT = dict(enumerate(corpora.CLASSES))
+
+
+class Classifier(Protocol):
+    """What is asked of a model here: scikit-learn's convention."""
+
+    @property
+    def classes_(self) -> Any: ...
+    def predict_proba(self, texts: list[str]) -> Any: ...
+
+
+def watch_prediction(
+    classifier: Classifier, text: str = "I like the movie", names: Mapping[Any, str] | None = None
+) -> ipywidgets.VBox:
+    """A line to type in, and the model's probabilities, new after every letter.
+
+    It never raises: what goes wrong is shown in place of the prediction. The shown label is
+    `<span class="prediction-label">positive (0.97)</span>`.
+
+    Args:
+        classifier: has `predict_proba(list of texts)` and `classes_`.
+        text: the sentence to begin with.
+        names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
+
+    Returns:
+        A box of the class `watch-prediction`: the line (children[0]) and the answer (children[1], HTML).
+    """
+    line = ipywidgets.Text(
+        value=text,
+        description="Your sentence",
+        placeholder="type a sentence",
+        continuous_update=True,  # a prediction takes about 10 ms, less than the pause between two keys
+        style={"description_width": "initial"},
+        layout={"width": "min(100%, 640px)"},
+    )
+    answer = ipywidgets.HTML(layout={"width": "min(100%, 640px)"})
+
+    def show(_: object = None) -> None:
+        answer.value = answer_to(line.value, classifier, names)
+
+    line.observe(show, names="value")
+    show()
+    box = ipywidgets.VBox([line, answer])
+    box.add_class("watch-prediction")
+    return box
+
+
+def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None = None) -> str:
+    """The HTML that answers to a sentence: label and bars, a request to type, or what went wrong."""
+    if not text.strip():
+        return _label("type a sentence")
+    try:
+        probabilities, called = _predict(text, classifier, names)
+    except CourseError as error:
+        return _label("no prediction") + f"<p>{escape(error.message)}<br>To mend it: {escape(error.fix)}</p>"
+    except (ValueError, RuntimeError, TypeError) as error:  # any other model's own complaint: shown, not hidden
+        return _label("no prediction") + f"<p>{type(error).__name__}: {escape(str(error))}</p>"
+    best = int(probabilities.argmax())
+    order = [int(i) for i in np.argsort(-probabilities, kind="stable")[:MOST_BARS]]
+    bars = "".join(_bar(called[i], float(probabilities[i]), i == best) for i in sorted(order))
+    return _label(f"{called[best]} ({probabilities[best]:.2f})") + bars
+
+
+def _predict(text: str, classifier: Classifier, names: Mapping[Any, str] | None) -> tuple[Any, list[str]]:
+    """Probabilities (classes,) and what the classes are called."""
+    if not hasattr(classifier, "classes_"):
+        raise BadInput(f"this {type(classifier).__name__} has not been trained yet", "call its fit first")
+    probabilities = np.asarray(classifier.predict_proba([text]), dtype=np.float64)[0]
+    classes = [name.item() if isinstance(name, np.generic) else name for name in classifier.classes_]
+    known = names if names is not None else SENTIMENT if classes == [0, 1] else {}
+    return probabilities, [str(known.get(name, name)) for name in classes]
+
+
+def _label(words: str) -> str:
+    return (
+        '<div aria-live="polite" style="font-size:1.3em;margin:0.3em 0">'
+        f'<span class="prediction-label">{escape(words)}</span></div>'
+    )
+
+
+def _bar(name: str, share: float, best: bool) -> str:
+    """One class: its name, a bar from 0 to 1, and the number."""
+    colour = "#2f6fb0" if best else "#9fcbe8"
+    return (
+        '<div style="display:flex;align-items:center;gap:0.6em;line-height:1.7">'
+        f'<span style="width:8em;text-align:right;overflow:hidden;text-overflow:ellipsis">{escape(name)}</span>'
+        '<span style="flex:1;background:rgba(128,128,128,0.18)">'
+        f'<span style="display:block;height:1.1em;width:{100 * share:.1f}%;background:{colour}"></span></span>'
+        f'<span style="width:4em">{share:.1%}</span></div>'
+    )

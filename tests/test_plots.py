@@ -1,0 +1,335 @@
+"""Every figure is drawn, says its finding with the right number, fits its frame, and can be read in grey."""
+
+from io import BytesIO
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from course_lib import evaluation, plots
+from course_lib.errors import BadInput
+from course_lib.plots import style, training
+
+mpl.use("Agg")
+
+
+def history(steps: int = 40, until: int | None = None) -> list[dict[str, float]]:
+    """Two epochs: the loss falls from 1.0 by 0.01 a step, the accuracy is 0.8, then 0.9."""
+    rows = []
+    for step in range(1, (until or steps) + 1):
+        common = {"step": step, "total_steps": steps, "epoch": 2 * step / steps, "seconds": 0.5 * step}
+        rows.append({**common, "loss": 1.01 - 0.01 * step, "learning_rate": 1e-4})
+        if step in (steps // 2, steps):
+            rows.append({**common, "validation_loss": 0.7, "validation_accuracy": 0.8 if step < steps else 0.9})
+    return rows
+
+
+def stored() -> pd.DataFrame:
+    rows = [
+        {
+            "learning_rate": rate,
+            "epochs": epochs,
+            "step": step,
+            "train_loss": 0.7 / step,
+            "validation_accuracy": accuracy,
+        }
+        for rate, accuracy in ((1e-5, 0.7), (1e-4, 0.86))
+        for epochs in (1, 2)
+        for step in range(1, 10 * epochs)
+    ]
+    return pd.DataFrame(rows)
+
+
+def accuracies(**names: list[str]) -> pd.DataFrame:
+    """Two rows, 80 and 60 %, the first named column first."""
+    return pd.DataFrame(
+        {**names, "n": [400, 20], "accuracy": [0.8, 0.6], "low": [0.75, 0.38], "high": [0.84, 0.8]},
+    )
+
+
+P = np.random.default_rng(0).dirichlet([1, 1], 500)
+LABELS = (np.random.default_rng(1).random(500) < P[:, 1]).astype(int)
+EFFICIENCY = pd.DataFrame(
+    [
+        (n, m, a, a - 0.02, a + 0.02)
+        for m, one, two in (("tuned", 0.7, 0.8), ("probe", 0.6, 0.7))
+        for n, a in ((100, one), (1000, two))
+    ],
+    columns=["labels", "method", "accuracy", "low", "high"],
+)
+TRANSFER = pd.DataFrame(
+    [(a, b, 0.9 if a == b else 0.7) for a in ("movie_reviews", "news") for b in ("movie_reviews", "news")],
+    columns=["train", "test", "accuracy"],
+)
+RATINGS = pd.DataFrame({"rating": [-3.0, -2.5, -0.2, 0.4, 1.0, 2.0, 3.0, 3.5]})
+OPPOSED = pd.DataFrame({"low": [0, 0.5, 1], "high": [0.5, 1, 2], "n": [5, 9, 0], "opposed": [0.28, 0.1, np.nan]})
+
+FIGURES = {  # name -> (draw, what the first axes' title must say)
+    "learning_curve": (lambda: plots.learning_curve(history()), "Best validation accuracy 90.0%, after step 40 of 40"),
+    "learning_curve_halfway": (
+        lambda: plots.learning_curve(history(until=20)),
+        "Step 20 of 40: loss 0.810, about 10 s",
+    ),
+    "schedule": (lambda: plots.schedule(lambda step: 1e-4 / (1 + abs(step - 5)), 50), "peaks at 0.0001 in step 5"),
+    "stored_curves": (lambda: plots.stored_curves(stored(), {"learning_rate": 1e-4, "epochs": 2}), "of 4 runs"),
+    "length_histogram": (
+        lambda: plots.length_histogram([3, 4, 5, 9, 30], {"padded": 150, "bucketed": 55}),
+        "Half have 5 tokens or fewer",
+    ),
+    "reliability": (lambda: plots.reliability(evaluation.calibration(P, LABELS)), "% right (ECE 0.0"),
+    "confusion": (
+        lambda: plots.confusion([[8, 2], [1, 9]], ["bad", "good"]),
+        "85.0% are right; most often bad is taken for good (2 times)",
+    ),
+    "intervals": (lambda: plots.intervals(accuracies(model=["tuned", "lexicon"])), "tuned leads with 80.0%"),
+    "errors_by_words": (
+        lambda: plots.errors_by(accuracies(words=["1-5", "6-10"]), "words"),
+        "Most often wrong (40%): 6-10 words",
+    ),
+    "errors_by_slice": (
+        lambda: plots.errors_by(accuracies(slice=["all sentences", "negation (not, n't, never)"]), "slice"),
+        "Most often wrong (40%): negation",
+    ),
+    "label_efficiency": (lambda: plots.label_efficiency(EFFICIENCY), "With 100 labels, tuned leads: 70.0%"),
+    "transfer_matrix": (lambda: plots.transfer_matrix(TRANSFER), "At home 90.0%, away 70.0% on average"),
+    "rating_histogram": (lambda: plots.rating_histogram(RATINGS), "3 negative, 5 positive; 25% are within 0.5 of 0"),
+    "disagreement": (lambda: plots.disagreement(OPPOSED), "within 0.5 of 0: 28% of the raters say the opposite"),
+}
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+def first(drawn: Axes | tuple[Axes, ...]) -> Axes:
+    return drawn[0] if isinstance(drawn, tuple) else drawn
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_title_states_the_finding(name):
+    draw, said = FIGURES[name]
+    assert said in first(draw()).get_title(loc="left")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_are_named(name):
+    drawn = FIGURES[name][0]()
+    axes = drawn if isinstance(drawn, tuple) else (drawn,)
+    assert axes[-1].get_xlabel()
+    assert all(ax.get_ylabel() or ax.get_yticklabels()[0].get_text() for ax in axes)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_cut_off_at_the_figures_edge(name):
+    figure = first(FIGURES[name][0]()).figure
+    figure.canvas.draw()
+    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_picture_is_small_and_its_figure_closed(name):
+    png = plots.to_png(first(FIGURES[name][0]()))
+    assert png.startswith(b"\x89PNG") and len(png) < 25_000
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_it_can_be_read_in_grey(name):
+    grey = np.asarray(Image.open(BytesIO(plots.to_png(first(FIGURES[name][0]())))).convert("L"))
+    assert grey.min() < 60 and (grey > 250).mean() > 0.2  # dark ink on a white page
+
+
+def lightness(colour: str) -> float:
+    """CIELAB's L*, 0 to 100, from sRGB (IEC 61966-2-1)."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16)
+
+
+def test_series_differ_in_lightness_marker_line_and_hatch():
+    assert (np.diff([lightness(look.colour) for look in style.LOOKS]) > 10).all()
+    for part in ("marker", "line", "hatch"):
+        assert len({getattr(look, part) for look in style.LOOKS}) == len(style.LOOKS)
+
+
+def test_the_users_own_settings_stay():
+    before = dict(mpl.rcParams)
+    for draw, _ in FIGURES.values():
+        draw()
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: plots.schedule([(0, 0.0), (1, 1.0)], ax=ax),
+        lambda ax: plots.reliability(evaluation.calibration(P, LABELS), ax=ax),
+        lambda ax: plots.confusion([[1, 0], [0, 1]], ["a", "b"], ax=ax),
+        lambda ax: plots.intervals(accuracies(model=["a", "b"]), ax=ax),
+        lambda ax: plots.errors_by(accuracies(words=["1-5", "6-10"]), "words", ax=ax),
+        lambda ax: plots.label_efficiency(EFFICIENCY, ax=ax),
+        lambda ax: plots.transfer_matrix(TRANSFER, ax=ax),
+        lambda ax: plots.rating_histogram(RATINGS, ax=ax),
+        lambda ax: plots.disagreement(OPPOSED, ax=ax),
+    ],
+)
+def test_a_figure_can_stand_in_a_users_own_axes(draw):
+    mine = plt.subplots(1, 2)[1][1]
+    assert draw(mine) is mine and len(plt.get_fignums()) == 1
+
+
+def test_drawn_values_are_the_given_ones():
+    curve = plots.learning_curve(history())[1].lines[0]
+    assert curve.get_ydata().tolist() == [0.8, 0.9] and curve.get_xdata().tolist() == [20, 40]
+    bars = plots.errors_by(accuracies(words=["1-5", "6-10"]), "words").patches
+    assert [bar.get_height() for bar in bars] == pytest.approx([0.2, 0.4])
+    counts = [bar.get_height() for bar in plots.rating_histogram(RATINGS).patches]
+    assert sum(counts) == len(RATINGS)
+
+
+def test_learning_curve_takes_every_form_of_a_history():
+    rows = history()
+
+    class History:
+        pass
+
+    History.rows = rows
+    for form in (rows, pd.DataFrame(rows), {"rows": rows, "seconds": 3.0}, History()):
+        assert len(plots.learning_curve(form)) == 2
+
+
+def test_one_row_and_no_validation_are_enough():
+    assert (
+        plots.learning_curve([{"step": 1, "loss": 0.5}])[0].get_title(loc="left").startswith("The loss fell from 0.500")
+    )
+
+
+def test_schedule_takes_pairs():
+    line = plots.schedule([(0, 0.0), (10, 3e-5), (20, 0.0)]).lines[0]
+    assert line.get_ydata().tolist() == [0, 3e-5, 0]
+
+
+def test_the_best_model_is_on_top_and_whiskers_are_the_intervals():
+    ax = plots.intervals(accuracies(model=["tuned", "lexicon"]).iloc[::-1])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["lexicon", "tuned"]
+    ends = ax.containers[0][2][0].get_segments()[1][:, 0]
+    assert ends.tolist() == pytest.approx([0.75, 0.84])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: plots.learning_curve([]), "no column 'step'"),
+        (lambda: plots.schedule(lambda step: 1.0), "total_steps is None"),
+        (lambda: plots.schedule([]), "no step"),
+        (lambda: plots.stored_curves(stored().drop(columns="epochs")), "no column 'epochs'"),
+        (lambda: plots.length_histogram([]), "no lengths"),
+        (lambda: plots.confusion([[1, 2]], ["a", "b"]), r"shape \(1, 2\)"),
+        (lambda: plots.confusion([[0, 0], [0, 0]], ["a", "b"]), "sum 0"),
+        (lambda: plots.intervals(accuracies(name=["a", "b"])), "no column 'model'"),
+        (lambda: plots.errors_by(accuracies(words=["a", "b"]).head(0), "words"), "no rows"),
+        (lambda: plots.rating_histogram(pd.DataFrame({"rating": [1.0, np.nan]})), "1 ratings are not in"),
+        (lambda: plots.disagreement(OPPOSED.assign(n=0)), "no rows"),
+    ],
+)
+def test_bad_input_is_named(call, said):
+    with pytest.raises(BadInput, match=said) as caught:
+        call()
+    assert caught.value.fix
+
+
+def test_the_small_picture_looks_the_same():
+    buffer = BytesIO()
+    plots.learning_curve(history(until=30))[0].figure.savefig(buffer, format="png")
+    big, small = buffer.getvalue(), plots.small_png(buffer.getvalue())
+    dots = [np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int) for png in (big, small)]
+    assert len(small) < 0.5 * len(big)
+    assert np.abs(dots[0] - dots[1]).max() < 20  # of 255: no marker loses its colour
+
+
+class Screen:
+    """Stands in for a notebook: keeps what is displayed, and what replaces it."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def display(self, picture, display_id):
+        self.shown.append("new")
+        return self
+
+    def update(self, picture):
+        assert picture.data.startswith(b"\x89PNG")
+        self.shown.append("replaced")
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(training, "in_notebook", lambda: True)
+    monkeypatch.setattr(training, "display", screen.display)
+    return screen
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves; drawing takes no time on it."""
+    now = [100.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_live_curve_leaves_one_figure_and_draws_the_end(screen, clock, monkeypatch):
+    monkeypatch.setattr(plots.LiveCurve, "png", lambda self: b"\x89PNG")
+    live = plots.LiveCurve(every=2.0)
+    for row in history():  # 42 rows, half a second apart
+        live(row)
+        clock[0] += 0.5
+    assert screen.shown.count("new") == 1
+    # Every 2 s in 20 s, and the two validations, the last step: not 42.
+    assert 8 <= len(screen.shown) == live.drawings <= 15
+    assert len(live.rows) == 42
+
+
+def test_live_curve_draws_validation_at_once_since_a_run_may_stop_there(screen, clock):
+    live = plots.LiveCurve(every=1000.0)
+    for row in history(until=20):
+        live(row)
+    assert live.drawings == 2  # the first row, the validation
+
+
+def test_live_curve_spends_at_most_3_percent_on_drawing(screen, clock, monkeypatch):
+    live = plots.LiveCurve(every=0.0)
+
+    def slow(self):
+        clock[0] += 0.3
+        return b"\x89PNG"
+
+    monkeypatch.setattr(plots.LiveCurve, "png", slow)
+    for step in range(1, 2001):
+        live({"step": step, "total_steps": 10_000, "loss": 0.5})
+        clock[0] += 0.05
+    assert live.drawings > 5 and live.drawings * 0.3 / (clock[0] - 100) < 0.035
+
+
+def test_live_curve_survives_rows_without_a_loss(screen, clock):
+    live = plots.LiveCurve()
+    live({"step": 0, "total_steps": 10, "validation_loss": 0.7, "validation_accuracy": 0.5})
+    assert live.drawings == 0
+    live({"step": 1, "total_steps": 10, "loss": 0.7})
+    assert live.drawings == 1
+
+
+def test_live_curve_is_silent_outside_a_notebook(capsys):
+    live = plots.LiveCurve()
+    for row in history():
+        live(row)
+    assert live.drawings == 0 and len(live.rows) == 42 and capsys.readouterr().out == ""
+    assert live.png().startswith(b"\x89PNG")
