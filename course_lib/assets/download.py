@@ -22,6 +22,8 @@ from course_lib.errors import CorruptAsset, MissingAsset, Offline
 
 Progress = Callable[[str], None]
 
+_LONG = 4_000_000  # bytes; below, a download is over before one could read how far it is
+
 # pip asks "setuptools" (the backend of an sdist without pyproject.toml) for name and version. PEP 517,
 # prepare_metadata_for_build_wheel.
 _BACKEND = '''
@@ -115,13 +117,13 @@ def _command(asset: Asset, work: Path) -> tuple[list[str], dict[str, str]]:
 
 def _watch(pip: subprocess.Popen[bytes], asset: Asset, work: Path, progress: Progress) -> None:
     """Says every tenth of a long download. pip writes under `work`, so the files there tell how far it is."""
-    told = 0
+    told = 0 if asset.archive_bytes >= _LONG else 10
     while True:
         try:
             pip.wait(timeout=0.3)
             return
         except subprocess.TimeoutExpired:
-            tenth = 10 * min(_size(work), asset.archive_bytes) // asset.archive_bytes
+            tenth = 10 * _size(work) // max(asset.archive_bytes, 1)
             if told < tenth < 10:
                 told = tenth
                 progress(f"{asset.name}: {10 * tenth} % of {_megabytes(asset.archive_bytes)}")
