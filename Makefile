@@ -23,7 +23,7 @@ help: ## these lines
 	@echo "from PyTorch's own index, https://download.pytorch.org/whl/cpu. No other place is asked."
 
 lab: $(LAB_STAMP) data ## set up what is missing, then open the first notebook in JupyterLab
-	$(PY) -m jupyterlab notebooks/00_start_here.ipynb --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. $(ROOT_FLAG) $(LAB_FLAGS)
+	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT_FLAG) $(LAB_FLAGS)
 
 test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, notebooks, browser
 	$(PY) tests/tools/stages.py

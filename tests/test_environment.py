@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,27 @@ def test_all_that_is_pulled_in_is_pinned_and_installed_as_pinned() -> None:
     found = {name: version for name, version in found.items() if not cuda.match(name)}
     pins = read_pins()
     assert {name: pins.get(name, "no pin") for name in found} == found
+
+
+def imported(folder: Path) -> set[str]:
+    """Top-level names of all modules that the Python files of a folder import."""
+    nodes = [node for file in folder.rglob("*.py") for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    from_ = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in plain | from_}
+
+
+def test_what_the_library_imports_is_asked_for() -> None:
+    others = imported(ROOT / "course_lib") - set(sys.stdlib_module_names) - {"course_lib"}
+    assert "torch" in others
+    known = packages_distributions()
+    missing = {name for name in others if not {canonical(package) for package in known[name]} & requirements()}
+    assert not missing
+
+
+def requirements(*extras: str) -> set[str]:
+    """Names that pyproject.toml asks for."""
+    return {canonical(Requirement(line).name) for line in direct_requirements(extras)}
 
 
 def test_pins_name_no_build_and_no_file() -> None:
