@@ -4,11 +4,13 @@ from io import BytesIO
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from nbclient import NotebookClient
 from PIL import Image
 
 from course_lib import evaluation, plots
@@ -333,3 +335,25 @@ def test_live_curve_is_silent_outside_a_notebook(capsys):
         live(row)
     assert live.drawings == 0 and len(live.rows) == 42 and capsys.readouterr().out == ""
     assert live.png().startswith(b"\x89PNG")
+
+
+NOTEBOOK = [
+    """
+from course_lib import plots
+live = plots.LiveCurve(every=0)
+for step in range(1, 5):
+    live({"step": step, "total_steps": 4, "loss": 1 / step})
+print(live.drawings)
+""",
+    "plots.schedule([(0, 0.0), (10, 3e-5), (20, 0.0)]);",
+    "plots.to_png(plots.schedule([(0, 0.0), (1, 1.0)]))[1:4]",
+]
+
+
+def test_in_a_real_notebook_each_figure_is_shown_once():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in NOTEBOOK])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    live, shown, bytes_only = ([o for o in cell.outputs if "data" in o] for cell in notebook.cells)
+    assert ["image/png" in output.data for output in live] == [True]
+    assert ["image/png" in output.data for output in shown] == [True]
+    assert [output.data["text/plain"] for output in bytes_only] == ["b'PNG'"]

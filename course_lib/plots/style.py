@@ -83,8 +83,14 @@ def house(draw: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mpl.rc_context(HOUSE):
+        # Not rc_context: it restores all settings, also "interactive", which a notebook's backend turns on while
+        # the first figure is made; figures would then never be shown.
+        mine = {name: mpl.rcParams[name] for name in HOUSE}
+        mpl.rcParams.update(HOUSE)
+        try:
             return draw(*args, **kwargs)
+        finally:
+            mpl.rcParams.update(mine)
 
     return drawn
 

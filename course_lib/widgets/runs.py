@@ -39,7 +39,10 @@ def compare_runs(curves: pd.DataFrame) -> ipywidgets.VBox:
         )
     rate = _slider("Learning rate", curves["learning_rate"])
     epochs = _slider("Epochs", curves["epochs"])
-    words, picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"max_width": "100%"})
+    words, picture = (
+        ipywidgets.HTML(),
+        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
+    )
 
     def show(_: object = None) -> None:
         chosen = {"learning_rate": rate.value, "epochs": epochs.value}

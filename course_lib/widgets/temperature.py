@@ -31,7 +31,10 @@ def calibration_explorer(probabilities: ArrayLike, labels: ArrayLike) -> ipywidg
         style={"description_width": "initial"},
         layout={"width": "min(100%, 480px)"},
     )
-    words, picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"max_width": "100%"})
+    words, picture = (
+        ipywidgets.HTML(),
+        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
+    )
 
     def show(_: object = None) -> None:
         tempered = evaluation.temper(probabilities, slider.value)
