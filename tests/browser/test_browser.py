@@ -273,41 +273,43 @@ def photograph_whole(opened: Opened) -> None:
 
 def type_a_sentence(opened: Opened) -> None:
     """Typing into `watch_prediction` changes what it predicts."""
-    page = opened.page
-    box = page.locator(".widget-text:has-text('Your sentence') input, input[placeholder='Your sentence']").first
-    label = page.locator(".prediction-label").first
+    box = opened.page.locator(".widget-text:has-text('Your sentence') input, input[placeholder='Your sentence']").first
+    label = opened.page.locator(".prediction-label").first
     box.scroll_into_view_if_needed()
-    before = label.inner_text()
-    for sentence in ("I hate this dull movie", "I love this wonderful movie"):
+    for word, sentence in {"negative": "I hate this dull movie", "positive": "I love this wonderful movie"}.items():
         box.fill("")
         box.press_sequentially(sentence, delay=20)
         box.press("Enter")
-        wait_for_change(label, "label => label.innerText", before, f"the prediction, after {sentence!r} was typed")
-        before = label.inner_text()
-        opened.photograph(f"prediction-{sentence.split()[1]}")
+        wait_until(
+            lambda word=word: label.inner_text().startswith(word), opened.page, f"{sentence!r} was not called {word}"
+        )
+        opened.photograph(f"typed-{word}")
 
 
 def move_the_sliders(opened: Opened) -> None:
-    """Moving each slider of `compare_runs` changes its curves."""
-    widget = opened.page.locator(".compare-runs").first
-    widget.scroll_into_view_if_needed()
-    handles = widget.locator(".noUi-handle")
-    assert handles.count() >= 1, "compare_runs shows no slider"
-    for number in range(handles.count()):
-        before, handle = widget.evaluate(SHOWN), handles.nth(number)
-        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-        handle.focus()
-        handle.press("ArrowLeft" if at_end else "ArrowRight")
-        wait_for_change(widget, SHOWN, before, f"the curves, after slider {number} was moved")
-        opened.photograph(f"slider-{number}", widget)
+    """Moving each slider of `compare_runs`, and of every other widget, changes the curve or words beside it."""
+    assert opened.page.locator(".compare-runs .noUi-handle").count() >= 2, "compare_runs shows no two sliders"
+    boxes = opened.page.locator(".jp-OutputArea-output > .widget-vbox:has(.noUi-handle), .compare-runs")
+    for box in boxes.all():
+        box.scroll_into_view_if_needed()
+        for handle in box.locator(".noUi-handle").all():
+            before = box.evaluate(SHOWN)
+            at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+            handle.focus()
+            handle.press("ArrowLeft" if at_end else "ArrowRight")
+            wait_until(
+                lambda box=box, before=before: box.evaluate(SHOWN) != before, opened.page, f"still: {before[:200]!r}"
+            )
+    for number, box in enumerate(boxes.all()):
+        opened.photograph(f"sliders-{number}", box)
 
 
-def wait_for_change(shown: Locator, read_it: str, before: str, what: str) -> None:
-    """Waits up to 30 s until what an element shows differs from `before`."""
+def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
+    """Waits up to 30 s."""
     deadline = time.monotonic() + 30
-    while shown.evaluate(read_it) == before:
-        assert time.monotonic() < deadline, f"{what}, did not change: {before[:200]!r}"
-        shown.page.wait_for_timeout(200)
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        page.wait_for_timeout(200)
 
 
 # How the widgets of each notebook are moved. A new notebook gets its line here.
