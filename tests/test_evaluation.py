@@ -133,6 +133,11 @@ def test_ece_of_a_case_worked_by_hand():
         assert list(found.table[column]) == pytest.approx(values)
 
 
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+    found = ev.calibration([[0.8, 0.2], [0.5, 0.5]], [0, 0], bins=5).table
+    assert found["high"].tolist() == pytest.approx([0.6, 0.8])
+
+
 def ece_by_loop(probabilities, labels, bins):
     total = 0.0
     for b in range(bins):

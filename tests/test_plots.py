@@ -345,15 +345,15 @@ for step in range(1, 5):
     live({"step": step, "total_steps": 4, "loss": 1 / step})
 print(live.drawings)
 """,
+    "plots.to_png(plots.schedule([(0, 0.0), (1, 1.0)]))[1:4]",  # pyplot's first figure, made and closed
     "plots.schedule([(0, 0.0), (10, 3e-5), (20, 0.0)]);",
-    "plots.to_png(plots.schedule([(0, 0.0), (1, 1.0)]))[1:4]",
 ]
 
 
 def test_in_a_real_notebook_each_figure_is_shown_once():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in NOTEBOOK])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    live, shown, bytes_only = ([o for o in cell.outputs if "data" in o] for cell in notebook.cells)
+    live, bytes_only, shown = ([o for o in cell.outputs if "data" in o] for cell in notebook.cells)
     assert ["image/png" in output.data for output in live] == [True]
     assert ["image/png" in output.data for output in shown] == [True]
     assert [output.data["text/plain"] for output in bytes_only] == ["b'PNG'"]
