@@ -166,9 +166,8 @@ class _Run:
         if not self.average:
             self.average = {name: p.detach().clone() for name, p in self.named.items()}
         else:
-            torch._foreach_lerp_(
-                list(self.average.values()), [p.detach() for p in self.named.values()], 1 / self.averaged
-            )
+            pairs = [(self.average[name], p.detach()) for name, p in self.named.items()]
+            torch._foreach_lerp_([mean for mean, _ in pairs], [new for _, new in pairs], 1 / self.averaged)
 
     @torch.no_grad()
     def load_weights(self, weights: dict[str, Tensor]) -> None:

@@ -17,13 +17,16 @@ from course_lib.finetuning.studies import (
     label_curve,
     learning_curves,
     linear_probe_study,
+    study,
     transfer_study,
 )
 
 __all__ = [
     "RECIPES",
     "Recipe",
+    "finetune",
     "fit_recipe",
+    "forecast",
     "head_study",
     "label_curve",
     "learning_curves",
@@ -32,5 +35,6 @@ __all__ = [
     "recipe_cost",
     "sentiment_folder",
     "sentiment_run",
+    "study",
     "transfer_study",
 ]

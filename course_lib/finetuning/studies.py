@@ -5,19 +5,26 @@ Each is an experiment: `(config, folder) -> result`, small enough for two CPU co
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from course_lib import corpora, machine
+from course_lib import corpora, experiments, machine
 from course_lib.classifier import TextClassifier, sentence_vectors
+from course_lib.experiments import Experiment
 from course_lib.finetuning.recipes import estimator, recipe, sentiment_folder
 from course_lib.training import TrainingConfig
 
-_LONGEST = 200  # optimizer steps that a small training set is given at most; small sets need several epochs
+_LOOKED_AT = 200  # validation sentences after each epoch of a learning curve
+_ASKED = 500  # test sentences of each corpus in the transfer study
+_LONGEST = 100  # optimizer steps that a small training set is given at most; small sets need several epochs
 
 
 def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -35,7 +42,7 @@ def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def epochs_for(labels: int, batch_size: int = 32) -> int:
-    """More epochs for fewer labels: as many as fit into 200 steps, from 2 to 8."""
+    """More epochs for fewer labels: as many as fit into 100 steps, from 2 to 8."""
     return int(np.clip(_LONGEST * batch_size // max(1, labels), 2, 8))
 
 
@@ -84,7 +91,7 @@ def _trained(classifier: TextClassifier) -> dict[str, Any]:
 def learning_curves(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Loss and validation accuracy of one setting: `learning_rate`, `epochs`, `labels`, `seed`."""
     frame = corpora.part("movie_reviews", "train", limit=config["labels"])
-    held_out = corpora.part("movie_reviews", "validation")
+    held_out = corpora.part("movie_reviews", "validation", limit=_LOOKED_AT)
     training = TrainingConfig(epochs=config["epochs"], learning_rate=config["learning_rate"], seed=config["seed"])
     classifier = TextClassifier(training=training, frozen_embeddings=True)
     classifier.fit(
@@ -109,7 +116,7 @@ def transfer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
     accuracy = {}
     for name in corpora.NAMES:
-        test = corpora.part(name, "test")
+        test = corpora.part(name, "test", limit=_ASKED)
         accuracy[name] = float(classifier.score(test["text"].tolist(), test["label"].to_numpy()))
     return {"test_accuracy": accuracy}
 
@@ -120,9 +127,62 @@ def _test_result(classifier: TextClassifier) -> dict[str, Any]:
     return {"test_accuracy": float(right.mean()), "test_rows": len(test)}
 
 
-def study_cost(labels: int, epochs: int, test_rows: int = 0) -> machine.Cost:
-    """What training on so many movie sentences, and predicting so many, takes here."""
-    rows = corpora.part("movie_reviews", "train", limit=labels)["text"].tolist()
-    classifier = TextClassifier(training=TrainingConfig(epochs=epochs))
-    test = corpora.part("movie_reviews", "test", limit=test_rows)["text"].tolist() if test_rows else []
-    return classifier.fit_cost(rows) + classifier.predict_cost(test)
+def study(function: Experiment, configs: Sequence[dict[str, Any]], show: bool = True) -> pd.DataFrame:
+    """One row a run, made now or stored before: its configuration, its result, `seconds`, `expected_seconds`, `stored`.
+
+    Prints first, to standard error, what the missing runs will cost here.
+    """
+    if show:
+        print(forecast(function, configs), file=sys.stderr)
+    runs = [experiments.run(function, c, cost=partial(study_cost, function, c), show=False) for c in configs]
+    facts = [
+        {
+            **run.config,
+            **run.result,
+            "seconds": run.seconds,
+            "expected_seconds": run.expected_seconds,
+            "stored": run.stored,
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(facts)
+
+
+def forecast(function: Experiment, configs: Sequence[dict[str, Any]]) -> str:
+    """One sentence on what these runs will take here and now."""
+    return experiments.forecast(function, list(configs), partial(study_cost, function))
+
+
+def study_cost(function: Experiment, config: dict[str, Any]) -> machine.Cost:
+    """What one run of a study takes here: its training and its predictions."""
+    work = _WORK[getattr(function, "__name__", "")](config)
+    rows = corpora.part(work.data, "train", limit=work.labels)["text"].tolist()
+    asked = [text for name, split, limit in work.asked for text in corpora.part(name, split, limit=limit)["text"]]
+    classifier = TextClassifier(training=TrainingConfig(epochs=max(1, work.epochs)))
+    predictions = classifier.predict_cost(asked if work.epochs else asked + rows)
+    return classifier.fit_cost(rows) + predictions if work.epochs else predictions
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Rows that a study trains on and predicts; 0 epochs is a study that only reads vectors."""
+
+    labels: int
+    epochs: int
+    asked: tuple[tuple[str, str, int | None], ...]
+    data: str = "movie_reviews"
+
+
+_TEST = (("movie_reviews", "test", None),)
+_WORK: dict[str, Callable[[dict[str, Any]], _Work]] = {
+    "label_curve": lambda c: _Work(c["labels"], epochs_for(c["labels"]), _TEST),
+    "linear_probe_study": lambda c: _Work(c["labels"], 0, _TEST),
+    "head_study": lambda c: _Work(c["labels"], 2, (("movie_reviews", "validation", None),)),
+    "learning_curves": lambda c: _Work(
+        c["labels"], c["epochs"], (("movie_reviews", "validation", _LOOKED_AT),) * c["epochs"]
+    ),
+    "transfer_study": lambda c: _Work(
+        c["labels"] if c["then"] else 0, 2 if c["then"] else 0,
+        tuple((name, "test", _ASKED) for name in corpora.NAMES), c["then"] or "movie_reviews",
+    ),
+}  # fmt: skip
