@@ -7,9 +7,10 @@ its rows have nearly the same length, so that hardly any arithmetic is spent on 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from course_lib.errors import BadInput, MissingAsset
+from course_lib.errors import BadInput, CorruptAsset, MissingAsset, Offline
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,17 +51,31 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a transformers folder or hub name.
 
     Raises:
-        MissingAsset: there is none.
+        MissingAsset: the folder holds none.
+        CorruptAsset: its files are damaged.
+        Offline: the hub was needed and did not answer.
     """
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
-        raise MissingAsset(
-            f"no tokenizer in {str(folder)!r} ({error.__class__.__name__})",
-            "give a transformers folder that holds tokenizer.json, or a hub name while you are online",
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # damaged JSON gives errors of any kind, and tokenizers raises bare Exceptions
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
+        if Path(folder).is_dir():
+            raise CorruptAsset(
+                f"the tokenizer in {folder} cannot be loaded ({reason})", "save it again, or give another folder"
+            ) from error
+        raise Offline(
+            f"the tokenizer of {str(folder)!r} could not be had from the hub ({reason})",
+            "check the name, and go online once to fetch it",
         ) from error
+    # Without its vocabulary transformers makes a tokenizer all the same, one that knows no word.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise MissingAsset(
+            f"no vocabulary of a tokenizer in {str(folder)!r}",
+            "give a transformers folder that holds tokenizer.json (or vocab.txt)",
+        )
+    return tokenizer
 
 
 def check_texts(texts: Sequence[str], name: str = "texts") -> list[str]:
@@ -72,14 +87,19 @@ def check_texts(texts: Sequence[str], name: str = "texts") -> list[str]:
         BadInput: one string instead of a sequence of them, or an item that is not a string.
     """
     if isinstance(texts, (str, bytes)):
-        raise BadInput(f"{name} is a single {type(texts).__name__}: {texts[:40]!r}", f"put it into a list: [{name}]")
-    if np.ndim(texts) > 1:
-        raise BadInput(f"{name} has {np.ndim(texts)} dimensions", "give one dimension: a list of strings")
+        raise BadInput(
+            f"{name} is a single {type(texts).__name__}: {shortened(texts)}", f"put it into a list: [{name}]"
+        )
+    dimensions = getattr(texts, "ndim", 1)
+    if dimensions != 1:
+        raise BadInput(f"{name} has {dimensions} dimensions", "give one dimension: a list of strings")
+    if not isinstance(texts, Iterable) or isinstance(texts, (Mapping, Set)):
+        raise BadInput(f"{name} is {shortened(texts)} of type {type(texts).__name__}", "give a list of strings")
     rows = list(texts)
     for row, text in enumerate(rows):
         if not isinstance(text, str):
             raise BadInput(
-                f"{name}[{row}] is {text!r} of type {type(text).__name__}, not a string",
+                f"{name}[{row}] is {shortened(text)} of type {type(text).__name__}, not a string",
                 "drop the row, or turn its value into text with str(...)",
             )
     return [text if text.isascii() else _SURROGATE.sub("\ufffd", text) for text in rows]

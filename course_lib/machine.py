@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Integral
 from types import TracebackType
 
 import numpy as np
@@ -89,13 +90,19 @@ def precision(where: torch.device | None = None) -> torch.dtype:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and torch (all devices)."""
+    """Seeds Python, NumPy and torch (all devices).
+
+    Raises:
+        BadInput: `seed` is not a whole number from 0 to 2**63 - 1.
+    """
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise BadInput(f"seed is {seed!r}", "use a whole number from 0 on, such as 0, 1, 2")
+    seed = int(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
-@lru_cache(maxsize=4)
 def peak_flops(kind: str | None = None) -> float:
     """Floating-point operations a second of a large square matrix product here, measured (takes about a second).
 
@@ -106,8 +113,15 @@ def peak_flops(kind: str | None = None) -> float:
         FLOP/s in `precision()` of that device, the best of several repetitions. A multiply-add counts as two.
     """
     where = torch.device(kind) if kind else device()
+    return _measured_peak(where.type)
+
+
+@lru_cache(maxsize=2)
+def _measured_peak(kind: str) -> float:
+    where = torch.device(kind)
     size = _PEAK_SIZE[where.type]
-    left, right = (torch.randn(size, size, device=where, dtype=precision(where)) for _ in range(2))
+    own = torch.Generator(where).manual_seed(0)  # the caller's random numbers stay as they are
+    left, right = (torch.randn(size, size, device=where, dtype=precision(where), generator=own) for _ in range(2))
     best = min(_seconds_of_product(left, right) for _ in range(6))
     return 2 * size**3 / best
 
@@ -209,16 +223,16 @@ class PeakMemory:
         if device().type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         self._stop.clear()
+        self.bytes = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
 
     def _watch(self) -> None:
-        process = psutil.Process()
-        while True:
+        process, stopped = psutil.Process(), False
+        while not stopped:  # the last look is at the end of the block
+            stopped = self._stop.wait(self.interval)
             self.bytes = max(self.bytes, process.memory_info().rss)
-            if self._stop.wait(self.interval):
-                return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
