@@ -4,9 +4,10 @@ A `TextClassifier` keeps scikit-learn's conventions, so that metrics, cross-vali
 is. Saved, it is an ordinary transformers folder.
 """
 
-from course_lib.classifier.estimator import HEADS, NAMED_MODELS, NotFitted, TextClassifier, with_training
+from course_lib.classifier.estimator import NAMED_MODELS, NotFitted, TextClassifier, with_training
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.classifier.prediction import sentence_vectors
+from course_lib.classifier.targets import HEADS
 
 __all__ = [
     "HEADS",

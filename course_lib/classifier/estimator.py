@@ -16,27 +16,24 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
+from sklearn.utils import RegressorTags
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor, nn
 
 from course_lib import machine
-from course_lib.batching import (
-    Batch,
-    LengthBuckets,
-    check_texts,
-    load_tokenizer,
-    tokenize,
-)
+from course_lib.batching import LengthBuckets, check_texts, load_tokenizer, tokenize
 from course_lib.checkpoints import CheckpointFolder, replace_folder
 from course_lib.classifier.adaptation import add_lora, freeze, trained_weights
 from course_lib.classifier.cost import fit_cost, predict_cost
+from course_lib.classifier.objective import measure, objective
+from course_lib.classifier.parameters import check_parameters
 from course_lib.classifier.prediction import forward
+from course_lib.classifier.resumption import claim, identity_of
 from course_lib.classifier.sources import (
     encoder_folder,
     folder_or_hub,
@@ -44,15 +41,13 @@ from course_lib.classifier.sources import (
     load_encoder,
     read_course_file,
 )
-from course_lib.classifier.storage import write
-from course_lib.classifier.targets import as_labels, encode, finite, probabilities
-from course_lib.errors import BadInput, CourseError
+from course_lib.classifier.storage import place, write
+from course_lib.classifier.targets import held_out, targets
+from course_lib.errors import CourseError
 from course_lib.training import Callback, History, Row, TrainingConfig, train
 
-HEADS = ("classification", "regression", "multitask")
 # Names that `from_pretrained` makes when they are missing; resolved late, since the recipes stand on this module.
 NAMED_MODELS = {"sentiment": "course_lib.finetuning:sentiment_folder"}
-_ACTIVATIONS_A_LAYER = 18  # values kept for the backward pass per token and layer, in units of the hidden size
 
 
 class NotFitted(CourseError, NotFittedError):
@@ -140,100 +135,61 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             checkpoints: saves there, and resumes from there what a killed `fit` with the same arguments left.
 
         Raises:
-            BadInput: mismatched lengths, a missing or not finite label, fewer than two classes, an unknown head.
+            BadInput: a parameter out of its range, an item that is not a string, mismatched lengths, a missing or
+                not finite label, labels of mixed types, fewer than two classes.
+            MissingAsset, Offline, CorruptAsset: the encoder cannot be had.
+            CheckpointError: the checkpoints are damaged, or of another run.
         """
+        check_parameters(self)
         config = self.training or TrainingConfig()
         texts = check_texts(texts)
-        targets = self._targets(len(texts), labels, soft_labels, ratings)
-        held_out = self._held_out(validation)
+        classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings)
+        validation_set = held_out(validation, classes)
+        if checkpoints:
+            claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted))
         machine.seed_everything(config.seed)
-        self._build()
+        self._build(classes)
         order_seed = config.seed if config.order_seed is None else config.order_seed
         machine.seed_everything(order_seed)
         ids = tokenize(texts, self.tokenizer_, self.max_length)
         batches = LengthBuckets(ids, config.batch_size, order_seed, self._pad_id())
+        finish = self._choose_weights()
+        self.module_.to(machine.device())
+        wanted = {name: tensor.to(machine.device()) for name, tensor in wanted.items()}
+        outputs = 0 if classes is None else len(classes)
+        validate = self._validation(*validation_set, outputs) if validation_set else None
+        try:
+            self.history_: History = train(
+                self.module_, batches, objective(wanted, outputs), config,
+                validate=validate, callbacks=callbacks, checkpoints=checkpoints,
+            )  # fmt: skip
+        finally:  # a run that is broken off leaves an ordinary module, too
+            finish()
+            self.module_.requires_grad_(True)
+        return self
+
+    def _build(self, classes: NDArray[Any] | None) -> None:
+        """Makes `module_` and `tokenizer_` for the current parameters, with a new head."""
+        folder = encoder_folder(self.encoder)
+        outputs = 1 if classes is None else len(classes)
+        module = load_encoder(self.encoder, folder, outputs, self.dropout, self.head == "multitask", self.max_length)
+        self.tokenizer_ = load_tokenizer(folder)
+        self.module_ = module
+        self.__dict__.pop("classes_", None)  # of an earlier fit with another head
+        if classes is not None:
+            self.classes_ = classes
+
+    def _choose_weights(self) -> Callable[[], None]:
+        """Says which weights are trained; gives what is to be done afterwards."""
         finish = add_lora(self.module_, self.lora_rank) if self.lora_rank else _nothing
         if not self.lora_rank:
             freeze(self.module_, self.frozen_encoder, self.frozen_embeddings)
         self.trained_weights_ = trained_weights(self.module_)
-        self.module_.to(machine.device())
-        validate = self._validation(*held_out) if held_out else None
-        self.history_: History = train(
-            self.module_, batches, self._objective(targets), config,
-            validate=validate, callbacks=callbacks, checkpoints=checkpoints,
-        )  # fmt: skip
-        finish()
-        self.module_.requires_grad_(True)
-        return self
+        return finish
 
-    def _targets(
-        self, n: int, labels: ArrayLike, soft_labels: ArrayLike | None, ratings: ArrayLike | None
-    ) -> dict[str, Tensor]:
-        if self.head not in HEADS:
-            raise BadInput(f"head is {self.head!r}", f"use one of {', '.join(HEADS)}")
-        if self.head == "regression":
-            return {"ratings": torch.from_numpy(finite(labels, n, "labels"))}
-        self.classes_, codes = encode(labels, n)
-        self.n_classes_ = len(self.classes_)
-        targets = {"labels": torch.from_numpy(codes)}
-        if soft_labels is not None:
-            targets["soft_labels"] = torch.from_numpy(probabilities(soft_labels, n, len(self.classes_)))
-        if self.head == "multitask":
-            if ratings is None:
-                raise BadInput("head is 'multitask', but ratings is None", "give fit(..., ratings=real numbers)")
-            targets["ratings"] = torch.from_numpy(finite(ratings, n, "ratings"))
-        elif ratings is not None:
-            raise BadInput(f"ratings are given, but head is {self.head!r}", "use head='multitask', or leave them out")
-        return targets
-
-    def _held_out(self, validation: tuple[Sequence[str], ArrayLike] | None) -> tuple[list[str], Tensor] | None:
-        if validation is None:
-            return None
-        texts = check_texts(validation[0], "validation texts")
-        if self.head == "regression":
-            return texts, torch.from_numpy(finite(validation[1], len(texts), "validation labels"))
-        labels = as_labels(validation[1], len(texts), "validation labels")
-        unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
-        if unknown:
-            raise BadInput(f"validation labels hold {unknown}, which training never saw", "check the split")
-        return texts, torch.from_numpy(np.searchsorted(self.classes_, labels))
-
-    def _build(self) -> None:
-        """Makes `module_` and `tokenizer_` for the current parameters, with a new head."""
-        folder = encoder_folder(self.encoder)
-        outputs = 1 if self.head == "regression" else len(self.classes_)
-        self.tokenizer_ = load_tokenizer(folder)
-        self.module_ = load_encoder(self.encoder, folder, outputs, self.dropout, self.head == "multitask")
-
-    def _objective(self, targets: dict[str, Tensor]) -> Callable[[nn.Module, Batch], Tensor]:
-        where = machine.device()
-        targets = {name: tensor.to(where) for name, tensor in targets.items()}
-        wanted = targets.get("soft_labels", targets.get("labels"))
-        ratings = targets.get("ratings")
-
-        def objective(module: nn.Module, batch: Batch) -> Tensor:
-            output = module(batch.input_ids, batch.attention_mask).float()
-            loss: Tensor = output.new_zeros(())
-            if wanted is not None:
-                loss = loss + F.cross_entropy(output[:, : self.n_classes_], wanted[batch.index])
-            if ratings is not None:
-                loss = loss + F.mse_loss(output[:, -1], ratings[batch.index])
-            return loss
-
-        return objective
-
-    def _validation(self, texts: list[str], labels: Tensor) -> Callable[[nn.Module], Row]:
+    def _validation(self, texts: list[str], labels: Tensor, classes: int) -> Callable[[nn.Module], Row]:
         ids = tokenize(texts, self.tokenizer_, self.max_length)
-
-        def validate(_: nn.Module) -> Row:
-            output = torch.from_numpy(self._forward(ids))
-            if self.head == "regression":
-                return {"validation_loss": F.mse_loss(output[:, 0], labels).item()}
-            logits = output[:, : len(self.classes_)]
-            right = (logits.argmax(-1) == labels).float().mean().item()
-            return {"validation_loss": F.cross_entropy(logits, labels).item(), "validation_accuracy": right}
-
-        return validate
+        return lambda _: measure(torch.from_numpy(self._forward(ids)), labels, classes)
 
     # ---- predicting ------------------------------------------------------------------------------------------
 
@@ -314,7 +270,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string, tags.input_tags.two_d_array, tags.no_validation = True, False, True
-        tags.non_deterministic = False
+        if self.head == "regression":  # cross-validation then makes its folds as for numbers
+            tags.estimator_type, tags.classifier_tags, tags.regressor_tags = "regressor", None, RegressorTags()
         return tags
 
     # ---- saving and loading ----------------------------------------------------------------------------------
@@ -327,9 +284,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             BadInput: the folder holds something that is not a saved model.
         """
         self._check_fitted()
-        target = Path(folder)
-        if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / "config.json").exists()):
-            raise BadInput(f"{target} exists and is not a saved classifier", "give a new or empty folder")
+        target = place(folder)
         part = target.with_name(f".part-{target.name}-{os.getpid()}")
         try:
             part.mkdir(parents=True)
@@ -350,16 +305,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             MissingAsset, Offline, CorruptAsset: there is no such model, no network to fetch it, or it is damaged.
         """
-        if str(name) in NAMED_MODELS:
-            name = resolve_name(NAMED_MODELS[str(name)])()
-        folder = folder_or_hub(str(name))
-        saved = read_course_file(folder)
+        if isinstance(name, str) and name in NAMED_MODELS:
+            name = resolve_name(NAMED_MODELS[name])()
+        folder = folder_or_hub(name)
+        saved = read_course_file(folder, cls._get_param_names())
         classifier = cls(**{**saved["parameters"], "encoder": str(name)})
-        classifier.tokenizer_ = load_tokenizer(folder)
-        classifier.module_ = load_classifier(folder, classifier)
+        check_parameters(classifier)
         if classifier.head != "regression":
             classifier.classes_ = np.asarray(saved["classes"])
-            classifier.n_classes_ = len(classifier.classes_)
+        classifier.module_ = load_classifier(folder, classifier)
+        classifier.tokenizer_ = load_tokenizer(folder)
         return classifier
 
 
