@@ -17,7 +17,7 @@ COMMANDS = {
     "finetune": "train a classifier on a corpus or on your own CSV file, evaluate it and save it",
     "predict": "classify sentences with a saved model",
 }
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130  # argparse itself gives 2 for a misused command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,14 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result, lines, code = import_module(f"course_lib.commands.{options.command}").run(options)
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
-        if options.json:
-            print(json.dumps({"error": error.message, "fix": error.fix}))
-        return FAILED
+        result, lines, code = {"error": error.message, "fix": error.fix}, [], FAILED
     except KeyboardInterrupt:
-        print("broken off; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        fix = "the same command goes on from here"
+        print(f"broken off; {fix}", file=sys.stderr)
+        result, lines, code = {"error": "broken off", "fix": fix}, [], INTERRUPTED
+    _say(json.dumps(result) if options.json else "\n".join(lines))
+    return int(code)
+
+
+def _say(text: str) -> None:
+    """Prints on standard output, with escapes for what its encoding cannot write."""
+    if not text:
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        print(json.dumps(result) if options.json else "\n".join(lines), flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    return int(code)

@@ -22,11 +22,14 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
     if options.refetch:
         assets.fetch(options.refetch, _say, refetch=True)
-    elif options.names:
+    elif options.verify:
         for name in options.names:
-            assets.verify(name) if options.verify else assets.fetch(name, _say)
-    elif not (options.list or options.verify):
-        assets.fetch_core(_say)
+            assets.verify(name)
+    elif not options.list:
+        for name in options.names:
+            assets.fetch(name, _say)
+        if not options.names:
+            assets.fetch_core(_say)
     found = assets.status(full=options.verify)
     ready = all(asset.state == "ready" for asset in found if asset.core)
     result = {

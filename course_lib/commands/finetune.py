@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shutil
 import sys
 import time
@@ -41,32 +42,32 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     from course_lib import machine
     from course_lib.finetuning import fit_recipe, recipe_cost
 
-    frame, chosen = _frame(options), _recipe(options)
-    _check_place(options.out)
+    chosen, out = _recipe(options), _checked_place(options.out)
+    frame = _frame(options)
     cost = recipe_cost(chosen, frame, options.encoder)
     print(f"training: {cost}", file=sys.stderr)
-    kept = options.out.with_name(f".{options.out.name}.checkpoints")
+    kept = out.with_name(f".{out.name}.checkpoints")
     bar = _ProgressBar()
     with machine.PeakMemory() as peak:
         classifier = fit_recipe(
             chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
-            checkpoints=kept if options.checkpoint_every else None, every=max(1, options.checkpoint_every),
+            checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
         )  # fmt: skip
     bar.close()
-    classifier.save(options.out)
+    classifier.save(out)
     shutil.rmtree(kept, ignore_errors=True)
     result = {
         "data": options.data,
         "preset": chosen.name,
         "seed": options.seed,
         "encoder": options.encoder,
-        "train_rows": int((frame["split"] == "train").sum()),
+        "train_rows": min(int((frame["split"] == "train").sum()), chosen.train_rows or len(frame)),
         **_figures(classifier, frame),
         "expected_seconds": round(cost.seconds, 1),
         "peak_memory_gb": round(peak.bytes / 1e9, 2),
         "expected_memory_gb": round(cost.bytes / 1e9, 2),
         "machine": machine.preset().name,
-        "precision": str(dataclasses.replace(chosen.training).dtype).removeprefix("torch."),
+        "precision": str(chosen.training.dtype).removeprefix("torch."),
         "out": str(options.out),
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -88,23 +89,29 @@ def _frame(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
+    from course_lib.errors import BadInput
     from course_lib.finetuning import recipe
 
+    if options.checkpoint_every < 0:
+        raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
     chosen = recipe(options.preset)
     changes = {name: getattr(options, name) for name in _OVERRIDES if getattr(options, name) is not None}
     return dataclasses.replace(chosen, training=dataclasses.replace(chosen.training, **changes))
 
 
-def _check_place(out: Path) -> None:
+def _checked_place(out: Path) -> Path:
     """Finds out before minutes of training that the result cannot be written."""
+    from course_lib.classifier.storage import place
     from course_lib.errors import BadInput
 
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.json").exists()):
-        raise BadInput(f"--out {out} exists and is not a saved model", "give a new or empty folder")
+    target, fix = place(out), "give a folder that you may write to"
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {out} cannot be made: {error}", "give a folder that you may write to") from error
+        raise BadInput(f"--out {out} cannot be made: {error}", fix) from error
+    if not os.access(target.parent, os.W_OK):
+        raise BadInput(f"--out {out} cannot be made: {target.parent} is read-only", fix)
+    return target
 
 
 def _figures(classifier: TextClassifier, frame: pd.DataFrame) -> dict[str, Any]:
