@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
             checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
         )  # fmt: skip
     bar.close()
+    _give_names(classifier, frame, options)
     classifier.save(out)
     shutil.rmtree(kept, ignore_errors=True)
     result = {
@@ -85,7 +86,38 @@ def _frame(options: argparse.Namespace) -> pd.DataFrame:
             f"--data {options.data!r} is neither a corpus nor a file",
             f"use one of {', '.join(corpora.NAMES)}, or the path of a CSV file",
         )
-    return corpora.from_csv(options.data, text=options.text, label=options.label, rating=options.rating)
+    frame = corpora.from_csv(options.data, text=options.text, label=options.label, rating=options.rating)
+    if options.rating:
+        _check_ratings(frame, options.rating)
+    return frame
+
+
+def _check_ratings(frame: pd.DataFrame, column: str) -> None:
+    """Ratings are learned as shades of the second class: above 0 must mean that class."""
+    from course_lib.errors import BadInput
+
+    classes = frame.attrs["classes"]
+    if len(classes) != 2:
+        raise BadInput(f"--rating {column} with {len(classes)} classes", "leave --rating out, or use two classes")
+    odd = int(((frame["rating"] > 0) != (frame["label"] == 1)).sum())
+    if odd > len(frame) / 10:
+        raise BadInput(
+            f"--rating {column} contradicts the labels in {odd} of {len(frame)} rows",
+            f"shift the ratings so that {classes[1]!r} is above 0 and {classes[0]!r} below, or leave --rating out",
+        )
+
+
+def _give_names(classifier: TextClassifier, frame: pd.DataFrame, options: argparse.Namespace) -> None:
+    """A model of somebody's own file answers with the labels of that file, not with their numbers 0, 1, 2."""
+    import numpy as np
+
+    from course_lib import corpora
+
+    if options.data in corpora.NAMES:  # 0 and 1 are meant
+        return
+    names = np.asarray(frame.attrs["classes"])
+    classifier.classes_ = names[classifier.classes_]
+    frame["label"] = names[frame["label"]]
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
