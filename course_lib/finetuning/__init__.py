@@ -6,6 +6,8 @@
 from course_lib.finetuning.recipes import (
     RECIPES,
     Recipe,
+    finetune,
+    finetune_cost,
     fit_recipe,
     recipe,
     recipe_cost,
@@ -13,6 +15,7 @@ from course_lib.finetuning.recipes import (
     sentiment_run,
 )
 from course_lib.finetuning.studies import (
+    forecast,
     head_study,
     label_curve,
     learning_curves,
@@ -20,11 +23,16 @@ from course_lib.finetuning.studies import (
     study,
     transfer_study,
 )
+from course_lib.finetuning.tables import as_curves, as_label_efficiency, as_transfer_matrix
 
 __all__ = [
     "RECIPES",
     "Recipe",
+    "as_curves",
+    "as_label_efficiency",
+    "as_transfer_matrix",
     "finetune",
+    "finetune_cost",
     "fit_recipe",
     "forecast",
     "head_study",

@@ -42,8 +42,8 @@ class Recipe:
     other_corpora: tuple[str, ...] = ()
     lexicon: bool = False
     members: int = 1
-    frozen_embeddings: bool = True
-    dropout: float = 0.1
+    frozen_embeddings: bool = False
+    dropout: float = 0.0
     train_rows: int | None = None
 
 
