@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from course_lib import corpora, experiments, machine
 from course_lib.classifier import TextClassifier, sentence_vectors
 from course_lib.experiments import Experiment
-from course_lib.finetuning.recipes import estimator, recipe, sentiment_folder
+from course_lib.finetuning.recipes import estimator, finetune, finetune_cost, recipe, sentiment_folder
 from course_lib.training import TrainingConfig
 
 _LOOKED_AT = 200  # validation sentences after each epoch of a learning curve
@@ -155,6 +155,8 @@ def forecast(function: Experiment, configs: Sequence[dict[str, Any]]) -> str:
 
 def study_cost(function: Experiment, config: dict[str, Any]) -> machine.Cost:
     """What one run of a study takes here: its training and its predictions."""
+    if function is finetune:
+        return finetune_cost(config)
     work = _WORK[getattr(function, "__name__", "")](config)
     rows = corpora.part(work.data, "train", limit=work.labels)["text"].tolist()
     asked = [text for name, split, limit in work.asked for text in corpora.part(name, split, limit=limit)["text"]]
