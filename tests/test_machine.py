@@ -1,0 +1,321 @@
+"""What the machine is and what work costs: settings by hand-made hardware, counted against torch's own counter."""
+
+import io
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from toy_classifiers import TEXTS, tiny
+from transformers import BertModel
+
+from course_lib import machine
+from course_lib.batching import LengthBuckets, collate, load_tokenizer, tokenize
+from course_lib.classifier import BERTForSentimentAnalysis
+from course_lib.classifier.cost import fit_cost, predict_cost
+from course_lib.classifier.sources import encoder_config, encoder_folder
+from course_lib.errors import BadInput
+from course_lib.machine import Cost, PeakMemory
+from course_lib.training import TrainingConfig
+
+PEAK = 1e11  # FLOP/s of the made-up machine that estimates are computed for
+
+
+@pytest.fixture
+def known_machine(monkeypatch):
+    """The preset `cpu` on a machine of known speed."""
+    monkeypatch.setenv("COURSE_PRESET", "cpu")
+    monkeypatch.setattr(machine, "peak_flops", lambda kind=None: PEAK)
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A twin of a CUDA card: what torch would say if there were one."""
+    monkeypatch.delenv("COURSE_PRESET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where=None: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda where=None: "Twin 9000")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60_000_000_000, 80_000_000_000))
+    monkeypatch.setattr(machine, "_measured_peak", lambda kind: {"cpu": 1e11, "cuda": 1e14}[kind])
+
+
+# Presets, devices, precision
+
+
+@pytest.mark.parametrize(("value", "cuda", "name"), [
+    ("cpu", False, "cpu"), ("gpu", False, "gpu"), ("", False, "cpu"), (None, False, "cpu"),
+    ("cpu", True, "cpu"), ("gpu", True, "gpu"), ("", True, "gpu"), (None, True, "gpu"),
+])  # fmt: skip
+def test_preset_follows_the_variable_then_the_hardware(monkeypatch, value, cuda, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.delenv("COURSE_PRESET", raising=False)
+    if value is not None:
+        monkeypatch.setenv("COURSE_PRESET", value)
+    assert machine.preset() is machine.PRESETS[name]
+    assert machine.device() == torch.device("cuda" if cuda and name == "gpu" else "cpu")
+
+
+@pytest.mark.parametrize("value", ["GPU", "fast", " "])
+def test_an_unknown_preset_is_named_with_the_known_ones(monkeypatch, value):
+    monkeypatch.setenv("COURSE_PRESET", value)
+    with pytest.raises(BadInput, match=f"(?s)COURSE_PRESET is '{value}'.*cpu, gpu"):
+        machine.preset()
+
+
+def test_presets_can_be_used():
+    for name, preset in machine.PRESETS.items():
+        assert preset.name == name and preset.predict_tokens > 512 and preset.seeds >= 1
+        assert 0 < preset.training_efficiency <= 1 and 0 < preset.forward_efficiency <= 1
+        assert list(preset.curve_labels) == sorted(preset.curve_labels)
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [
+        ("fpu sse avx2 avx512f", torch.float32),
+        ("fpu avx512f avx512_bf16", torch.bfloat16),
+        ("fpu amx_bf16 amx_tile", torch.bfloat16),
+        (None, torch.float32),
+    ],
+    ids=["plain", "avx512_bf16", "amx", "no cpuinfo"],
+)
+def test_cpu_precision_follows_its_flags(monkeypatch, flags, dtype):
+    def opened(path, **_):
+        assert path == "/proc/cpuinfo"
+        if flags is None:
+            raise FileNotFoundError(path)
+        return io.StringIO(f"processor : 0\nflags : {flags}\n")
+
+    monkeypatch.setattr("builtins.open", opened)
+    fresh = machine._cpu_has_fast_bfloat16.__wrapped__
+    monkeypatch.setattr(machine, "_cpu_has_fast_bfloat16", fresh)
+    assert machine.precision(torch.device("cpu")) == dtype
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_card_precision_follows_its_generation(card, monkeypatch, capability, dtype):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where=None: capability)
+    assert machine.precision(torch.device("cuda")) == machine.precision() == dtype
+
+
+def test_a_card_is_described(card):
+    told = machine.describe()
+    assert told["device"] == "cuda" and told["name"] == "Twin 9000" and told["preset"] == "gpu"
+    assert told["memory_gb"] == 80 and told["memory_available_gb"] == 60 and told["peak_gflops"] == 1e5
+
+
+def test_this_machine_is_described(monkeypatch):
+    monkeypatch.setenv("COURSE_PRESET", "cpu")
+    told = machine.describe()
+    assert told == json.loads(json.dumps(told))
+    assert told["device"] == "cpu" and told["torch"] == torch.__version__ and told["cores"] >= 1
+    assert 0 < told["memory_available_gb"] <= told["memory_gb"]
+    assert told["peak_gflops"] == pytest.approx(machine.peak_flops("cpu") / 1e9, abs=0.1)
+
+
+# Seeds
+
+
+def test_a_seed_fixes_all_three_generators():
+    def drawn() -> tuple[float, float, float]:
+        return random.random(), float(np.random.random()), float(torch.rand(()))
+
+    machine.seed_everything(5)
+    first = drawn()
+    machine.seed_everything(5)
+    assert drawn() == first
+    machine.seed_everything(6)
+    assert all(new != old for new, old in zip(drawn(), first, strict=True))
+    machine.seed_everything(np.int64(5))
+    assert drawn() == first
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1", None, float("nan")], ids=repr)
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(BadInput, match="seed is"):
+        machine.seed_everything(seed)
+
+
+# Speed and memory
+
+
+def test_the_peak_is_measured_once_and_leaves_random_numbers_alone(monkeypatch):
+    machine._measured_peak.cache_clear()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    peak = machine.peak_flops("cpu")
+    assert torch.equal(torch.rand(3), expected)
+    assert 1e8 < peak < 1e14
+    monkeypatch.setattr(machine, "_seconds_of_product", lambda *_: pytest.fail("measured twice"))
+    monkeypatch.setenv("COURSE_PRESET", "cpu")
+    assert machine.peak_flops("cpu") == machine.peak_flops() == peak
+
+
+def test_the_peak_is_that_of_the_device_in_use(card, monkeypatch):
+    assert machine.peak_flops() == 1e14
+    monkeypatch.setenv("COURSE_PRESET", "cpu")
+    assert machine.peak_flops() == 1e11
+
+
+def test_peak_counts_two_operations_a_multiply_add(monkeypatch):
+    monkeypatch.setitem(machine._PEAK_SIZE, "cpu", 10)
+    monkeypatch.setattr(machine, "_seconds_of_product", lambda *_: 0.5)
+    assert machine._measured_peak.__wrapped__("cpu") == 2 * 10**3 / 0.5
+
+
+def test_memory_of_the_card_where_the_course_runs_on_it(card, monkeypatch):
+    assert machine.memory() == machine.Memory(total=80_000_000_000, available=60_000_000_000)
+    monkeypatch.setenv("COURSE_PRESET", "cpu")
+    assert machine.memory().total != 80_000_000_000
+
+
+def test_peak_memory_sees_what_was_there_for_a_moment():
+    with PeakMemory() as before:
+        pass
+    with PeakMemory() as peak:
+        held = np.ones(25_000_000)  # 200 MB, touched
+        held[0] = 2
+    del held
+    assert peak.bytes - before.bytes == pytest.approx(200e6, rel=0.2)
+
+
+def test_peak_memory_forgets_an_earlier_block():
+    peak = PeakMemory()
+    with peak:
+        held = np.ones(25_000_000)
+    large = peak.bytes
+    del held
+    with peak:
+        pass
+    assert peak.bytes < large - 150e6
+
+
+def test_peak_memory_of_a_card_is_what_torch_allocated(card, monkeypatch):
+    reset = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: reset.append(True))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 12345)
+    with PeakMemory() as peak:
+        assert reset == [True]
+    assert peak.bytes == 12345
+
+
+def test_peak_memory_stops_watching_after_an_error():
+    peak = PeakMemory()
+    with pytest.raises(ZeroDivisionError), peak:
+        1 / 0  # noqa: B018
+    assert peak._thread is not None and not peak._thread.is_alive()
+    assert peak.bytes > 1e7
+
+
+def test_stopwatch_waits_for_the_card(card, monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
+    with machine.stopwatch() as seconds:
+        assert seconds == [] and not waited
+    assert waited == [True] and len(seconds) == 1 and 0 <= seconds[0] < 5
+
+
+# Costs
+
+
+def test_cost_arithmetic():
+    one, other = Cost(1e12, 10, 3e9), Cost(2e12, 5, 4e9)
+    assert one + other == other + one == Cost(3e12, 15, 4e9)
+    assert one * 3 == Cost(3e12, 30, 3e9)
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (Cost(0, 55.4, 1.12e9), "about 55 s and 1.1 GB on this machine"),
+        (Cost(0, 0.44, 0.96e9), "about 0.4 s and 1.0 GB on this machine"),
+        (Cost(0, 372, 25e9), "about 6.2 min and 25.0 GB on this machine"),
+    ],
+)
+def test_cost_reads_as_a_sentence(cost, text):
+    assert str(cost) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (9.94, "9.9 s"), (10, "10 s"), (119.4, "119 s"), (120, "2.0 min")]
+)
+def test_readable_seconds(seconds, text):
+    assert machine.readable_seconds(seconds) == text
+
+
+def test_training_cost_worked_by_hand(known_machine):
+    cost = machine.training_cost(parameters=1000, matmul_parameters=600, tokens=5000, batch_tokens=50, width=7)
+    efficiency = machine.PRESETS["cpu"].training_efficiency
+    assert cost.flops == 6 * 600 * 5000
+    assert cost.seconds == pytest.approx(6 * 600 * 5000 / (PEAK * efficiency) + 100 * 1000 * 28 / 12e9)
+    assert cost.bytes == pytest.approx(machine.base_bytes() + 16 * 1000 + 4 * 50 * 7)
+
+
+def test_forward_cost_worked_by_hand(known_machine):
+    cost = machine.forward_cost(parameters=1000, matmul_parameters=600, tokens=5000, batch_tokens=50, width=7)
+    assert cost.flops == 2 * 600 * 5000
+    assert cost.seconds == pytest.approx(2 * 600 * 5000 / (PEAK * machine.PRESETS["cpu"].forward_efficiency))
+    assert cost.bytes == pytest.approx(machine.base_bytes() + 4 * 1000 + 4 * 50 * 7)
+
+
+def test_a_card_holds_no_interpreter_and_moves_weights_faster(card):
+    assert machine.base_bytes() == 0.5e9
+    on_card = machine.training_cost(10**8, 0, 1000, 10, 1).seconds
+    assert on_card == pytest.approx(100 * 10**8 * 28 / 1.5e12)
+
+
+# Costs against what torch counts: the course encoder's shape, sentences of the length that the corpora have
+
+
+@pytest.fixture(scope="module")
+def course_shape():
+    return BERTForSentimentAnalysis(2, BertModel(encoder_config("course")))
+
+
+TYPICAL = [f"A film that {word} more than it ought to, and takes two long hours for what is there." for word in
+           ("says", "promises", "shows", "hides", "costs", "wants", "tells", "gives")]  # fmt: skip
+
+
+def typical_batch():
+    ids = tokenize(TYPICAL, load_tokenizer(encoder_folder("course")), 128)
+    return collate(ids, range(len(ids)))
+
+
+def test_the_forward_estimate_is_what_torch_counts(course_shape, known_machine):
+    batch = typical_batch()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        course_shape.eval()(batch.input_ids, batch.attention_mask)
+    assert predict_cost("course", TYPICAL, 128).flops == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_the_training_estimate_is_what_torch_counts(course_shape, known_machine):
+    batch = typical_batch()
+    with FlopCounterMode(display=False) as counter:
+        course_shape.train()(batch.input_ids, batch.attention_mask).sum().backward()
+    course_shape.zero_grad()
+    one_epoch = TrainingConfig(epochs=1, batch_size=len(TYPICAL))
+    assert fit_cost("course", one_epoch, TYPICAL, 128).flops == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_the_estimate_knows_the_weights(course_shape, known_machine):
+    weights = sum(parameter.numel() for parameter in course_shape.parameters())
+    cost = predict_cost("course", ["a"], 128)
+    assert cost.bytes == pytest.approx(machine.base_bytes() + 4 * weights, rel=0.01)
+
+
+def test_repeated_texts_are_counted_once(known_machine):
+    assert predict_cost("tiny", TEXTS * 3, 128) == predict_cost("tiny", list(dict.fromkeys(TEXTS)), 128)
+
+
+def test_an_estimate_trains_nothing(known_machine):
+    classifier = tiny()
+    cost = classifier.fit_cost(TEXTS)
+    assert not hasattr(classifier, "module_") and cost.flops > 0
+    longer = tiny(TrainingConfig(epochs=4, batch_size=16)).fit_cost(TEXTS)
+    assert longer.flops == pytest.approx(4 * cost.flops)
+    ids = tokenize(TEXTS, load_tokenizer(encoder_folder("tiny")), 128)
+    # By hand: two layers of 4 * 64^2 + 2 * 64 * 128, less what the last one spares.
+    assert cost.flops == 6 * 40_960 * LengthBuckets(ids, 16).tokens()

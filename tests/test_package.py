@@ -1,0 +1,102 @@
+"""`import course_lib` loads nothing heavy, changes nothing, and knows its names; errors say what and how to mend."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import course_lib
+from course_lib import errors
+
+ROOT = Path(course_lib.__file__).parents[1]
+
+LOOK = """
+import json, logging, os, random, signal, sys, threading, warnings
+def state():
+    return {
+        "environment": dict(os.environ), "folder": os.getcwd(), "threads": threading.active_count(),
+        "path": list(sys.path), "filters": repr(warnings.filters), "signal": repr(signal.getsignal(signal.SIGINT)),
+        "random": hash(random.getstate()), "handlers": repr(logging.getLogger().handlers), "hook": repr(sys.excepthook),
+    }
+before, modules = state(), set(sys.modules)
+import course_lib
+after = state()
+print(json.dumps({"changed": [k for k in before if before[k] != after[k]], "new": sorted(set(sys.modules) - modules)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def fresh_import() -> dict:
+    """What `import course_lib` does to a fresh process."""
+    done = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_import_loads_nothing_heavy(fresh_import):
+    """It takes no time because nothing is loaded: torch alone takes seconds."""
+    roots = {name.split(".")[0] for name in fresh_import["new"]}
+    heavy = {"torch", "transformers", "pandas", "numpy", "sklearn", "scipy", "matplotlib", "ipywidgets", "shap", "peft"}
+    assert not roots & heavy
+    assert [name for name in fresh_import["new"] if name.startswith("course_lib")] == ["course_lib"]
+
+
+def test_import_has_no_side_effects(fresh_import):
+    assert fresh_import["changed"] == []
+
+
+@pytest.mark.parametrize("name", course_lib.__all__)
+def test_every_promised_name_is_there(name):
+    assert getattr(course_lib, name) is not None
+    assert name in dir(course_lib)
+
+
+def test_every_promised_name_is_the_one_of_its_module():
+    from course_lib.classifier import TextClassifier
+
+    assert course_lib.TextClassifier is TextClassifier
+    assert course_lib.CourseError is errors.CourseError
+    assert set(course_lib._HOMES) == set(course_lib.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error_that_lists_the_known_ones():
+    with pytest.raises(AttributeError, match=r"no attribute 'TextClasifier'; it has .*TextClassifier"):
+        course_lib.TextClasifier  # noqa: B018
+    assert not hasattr(course_lib, "nothing")
+
+
+def test_the_version_is_that_of_the_project_file():
+    assert f'version = "{course_lib.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_command_line_starts_without_torch():
+    """`--help` answers at once."""
+    look = "import sys; from course_lib.commands import parser; parser(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# Errors
+
+FAMILY = [errors.BadInput, errors.MissingAsset, errors.CorruptAsset, errors.CheckpointError, errors.Offline]
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_an_error_shows_what_and_how_to_mend_it(kind):
+    error = kind("there is no 'x'", "give 'y'")
+    assert isinstance(error, errors.CourseError)
+    assert (error.message, error.fix) == ("there is no 'x'", "give 'y'")
+    assert str(error) == "there is no 'x'\n  To mend it: give 'y'"
+
+
+def test_errors_are_caught_by_the_names_that_python_has_for_them():
+    assert issubclass(errors.BadInput, ValueError) and issubclass(errors.MissingAsset, FileNotFoundError)
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_errors_travel_between_processes(kind):
+    back = pickle.loads(pickle.dumps(kind("what", "how")))
+    assert type(back) is kind and (back.message, back.fix) == ("what", "how")
