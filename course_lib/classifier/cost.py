@@ -21,7 +21,7 @@ def fit_cost(encoder: str, training: TrainingConfig, texts: Sequence[str], max_l
     config = encoder_config(encoder)
     tokens = batches.tokens() * training.epochs
     width = config.hidden_size * _ACTIVATIONS_A_LAYER * config.num_hidden_layers
-    return machine.training_cost(*_sizes(config), tokens, longest, width)
+    return machine.training_cost(*_sizes(config), tokens, longest, width, training.dtype)
 
 
 def predict_cost(encoder: str, texts: Sequence[str], max_length: int) -> machine.Cost:

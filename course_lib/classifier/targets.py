@@ -15,7 +15,11 @@ from course_lib.batching import check_texts
 from course_lib.errors import BadInput
 
 HEADS = ("classification", "regression", "multitask")
-_KINDS = {"b": "truth values", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text"}  # by NumPy's letter
+_KINDS = {  # bool first, which Python takes for an int
+    "truth values": (bool, np.bool_),
+    "numbers": (int, float, np.integer, np.floating),
+    "text": (str,),
+}
 
 
 def targets(
@@ -81,16 +85,20 @@ def as_labels(labels: ArrayLike, n: int, name: str) -> NDArray[Any]:
             f"{name}[{missing[0]}] is missing: {values[missing[0]]!r} (and {len(missing) - 1} more)",
             "drop these rows or label them",
         )
-    kinds = {_KINDS.get(np.asarray(label).dtype.kind, type(label).__name__) for label in dict.fromkeys(values)}
+    kinds = {_kind(kind) for kind in set(map(type, values))}
     if len(kinds) > 1:
         raise BadInput(f"{name} mix types: {', '.join(sorted(kinds))}", "use one type for all")
-    if not kinds <= set(_KINDS.values()):
+    if not kinds <= set(_KINDS):
         raise BadInput(f"Unknown label type: {name} hold {shortened(values[0])}", "use text, whole numbers or booleans")
     array = np.asarray(values)
     if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.round(array))).all():
         odd = next(value for value in values if not np.isfinite(value) or value != round(value))
         raise BadInput(f"Unknown label type: {name} hold real numbers such as {odd}", "use head='regression'")
     return array
+
+
+def _kind(of: type) -> str:
+    return next((name for name, types in _KINDS.items() if issubclass(of, types)), of.__name__)
 
 
 def _is_missing(label: Any) -> bool:
