@@ -36,18 +36,18 @@ class Preset:
 
     name: str
     predict_tokens: int  # tokens of one forward batch, padding included
-    train_rows: int | None  # rows of a corpus that the notebooks train on; None is all
     curve_labels: tuple[int, ...]  # training-set sizes of the label-efficiency curve
     seeds: int  # repetitions behind a mean with a spread
     training_efficiency: float  # share of the measured peak that a training step reaches
     forward_efficiency: float  # share of the measured peak that a forward pass reaches
+    bfloat16_gain: float  # how much faster a training step is in bfloat16 where that is fast, over the measured peak's
 
 
 PRESETS = {
     # Two CPU cores: efficiencies measured with the course encoder on sentences of about 27 tokens.
-    "cpu": Preset("cpu", 2048, None, (100, 500, 2000), 2, 0.80, 0.85),
+    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3, 0.80, 0.85, 1.4),
     # A small model on a large card is bound by kernel launches, not by arithmetic. NOT measured on a GPU yet.
-    "gpu": Preset("gpu", 65536, None, (100, 500, 2000, 5000), 5, 0.10, 0.15),
+    "gpu": Preset("gpu", 65536, (100, 400, 1600, 5000), 5, 0.10, 0.15, 1.0),
 }
 
 
@@ -110,7 +110,8 @@ def peak_flops(kind: str | None = None) -> float:
         kind: `cpu` or `cuda`; the course's device when left out.
 
     Returns:
-        FLOP/s in `precision()` of that device, the best of several repetitions. A multiply-add counts as two.
+        FLOP/s, the best of several repetitions, in float32 on a CPU and in `precision()` on a card. A multiply-add
+        counts as two.
     """
     where = torch.device(kind) if kind else device()
     return _measured_peak(where.type)
@@ -121,7 +122,8 @@ def _measured_peak(kind: str) -> float:
     where = torch.device(kind)
     size = _PEAK_SIZE[where.type]
     own = torch.Generator(where).manual_seed(0)  # the caller's random numbers stay as they are
-    left, right = (torch.randn(size, size, device=where, dtype=precision(where), generator=own) for _ in range(2))
+    dtype = torch.float32 if kind == "cpu" else precision(where)
+    left, right = (torch.randn(size, size, device=where, dtype=dtype, generator=own) for _ in range(2))
     best = min(_seconds_of_product(left, right) for _ in range(6))
     return 2 * size**3 / best
 
@@ -177,7 +179,14 @@ def readable_seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
-def training_cost(parameters: int, matmul_parameters: int, tokens: float, batch_tokens: int, width: int) -> Cost:
+def training_cost(
+    parameters: int,
+    matmul_parameters: int,
+    tokens: float,
+    batch_tokens: int,
+    width: int,
+    dtype: torch.dtype = torch.float32,
+) -> Cost:
     """Cost of training a Transformer encoder with AdamW.
 
     A token costs 2 operations a weight forward and 4 backward (Kaplan et al. 2020, arXiv:2001.08361, section 2.1),
@@ -189,12 +198,14 @@ def training_cost(parameters: int, matmul_parameters: int, tokens: float, batch_
         tokens: tokens of the whole run, padding included.
         batch_tokens: tokens of one step.
         width: activation values kept for the backward pass, per token.
+        dtype: of the forward and backward pass.
     """
     flops = 6.0 * matmul_parameters * tokens
     # A step also reads and writes every weight, gradient and moment once: 28 bytes a weight at about 12 GB/s on a CPU.
     steps = tokens / max(1, batch_tokens)
     traffic = steps * parameters * 28 / (12e9 if device().type == "cpu" else 1.5e12)
-    seconds = flops / (peak_flops() * preset().training_efficiency) + traffic
+    gain = preset().bfloat16_gain if dtype == torch.bfloat16 else 1.0
+    seconds = flops / (peak_flops() * preset().training_efficiency * gain) + traffic
     return Cost(flops, seconds, base_bytes() + 16.0 * parameters + 4.0 * batch_tokens * width)
 
 
