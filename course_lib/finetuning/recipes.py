@@ -78,20 +78,43 @@ def material(chosen: Recipe, frame: pd.DataFrame) -> Material:
     """The training rows of `frame`, with what the recipe adds to them.
 
     Rated frames (`rating` without gaps) give soft labels; others are trained on their labels alone, without additions.
+
+    Raises:
+        BadInput: the ratings speak of other classes than the labels.
     """
     rows = frame[frame["split"] == "train"]
     if not chosen.sharpness or "rating" not in rows or rows["rating"].isna().any():
         return Material(rows["text"].tolist(), rows["label"].to_numpy(), None)
-    parts = [rows[["text", "rating"]]]
-    parts += [corpora.part(name, "train")[["text", "rating"]] for name in chosen.other_corpora]
+    _check_ratings(rows)
+    parts = [rows] + [corpora.part(name, "train") for name in chosen.other_corpora]
     if chosen.lexicon:
-        words = {word: valence for word, valence in corpora.lexicon().items() if word.isalpha() and valence}
-        parts.append(pd.DataFrame({"text": list(words), "rating": list(words.values())}))
-    together = pd.concat(parts, ignore_index=True)
-    ratings = together["rating"].to_numpy()
-    return Material(
-        together["text"].tolist(), (ratings > 0).astype(np.int64), corpora.soft_labels(ratings, chosen.sharpness)
-    )
+        parts.append(_lexicon_rows(frame))
+    together = pd.concat([part[["text", "rating", "label"]] for part in parts], ignore_index=True)
+    soft = corpora.soft_labels(together["rating"].to_numpy(), chosen.sharpness)
+    return Material(together["text"].tolist(), together["label"].to_numpy(), soft)
+
+
+def _check_ratings(rows: pd.DataFrame) -> None:
+    """A soft label is the chance of class 1, so ratings above 0 must mean class 1, but for a few odd rows."""
+    odd = (rows["rating"] * (2 * rows["label"] - 1) < 0) | (rows["label"] > 1)
+    if odd.mean() > 0.1 or rows["label"].max() > 1:
+        raise BadInput(
+            f"{odd.sum()} of {len(rows)} ratings do not fit their labels: {rows['rating'][odd].iloc[0]} with label "
+            f"{rows['label'][odd].iloc[0]}",
+            "shift the ratings so that those of label 1 are above 0 and those of label 0 below, or leave them out",
+        )
+
+
+def _lexicon_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The lexicon's words as rated texts, without those that are, alone, a held-out text of any corpus."""
+    frames = [frame, *map(corpora.load, corpora.NAMES)]
+    held_out = {corpora.normalise(text) for part in frames for text in part.loc[part["split"] != "train", "text"]}
+    words = {
+        word: valence for word, valence in corpora.lexicon().items()
+        if word.isalpha() and valence and corpora.normalise(word) not in held_out
+    }  # fmt: skip
+    rows = pd.DataFrame({"text": list(words), "rating": list(words.values())})
+    return rows.assign(label=(rows["rating"] > 0).astype(np.int64))
 
 
 def estimator(chosen: Recipe, seed: int, encoder: str = "course") -> TextClassifier:
@@ -154,11 +177,12 @@ def soup(classifiers: Sequence[TextClassifier]) -> TextClassifier:
 
 
 def _limited(frame: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    """All rows but the training rows beyond the first `rows`."""
-    if rows is None:
+    """All rows but the training rows beyond the first `rows` in hash order: files may be sorted by label."""
+    training = frame.loc[frame["split"] == "train", "text"]
+    if rows is None or rows >= len(training):
         return frame
-    training = frame.index[frame["split"] == "train"]
-    return frame.drop(training[rows:])
+    order = np.argsort([corpora.hash_fraction(text) for text in training], kind="stable")
+    return frame.drop(training.index[order[rows:]])
 
 
 def recipe_cost(chosen: Recipe, frame: pd.DataFrame, encoder: str = "course") -> machine.Cost:

@@ -35,7 +35,7 @@ def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     frame = corpora.part("movie_reviews", "train", limit=config["labels"])
     chosen = recipe("default")
     classifier = estimator(chosen, config["seed"], config["encoder"])
-    classifier.training = replace(classifier.training or TrainingConfig(), epochs=epochs_for(config["labels"]))
+    classifier.training = replace(classifier.training or TrainingConfig(), epochs=_label_epochs(config["labels"]))
     soft = corpora.soft_labels(frame["rating"].to_numpy(), chosen.sharpness)
     classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
     return _test_result(classifier)
@@ -44,6 +44,10 @@ def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def epochs_for(labels: int, batch_size: int = 32) -> int:
     """More epochs for fewer labels: as many as fit into 100 steps, from 2 to 8."""
     return int(np.clip(_LONGEST * batch_size // max(1, labels), 2, 8))
+
+
+def _label_epochs(labels: int) -> int:
+    return epochs_for(labels, recipe("default").training.batch_size)
 
 
 def linear_probe_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -158,7 +162,7 @@ def study_cost(function: Experiment, config: dict[str, Any]) -> machine.Cost:
     if function is finetune:
         return finetune_cost(config)
     work = _WORK[getattr(function, "__name__", "")](config)
-    rows = corpora.part(work.data, "train", limit=work.labels)["text"].tolist()
+    rows = corpora.part(work.data, "train", limit=work.labels)["text"].tolist() if work.labels else []
     asked = [text for name, split, limit in work.asked for text in corpora.part(name, split, limit=limit)["text"]]
     classifier = TextClassifier(training=TrainingConfig(epochs=max(1, work.epochs)))
     predictions = classifier.predict_cost(asked if work.epochs else asked + rows)
@@ -177,7 +181,7 @@ class _Work:
 
 _TEST = (("movie_reviews", "test", None),)
 _WORK: dict[str, Callable[[dict[str, Any]], _Work]] = {
-    "label_curve": lambda c: _Work(c["labels"], epochs_for(c["labels"]), _TEST),
+    "label_curve": lambda c: _Work(c["labels"], _label_epochs(c["labels"]), _TEST),
     "linear_probe_study": lambda c: _Work(c["labels"], 0, _TEST),
     "head_study": lambda c: _Work(c["labels"], 2, (("movie_reviews", "validation", None),)),
     "learning_curves": lambda c: _Work(
