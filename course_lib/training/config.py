@@ -36,9 +36,7 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.9, 0.999)  # decay of AdamW's running mean and mean square
     clip_norm: float = 1.0  # longest gradient that is let through; a single odd batch cannot throw the model off
     accumulate: int = 1  # batches whose gradients are added up before a step: a larger batch in the same memory
-    average_from: float = (
-        1.0  # weights are averaged from this share of the run on (Izmailov 2018); 1 is off, patience wins
-    )
+    average_from: float = 1.0  # weights are averaged from this share of the run on (Izmailov 2018); 1 is off
     patience: int | None = None  # validations without improvement before the run stops and takes its best weights
     precision: str = "auto"  # "float32", "bfloat16", or what the hardware multiplies fast
     seed: int = 0  # of the new head, the order of the sentences, and dropout
