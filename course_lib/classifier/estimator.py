@@ -145,10 +145,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         texts = check_texts(texts)
         classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings)
         validation_set = held_out(validation, classes)
-        if checkpoints:
-            claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted))
         machine.seed_everything(config.seed)
         self._build(classes)
+        if checkpoints:
+            claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted))
         order_seed = config.seed if config.order_seed is None else config.order_seed
         machine.seed_everything(order_seed)
         ids = tokenize(texts, self.tokenizer_, self.max_length)
