@@ -1,0 +1,513 @@
+"""The command line: one JSON object, exit codes, plain errors, and a fine-tuning that can be broken off."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_classifiers import LABELS, LEARNING, MIXED, QUICK, RATINGS, TEXTS, fitted, tiny, transformers_logits
+
+from course_lib import assets, commands
+from course_lib.classifier import TextClassifier
+from course_lib.commands import main
+from course_lib.errors import MissingAsset
+
+ROOT = Path(commands.__file__).parents[2]
+WORDS = {"pos": ("good", "great", "fine", "lovely"), "neg": ("bad", "awful", "poor", "dull")}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A saved toy classifier."""
+    return fitted().save(tmp_path_factory.mktemp("commands") / "model")
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    """A small CSV file: 120 sentences, whose label is in one word, with ratings."""
+    return write_table(tmp_path / "films.csv")
+
+
+def write_table(path: Path, kinds: dict[str, tuple[str, ...]] = WORDS, times: int = 15) -> Path:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "score"])
+        for i in range(times):
+            for number, (label, words) in enumerate(kinds.items()):
+                writer.writerows([f"a {word} film number {i}", label, 1.5 - 3 * number] for word in words)
+    return path
+
+
+def told(capsys) -> dict:
+    """Standard output as the one JSON object that it must be."""
+    out = capsys.readouterr().out
+    assert out.endswith("\n") and out.count("\n") == 1
+    answer = json.loads(out)
+    assert isinstance(answer, dict)
+    return answer
+
+
+TOY = ["--encoder", "tiny", "--epochs", "1", "--json"]
+LEARN = ["--encoder", "tiny", "--epochs", "12", "--learning-rate", "3e-3", "--batch-size", "8", "--json"]
+
+
+# All commands
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["dance"], ["finetune"], ["predict", "--nothing"], ["finetune", "--out", "m", "--seed", "one"],
+     ["data", "--list", "--verify"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_misused_command_gives_2_and_says_how_to_use_it(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "usage: python -m course_lib" in said.err
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert set(commands.COMMANDS) == {"doctor", "data", "finetune", "predict"}
+    assert all(name in out for name in commands.COMMANDS)
+
+
+def test_a_real_process(model):
+    """As a learner calls it: standard output is the JSON alone, the exit code 0."""
+    command = [sys.executable, "-m", "course_lib", "predict", "--model", str(model), "--json", "a good film"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["predictions"][0]["label"] == "positive"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_of_the_course_gives_1(capsys, as_json):
+    assert main(["predict", "--model", "./nothing", "a", *(["--json"] if as_json else [])]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("error: there is no folder './nothing'\n  To mend it: ")
+    if as_json:
+        answer = json.loads(said.out)
+        assert answer["error"] == "there is no folder './nothing'" and "folder" in answer["fix"]
+    else:
+        assert said.out == ""
+
+
+def test_an_error_that_nobody_foresaw_is_not_swallowed(monkeypatch):
+    monkeypatch.setattr(TextClassifier, "from_pretrained", lambda name: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["predict", "--model", "x", "a"])
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(model, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert main(["predict", "--model", str(model), "a"]) == 0
+
+
+# doctor
+
+
+def test_doctor(capsys):
+    assert main(["doctor", "--json"]) == 0
+    facts = told(capsys)
+    assert facts["ok"] is True and facts["problems"] == []
+    assert {"device", "preset", "precision", "peak_gflops", "cores", "memory_gb", "disk_free_gb", "cache"} <= set(facts)
+    assert facts["assets"]["course_encoder"] == "ready" and facts["packages"]["torch"]
+
+
+def test_doctor_for_a_reader(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "all is well" in out and "preset" in out and "PROBLEM" not in out
+
+
+def test_doctor_names_what_is_missing_and_the_command_that_mends_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "empty"))
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "PROBLEM  course_encoder is missing: run python -m course_lib data" in out and "all is well" not in out
+
+
+def test_doctor_names_a_missing_package_a_full_disk_and_little_memory(capsys, monkeypatch):
+    from course_lib import machine
+    from course_lib.commands import doctor
+
+    described = machine.describe()
+    monkeypatch.setattr(doctor, "_PACKAGES", (*doctor._PACKAGES, "no-such-package"))
+    monkeypatch.setattr(doctor, "_ROOM", 1e18)
+    monkeypatch.setattr(machine, "describe", lambda: {**described, "memory_available_gb": 0.5})
+    assert main(["doctor", "--json"]) == 1
+    facts = told(capsys)
+    assert facts["ok"] is False and len(facts["problems"]) == 3
+    for problem, part in zip(facts["problems"], ["no-such-package", "of disk", "0.5 GB of memory"], strict=True):
+        assert part in problem
+
+
+# data
+
+
+@pytest.fixture
+def fetched(monkeypatch) -> list[str]:
+    """Notes what would be fetched; fetches nothing."""
+    names: list[str] = []
+    monkeypatch.setattr(assets, "fetch", lambda name, say=None, refetch=False: names.append(name + "!" * refetch))
+    monkeypatch.setattr(assets, "fetch_core", lambda say=None: names.append("core"))
+    return names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], ["core"]),
+        (["wordnet", "speeches"], ["wordnet", "speeches"]),
+        (["--refetch", "wordnet"], ["wordnet!"]),
+        (["--list"], []),
+        (["--list", "wordnet"], []),
+        (["--verify"], []),
+        (["--verify", "vader_lexicon"], []),
+    ],
+    ids=lambda value: " ".join(value) or "nothing",
+)
+def test_data_fetches_what_is_asked_for(fetched, capsys, arguments, wanted):
+    assert main(["data", "--json", *arguments]) == 0
+    answer = told(capsys)
+    assert fetched == wanted
+    assert answer["ok"] is True and {asset["name"] for asset in answer["assets"]} >= {"course_encoder", "wordnet"}
+    assert all(set(asset) == {"name", "state", "package", "licence", "what"} for asset in answer["assets"])
+
+
+def test_data_for_a_reader_has_a_line_for_each(capsys):
+    assert main(["data", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(assets.status()) and all("ready" in line or "missing" in line for line in lines)
+
+
+def test_data_that_is_missing_gives_1(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "empty"))
+    assert main(["data", "--list", "--json"]) == 1
+    assert told(capsys)["ok"] is False
+
+
+def test_data_of_an_unknown_name_gives_1(capsys):
+    assert main(["data", "nonsense", "--json"]) == 1
+    assert "nonsense" in told(capsys)["error"]
+
+
+# predict
+
+
+def test_predict_arguments(model, capsys):
+    assert main(["predict", "--model", str(model), "--json", "a good film", "a bad film", "a good film"]) == 0
+    answer = told(capsys)
+    assert answer["model"] == str(model)
+    rows = answer["predictions"]
+    assert [row["text"] for row in rows] == ["a good film", "a bad film", "a good film"]
+    assert [row["label"] for row in rows] == ["positive", "negative", "positive"]
+    for row, wanted in zip(rows, fitted().predict_proba([row["text"] for row in rows]), strict=True):
+        assert list(row["probabilities"]) == ["negative", "positive"]
+        assert list(row["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-4)
+        assert row["probability"] == max(row["probabilities"].values())
+
+
+def test_predict_for_a_reader(model, capsys):
+    assert main(["predict", "--model", str(model), "a good film", "a bad film"]) == 0
+    good, bad = fitted().predict_proba(["a good film", "a bad film"]).max(1)
+    lines = [f"    positive {good:.2f}  a good film", f"    negative {bad:.2f}  a bad film"]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+LINES = "a good film\nBücher 📚\n\nform\x0cfeed\u2028and more\n"
+PARTED = ["a good film", "Bücher 📚", "", "form\x0cfeed\u2028and more"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_predict_a_file_one_sentence_a_line(model, capsys, tmp_path, encoding):
+    (tmp_path / "lines.txt").write_text(LINES, encoding=encoding)
+    assert main(["predict", "--model", str(model), "--file", str(tmp_path / "lines.txt"), "--json"]) == 0
+    assert [row["text"] for row in told(capsys)["predictions"]] == PARTED
+
+
+def test_predict_standard_input(model, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(LINES))
+    assert main(["predict", "--model", str(model), "--json"]) == 0
+    assert [row["text"] for row in told(capsys)["predictions"]] == PARTED
+
+
+def test_predict_nothing(model, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["predict", "--model", str(model), "--json"]) == 0
+    assert told(capsys)["predictions"] == []
+
+
+def test_predict_a_regression(capsys, tmp_path):
+    folder = tiny(LEARNING, head="regression").fit(TEXTS, RATINGS).save(tmp_path / "m")
+    assert main(["predict", "--model", str(folder), "--json", "a good film", "a bad film"]) == 0
+    answer = told(capsys)
+    good, bad = answer["predictions"]
+    assert answer["model"] == str(folder) and good["rating"] > 1 > -1 > bad["rating"]
+    assert main(["predict", "--model", str(folder), "a good film"]) == 0
+    assert capsys.readouterr().out == f"{good['rating']:+.2f}  a good film\n"
+
+
+def test_what_standard_output_cannot_write_is_escaped(model, monkeypatch):
+    """An argument that is not UTF-8 arrives as lone surrogates; a Windows console may not know emoji."""
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", plain)
+    assert main(["predict", "--model", str(model), "a good \udcff film 📚"]) == 0
+    assert plain.buffer.getvalue().decode().endswith("a good \\udcff film \\U0001f4da\n")
+
+
+class Terminal(io.StringIO):
+    """Standard input at which somebody sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class NotUtf8(io.StringIO):
+    """Standard input that is something else."""
+
+    def read(self, *_) -> str:
+        return b"\xff".decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        ([], Terminal(), "there is no sentence"),
+        ([], NotUtf8(), "standard input cannot be read"),
+        (["--file", "none.txt"], None, "--file none.txt cannot be read"),
+        (["--file", "binary"], None, "--file binary cannot be read"),
+        (["--file", "."], None, "--file . cannot be read"),
+        (["--file", "binary", "a"], None, "both as arguments and by --file"),
+    ],
+    ids=["terminal", "stdin not UTF-8", "no file", "file not UTF-8", "a folder", "two sources"],
+)
+def test_predict_says_what_it_cannot_read(model, capsys, monkeypatch, tmp_path, arguments, stdin, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert main(["predict", "--model", str(model), "--json", *arguments]) == 1
+    answer = told(capsys)
+    assert said in answer["error"] and answer["fix"]
+
+
+# finetune
+
+
+def test_finetune(table, tmp_path, capsys):
+    """Learns the words of somebody's own file, says how well, and answers with the labels of that file."""
+    out = tmp_path / "deep" / "model"
+    assert main(["finetune", "--data", str(table), "--out", str(out), "--seed", "3", *LEARN]) == 0
+    answer = told(capsys)
+    assert {"test_accuracy", "seconds", "preset", "seed"} <= set(answer)
+    assert (answer["seed"], answer["preset"], answer["encoder"], answer["out"]) == (3, "default", "tiny", str(out))
+    assert answer["test_accuracy"] == 1 and answer["test_interval"] == [1, 1] and answer["seconds"] > 0
+    assert answer["train_rows"] + answer["test_rows"] < 120 and answer["validation_accuracy"] == 1
+    assert answer["expected_seconds"] >= 0 and answer["peak_memory_gb"] > 0.1
+
+    back = TextClassifier.from_pretrained(out)
+    assert back.classes_.tolist() == ["neg", "pos"]
+    assert back.predict(["a good film", "an awful film"]).tolist() == ["pos", "neg"]
+    np.testing.assert_allclose(transformers_logits(out, MIXED), back.decision_logits(MIXED), atol=1e-4)
+    assert sorted(entry.name for entry in out.parent.iterdir()) == ["model"]  # no checkpoints are left
+
+
+def test_finetune_the_same_seed_gives_the_same_model(table, tmp_path, capsys):
+    for name, seed in (("one", "1"), ("again", "1"), ("other", "2")):
+        assert main(["finetune", "--data", str(table), "--out", str(tmp_path / name), "--seed", seed, *TOY]) == 0
+    one, again, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "again", "other"))
+    assert one == again != other
+
+
+def test_finetune_three_classes_with_other_column_names(tmp_path, capsys):
+    kinds = {**WORDS, "so-so": ("plain", "usual", "mixed")}
+    file = write_table(tmp_path / "t.csv", kinds)
+    file.write_text(file.read_text().replace("text,label,score", "review,verdict,score", 1))
+    out, columns = tmp_path / "m", ["--text", "review", "--label", "verdict"]
+    assert main(["finetune", "--data", str(file), "--out", str(out), *columns, *LEARN]) == 0
+    assert told(capsys)["test_accuracy"] > 0.8
+    assert main(["predict", "--model", str(out), "--json", "a usual film number 2"]) == 0
+    (row,) = told(capsys)["predictions"]
+    assert row["label"] == "so-so" and list(row["probabilities"]) == ["neg", "pos", "so-so"]
+
+
+def test_finetune_with_ratings(tmp_path, capsys):
+    """The second class in the alphabet has to be the one above 0."""
+    file = write_table(tmp_path / "films.csv")
+    assert main(["finetune", "--data", str(file), "--rating", "score", "--out", str(tmp_path / "m"), *LEARN]) == 0
+    assert told(capsys)["test_accuracy"] == 1
+    # sigmoid(2 * 1.5) = 0.95 is what the ratings ask for
+    probability = TextClassifier.from_pretrained(tmp_path / "m").predict_proba(["a good film number 3"])[0, 1]
+    assert probability == pytest.approx(0.95, abs=0.04)
+
+
+def test_finetune_takes_a_corpus_of_the_course(tmp_path, capsys, monkeypatch):
+    """0 and 1 stay what they are; `quick` reads at most 2,000 rows of it."""
+    from course_lib import corpora, finetuning
+
+    frame = corpora.load("movie_reviews")
+    seen = {}
+
+    def fitted_at_once(recipe, rows, **settings):
+        seen.update(settings, recipe=recipe, rows=rows)
+        return fitted()
+
+    monkeypatch.setattr(finetuning, "fit_recipe", fitted_at_once)
+    monkeypatch.setattr(corpora, "load", lambda name: frame[frame.index % 10 < 5].copy())
+    arguments = ["finetune", "--out", str(tmp_path / "m"), "--preset", "quick", "--json", "--seed", "5"]
+    assert main([*arguments, "--epochs", "7", "--batch-size", "9", "--learning-rate", "0.5"]) == 0
+    answer = told(capsys)
+    assert answer["data"] == "movie_reviews" and answer["train_rows"] == 2000
+    assert seen["seed"] == 5 and seen["encoder"] == "course" and seen["every"] == 100
+    training = seen["recipe"].training
+    assert (training.epochs, training.batch_size, training.learning_rate) == (7, 9, 0.5)
+    assert TextClassifier.from_pretrained(tmp_path / "m").classes_.tolist() == [0, 1]
+    assert answer["test_accuracy"] == pytest.approx(
+        (fitted().predict((test := seen["rows"][seen["rows"]["split"] == "test"])["text"]) == test["label"]).mean(),
+        abs=1e-4,
+    )
+
+
+def interrupt_at(monkeypatch, step: int) -> None:
+    """Ctrl-C when that step is done."""
+    from course_lib.commands import finetune
+
+    real = finetune._ProgressBar.__call__
+
+    def stop(bar, row):
+        real(bar, row)
+        if row["step"] >= step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetune._ProgressBar, "__call__", stop)
+
+
+def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monkeypatch):
+    call = ["finetune", "--data", str(table), "--checkpoint-every", "4", *LEARN, "--epochs", "4"]
+    assert main([*call, "--out", str(tmp_path / "whole")]) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 20)
+        assert main([*call, "--out", str(tmp_path / "parts")]) == 130
+    said = capsys.readouterr()
+    assert "broken off; the same command goes on" in said.err and json.loads(said.out)["error"] == "broken off"
+    kept = tmp_path / ".parts.checkpoints"
+    assert kept.is_dir() and not (tmp_path / "parts").exists()
+
+    steps = []
+    monkeypatch.setattr(
+        "course_lib.commands.finetune._ProgressBar.__call__", lambda bar, row: steps.append(row["step"])
+    )
+    assert main([*call, "--out", str(tmp_path / "parts")]) == 0
+    assert steps[0] > 12 and not kept.exists()
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_finetune_does_not_go_on_with_another_file(table, tmp_path, capsys, monkeypatch):
+    call = ["finetune", "--checkpoint-every", "1", "--out", str(tmp_path / "m"), *LEARN]
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 10)
+        assert main([*call, "--data", str(table)]) == 130
+    capsys.readouterr()
+    other = write_table(tmp_path / "other.csv", {"neg": WORDS["pos"], "pos": WORDS["neg"]})
+    assert main([*call, "--data", str(other)]) == 1
+    answer = told(capsys)
+    assert "another run" in answer["error"] and str(tmp_path / ".m.checkpoints") in answer["error"]
+    assert "delete that folder" in answer["fix"]
+
+
+def test_finetune_without_checkpoints_writes_none(table, tmp_path, capsys, monkeypatch):
+    interrupt_at(monkeypatch, 10)
+    call = ["finetune", "--data", str(table), "--out", str(tmp_path / "m"), "--checkpoint-every", "0", *LEARN]
+    assert main(call) == 130
+    assert [entry.name for entry in tmp_path.iterdir()] == ["films.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "none.csv"], "'none.csv' is neither a corpus nor a file"),
+        (["--data", "movies"], "'movies' is neither a corpus nor a file"),
+        (["--data", "films.csv", "--label", "verdict"], "no column 'verdict'"),
+        (["--data", "films.csv", "--rating", "shifted"], "no column 'shifted'"),
+        (["--data", "films.csv", "--preset", "fast"], "no recipe 'fast'"),
+        (["--data", "films.csv", "--epochs", "0"], "epochs is 0"),
+        (["--data", "films.csv", "--learning-rate", "-1"], "learning_rate is -1"),
+        (["--data", "films.csv", "--batch-size", "0"], "batch_size is 0"),
+        (["--data", "films.csv", "--seed", "-1"], "seed is -1"),
+        (["--data", "films.csv", "--checkpoint-every", "-1"], "--checkpoint-every is -1"),
+        (["--data", "films.csv", "--encoder", "./nothing"], "there is no folder './nothing'"),
+        (["--data", "films.csv", "--encoder", "no/such"], "'no/such'"),
+        (["--data", "one.csv"], "only class"),
+        (["--data", "stars.csv", "--rating", "score"], "--rating score contradicts the labels"),
+        (["--data", "three.csv", "--rating", "score"], "--rating score with 3 classes"),
+        (["--data", "films.csv", "--out", "films.csv"], "films.csv exists and is not a saved classifier"),
+        (["--data", "films.csv", "--out", "project"], "it holds main.py"),
+        (["--data", "films.csv", "--out", "films.csv/m"], "cannot be made"),
+        (["--data", "films.csv", "--out", ""], "exists and is not a saved classifier"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_finetune_names_what_it_cannot_use_before_any_work(tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "films.csv")
+    write_table(tmp_path / "one.csv", {"pos": WORDS["pos"]})
+    write_table(tmp_path / "three.csv", {**WORDS, "so-so": ("plain",)})
+    stars = write_table(tmp_path / "stars.csv").read_text().replace("-1.5", "0.5")
+    (tmp_path / "stars.csv").write_text(stars)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "main.py").write_text("")
+    (tmp_path / "project" / "config.json").write_text("{}")
+    before = sorted(str(entry) for entry in tmp_path.rglob("*"))
+    assert main(["finetune", "--out", "m", *TOY, *arguments]) == 1
+    answer = told(capsys)
+    assert said in answer["error"] and answer["fix"]
+    assert sorted(str(entry) for entry in tmp_path.rglob("*")) == before
+
+
+def test_finetune_into_a_folder_that_is_read_only(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main(["finetune", "--data", str(table), "--out", str(tmp_path / "m"), *TOY]) == 1
+    assert "is read-only" in told(capsys)["error"]
+
+
+def test_finetune_replaces_a_saved_model(table, model, tmp_path, capsys):
+    old = tiny(QUICK).fit(TEXTS, LABELS).save(tmp_path / "m")
+    assert main(["finetune", "--data", str(table), "--out", str(old), *TOY]) == 0
+    assert TextClassifier.from_pretrained(old).classes_.tolist() == ["neg", "pos"]
+
+
+def test_finetune_shows_what_it_will_take_on_standard_error(table, tmp_path, capsys):
+    arguments = [part for part in TOY if part != "--json"]
+    assert main(["finetune", "--data", str(table), "--out", str(tmp_path / "m"), *arguments]) == 0
+    said = capsys.readouterr()
+    assert "training: about" in said.err and "on this machine" in said.err
+    assert "test_accuracy" in said.out and "{" not in said.out
+
+
+def test_finetune_names_missing_data(tmp_path, capsys, monkeypatch):
+    from course_lib import corpora
+
+    def missing(name):
+        raise MissingAsset(f"{name} is not here", "run: python -m course_lib data")
+
+    monkeypatch.setattr(corpora, "load", missing)
+    assert main(["finetune", "--out", str(tmp_path / "m"), "--json"]) == 1
+    assert told(capsys) == {"error": "movie_reviews is not here", "fix": "run: python -m course_lib data"}
