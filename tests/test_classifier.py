@@ -198,6 +198,11 @@ def test_a_frozen_encoder_stays_the_same_to_the_bit(saved):
         assert torch.equal(tensor, before[name]) == name.startswith("bert."), name
 
 
+def test_a_frozen_multitask_encoder_trains_both_heads():
+    classifier = tiny(head="multitask", frozen_encoder=True).fit(TEXTS, LABELS, ratings=RATINGS)
+    assert classifier.trained_weights_ == (64 * 2 + 2) + (64 + 1)
+
+
 def test_frozen_embeddings_leave_one_table_alone(saved):
     classifier = TextClassifier(str(saved), training=QUICK, frozen_embeddings=True).fit(TEXTS, LABELS)
     before, after = load_file(saved / "model.safetensors"), weights(classifier)
