@@ -100,10 +100,12 @@ def _reached(function: FunctionType) -> tuple[dict[str, str], set[str]]:
     while todo:
         current = todo.pop()
         name = f"{current.__module__}.{current.__qualname__}"
-        source = None if name in own else _source(current)
+        if name in own:
+            continue
+        source = _source(current)
+        if source is None and current is function:
+            raise BadInput(f"the code of {name} cannot be read", "define it with def, in a cell or in a file")
         if source is None:
-            if current is function:
-                raise BadInput(f"the code of {name} cannot be read", "define it with def, in a cell or in a file")
             continue
         own[name], imported = _read(source)
         modules |= imported
