@@ -38,7 +38,7 @@ class Recipe:
 
     name: str
     training: TrainingConfig
-    sharpness: float = 2.0
+    sharpness: float = 1.0
     other_corpora: tuple[str, ...] = ()
     lexicon: bool = False
     members: int = 1
@@ -50,7 +50,7 @@ class Recipe:
 RECIPES = {
     "quick": Recipe("quick", TrainingConfig(epochs=1), train_rows=2000),
     "default": Recipe("default", TrainingConfig(epochs=2)),
-    "best": Recipe("best", TrainingConfig(epochs=3, average_from=0.5), members=3),
+    "best": Recipe("best", TrainingConfig(epochs=2), members=2),
 }
 
 

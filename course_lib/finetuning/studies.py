@@ -116,7 +116,7 @@ def transfer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         frame = corpora.part(config["then"], "train", limit=config["labels"])
         training = TrainingConfig(epochs=2, learning_rate=5e-5, seed=config["seed"])
         classifier = TextClassifier(encoder, training=training, frozen_embeddings=True)
-        soft = corpora.soft_labels(frame["rating"].to_numpy())
+        soft = corpora.soft_labels(frame["rating"].to_numpy(), recipe("default").sharpness)
         classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
     accuracy = {}
     for name in corpora.NAMES:
