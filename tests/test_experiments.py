@@ -98,6 +98,7 @@ def test_what_comes_back_is_the_same_the_first_time(tmp_path: Path) -> None:
     """Tuples become lists at once, not only when they are read back."""
     first, second = run(square, {"x": 1, "sizes": (1, 2)}), run(square, {"x": 1, "sizes": (1, 2)})
     assert first.config == second.config == calls[0] == {"x": 1, "sizes": [1, 2]}
+    assert list(first.config) == list(second.config) == ["x", "sizes"], "in the order given"
 
 
 def test_a_function_cannot_change_its_callers_configuration() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping
@@ -45,8 +46,8 @@ def folder_of(function: Experiment, config: dict[str, Any]) -> Path:
     return assets.cache_folder() / "runs" / f"{name}-{fingerprint}"
 
 
-def json_text(values: Any, what: str) -> str:
-    """The values as JSON with sorted keys.
+def as_stored(values: Any, what: str) -> dict[str, Any]:
+    """The values as JSON gives them back: tuples become lists, keys strings.
 
     Raises:
         BadInput: they are no dictionary, or hold what JSON does not know; `what` says whose they are.
@@ -54,9 +55,11 @@ def json_text(values: Any, what: str) -> str:
     if not isinstance(values, dict):
         raise BadInput(f"{what} is {values!r:.80}, not a dictionary", "give a dictionary of named values")
     try:
-        return as_json(values)
+        as_json(values)  # also refuses keys that have no order
+        plain: dict[str, Any] = json.loads(json.dumps(values))
     except (TypeError, ValueError) as error:
         raise BadInput(f"{what} is not JSON-able: {error}", "use strings, numbers, lists and dictionaries") from error
+    return plain
 
 
 def _fingerprint(function: Experiment, config: dict[str, Any]) -> str:
@@ -65,7 +68,7 @@ def _fingerprint(function: Experiment, config: dict[str, Any]) -> str:
     parts = {
         "function": f"{function.__module__}.{function.__qualname__}",
         "code": _code(function),
-        "config": json_text(config, "config"),
+        "config": as_stored(config, "config"),
         "data": sha256_of(assets.data_folder() / "manifest.toml"),
         "preset": machine.preset().name,
         "versions": versions(),

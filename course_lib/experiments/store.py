@@ -17,7 +17,7 @@ from filelock import FileLock
 from course_lib import machine
 from course_lib.checkpoints import flush_file, replace_folder
 from course_lib.errors import CorruptAsset, CourseError
-from course_lib.experiments.identity import Experiment, folder_of, json_text, versions
+from course_lib.experiments.identity import Experiment, as_stored, folder_of, versions
 
 _RECORD = "run.json"
 
@@ -102,11 +102,11 @@ def _compute(function: Experiment, config: dict[str, Any], folder: Path, cost: m
     try:
         part.mkdir()
         started = time.perf_counter()
-        result = function(json.loads(json_text(config, "config")), part)
+        result = function(as_stored(config, "config"), part)
         record = {
             "name": function.__name__,
-            "config": json.loads(json_text(config, "config")),
-            "result": json.loads(json_text(result, "result")),
+            "config": as_stored(config, "config"),
+            "result": as_stored(result, "result"),
             "seconds": time.perf_counter() - started,
             "expected_seconds": cost.seconds if cost else None,
             "preset": machine.preset().name,

@@ -1,0 +1,561 @@
+"""Recipes and studies: what is learned from what, and that each answers what it promises. All on toy corpora."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from course_lib import assets, corpora, finetuning, machine
+from course_lib.classifier import TextClassifier
+from course_lib.corpora import NAMES, normalise, soft_labels
+from course_lib.errors import BadInput, CheckpointError
+from course_lib.finetuning import RECIPES, Recipe, fit_recipe, recipe, recipe_cost, recipes, studies
+from course_lib.training import Row, TrainingConfig
+
+GOOD = ("superb", "lovely", "charming", "brilliant", "moving")
+BAD = ("dreadful", "boring", "stupid", "awful", "clumsy")
+# Every default is written out: the course's recipes may be tuned without a change here.
+TOY = Recipe(
+    "toy",
+    TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-3, precision="float32"),
+    sharpness=2.0,
+    frozen_embeddings=False,
+    dropout=0.0,
+)
+LONGER = replace(TOY, training=replace(TOY.training, epochs=8, learning_rate=1e-3))
+
+
+def toy(name: str, rows: int = 60) -> pd.DataFrame:
+    """A corpus in which one word decides; a fifth of it is test, a tenth validation."""
+    texts = [
+        f"{'a' if i % 3 else 'the most'} {(BAD, GOOD)[i % 2][i // 6 % 5]} thing in {name} {i}" for i in range(rows)
+    ]
+    frame = pd.DataFrame({"text": texts, "label": [i % 2 for i in range(rows)]})
+    frame["rating"] = [(2 * (i % 2) - 1) * (1.0 + i % 3) for i in range(rows)]
+    frame["split"] = ["test" if i % 5 == 0 else "validation" if i % 10 == 1 else "train" for i in range(rows)]
+    return frame
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """Toy corpora, a toy lexicon, the tiny encoder in the course's place; counts which parts were asked for."""
+    frames, asked = {name: toy(name) for name in NAMES}, []
+
+    def part(name: str, split: str, limit: int | None = None) -> pd.DataFrame:
+        asked.append((name, split, limit))
+        assert limit is None or limit >= 1, "as the real one"
+        frame = frames[name]
+        return frame[frame["split"] == split].head(limit or len(frame)).reset_index(drop=True)
+
+    def classifier(encoder: str = "tiny", **parameters: Any) -> TextClassifier:
+        return TextClassifier(encoder, **parameters)
+
+    real = recipes.estimator
+    tiny_estimator = lambda chosen, seed, encoder="tiny": real(chosen, seed, "tiny")  # noqa: E731
+    monkeypatch.setattr(corpora, "load", lambda name: frames[name].copy())
+    monkeypatch.setattr(corpora, "part", part)
+    monkeypatch.setattr(corpora, "lexicon", lambda: {"glad": 2.0, "sad": -2.1, ":-)": 1.3, "neutral": 0.0})
+    monkeypatch.setattr(recipes, "estimator", tiny_estimator)
+    monkeypatch.setattr(studies, "estimator", tiny_estimator)
+    classifier.from_pretrained = TextClassifier.from_pretrained  # type: ignore[attr-defined]
+    monkeypatch.setattr(studies, "TextClassifier", classifier)
+    monkeypatch.setattr(machine, "peak_flops", lambda kind=None: 1e11)
+    monkeypatch.setitem(RECIPES, "default", replace(TOY, name="default"))
+    # Only the runs move: with COURSE_CACHE the encoder would have to be fetched again.
+    monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path / "cache")
+    return SimpleNamespace(frames=frames, asked=asked)
+
+
+def weights(classifier: TextClassifier) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in classifier.module_.state_dict().items()}
+
+
+def farthest(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
+    assert left.keys() == right.keys()
+    return max(float((left[name] - right[name]).abs().max()) for name in left)
+
+
+def learned(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Every call of `fit` from here on."""
+    met: list[dict[str, Any]] = []
+    real = TextClassifier.fit
+
+    def fit(self: TextClassifier, texts: Any, labels: Any, **rest: Any) -> TextClassifier:
+        met.append({"texts": texts, "labels": labels, "parameters": self.get_params(), **rest})
+        return real(self, texts, labels, **rest)
+
+    monkeypatch.setattr(TextClassifier, "fit", fit)
+    return met
+
+
+# ---- recipes -------------------------------------------------------------------------------------------------
+
+
+def test_recipes_by_name() -> None:
+    assert {"quick", "default", "best"} <= set(RECIPES)
+    assert all(recipe(name).name == name for name in RECIPES)
+
+
+@pytest.mark.parametrize("name", ["", "Default", "worst", None], ids=repr)
+def test_unknown_recipe(name: Any) -> None:
+    with pytest.raises(BadInput, match=f"no recipe {name!r}") as caught:
+        recipe(name)
+    assert all(known in caught.value.fix for known in RECIPES)
+
+
+def test_estimator_follows_the_recipe() -> None:
+    chosen = replace(TOY, frozen_embeddings=True, dropout=0.3)
+    made = recipes.estimator(chosen, seed=7)
+    assert (
+        made.get_params()
+        == TextClassifier(
+            "course", training=replace(TOY.training, seed=7), frozen_embeddings=True, dropout=0.3
+        ).get_params()
+    )
+    for untrained in ("scratch", "tiny"):  # random embeddings must be learned
+        assert not recipes.estimator(chosen, 0, untrained).frozen_embeddings
+
+
+def test_cost_grows_with_members_in_time_alone(small: SimpleNamespace) -> None:
+    one, three = (recipe_cost(replace(TOY, members=n), small.frames["news"]) for n in (1, 3))
+    assert three.seconds == pytest.approx(3 * one.seconds) and one.seconds > 0
+    assert three.bytes == one.bytes
+
+
+# ---- what is learned from ------------------------------------------------------------------------------------
+
+
+def test_ratings_become_soft_labels() -> None:
+    frame = toy("x")
+    rows = frame[frame["split"] == "train"]
+    made = recipes.material(TOY, frame)
+    assert made.texts == rows["text"].tolist() and made.labels.tolist() == rows["label"].tolist()
+    assert made.soft_labels is not None
+    expected = [1 / (1 + math.exp(-2.0 * rating)) for rating in rows["rating"]]
+    assert made.soft_labels[:, 1].tolist() == pytest.approx(expected, abs=1e-6)
+    assert made.soft_labels.sum(1) == pytest.approx(np.ones(len(rows)))
+
+
+def test_sharpness_0_learns_labels_alone() -> None:
+    made = recipes.material(replace(TOY, sharpness=0.0, other_corpora=("news",), lexicon=True), toy("x"))
+    assert made.soft_labels is None and len(made.texts) == 42
+
+
+@pytest.mark.parametrize("gap", ["no column", "all", "one"])
+def test_unrated_rows_are_learned_by_label(gap: str) -> None:
+    frame = toy("x")
+    if gap == "no column":
+        frame = frame.drop(columns="rating")
+    else:
+        frame.loc[frame.index if gap == "all" else [2], "rating"] = np.nan
+    made = recipes.material(replace(TOY, other_corpora=("news",)), frame)
+    assert made.soft_labels is None and made.texts == frame.loc[frame["split"] == "train", "text"].tolist()
+
+
+def test_additions_are_training_parts_and_words(small: SimpleNamespace) -> None:
+    made = recipes.material(replace(TOY, other_corpora=("news", "tweets"), lexicon=True), small.frames["movie_reviews"])
+    assert small.asked == [("news", "train", None), ("tweets", "train", None)]
+    assert len(made.texts) == 3 * 42 + 2
+    assert made.texts[-2:] == ["glad", "sad"] and made.labels[-2:].tolist() == [1, 0]
+    assert made.soft_labels is not None
+    assert made.soft_labels[-2:] == pytest.approx(soft_labels([2.0, -2.1], sharpness=2.0))
+
+
+def test_a_word_that_is_a_held_out_text_is_left_out(small: SimpleNamespace) -> None:
+    small.frames["tweets"].loc[0, "text"] = "Glad!!!"
+    assert small.frames["tweets"].loc[0, "split"] == "test"
+    made = recipes.material(replace(TOY, lexicon=True), small.frames["movie_reviews"])
+    assert "sad" in made.texts and "glad" not in made.texts
+
+
+def test_nothing_held_out_is_ever_learned() -> None:
+    """On the real corpora, with all that a recipe can add: no text of a validation or test part, of any corpus."""
+    chosen = replace(TOY, other_corpora=NAMES[1:], lexicon=True)
+    frames = {name: corpora.load(name) for name in NAMES}
+    made = recipes.material(chosen, frames["movie_reviews"])
+    counts = {name: int((frame["split"] == "train").sum()) for name, frame in frames.items()}
+    assert len(made.texts) > sum(counts.values()) + 5000, "the corpora and thousands of words are there"
+    texts = {normalise(text) for text in made.texts}
+    for name, frame in frames.items():
+        held_out = {normalise(text) for text in frame.loc[frame["split"] != "train", "text"]}
+        assert len(held_out) > 500
+        assert not texts & held_out, name
+
+
+@pytest.mark.parametrize(
+    "labels_of", [lambda stars: stars >= 3, lambda stars: stars % 3], ids=["stars-from-1-to-5", "three-classes"]
+)
+def test_ratings_that_do_not_fit_the_labels_are_refused(labels_of: Callable[[Any], Any]) -> None:
+    frame = toy("x")
+    frame["rating"] = [1.0 + i % 5 for i in range(len(frame))]
+    frame["label"] = labels_of(frame["rating"]).astype(int)
+    with pytest.raises(BadInput, match="ratings do not fit their labels") as caught:
+        recipes.material(TOY, frame)
+    assert "above 0" in caught.value.fix
+
+
+def test_a_few_odd_ratings_pass() -> None:
+    frame = toy("x")
+    frame.loc[2, "rating"] *= -1
+    assert frame.loc[2, "split"] == "train"
+    assert recipes.material(TOY, frame).labels[0] == frame.loc[2, "label"]
+
+
+def test_a_limit_takes_rows_in_hash_order() -> None:
+    """The file of movie reviews begins with positive ones: its first 2,000 rows would teach one class."""
+    frame = corpora.load("movie_reviews")
+    training = frame[frame["split"] == "train"]
+    assert training["label"][:2000].mean() > 0.9
+    limited = recipes._limited(frame, 2000)
+    parts = {split: rows for split, rows in limited.groupby("split")}
+    assert set(parts["train"]["text"]) == set(corpora.part("movie_reviews", "train", 2000)["text"])
+    assert 0.45 < parts["train"]["label"].mean() < 0.55
+    for split in ("validation", "test"):
+        assert parts[split].equals(frame[frame["split"] == split])
+    assert recipes._limited(frame, None) is frame and recipes._limited(frame, len(frame)) is frame
+
+
+# ---- fitting a recipe ----------------------------------------------------------------------------------------
+
+
+def test_learns_the_training_part_and_looks_at_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    met, frame, rows = learned(monkeypatch), toy("x"), []
+    fitted = fit_recipe(replace(TOY, train_rows=20), frame, seed=3, encoder="tiny", callbacks=[rows.append])
+    (call,) = met
+    assert len(call["texts"]) == 20 and set(call["texts"]) < set(frame.loc[frame["split"] == "train", "text"])
+    held_out = frame[frame["split"] == "validation"]
+    assert call["validation"][0] == held_out["text"].tolist()
+    assert call["validation"][1].tolist() == held_out["label"].tolist()
+    assert call["parameters"]["training"] == replace(TOY.training, seed=3)
+    assert fitted.history_.rows == rows and "validation_accuracy" in rows[-1]
+
+
+def test_what_is_learned_is_found_again() -> None:
+    frame = toy("x", rows=150)
+    test = frame[frame["split"] == "test"]
+    assert fit_recipe(LONGER, frame, encoder="tiny").score(test["text"].tolist(), test["label"]) > 0.9
+
+
+def test_without_validation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = toy("x")
+    fitted = fit_recipe(TOY, frame[frame["split"] != "validation"], encoder="tiny")
+    assert not fitted.history_.column("validation_loss")[0]
+
+
+def test_two_members_give_the_mean_of_their_weights() -> None:
+    frame = toy("x")
+    together = fit_recipe(replace(TOY, members=2), frame, seed=4, encoder="tiny")
+    rows, held_out = recipes.material(TOY, frame), frame[frame["split"] == "validation"]
+    members = []
+    for order_seed in (4000, 4001):
+        training = replace(TOY.training, seed=4, order_seed=order_seed)
+        alone = TextClassifier("tiny", training=training, dropout=TOY.dropout)
+        alone.fit(
+            rows.texts, rows.labels, soft_labels=rows.soft_labels,
+            validation=(held_out["text"].tolist(), held_out["label"].to_numpy()),
+        )  # fmt: skip
+        members.append(weights(alone))
+    mean = {name: (members[0][name] + members[1][name]) / 2 for name in members[0]}
+    assert farthest(weights(together), mean) < 1e-6
+    assert farthest(members[0], members[1]) > 1e-4, "two different runs"
+
+
+def test_seed_decides() -> None:
+    frame = toy("x")
+    ends = [weights(fit_recipe(TOY, frame, seed=seed, encoder="tiny")) for seed in (0, 0, 1)]
+    assert farthest(ends[0], ends[1]) == 0
+    assert farthest(ends[0], ends[2]) > 1e-4
+
+
+def as_classifier(module: nn.Module) -> Any:
+    return SimpleNamespace(module_=module)
+
+
+def test_soup_by_hand() -> None:
+    modules = [nn.BatchNorm1d(2) for _ in range(3)]
+    for value, module in enumerate(modules):
+        module.weight.data.fill_(value)
+        module.num_batches_tracked.fill_(10 + value)
+    first = as_classifier(modules[0])
+    assert recipes.soup([first, *map(as_classifier, modules[1:])]) is first
+    assert modules[0].weight.tolist() == [1.0, 1.0]
+    assert modules[0].num_batches_tracked == 10, "counts have no mean"
+    assert modules[2].weight.tolist() == [2.0, 2.0]
+
+
+def test_soup_of_one_is_itself() -> None:
+    module = nn.Linear(3, 2)
+    before = module.weight.detach().clone()
+    recipes.soup([as_classifier(module)])
+    assert torch.equal(module.weight, before)
+
+
+class Broken(Exception):
+    """Stands for a power cut."""
+
+
+def cut_at(member: int, step: int) -> Callable[[Row], None]:
+    """A callback that breaks off at a step of a member (0, 1, ...)."""
+    finished = 0
+
+    def callback(row: Row) -> None:
+        nonlocal finished
+        if finished == member and row["step"] == step:
+            raise Broken
+        finished += "validation_loss" in row and row["step"] == row["total_steps"]
+
+    return callback
+
+
+def test_an_interrupted_recipe_goes_on_where_it_was(tmp_path: Path) -> None:
+    chosen = replace(TOY, members=2, dropout=0.1, training=replace(TOY.training, epochs=4, average_from=0.5))
+    frame, rows = toy("x"), []
+    whole = weights(fit_recipe(chosen, frame, encoder="tiny"))
+    with pytest.raises(Broken):
+        fit_recipe(chosen, frame, encoder="tiny", checkpoints=tmp_path, every=7, callbacks=[cut_at(1, 20)])
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["member-0", "member-1"]
+    resumed = fit_recipe(chosen, frame, encoder="tiny", checkpoints=tmp_path, every=7, callbacks=[rows.append])
+    assert farthest(weights(resumed), whole) == 0
+    # 6 steps an epoch, 24 in all: member 0 was done, member 1 went on from step 14.
+    assert [row["step"] for row in rows] == [18, 20, 24, 24]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda chosen, frame: (chosen, frame.assign(label=1 - frame["label"], rating=-frame["rating"])), "labels"),
+        (lambda chosen, frame: (chosen, frame.assign(text=frame["text"] + "!")), "texts"),
+        (lambda chosen, frame: (replace(chosen, dropout=0.2), frame), "dropout"),
+        (lambda chosen, frame: (replace(chosen, training=replace(chosen.training, epochs=4)), frame), "epochs"),
+    ],
+    ids=["labels", "texts", "dropout", "epochs"],
+)
+def test_checkpoints_of_another_recipe_or_corpus_are_refused(
+    change: Callable[[Recipe, pd.DataFrame], tuple[Recipe, pd.DataFrame]], named: str, tmp_path: Path
+) -> None:
+    chosen, frame = replace(TOY, training=replace(TOY.training, epochs=2)), toy("x")
+    with pytest.raises(Broken):
+        fit_recipe(chosen, frame, encoder="tiny", checkpoints=tmp_path, every=5, callbacks=[cut_at(0, 6)])
+    other, changed = change(chosen, frame)
+    with pytest.raises(CheckpointError, match=named):
+        fit_recipe(other, changed, encoder="tiny", checkpoints=tmp_path, every=5)
+
+
+def test_a_file_of_ones_own_without_ratings(tmp_path: Path) -> None:
+    words = {"bad": BAD[0], "good": GOOD[0], "so-so": "ordinary"}
+    with open(tmp_path / "mine.csv", "w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(["text", "label"])
+        lines.writerows([f"a {word} film, number {n}", label] for n in range(60) for label, word in words.items())
+    frame = corpora.from_csv(tmp_path / "mine.csv")
+    assert recipes.material(replace(TOY, other_corpora=("news",), lexicon=True), frame).soft_labels is None
+    fitted = fit_recipe(LONGER, frame, encoder="tiny")
+    test = frame[frame["split"] == "test"]
+    assert fitted.classes_.tolist() == [0, 1, 2]
+    assert fitted.score(test["text"].tolist(), test["label"]) > 0.8
+
+
+# ---- the experiment, and the course's own model --------------------------------------------------------------
+
+
+def test_finetune_saves_the_model_and_its_logits(
+    small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    met = learned(monkeypatch)
+    result = finetuning.finetune({"data": "news", "recipe": "default", "seed": 1}, tmp_path)
+    assert set(result) == {"test_accuracy", "test_rows", "training_seconds", "peak_bytes", "history"}
+    assert json.loads(json.dumps(result)) == result
+    assert result["test_rows"] == 12 and result["training_seconds"] > 0 and result["peak_bytes"] > 1e8
+    assert result["history"]["rows"]
+    test = small.frames["news"].query("split == 'test'")
+    logits = load_file(tmp_path / "test.safetensors")["logits"].numpy()
+    loaded = TextClassifier.from_pretrained(tmp_path / "model")
+    assert loaded.decision_logits(test["text"].tolist()) == pytest.approx(logits, abs=1e-5)
+    assert result["test_accuracy"] == (logits.argmax(1) == test["label"].to_numpy()).mean()
+    (call,) = met
+    assert not set(test["text"]) & {*call["texts"], *call["validation"][0]}, "the test part is for the last figure"
+    assert call["parameters"]["training"].seed == 1
+
+
+def test_cost_of_finetuning_counts_training_and_test(small: SimpleNamespace) -> None:
+    config = {"data": "news", "recipe": "default", "seed": 1}
+    whole, training = finetuning.finetune_cost(config), recipe_cost(RECIPES["default"], small.frames["news"])
+    assert whole.seconds > training.seconds > 0
+
+
+def test_sentiment_is_made_once_and_found_by_name(
+    small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def finetune(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+        made.append(config)
+        fit_recipe(recipes.recipe(config["recipe"]), corpora.load(config["data"])).save(folder / "model")
+        return {"test_accuracy": 0.5}
+
+    monkeypatch.setattr(recipes, "finetune", finetune)
+    first, again = TextClassifier.from_pretrained("sentiment"), TextClassifier.from_pretrained("sentiment")
+    assert made == [{"data": "movie_reviews", "recipe": "default", "seed": 0}]
+    assert capsys.readouterr().err.count("computing finetune-") == 1, "it says what takes so long"
+    assert farthest(weights(first), weights(again)) == 0
+    assert first.classes_.tolist() == [0, 1]
+    run = finetuning.sentiment_run()
+    assert run.stored and run.expected_seconds and run.expected_seconds > 0
+    assert finetuning.sentiment_folder() == run.folder / "model"
+
+
+# ---- studies -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "batch_size", "epochs"),
+    [(1, 32, 8), (100, 32, 8), (400, 32, 8), (500, 32, 6), (1000, 32, 3), (2000, 32, 2), (10**6, 32, 2), (0, 32, 8),
+     (500, 16, 3)],
+)  # fmt: skip
+def test_epochs_by_hand(labels: int, batch_size: int, epochs: int) -> None:
+    assert studies.epochs_for(labels, batch_size) == epochs
+
+
+@given(st.integers(1, 20_000), st.sampled_from([8, 16, 32, 64]))
+def test_small_sets_get_a_fixed_number_of_steps(labels: int, batch_size: int) -> None:
+    epochs = studies.epochs_for(labels, batch_size)
+    assert 2 <= epochs <= 8
+    assert epochs == 2 or epochs * labels <= 100 * batch_size
+    assert studies.epochs_for(labels + 1, batch_size) <= epochs
+
+
+def is_accuracy(value: Any, rows: int) -> bool:
+    """A share of so many rows."""
+    return isinstance(value, float) and 0 <= value <= 1 and abs(value * rows - round(value * rows)) < 1e-6
+
+
+def test_label_curve(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    met = learned(monkeypatch)
+    result = studies.label_curve({"labels": 16, "encoder": "scratch", "seed": 2}, tmp_path)
+    assert set(result) == {"test_accuracy", "test_rows"} and result["test_rows"] == 12
+    assert is_accuracy(result["test_accuracy"], 12)
+    (call,) = met
+    assert len(call["texts"]) == 16 and call["soft_labels"].shape == (16, 2)
+    assert (call["parameters"]["training"].seed, call["parameters"]["training"].epochs) == (2, 8)
+    assert small.asked == [("movie_reviews", "train", 16), ("movie_reviews", "test", None)]
+
+
+def test_linear_probe_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With vectors that hold the answer the probe is right everywhere; it never sees the test part while fitting."""
+    met: list[list[str]] = []
+
+    def vectors(texts: list[str]) -> np.ndarray:
+        met.append(texts)
+        return np.array([[float(any(word in text for word in GOOD)), 1.0] for text in texts], dtype=np.float32)
+
+    monkeypatch.setattr(studies, "sentence_vectors", vectors)
+    assert studies.linear_probe_study({"labels": 30}, tmp_path) == {"test_accuracy": 1.0, "test_rows": 12}
+    assert [len(texts) for texts in met] == [30, 12]
+
+
+@pytest.fixture
+def heads(small: SimpleNamespace, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    kinds = ("classification", "regression", "multitask", "lora", "probe")
+    return {kind: studies.head_study({"kind": kind, "labels": 16, "seed": 0}, tmp_path) for kind in kinds}
+
+
+def test_head_study(heads: dict[str, dict[str, Any]], small: SimpleNamespace) -> None:
+    for kind, result in heads.items():
+        rated = {"correlation"} if kind in ("regression", "multitask") else set()
+        assert set(result) == {"validation_accuracy", "trained_weights", "seconds"} | rated, kind
+        assert is_accuracy(result["validation_accuracy"], 6) and result["seconds"] > 0
+        assert -1 <= result.get("correlation", 0) <= 1
+    trained = {kind: result["trained_weights"] for kind, result in heads.items()}
+    hidden = 64  # of the tiny encoder, which has 2 layers
+    assert trained["probe"] == 2 * hidden + 2
+    assert trained["lora"] == trained["probe"] + 2 * 2 * (2 * 8 * hidden)  # layers x (query, value) x two matrices
+    assert trained["classification"] - trained["regression"] == hidden + 1
+    assert trained["multitask"] - trained["classification"] == hidden + 1
+    assert not [part for part in small.asked if part[1] == "test"], "heads are compared on validation rows"
+
+
+def test_learning_curves(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(studies, "_LOOKED_AT", 4)
+    config = {"labels": 40, "epochs": 3, "learning_rate": 1e-3, "seed": 0}
+    rows = studies.learning_curves(config, tmp_path)["history"]["rows"]
+    assert [row["epoch"] for row in rows if "validation_accuracy" in row] == [1, 2, 3]
+    assert all(is_accuracy(row["validation_accuracy"], 4) for row in rows if "validation_accuracy" in row)
+    assert max(row["learning_rate"] for row in rows if "loss" in row) <= 1e-3
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_transfer_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sentiment = fit_recipe(LONGER, small.frames["movie_reviews"], encoder="tiny").save(tmp_path / "model")
+    monkeypatch.setattr(studies, "sentiment_folder", lambda: sentiment)
+    met = learned(monkeypatch)
+    untouched = studies.transfer_study({"then": None, "labels": 0, "seed": 0}, tmp_path)["test_accuracy"]
+    assert met == [] and set(untouched) == set(NAMES)
+    loaded = TextClassifier.from_pretrained(sentiment)
+    for name in NAMES:
+        test = small.frames[name].query("split == 'test'")
+        assert untouched[name] == loaded.score(test["text"].tolist(), test["label"])
+    trained = studies.transfer_study({"then": "tweets", "labels": 16, "seed": 5}, tmp_path)["test_accuracy"]
+    (call,) = met
+    assert set(trained) == set(NAMES) and all(is_accuracy(value, 12) for value in trained.values())
+    assert call["texts"] == small.frames["tweets"].query("split == 'train'")["text"].tolist()[:16]
+    assert call["parameters"]["encoder"] == str(sentiment) and call["parameters"]["training"].seed == 5
+
+
+CONFIGS: dict[str, list[dict[str, Any]]] = {
+    "label_curve": [{"labels": 16, "encoder": "course", "seed": 0}],
+    "linear_probe_study": [{"labels": 16}],
+    "head_study": [{"kind": "lora", "labels": 16, "seed": 0}],
+    "learning_curves": [{"labels": 16, "epochs": 2, "learning_rate": 1e-4, "seed": 0}],
+    "transfer_study": [{"then": None, "labels": 0, "seed": 0}, {"then": "news", "labels": 16, "seed": 0}],
+    "finetune": [{"data": "news", "recipe": "default", "seed": 0}],
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_study_has_a_forecast(name: str, small: SimpleNamespace) -> None:
+    function, configs = getattr(finetuning, name), CONFIGS[name]
+    costs = [studies.study_cost(function, config) for config in configs]
+    assert all(cost.seconds > 0 and cost.bytes > 1e8 for cost in costs)
+    assert costs == sorted(costs, key=lambda cost: cost.seconds), "more work is never cheaper"
+    sentence = finetuning.forecast(function, configs)
+    assert sentence == f"This cell will take {sum(costs[1:], start=costs[0])}."
+
+
+def test_cost_of_a_study_grows_with_its_labels_and_epochs(small: SimpleNamespace) -> None:
+    def seconds(**changes: Any) -> float:
+        config = {"labels": 16, "epochs": 1, "learning_rate": 1e-4, "seed": 0} | changes
+        return studies.study_cost(finetuning.learning_curves, config).seconds
+
+    assert seconds(epochs=3) == pytest.approx(3 * seconds(), rel=0.01)
+    assert seconds(labels=40) > 1.3 * seconds()
+
+
+def test_study_is_a_table_of_runs(small: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = [{"labels": n, "encoder": "course", "seed": 0} for n in (8, 16)]
+    first = finetuning.study(finetuning.label_curve, configs[:1])
+    assert capsys.readouterr().err.startswith("This cell will take about ")
+    both = finetuning.study(finetuning.label_curve, configs, show=False)
+    assert capsys.readouterr().err == ""
+    assert list(both) == [
+        "labels", "encoder", "seed", "test_accuracy", "test_rows", "seconds", "expected_seconds", "stored",
+    ]  # fmt: skip
+    assert both["labels"].tolist() == [8, 16] and both["stored"].tolist() == [True, False]
+    assert both["test_accuracy"][0] == first["test_accuracy"][0]
+    assert (both["expected_seconds"] > 0).all()
+    finetuning.study(finetuning.label_curve, configs)
+    assert capsys.readouterr().err == "This cell reads stored runs: a moment.\n"
