@@ -101,21 +101,23 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit():
     assert same_bits(one, again) and not same_bits(one, other)
 
 
-def test_the_order_has_a_seed_of_its_own():
+def test_order_and_dropout_have_a_seed_of_their_own(monkeypatch):
     """Members of a soup start from the same head and meet the sentences in another order."""
-    start = {}
+    starts, seeds, real = [], [], TextClassifier._choose_weights
 
-    def starts(seed: int):
-        def watch(classifier):
-            real = classifier._choose_weights
-            classifier._choose_weights = lambda: (start.update({seed: weights(classifier)}), real())[1]
-            return classifier
+    def watched(classifier):
+        starts.append(weights(classifier))
+        return real(classifier)
 
-        return watch(tiny(replace(QUICK, order_seed=seed))).fit(TEXTS, LABELS)
-
-    one, other = starts(1), starts(2)
-    assert all(torch.equal(start[1][name], start[2][name]) for name in start[1])
-    assert not same_bits(one, other)
+    monkeypatch.setattr(TextClassifier, "_choose_weights", watched)
+    one, other = (
+        tiny(replace(QUICK, seed=5, order_seed=seed)).fit(
+            TEXTS, LABELS, callbacks=[lambda row: seeds.append(torch.initial_seed())]
+        )
+        for seed in (1, 2)
+    )
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+    assert seeds == [1, 2] and not same_bits(one, other)
 
 
 @pytest.mark.parametrize(
