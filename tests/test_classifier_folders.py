@@ -353,7 +353,7 @@ def test_a_hub_name_without_network_says_so_quickly(name, use):
     started = time.perf_counter()
     with pytest.raises(Offline, match=f"(?s)'{name}' is no folder here.*go online once.*encoder='course'"):
         TextClassifier.from_pretrained(name) if use == "load" else TextClassifier(name).fit(TEXTS, LABELS)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15  # trying five times, as online, takes 27 s
 
 
 @pytest.mark.parametrize("use", ["load", "fit"])
