@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -431,6 +431,7 @@ def test_epochs_by_hand(labels: int, batch_size: int, epochs: int) -> None:
     assert studies.epochs_for(labels, batch_size) == epochs
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20_000), st.sampled_from([8, 16, 32, 64]))
 def test_small_sets_get_a_fixed_number_of_steps(labels: int, batch_size: int) -> None:
     epochs = studies.epochs_for(labels, batch_size)
