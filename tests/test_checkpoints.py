@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from killed_run import STEPS, in_child
 
 import course_lib.checkpoints as checkpoints_module
 from course_lib.checkpoints import Checkpoint, CheckpointFolder, replace_folder, write_atomically
 from course_lib.errors import CheckpointError
-from killed_run import STEPS, in_child
 
 KILLS = random.Random(20).sample(range(1, STEPS), 20)  # 20 different steps, drawn once
 
