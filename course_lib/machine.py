@@ -45,7 +45,7 @@ class Preset:
 
 PRESETS = {
     # Two CPU cores: efficiencies measured with the course encoder on sentences of about 27 tokens.
-    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3, 0.80, 0.85, 1.4),
+    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3, 0.80, 0.85, 1.9),
     # A small model on a large card is bound by kernel launches, not by arithmetic. NOT measured on a GPU yet.
     "gpu": Preset("gpu", 65536, (100, 400, 1600, 5000), 5, 0.10, 0.15, 1.0),
 }
