@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 import random
 import signal
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +20,21 @@ import course_lib.checkpoints as checkpoints_module
 from course_lib.checkpoints import Checkpoint, CheckpointFolder, replace_folder, write_atomically
 from course_lib.errors import CheckpointError
 
+HERE = Path(__file__).parent
 KILLS = random.Random(20).sample(range(1, STEPS), 20)  # 20 different steps, drawn once
 
 
 @pytest.fixture(scope="module")
-def processes() -> Any:
+def processes() -> Iterator[Any]:
     """Child processes are forked from a server that has torch loaded: half a second each instead of five."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed_run"])
-    return context
+    with pytest.MonkeyPatch.context() as patch:
+        # The server knows only what stands in the environment; without this it starts without the module, silently.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent), str(HERE)]))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["killed_run"])
+        forkserver.ensure_running()
+        yield context
 
 
 def _child(processes: Any, **arguments: Any) -> tuple[int, str | None]:
