@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from torch import nn
@@ -31,7 +32,9 @@ def add_lora(module: nn.Module, rank: int) -> Callable[[], None]:
     if not isinstance(module, BERTForSentimentAnalysis):
         raise BadInput(f"lora_rank={rank} with an encoder that is not a BERT", "use a BERT encoder, or lora_rank=0")
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["query", "value"])
-    wrapped = get_peft_model(module.bert, lora)
+    with warnings.catch_warnings():  # peft asks transformers by a name that is about to go
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        wrapped = get_peft_model(module.bert, lora)
     # peft puts its updates inside the encoder's own modules, so that the encoder goes on being called as before.
 
     def merge() -> None:

@@ -43,7 +43,7 @@ from course_lib.classifier.sources import (
 )
 from course_lib.classifier.storage import place, write
 from course_lib.classifier.targets import held_out, targets
-from course_lib.errors import CourseError
+from course_lib.errors import BadInput, CourseError
 from course_lib.training import Callback, History, Row, TrainingConfig, train
 
 # Names that `from_pretrained` makes when they are missing; resolved late, since the recipes stand on this module.
@@ -79,6 +79,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         frozen_embeddings: keeps the embedding table (half of the course encoder's weights) as it is.
         max_length: tokens of a text that are read; the rest is cut.
         dropout: of encoder and head while training.
+        warm_start: lets `fit` go on from the weights at hand, head included, instead of building anew.
         precision: of predictions: `float32` gives what transformers gives, `auto` what the hardware multiplies fastest.
 
     Attributes:
@@ -99,6 +100,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         max_length: int = 128,
         dropout: float = 0.1,
         precision: str = "float32",
+        warm_start: bool = False,
     ) -> None:
         self.encoder = encoder
         self.head = head
@@ -109,6 +111,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.max_length = max_length
         self.dropout = dropout
         self.precision = precision
+        self.warm_start = warm_start
 
     # ---- fitting ---------------------------------------------------------------------------------------------
 
@@ -146,7 +149,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings)
         validation_set = held_out(validation, classes)
         machine.seed_everything(config.seed)
-        self._build(classes)
+        self._build_or_keep(classes)
         if checkpoints:
             claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted))
         order_seed = config.seed if config.order_seed is None else config.order_seed
@@ -167,6 +170,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             finish()
             self.module_.requires_grad_(True)
         return self
+
+    def _build_or_keep(self, classes: NDArray[Any] | None) -> None:
+        """A new module, or with `warm_start` the one at hand, if it knows the same classes."""
+        if not (self.warm_start and hasattr(self, "module_")):
+            self._build(classes)
+        elif classes is not None and classes.tolist() != self.classes_.tolist():
+            raise BadInput(
+                f"warm_start goes on with the classes {self.classes_.tolist()}, the labels hold {classes.tolist()}",
+                "give labels of the same classes, or set warm_start=False for a new head",
+            )
 
     def _build(self, classes: NDArray[Any] | None) -> None:
         """Makes `module_` and `tokenizer_` for the current parameters, with a new head."""

@@ -24,6 +24,7 @@ from course_lib.training import TrainingConfig
 
 _LOOKED_AT = 200  # validation sentences after each epoch of a learning curve
 _ASKED = 500  # test sentences of each corpus in the transfer study
+_RATES = {"lora": 5e-3, "probe": 1e-2}  # few weights, begun at zero or at random, take larger steps
 _LONGEST = 100  # optimizer steps that a small training set is given at most; small sets need several epochs
 
 
@@ -67,7 +68,7 @@ def head_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     frame = corpora.part("movie_reviews", "train", limit=config["labels"])
     validation = corpora.part("movie_reviews", "validation")
     kind = config["kind"]
-    training = TrainingConfig(epochs=2, seed=config["seed"], learning_rate=1e-3 if kind in ("lora", "probe") else 1e-4)
+    training = TrainingConfig(epochs=2, seed=config["seed"], learning_rate=_RATES.get(kind, 1e-4))
     classifier = TextClassifier(
         head=kind if kind in ("regression", "multitask") else "classification",
         training=training,
@@ -110,12 +111,11 @@ def transfer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     `config`: `then` (a corpus, or None), `labels`, `seed`.
     """
-    encoder = str(sentiment_folder())
-    classifier = TextClassifier.from_pretrained(encoder)
+    classifier = TextClassifier.from_pretrained(sentiment_folder())
     if config["then"]:
         frame = corpora.part(config["then"], "train", limit=config["labels"])
         training = TrainingConfig(epochs=2, learning_rate=5e-5, seed=config["seed"])
-        classifier = TextClassifier(encoder, training=training, frozen_embeddings=True)
+        classifier.set_params(training=training, warm_start=True)
         soft = corpora.soft_labels(frame["rating"].to_numpy(), recipe("default").sharpness)
         classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
     accuracy = {}
