@@ -45,7 +45,7 @@ class Preset:
 
 PRESETS = {
     # Two CPU cores: efficiencies measured with the course encoder on sentences of about 27 tokens.
-    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3, 0.80, 0.85, 1.9),
+    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3, 0.75, 0.85, 1.3),
     # A small model on a large card is bound by kernel launches, not by arithmetic. NOT measured on a GPU yet.
     "gpu": Preset("gpu", 65536, (100, 400, 1600, 5000), 5, 0.10, 0.15, 1.0),
 }
@@ -201,9 +201,9 @@ def training_cost(
         dtype: of the forward and backward pass.
     """
     flops = 6.0 * matmul_parameters * tokens
-    # A step also reads and writes every weight, gradient and moment once: 28 bytes a weight at about 12 GB/s on a CPU.
+    # A step also reads and writes every weight, gradient and moment once: 28 bytes a weight at about 20 GB/s on a CPU.
     steps = tokens / max(1, batch_tokens)
-    traffic = steps * parameters * 28 / (12e9 if device().type == "cpu" else 1.5e12)
+    traffic = steps * parameters * 28 / (20e9 if device().type == "cpu" else 1.5e12)
     gain = preset().bfloat16_gain if dtype == torch.bfloat16 else 1.0
     seconds = flops / (peak_flops() * preset().training_efficiency * gain) + traffic
     return Cost(flops, seconds, base_bytes() + 16.0 * parameters + 4.0 * batch_tokens * width)

@@ -250,7 +250,7 @@ def test_training_cost_worked_by_hand(known_machine):
     cost = machine.training_cost(parameters=1000, matmul_parameters=600, tokens=5000, batch_tokens=50, width=7)
     efficiency = machine.PRESETS["cpu"].training_efficiency
     assert cost.flops == 6 * 600 * 5000
-    assert cost.seconds == pytest.approx(6 * 600 * 5000 / (PEAK * efficiency) + 100 * 1000 * 28 / 12e9)
+    assert cost.seconds == pytest.approx(6 * 600 * 5000 / (PEAK * efficiency) + 100 * 1000 * 28 / 20e9)
     assert cost.bytes == pytest.approx(machine.base_bytes() + 16 * 1000 + 4 * 50 * 7)
 
 
