@@ -52,12 +52,16 @@ def _label_epochs(labels: int) -> int:
 
 
 def linear_probe_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Logistic regression on the untouched encoder's sentence vectors, with `labels` movie sentences."""
+    """Logistic regression on the untouched encoder's sentence vectors, with `labels` movie sentences.
+
+    `right` says of each test sentence whether its label was found, for paired comparisons.
+    """
     frame = corpora.part("movie_reviews", "train", limit=config["labels"])
     test = corpora.part("movie_reviews", "test")
     model = LogisticRegression(max_iter=2000).fit(sentence_vectors(frame["text"].tolist()), frame["label"])
     probabilities = model.predict_proba(sentence_vectors(test["text"].tolist()))
-    return {"test_accuracy": float((probabilities.argmax(1) == test["label"]).mean()), "test_rows": len(test)}
+    right = probabilities.argmax(1) == test["label"].to_numpy()
+    return {"test_accuracy": float(right.mean()), "test_rows": len(test), "right": right.astype(int).tolist()}
 
 
 def head_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
