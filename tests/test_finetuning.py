@@ -465,7 +465,8 @@ def test_linear_probe_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPa
         return np.array([[float(any(word in text for word in GOOD)), 1.0] for text in texts], dtype=np.float32)
 
     monkeypatch.setattr(studies, "sentence_vectors", vectors)
-    assert studies.linear_probe_study({"labels": 30}, tmp_path) == {"test_accuracy": 1.0, "test_rows": 12}
+    found = studies.linear_probe_study({"labels": 30}, tmp_path)
+    assert found == {"test_accuracy": 1.0, "test_rows": 12, "right": [1] * 12}
     assert [len(texts) for texts in met] == [30, 12]
 
 

@@ -44,6 +44,7 @@ APPLICABLE = [
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("name", APPLICABLE)
 def test_scikits_own_check(name, head):
+    """scikit-learn's check asserts inside: it raises where the estimator breaks the convention."""
     check = getattr(estimator_checks, name)
     check("TextClassifier", TextClassifier("tiny", head=head, training=QUICK))
 
