@@ -543,8 +543,9 @@ def test_cost_of_a_study_grows_with_its_labels_and_epochs(small: SimpleNamespace
         config = {"labels": 16, "epochs": 1, "learning_rate": 1e-4, "seed": 0} | changes
         return studies.study_cost(finetuning.learning_curves, config).seconds
 
-    assert seconds(epochs=3) == pytest.approx(3 * seconds(), rel=0.01)
-    assert seconds(labels=40) > 1.3 * seconds()
+    one = seconds()  # training and, once, the test part
+    assert 2.5 * one < seconds(epochs=3) < 3 * one
+    assert seconds(labels=40) > 1.3 * one
 
 
 def test_study_is_a_table_of_runs(small: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
