@@ -1,0 +1,100 @@
+"""The parts of an encoder around attention: embeddings, feed-forward block, and the layer that joins them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from course_lib.encoder.attention import Attend, SelfAttention
+from course_lib.encoder.config import EncoderConfig
+
+
+class Embeddings(nn.Module):
+    """A token's first vector: which piece of a word it is + where it stands + which sentence it belongs to.
+
+    BERT normalises the sum (Devlin et al. 2019, arXiv:1810.04805, figure 2). With `norm="pre"` each block normalises
+    what it reads, so the sum stays as it is.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.words = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_id)
+        self.positions = nn.Embedding(config.max_positions, config.hidden_size)
+        self.segments = nn.Embedding(config.n_segments, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, config.norm_eps) if config.norm == "post" else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "*batch seq"],
+        token_type_ids: Int[Tensor, "*batch seq"] | None = None,
+        positions: Int[Tensor, "seq"] | None = None,
+    ) -> Float[Tensor, "*batch seq hidden"]:
+        """The sum of the three tables' rows; all one sentence, and positions 0, 1, 2, ..., where not given."""
+        seq = input_ids.shape[-1]
+        place = self.positions.weight[:seq] if positions is None else self.positions(positions)
+        segment = self.segments.weight[0] if token_type_ids is None else self.segments(token_type_ids)
+        output: Tensor = self.dropout(self.norm(self.words(input_ids) + (place + segment)))
+        return output
+
+
+class FeedForward(nn.Module):
+    """Each token by itself through one wide layer: W2 gelu(W1 x + b1) + b2 (Vaswani et al. 2017, eq. 2).
+
+    GELU instead of ReLU since BERT (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.expand = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.contract = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden: Float[Tensor, "*batch seq hidden"]) -> Float[Tensor, "*batch seq hidden"]:
+        output: Tensor = self.contract(F.gelu(self.expand(hidden)))
+        return output
+
+
+class EncoderLayer(nn.Module):
+    """Attention, then the feed-forward block; what a block adds is added to what it read, and normalised.
+
+    "post": norm(x + block(x)), as in the Transformer and BERT. "pre": x + block(norm(x)), as in GPT-2.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.norm_first = config.norm == "pre"
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, config.norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, hidden: Float[Tensor, "*batch seq hidden"], attend: Attend, asked: int | None = None
+    ) -> Float[Tensor, "*batch asked hidden"]:
+        """The new states of the first `asked` positions (all when left out), which attend to all of `hidden`."""
+        if self.norm_first:
+            normed = self.attention_norm(hidden)
+            states = _first(hidden, asked) + self.dropout(self.attention(_first(normed, asked), normed, attend))
+            output: Tensor = states + self.dropout(self.feed_forward(self.feed_forward_norm(states)))
+        else:
+            asking = _first(hidden, asked)
+            states = self.attention_norm(asking + self.dropout(self.attention(asking, hidden, attend)))
+            output = self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
+        return output
+
+
+def _first(states: Tensor, positions: int | None) -> Tensor:
+    return states if positions is None else states[..., :positions, :]
+
+
+def sinusoidal_positions(seq: int, hidden: int) -> Float[Tensor, "seq hidden"]:
+    """Positions as waves: sin and cos of pos / 10000^(2i / hidden) (Vaswani et al. 2017, section 3.5).
+
+    Nothing is learned, so there is no last position. BERT learns its positions instead.
+    """
+    wave = 10000 ** (-torch.arange(0, hidden, 2) / hidden)
+    angle = torch.arange(seq)[:, None] * wave  # (seq, half)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :hidden]

@@ -1,0 +1,165 @@
+"""The whole encoder: embeddings, a stack of layers, a pooler."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from course_lib.encoder.attention import Attend, attention_by_hand, attention_fast, padding_mask
+from course_lib.encoder.config import EncoderConfig
+from course_lib.encoder.layers import Embeddings, EncoderLayer
+from course_lib.errors import BadInput
+
+if TYPE_CHECKING:
+    from transformers import BertModel
+
+Asked = Literal["all", "first"]
+
+
+class BertEncoder(nn.Module):
+    """BERT (Devlin et al. 2019, arXiv:1810.04805), equal to transformers' `BertModel` on the same weights.
+
+    Args:
+        config: its shape. Weights start as in BERT: N(0, 0.02^2), biases 0.
+
+    Attributes:
+        config: its shape.
+        causal: True makes it autoregressive: a token reads only what came before. The weights stay the same.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.causal = config.causal
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_layers))
+        pre = config.norm == "pre"
+        self.last_norm = nn.LayerNorm(config.hidden_size, config.norm_eps) if pre else nn.Identity()
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.apply(start_as_bert)
+
+    @property
+    def word_embeddings(self) -> Float[nn.Parameter, "vocab hidden"]:
+        """The vectors of the vocabulary. Prediction heads are tied to them."""
+        return self.embeddings.words.weight
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch seq"],
+        attention_mask: Int[Tensor, "batch seq"] | None = None,
+        token_type_ids: Int[Tensor, "batch seq"] | None = None,
+        *,
+        asked: Asked = "all",
+        by_hand: bool = False,
+    ) -> Float[Tensor, "batch asked hidden"]:
+        """The last layer's states.
+
+        Args:
+            input_ids: token ids, rows of one length.
+            attention_mask: 1 for a token, 0 for padding; left out where nothing is padded.
+            token_type_ids: 0 for the first sentence, 1 for the second; all 0 when left out.
+            asked: "first" computes the last layer for position 0 alone, all that a classifier reads. It spares a
+                seventh of a 6-layer encoder.
+            by_hand: attention written out instead of the fused kernel.
+
+        Raises:
+            BadInput: rows longer than the table of positions, shapes that do not fit, or an unknown `asked`.
+        """
+        self._check(input_ids, attention_mask, asked)
+        attend = self._attend(attention_mask, by_hand)
+        return self._encode(self.embeddings(input_ids, token_type_ids), attend, 1 if asked == "first" else None)
+
+    def pool(self, hidden: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch hidden"]:
+        """tanh(W h_0 + b): one vector a row, made from its first token."""
+        pooled: Tensor = self.pooler(hidden[:, 0])
+        return pooled.tanh()
+
+    def attention_maps(
+        self, input_ids: Int[Tensor, "batch seq"], attention_mask: Int[Tensor, "batch seq"] | None = None
+    ) -> Float[Tensor, "layers batch heads seq seq"]:
+        """Who looks at whom: each layer's and head's weights, by hand. Rows sum to 1."""
+        self._check(input_ids, attention_mask, "all")
+        mask, maps = _mask(attention_mask), []
+
+        def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            mixed, weights = attention_by_hand(query, key, value, mask, causal=self.causal)
+            maps.append(weights)
+            return mixed
+
+        self._encode(self.embeddings(input_ids), attend)
+        return torch.stack(maps)
+
+    def _encode(self, hidden: Tensor, attend: Attend, asked: int | None = None) -> Tensor:
+        *lower, last = self.layers
+        for layer in lower:
+            hidden = layer(hidden, attend)
+        output: Tensor = self.last_norm(last(hidden, attend, asked))
+        return output
+
+    def _attend(self, attention_mask: Tensor | None, by_hand: bool) -> Attend:
+        mask, dropout = _mask(attention_mask), self.config.dropout if self.training else 0.0
+        if by_hand:
+            return lambda q, k, v: attention_by_hand(q, k, v, mask, causal=self.causal, dropout=dropout)[0]
+        return partial(attention_fast, mask=mask, causal=self.causal, dropout=dropout)
+
+    def _check(self, input_ids: Tensor, attention_mask: Tensor | None, asked: str) -> None:
+        if input_ids.ndim != 2:
+            raise BadInput(f"input_ids has the shape {tuple(input_ids.shape)}", "give rows of tokens: (batch, seq)")
+        if input_ids.shape[1] > self.config.max_positions:
+            raise BadInput(
+                f"rows of {input_ids.shape[1]} tokens",
+                f"this encoder has {self.config.max_positions} positions: cut them",
+            )
+        if attention_mask is not None and attention_mask.shape != input_ids.shape:
+            shapes = tuple(attention_mask.shape), tuple(input_ids.shape)
+            raise BadInput("attention_mask has the shape {}, input_ids {}".format(*shapes), "give one value a token")
+        if asked not in ("all", "first"):
+            raise BadInput(f"asked is {asked!r}", "use 'all' or 'first'")
+
+    @classmethod
+    def from_transformers(cls, source: BertModel | str | os.PathLike[str], dropout: float | None = None) -> BertEncoder:
+        """The same encoder with the same weights, as copies.
+
+        Args:
+            source: transformers' `BertModel` (or a model with one as `.bert`), or a folder that it was saved in.
+            dropout: replaces the configuration's own.
+
+        Raises:
+            BadInput: it is no plain BERT.
+            MissingAsset, CorruptAsset: the folder holds none, or a damaged one.
+        """
+        from course_lib.encoder.weights import read
+
+        return read(source, dropout)
+
+    def to_transformers(self) -> BertModel:
+        """transformers' `BertModel` with copies of these weights.
+
+        Raises:
+            BadInput: `norm="pre"`, which transformers' BERT does not know.
+        """
+        from course_lib.encoder.weights import write
+
+        return write(self)
+
+
+def start_as_bert(module: nn.Module) -> None:
+    """Weights from N(0, 0.02^2), biases 0, the vector of padding 0; for `Module.apply`."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        nn.init.zeros_(module.weight[module.padding_idx])
+
+
+def _mask(attention_mask: Tensor | None) -> Tensor | None:
+    # Without padding the mask says nothing, and attention is faster without one. A card is not asked: it would wait.
+    if attention_mask is None or (attention_mask.device.type == "cpu" and bool(attention_mask.all())):
+        return None
+    return padding_mask(attention_mask)

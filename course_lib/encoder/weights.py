@@ -1,0 +1,108 @@
+"""Weights to and from transformers: the same tensors under other names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from course_lib.encoder.config import EncoderConfig
+from course_lib.encoder.model import BertEncoder
+from course_lib.errors import BadInput, CorruptAsset, MissingAsset
+
+if TYPE_CHECKING:
+    from transformers import BertModel
+
+# Every module that holds weights: its name here, and in transformers' BertModel. {} is the number of a layer.
+NAMES = (
+    ("embeddings.words", "embeddings.word_embeddings"),
+    ("embeddings.positions", "embeddings.position_embeddings"),
+    ("embeddings.segments", "embeddings.token_type_embeddings"),
+    ("embeddings.norm", "embeddings.LayerNorm"),
+    ("layers.{}.attention.query", "encoder.layer.{}.attention.self.query"),
+    ("layers.{}.attention.key", "encoder.layer.{}.attention.self.key"),
+    ("layers.{}.attention.value", "encoder.layer.{}.attention.self.value"),
+    ("layers.{}.attention.output", "encoder.layer.{}.attention.output.dense"),
+    ("layers.{}.attention_norm", "encoder.layer.{}.attention.output.LayerNorm"),
+    ("layers.{}.feed_forward.expand", "encoder.layer.{}.intermediate.dense"),
+    ("layers.{}.feed_forward.contract", "encoder.layer.{}.output.dense"),
+    ("layers.{}.feed_forward_norm", "encoder.layer.{}.output.LayerNorm"),
+    ("pooler", "pooler.dense"),
+)
+_TO_THEIRS = dict(NAMES)
+_TO_OURS = {theirs: ours for ours, theirs in NAMES}
+
+
+def their_name(name: str) -> str:
+    """`layers.0.attention.query.weight` -> `encoder.layer.0.attention.self.query.weight`."""
+    return _translated(name, _TO_THEIRS)
+
+
+def our_name(name: str) -> str:
+    """`encoder.layer.0.attention.self.query.weight` -> `layers.0.attention.query.weight`."""
+    return _translated(name, _TO_OURS)
+
+
+def _translated(name: str, table: dict[str, str]) -> str:
+    module, _, kind = name.rpartition(".")
+    number = re.search(r"\.(\d+)\.", module)
+    general = re.sub(r"\.\d+\.", ".{}.", module, count=1)
+    if general not in table:
+        raise BadInput(f"{name!r} names no weight of a BERT encoder", f"the modules are {', '.join(table)}")
+    return f"{table[general].format(number[1] if number else '')}.{kind}"
+
+
+def read(source: BertModel | str | os.PathLike[str], dropout: float | None = None) -> BertEncoder:
+    """`BertEncoder.from_transformers`; a folder gives an encoder in evaluation mode."""
+    if isinstance(source, (str, os.PathLike)):
+        config, weights = _from_folder(Path(source))
+        return _filled(EncoderConfig.from_transformers(config, dropout), weights).eval()
+    bert: Any = getattr(source, "bert", source)
+    if not hasattr(getattr(bert, "config", None), "hidden_size"):
+        raise BadInput(f"{type(source).__name__} is no BERT", "give a BertModel, or the folder that it was saved in")
+    return _filled(EncoderConfig.from_transformers(bert.config, dropout), bert.state_dict()).train(bert.training)
+
+
+def write(encoder: BertEncoder) -> BertModel:
+    """`BertEncoder.to_transformers`."""
+    from transformers import BertModel
+
+    config = encoder.config.to_transformers()
+    config.is_decoder = encoder.causal
+    with torch.random.fork_rng(devices=[]):  # the weights that it draws are overwritten at once
+        model = BertModel(config)
+    model.load_state_dict({their_name(name): tensor for name, tensor in encoder.state_dict().items()})
+    return model.train(encoder.training)
+
+
+def _filled(config: EncoderConfig, weights: dict[str, Tensor]) -> BertEncoder:
+    """An encoder with these weights, under transformers' names. A missing pooler is started anew."""
+    encoder = BertEncoder(config)
+    known = {our_name(name): tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
+    missing, unexpected = encoder.load_state_dict(known, strict=False)
+    lacking = [name for name in missing if not name.startswith("pooler.")]
+    if lacking or unexpected:
+        raise BadInput(f"weights that do not fit: {[*lacking, *unexpected][:3]}", "give weights of a plain BERT")
+    return encoder
+
+
+def _from_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    from transformers import BertConfig
+
+    for file in ("config.json", "model.safetensors"):
+        if not (folder / file).is_file():
+            raise MissingAsset(f"{folder} holds no {file}", "give a folder that transformers' save_pretrained wrote")
+    try:
+        config = BertConfig.from_pretrained(str(folder))
+        weights = load_file(folder / "model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CorruptAsset(f"{folder} cannot be loaded ({reason})", "save it again, or give another folder") from error
+    prefix = "bert." if any(name.startswith("bert.") for name in weights) else ""
+    return config, {n.removeprefix(prefix): tensor.float() for n, tensor in weights.items() if n.startswith(prefix)}
