@@ -112,4 +112,5 @@ class SelfAttention(nn.Module):
 
     def split(self, states: Float[Tensor, "*batch seq hidden"]) -> Float[Tensor, "*batch heads seq size"]:
         """Each head's share of the width."""
-        return states.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)
+        parted: Tensor = states.unflatten(-1, (self.n_heads, -1))
+        return parted.transpose(-3, -2)

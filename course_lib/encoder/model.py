@@ -44,7 +44,7 @@ class BertEncoder(nn.Module):
         self.apply(start_as_bert)
 
     @property
-    def word_embeddings(self) -> Float[nn.Parameter, "vocab hidden"]:
+    def word_embeddings(self) -> Float[Tensor, "vocab hidden"]:
         """The vectors of the vocabulary. Prediction heads are tied to them."""
         return self.embeddings.words.weight
 

@@ -76,9 +76,10 @@ def write(encoder: BertEncoder) -> BertModel:
     config = encoder.config.to_transformers()
     config.is_decoder = encoder.causal
     with torch.random.fork_rng(devices=[]):  # the weights that it draws are overwritten at once
-        model = BertModel(config)
+        model: BertModel = BertModel(config)
     model.load_state_dict({their_name(name): tensor for name, tensor in encoder.state_dict().items()})
-    return model.train(encoder.training)
+    model.train(encoder.training)
+    return model
 
 
 def _filled(config: EncoderConfig, weights: dict[str, Tensor]) -> BertEncoder:
