@@ -59,6 +59,20 @@ def test_the_exercises_of_each_notebook() -> None:
         "warmup_linear",
         "expected_calibration_error",
     ]
+    assert [e.name for e in of_notebook("01")] == [
+        "attention",
+        "masked_weights",
+        "split_heads",
+        "positional_encoding",
+        "layer_norm",
+    ]
+    assert [e.name for e in of_notebook("02")] == [
+        "mask_tokens",
+        "mask_whole_words",
+        "sentence_pairs",
+        "masked_lm_loss",
+        "perplexity_and_bits",
+    ]
     assert of_notebook("99") == []
 
 
@@ -432,7 +446,13 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_exercise_has_other_right_and_sly_answers() -> None:
+    """Those of notebooks 01 and 02 stand in test_exercises_notebook01.py and test_exercises_notebook02.py."""
+    assert list(RIGHT) == list(SLY) == [e.name for number in ("00", "03") for e in of_notebook(number)]
+    assert set(NAMES) == {e.name for number in QUIZZES for e in of_notebook(number)}
+
+
+@pytest.mark.parametrize("name", RIGHT)
 def test_other_right_answers_pass(name: str) -> None:
     assert len(RIGHT[name]) >= 2
     for answer in RIGHT[name]:
@@ -642,7 +662,7 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLY)
 def test_sly_wrong_answers_do_not_pass(name: str) -> None:
     for number, answer in enumerate(SLY[name]):
         assert getattr(check, name)(answer).status == "wrong", f"{name}, sly answer {number}"

@@ -1,0 +1,341 @@
+"""Exercises of notebook 01: other right answers pass, sly ones do not, references agree with torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.exercises import check, reference
+from course_lib.exercises.catalogue import of_notebook
+
+# ---------------------------------------------------------------- alternative right answers
+
+
+def attention_in_loops(query: Any, key: Any, value: Any) -> list[Any]:
+    rows = []
+    for one in query:
+        scores = np.array([one @ other / len(one) ** 0.5 for other in key])
+        powers = [np.exp(score - max(scores)) for score in scores]
+        rows.append(sum(power / sum(powers) * row for power, row in zip(powers, value, strict=True)))
+    return rows
+
+
+def attention_by_torch(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
+    return torch.nn.functional.scaled_dot_product_attention(*map(torch.from_numpy, (query, key, value)))
+
+
+def attention_divided_at_the_end(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The division by the sum of the weights may wait until the values are mixed, as in the fast kernels."""
+    scores = np.einsum("nd,md->nm", query, key) * query.shape[1] ** -0.5
+    powers = np.exp(scores - scores.max(axis=1)[:, None])
+    return (powers @ value) / powers.sum(axis=1)[:, None]
+
+
+def weights_in_loops(scores: Any, attention_mask: Any, causal: bool) -> list[list[float]]:
+    rows = []
+    for i, row in enumerate(scores):
+        seen = [j for j in range(len(row)) if attention_mask[j] and not (causal and j > i)]
+        powers = {j: np.exp(row[j] - max(row[k] for k in seen)) for j in seen}
+        rows.append([powers.get(j, 0.0) / sum(powers.values()) for j in range(len(row))])
+    return rows
+
+
+def weights_by_large_penalty(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
+    hidden = (attention_mask == 0)[None, :] | (np.triu(np.ones(scores.shape), k=1) * causal > 0)
+    penalised = scores - 1e9 * hidden
+    powers = np.exp(penalised - penalised.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def weights_by_torch(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
+    table = torch.from_numpy(scores).masked_fill(torch.from_numpy(attention_mask) == 0, float("-inf"))
+    if causal:
+        table = table.masked_fill(torch.ones(scores.shape).triu(1).bool(), float("-inf"))
+    return table.softmax(dim=-1)
+
+
+def heads_by_slices(x: np.ndarray, n_heads: int) -> list[Any]:
+    width = x.shape[1] // n_heads
+    return [x[:, head * width : (head + 1) * width] for head in range(n_heads)]
+
+
+def heads_by_split(x: np.ndarray, n_heads: int) -> np.ndarray:
+    return np.stack(np.split(x, n_heads, axis=1))
+
+
+def heads_by_swapaxes(x: np.ndarray, n_heads: int) -> np.ndarray:
+    return x.reshape(len(x), n_heads, -1).swapaxes(0, 1).astype(np.float32)
+
+
+def encoding_in_loops(seq: int, hidden: int) -> list[list[float]]:
+    rows = []
+    for place in range(seq):
+        angles = [place / 10000 ** (2 * (column // 2) / hidden) for column in range(hidden)]
+        rows.append([np.cos(a) if column % 2 else np.sin(a) for column, a in enumerate(angles)])
+    return rows
+
+
+def encoding_by_exp(seq: int, hidden: int) -> Any:
+    """As in The Annotated Transformer: the power as an exponential of a logarithm."""
+    rates = torch.exp(torch.arange(0, hidden, 2, dtype=torch.float64) * -(np.log(10000.0) / hidden))
+    angles = torch.arange(seq)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+def norm_row_by_row(x: Any, gain: Any, bias: Any, eps: float = 1e-12) -> list[Any]:
+    return [(row - row.mean()) / (row.var() + eps) ** 0.5 * gain + bias for row in x]
+
+
+def norm_by_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> Any:
+    parts = map(torch.from_numpy, (x, gain, bias))
+    table, weight, shift = parts
+    return torch.nn.functional.layer_norm(table, (x.shape[1],), weight, shift, eps)
+
+
+def norm_by_squares(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> np.ndarray:
+    mean = np.einsum("nh->n", x)[:, None] / x.shape[1]
+    variance = (x**2).mean(axis=1)[:, None] - mean**2
+    return bias + gain * (x - mean) * (variance + eps) ** -0.5
+
+
+def attention_to_centred_keys(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
+    """One vector taken from all keys lowers all scores of a query alike, and a softmax does not see that."""
+    return attention_in_loops(query, key - key.mean(axis=0), value)
+
+
+RIGHT: dict[str, list[Callable[..., Any]]] = {
+    "attention": [
+        attention_in_loops,
+        attention_by_torch,
+        attention_divided_at_the_end,
+        attention_to_centred_keys,
+    ],
+    "masked_weights": [weights_in_loops, weights_by_large_penalty, weights_by_torch],
+    "split_heads": [heads_by_slices, heads_by_split, heads_by_swapaxes],
+    "positional_encoding": [encoding_in_loops, encoding_by_exp],
+    "layer_norm": [norm_row_by_row, norm_by_torch, norm_by_squares],
+}
+
+# ---------------------------------------------------------------- sly answers, right on most cases
+
+SLY: dict[str, list[Callable[..., Any]]] = {
+    "attention": [
+        lambda query, key, value: reference.attention(query, key, value).round(2),
+        lambda query, key, value: reference.attention(query, key, value) * 1.001,
+        lambda query, key, value: attention_in_loops(query, key, value)[0],
+        lambda query, key, value: reference.attention(np.clip(query, -9, 9), np.clip(key, -9, 9), value),
+        lambda query, key, value: reference.attention(query, key - key.min(axis=1, keepdims=True), value),
+        lambda query, key, value: reference.attention(key, query, value) if len(query) == len(key) else value[:0],
+        lambda query, key, value: np.tile(value.mean(axis=0), (len(query), 1)),
+        lambda query, key, value: reference.attention(query / 2, key, value),
+    ],
+    "masked_weights": [
+        lambda scores, mask, causal: reference.masked_weights(scores, mask, causal).round(3),
+        lambda scores, mask, causal: reference.masked_weights(scores, np.roll(mask, 1), causal),
+        lambda scores, mask, causal: reference.masked_weights(scores, np.append(mask[1:], 0), causal),
+        lambda scores, mask, causal: reference.masked_weights(np.minimum(scores, 50), mask, causal),
+        lambda scores, mask, causal: reference.masked_weights(scores, mask, causal).T,
+        lambda scores, mask, causal: weights_by_large_penalty(scores, mask, causal) + 1e-4,
+        lambda scores, mask, causal: reference.masked_weights(0 * scores, mask, causal),
+        lambda scores, mask, causal: reference.masked_weights(scores / 2, mask, causal),
+    ],
+    "split_heads": [
+        lambda x, n_heads: x,
+        lambda x, n_heads: heads_by_slices(x, n_heads)[0],
+        lambda x, n_heads: heads_by_split(x[:, ::-1], n_heads),
+        lambda x, n_heads: np.stack(heads_by_slices(x, n_heads), axis=1),
+        lambda x, n_heads: heads_by_split(np.roll(x, 1, axis=1), n_heads),
+        lambda x, n_heads: heads_by_split(x[::-1], n_heads),
+        lambda x, n_heads: heads_by_split(x, 2) if x.shape[1] % 2 == 0 else x,
+    ],
+    "positional_encoding": [
+        lambda seq, hidden: reference.positional_encoding(seq, hidden).round(3),
+        lambda seq, hidden: reference.positional_encoding(seq, hidden)[::-1],
+        lambda seq, hidden: reference.positional_encoding(seq, hidden)[:, ::-1],
+        lambda seq, hidden: reference.positional_encoding(seq, hidden + 2)[:, :hidden],
+        lambda seq, hidden: reference.positional_encoding(min(seq, 5), hidden),
+        lambda seq, hidden: -reference.positional_encoding(seq, hidden),
+        lambda seq, hidden: np.where(reference.positional_encoding(seq, hidden) > 0.5, 1, 0),
+    ],
+    "layer_norm": [
+        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain, bias, eps).round(2),
+        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain, bias, eps**2),
+        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, np.abs(gain), bias, eps),
+        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain * gain[::-1], bias, eps),
+        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain, bias, max(eps, 1e-3)),
+        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x[:1], gain, bias, eps),
+        lambda x, gain, bias, eps=1e-12: np.tanh(reference.layer_norm(x, gain, bias, eps)),
+    ],
+}
+
+
+def test_all_exercises_have_both() -> None:
+    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("01")]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_right_answers_pass(name: str) -> None:
+    assert len(RIGHT[name]) >= 2
+    for answer in RIGHT[name]:
+        verdict = getattr(check, name)(answer)
+        assert verdict.status == "passed", f"{answer.__name__}: {verdict}"
+
+
+@pytest.mark.parametrize("name", SLY)
+def test_sly_wrong_answers_do_not_pass(name: str) -> None:
+    for number, answer in enumerate(SLY[name]):
+        assert getattr(check, name)(answer).status == "wrong", f"{name}, sly answer {number}"
+
+
+# ---------------------------------------------------------------- mistakes in other words than the stored ones
+
+
+def not_scaled_by_torch(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
+    parts = map(torch.from_numpy, (query, key, value))
+    return torch.nn.functional.scaled_dot_product_attention(*parts, scale=1.0)
+
+
+def softmax_over_dim_0(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
+    q, k, v = map(torch.from_numpy, (query, key, value))
+    return (q @ k.T / q.shape[1] ** 0.5).softmax(dim=0) @ v
+
+
+def multiplied_by_tril(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
+    weights = torch.from_numpy(scores).softmax(dim=1) * torch.from_numpy(attention_mask)
+    return weights.tril() if causal else weights
+
+
+def diagonal_hidden(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
+    table = torch.from_numpy(scores).masked_fill(torch.from_numpy(attention_mask) == 0, float("-inf"))
+    return (table.masked_fill(torch.ones_like(table).triu(0) > 0, -torch.inf) if causal else table).softmax(1)
+
+
+def view_at_once(x: np.ndarray, n_heads: int) -> Any:
+    return torch.from_numpy(x).view(n_heads, x.shape[0], x.shape[1] // n_heads)
+
+
+def sines_then_cosines(seq: int, hidden: int) -> Any:
+    angles = np.outer(np.arange(seq), 10000.0 ** -(np.arange(0, hidden, 2) / hidden))
+    return np.hstack([np.sin(angles), np.cos(angles)])
+
+
+def by_std_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> Any:
+    table = torch.from_numpy(x)
+    mean, variance = table.mean(1, keepdim=True), table.var(1, keepdim=True)
+    return (torch.from_numpy(gain) * (table - mean) / torch.sqrt(variance + eps) + torch.from_numpy(bias)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("answer", "name", "words"),
+    [
+        (not_scaled_by_torch, "attention", "not scaled"),
+        (softmax_over_dim_0, "attention", "over the queries"),
+        (multiplied_by_tril, "masked_weights", "multiplied after the softmax"),
+        (diagonal_hidden, "masked_weights", "does not see itself"),
+        (view_at_once, "split_heads", "A reshape alone mixes tokens"),
+        (sines_then_cosines, "positional_encoding", "left half"),
+        (by_std_of_torch, "layer_norm", "divides by n - 1"),
+    ],
+)
+def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
+    verdict = getattr(check, name)(answer)
+    assert verdict.status == "wrong"
+    assert words in verdict.message.splitlines()[0], verdict
+
+
+# ---------------------------------------------------------------- references against torch, and what they promise
+
+sizes = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 8), st.integers(0, 10**6))
+
+
+@given(sizes)
+@settings(deadline=None, max_examples=40)
+def test_attention_is_that_of_torch(size: tuple[int, int, int, int]) -> None:
+    n, m, d, seed = size
+    random = np.random.default_rng(seed)
+    query, key, value = random.normal(size=(n, d)), random.normal(size=(m, d)), random.normal(size=(m, 3))
+    theirs = attention_by_torch(query, key, value).numpy()
+    np.testing.assert_allclose(reference.attention(query, key, value), theirs, atol=1e-12)
+
+
+def test_attention_knows_no_order() -> None:
+    random = np.random.default_rng(0)
+    query, key, value = random.normal(size=(2, 4)), random.normal(size=(5, 4)), random.normal(size=(5, 3))
+    for order in itertools.islice(itertools.permutations(range(5)), 0, 120, 17):
+        shuffled = reference.attention(query, key[list(order)], value[list(order)])
+        np.testing.assert_allclose(shuffled, reference.attention(query, key, value))
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.booleans(), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=40)
+def test_masked_weights_are_those_of_torch(n: int, real: int, causal: bool, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(scale=4, size=(n, n))
+    mask = (np.arange(n) < real).astype(int)
+    ours = reference.masked_weights(scores, mask, causal)
+    np.testing.assert_allclose(ours, weights_by_torch(scores, mask, causal).numpy(), atol=1e-12)
+    np.testing.assert_allclose(ours.sum(axis=1), 1)
+
+
+def test_attention_and_heads_together_are_torchs_multi_head_attention() -> None:
+    """The exercises are the parts of the real thing: five lines of them equal torch.nn.MultiheadAttention."""
+    torch.manual_seed(0)
+    seq, hidden, n_heads = 5, 12, 3
+    theirs = torch.nn.MultiheadAttention(hidden, n_heads, bias=False, batch_first=True).double()
+    x = torch.randn(1, seq, hidden, dtype=torch.float64)
+    with torch.no_grad():
+        expected = theirs(x, x, x, need_weights=False)[0][0].numpy()
+        projections = theirs.in_proj_weight.numpy().reshape(3, hidden, hidden)
+        output = theirs.out_proj.weight.numpy()
+    parts = [reference.split_heads(x[0].numpy() @ projection.T, n_heads) for projection in projections]
+    heads = [reference.attention(*one) for one in zip(*parts, strict=True)]
+    np.testing.assert_allclose(np.concatenate(heads, axis=1) @ output.T, expected, atol=1e-12)
+
+
+@given(st.integers(1, 40), st.integers(1, 20))
+@settings(deadline=None, max_examples=30)
+def test_a_step_is_the_same_turn_everywhere(seq: int, pairs: int) -> None:
+    """Vaswani 3.5: the encoding of p + k is a linear function (a turn) of that of p, whatever p is."""
+    table = reference.positional_encoding(seq + 3, 2 * pairs)
+    waves = table[:, 1::2] + 1j * table[:, 0::2]
+    np.testing.assert_allclose(waves[3:], waves[:-3] * (waves[3] / waves[0]), atol=1e-9)
+    np.testing.assert_allclose(np.abs(waves), 1)
+
+
+def test_positional_encoding_by_hand() -> None:
+    table = reference.positional_encoding(2, 4)
+    assert table[0].tolist() == [0, 1, 0, 1]
+    np.testing.assert_allclose(table[1], [np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)])
+
+
+@given(st.integers(1, 6), st.integers(2, 9), st.floats(1e-12, 1), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=40)
+def test_layer_norm_is_that_of_torch(n: int, hidden: int, eps: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x, gain, bias = random.normal(2, 5, size=(n, hidden)), random.normal(size=hidden), random.normal(size=hidden)
+    theirs = norm_by_torch(x, gain, bias, eps).numpy()
+    np.testing.assert_allclose(reference.layer_norm(x, gain, bias, eps), theirs, atol=1e-9)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
+@settings(deadline=None, max_examples=30)
+def test_heads_put_side_by_side_give_the_rows_back(seq: int, n_heads: int, width: int) -> None:
+    x = np.arange(seq * n_heads * width).reshape(seq, -1)
+    assert np.concatenate(list(reference.split_heads(x, n_heads)), axis=1).tolist() == x.tolist()
+
+
+def test_the_worked_examples_of_the_tasks() -> None:
+    third = np.log(3)
+    mixed = reference.attention(np.array([[third]]), np.array([[1.0], [0.0]]), np.array([[4.0, 0.0], [0.0, 8.0]]))
+    np.testing.assert_allclose(mixed, [[3, 2]])
+    weights = reference.masked_weights(np.array([[third, 0.0]] * 2), np.array([1, 1]), True)
+    np.testing.assert_allclose(weights, [[1, 0], [0.75, 0.25]])
+    heads = reference.split_heads(np.arange(8).reshape(2, 4), 2)
+    assert heads.tolist() == [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
+    np.testing.assert_allclose(reference.layer_norm(np.array([[1.0, 3.0]]), np.ones(2), np.zeros(2)), [[-1, 1]])

@@ -1,0 +1,373 @@
+"""Exercises of notebook 02: other right answers pass, sly ones do not, references agree with torch and transformers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.exercises import check, reference
+from course_lib.exercises.catalogue import of_notebook
+
+# ---------------------------------------------------------------- alternative right answers
+
+
+def masked_in_a_loop(
+    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
+) -> list[list[int]]:
+    masked, labels = [], []
+    for i, token in enumerate(input_ids):
+        chosen = choice[i] < rate and not special[i]
+        new = mask_id if fate[i] < 0.8 else random_ids[i] if fate[i] < 0.9 else token
+        masked.append(int(new if chosen else token))
+        labels.append(int(token) if chosen else -100)
+    return [masked, labels]
+
+
+def masked_on_copies(
+    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
+) -> tuple[Any, Any]:
+    chosen = np.logical_and(choice < rate, np.logical_not(special))
+    ids, labels = input_ids.astype(np.int32), np.full(len(input_ids), -100)
+    labels[chosen] = input_ids[chosen]
+    ids[chosen & (fate < 0.9)] = random_ids[chosen & (fate < 0.9)]
+    ids[chosen & (fate < 0.8)] = mask_id  # after the random ones: the smaller set is written last
+    return ids, labels
+
+
+def words_first(tokens: list[str], draws: Any, rate: float = 0.15) -> list[bool]:
+    starts = [i for i, token in enumerate(tokens) if not token.startswith("##")] + [len(tokens)]
+    masked = [False] * len(tokens)
+    for start, end in itertools.pairwise(starts):
+        if draws[start] < rate and tokens[start] not in {"[CLS]", "[SEP]", "[PAD]"}:
+            masked[start:end] = [True] * (end - start)
+    return masked
+
+
+def words_by_number(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> np.ndarray:
+    first = np.array([not token.startswith("##") for token in tokens])
+    ordinary = np.array([token not in ("[CLS]", "[SEP]", "[PAD]") for token in tokens])
+    masked = ((draws < rate) & ordinary)[first]
+    return masked[np.cumsum(first) - 1].astype(int)
+
+
+def pairs_by_comprehension(documents: list[list[str]], coins: list[float], picks: list[float]) -> list[list[Any]]:
+    places = [(d, s) for d, document in enumerate(documents) for s, _ in enumerate(document[1:])]
+    pairs = []
+    for k, (d, s) in enumerate(places):
+        others = list(itertools.chain(*documents[:d], *documents[d + 1 :]))
+        heads = coins[k] < 0.5
+        second = documents[d][s + 1] if heads else others[math.floor(picks[k] * len(others))]
+        pairs.append([documents[d][s], second, int(heads)])
+    return pairs
+
+
+def pairs_by_zip(documents: list[list[str]], coins: list[float], picks: list[float]) -> tuple[Any, ...]:
+    draws = zip(coins, picks, strict=True)
+    pairs = []
+    for document in documents:
+        others = [sentence for other in documents if other is not document for sentence in other]
+        for one, following in itertools.pairwise(document):
+            coin, pick = next(draws)
+            pairs.append((one, following, True) if coin < 0.5 else (one, others[int(pick * len(others))], False))
+    return tuple(pairs)
+
+
+def loss_by_torch(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
+    table, words, shift, wanted = map(torch.from_numpy, (hidden, embeddings, bias, labels))
+    return torch.nn.functional.cross_entropy(table @ words.T + shift, wanted)  # it skips -100 by itself
+
+
+def loss_in_a_loop(hidden: Any, embeddings: Any, bias: Any, labels: Any) -> float:
+    losses = []
+    for vector, label in zip(hidden, labels, strict=True):
+        if label != -100:
+            logits = [float(vector @ word + shift) for word, shift in zip(embeddings, bias, strict=True)]
+            losses.append(np.logaddexp.reduce(logits) - logits[label])
+    return float(sum(losses) / len(losses))
+
+
+def perplexity_by_selection(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> list[Any]:
+    real = losses[mask.astype(bool)]
+    return [math.exp(real.mean()), real.sum() * np.log2(np.e) / sum(characters)]
+
+
+def perplexity_in_bits(losses: Any, mask: Any, characters: Any) -> Any:
+    bits = sum(loss / math.log(2) for row, keep in zip(losses, mask, strict=True) for loss in row[keep == 1])
+    return np.array([2 ** (bits / np.count_nonzero(mask)), bits / characters.sum()])
+
+
+RIGHT: dict[str, list[Callable[..., Any]]] = {
+    "mask_tokens": [masked_in_a_loop, masked_on_copies],
+    "mask_whole_words": [words_first, words_by_number],
+    "sentence_pairs": [pairs_by_comprehension, pairs_by_zip],
+    "masked_lm_loss": [loss_by_torch, loss_in_a_loop],
+    "perplexity_and_bits": [perplexity_by_selection, perplexity_in_bits],
+}
+
+# ---------------------------------------------------------------- sly answers, right on most cases
+
+
+def fixed_mask_id(ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float) -> Any:
+    return reference.mask_tokens(ids, special, choice, fate, random_ids, 4, rate)
+
+
+def rate_included(ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float) -> Any:
+    return reference.mask_tokens(ids, special, choice - 1e-9, fate, random_ids, mask_id, rate)
+
+
+def edges_elsewhere(ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float) -> Any:
+    return reference.mask_tokens(ids, special, choice, fate - 1e-9, random_ids, mask_id, rate)
+
+
+def one_random_id(ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float) -> Any:
+    return reference.mask_tokens(ids, special, choice, fate, np.full_like(random_ids, random_ids[0]), mask_id, rate)
+
+
+def last_special_only(
+    ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float
+) -> Any:
+    return reference.mask_tokens(ids, special & (ids != 0), choice, fate, random_ids, mask_id, rate)
+
+
+SLY: dict[str, list[Callable[..., Any]]] = {
+    "mask_tokens": [fixed_mask_id, rate_included, edges_elsewhere, one_random_id, last_special_only],
+    "mask_whole_words": [
+        lambda tokens, draws, rate=0.15: words_first(tokens, draws, rate)[:-1],
+        lambda tokens, draws, rate=0.15: np.flatnonzero(words_first(tokens, draws, rate)),
+        lambda tokens, draws, rate=0.15: words_first(tokens, draws - 1e-9, rate),
+        lambda tokens, draws, rate=0.15: words_first([t.replace("[PAD]", "pad") for t in tokens], draws, rate),
+        lambda tokens, draws, rate=0.15: words_first(tokens, draws, min(rate, 0.3)),
+        lambda tokens, draws, rate=0.15: [
+            t for t, m in zip(tokens, words_first(tokens, draws, rate), strict=True) if m
+        ],
+        lambda tokens, draws, rate=0.15: np.array(words_first(tokens, draws, rate)) * 0.5,
+    ],
+    "sentence_pairs": [
+        lambda documents, coins, picks: pairs_by_zip(documents, coins, picks)[:-1],
+        lambda documents, coins, picks: pairs_by_zip(documents, coins, picks)[::-1],
+        lambda documents, coins, picks: [pair[:2] for pair in pairs_by_zip(documents, coins, picks)],
+        lambda documents, coins, picks: pairs_by_zip(documents, coins, [0.0] * len(picks)),
+        lambda documents, coins, picks: pairs_by_zip(documents, coins, [pick * 0.9 for pick in picks]),
+        lambda documents, coins, picks: pairs_by_zip([d for d in documents if len(d) > 1], coins, picks),
+        lambda documents, coins, picks: [(*pair[:2], str(pair[2])) for pair in pairs_by_zip(documents, coins, picks)],
+        lambda documents, coins, picks: dict(enumerate(pairs_by_zip(documents, coins, picks))),
+    ],
+    "masked_lm_loss": [
+        lambda hidden, embeddings, bias, labels: round(loss_in_a_loop(hidden, embeddings, bias, labels), 2),
+        lambda hidden, embeddings, bias, labels: loss_in_a_loop(np.clip(hidden, -3, 3), embeddings, bias, labels),
+        lambda hidden, embeddings, bias, labels: loss_in_a_loop(hidden, embeddings, bias[::-1], labels),
+        lambda hidden, embeddings, bias, labels: loss_in_a_loop(hidden, embeddings, np.abs(bias), labels),
+        lambda hidden, embeddings, bias, labels: loss_in_a_loop(hidden[::-1], embeddings, bias, labels[::-1]) + 1e-3,
+        lambda hidden, embeddings, bias, labels: min(40.0, loss_in_a_loop(hidden, embeddings, bias, labels)),
+        lambda hidden, embeddings, bias, labels: [loss_in_a_loop(hidden, embeddings, bias, labels)],
+    ],
+    "perplexity_and_bits": [
+        lambda losses, mask, characters: [round(n, 2) for n in perplexity_by_selection(losses, mask, characters)],
+        lambda losses, mask, characters: perplexity_by_selection(losses[:1], mask[:1], characters[:1]),
+        lambda losses, mask, characters: perplexity_by_selection(losses[:, :4], mask[:, :4], characters),
+        lambda losses, mask, characters: perplexity_by_selection(np.minimum(losses, 4), mask, characters),
+        lambda losses, mask, characters: perplexity_by_selection(losses, mask, characters + 1),
+        lambda losses, mask, characters: (*perplexity_by_selection(losses, mask, characters), 0.0),
+    ],
+}
+
+
+def test_all_exercises_have_both() -> None:
+    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("02")]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_right_answers_pass(name: str) -> None:
+    assert len(RIGHT[name]) >= 2
+    for answer in RIGHT[name]:
+        verdict = getattr(check, name)(answer)
+        assert verdict.status == "passed", f"{answer.__name__}: {verdict}"
+
+
+@pytest.mark.parametrize("name", SLY)
+def test_sly_wrong_answers_do_not_pass(name: str) -> None:
+    for number, answer in enumerate(SLY[name]):
+        assert getattr(check, name)(answer).status == "wrong", f"{name}, sly answer {number}"
+
+
+# ---------------------------------------------------------------- mistakes in other words than the stored ones
+
+
+def special_forgotten(
+    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
+) -> Any:
+    return masked_in_a_loop(input_ids, [False] * len(special), choice, fate, random_ids, mask_id, rate)
+
+
+def labels_after_the_masking(
+    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
+) -> Any:
+    ids, labels = masked_on_copies(input_ids, special, choice, fate, random_ids, mask_id, rate)
+    labels[labels >= 0] = ids[labels >= 0]
+    return ids, labels
+
+
+def each_piece(tokens: list[str], draws: Any, rate: float = 0.15) -> list[bool]:
+    return [d < rate and t not in ("[CLS]", "[SEP]", "[PAD]") for t, d in zip(tokens, draws, strict=True)]
+
+
+def also_its_own(documents: list[list[str]], coins: list[float], picks: list[float]) -> list[Any]:
+    every, pairs = list(itertools.chain(*documents)), []
+    for document in documents:
+        for one, following in itertools.pairwise(document):
+            other = every[int(picks[len(pairs)] * len(every))]
+            heads = coins[len(pairs)] < 0.5
+            pairs.append((one, following if heads else other, heads))
+    return pairs
+
+
+def zero_for_ignored(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
+    return loss_by_torch(hidden, embeddings, bias, np.where(labels == -100, 0, labels))
+
+
+def summed_by_torch(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
+    table, words, shift, wanted = map(torch.from_numpy, (hidden, embeddings, bias, labels))
+    return torch.nn.functional.cross_entropy(table @ words.T + shift, wanted, reduction="sum").item()
+
+
+def text_by_text(losses: Any, mask: Any, characters: Any) -> Any:
+    texts = [math.exp(row[keep == 1].mean()) for row, keep in zip(losses, mask, strict=True)]
+    return np.mean(texts), perplexity_by_selection(losses, mask, characters)[1]
+
+
+def everything_counts(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Any:
+    return math.exp(losses.mean()), losses.sum() / math.log(2) / characters.sum()
+
+
+@pytest.mark.parametrize(
+    ("answer", "name", "words"),
+    [
+        (special_forgotten, "mask_tokens", "The special tokens were masked"),
+        (labels_after_the_masking, "mask_tokens", "taken after the masking"),
+        (each_piece, "mask_whole_words", "by its own draw"),
+        (also_its_own, "sentence_pairs", "their own included"),
+        (zero_for_ignored, "masked_lm_loss", "as if word 0 were asked for"),
+        (summed_by_torch, "masked_lm_loss", "This is the sum"),
+        (text_by_text, "perplexity_and_bits", "average the perplexities"),
+        (everything_counts, "perplexity_and_bits", "Padding is counted"),
+    ],
+)
+def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
+    verdict = getattr(check, name)(answer)
+    assert verdict.status == "wrong"
+    assert words in verdict.message.splitlines()[0], verdict
+
+
+def test_the_places_of_the_mistake_are_named() -> None:
+    def mostly_right(*given: Any) -> Any:
+        ids, labels = reference.mask_tokens(*given)
+        ids[0] = given[5]
+        return ids, labels
+
+    verdict = check.mask_tokens(mostly_right)
+    assert verdict.message.startswith("Special tokens were masked or asked for: position 0.")
+
+
+# ---------------------------------------------------------------- references against others' work, and their promises
+
+
+def test_the_rule_gives_its_shares() -> None:
+    """15 % chosen; of these 80, 10 and 10 %: within four standard deviations on 100,000 tokens."""
+    n, random = 100_000, np.random.default_rng(0)
+    ids = random.integers(1000, 2000, n)
+    special = np.arange(n) % 50 == 0
+    draws = (random.random(n), random.random(n), random.integers(2000, 3000, n))
+    masked, labels = reference.mask_tokens(ids, special, *draws, mask_id=103)
+    asked = labels != -100
+    kinds = [np.mean(masked[asked] == 103), np.mean(masked[asked] >= 2000), np.mean(masked[asked] == ids[asked])]
+    assert not asked[special].any() and (masked[~asked] == ids[~asked]).all() and (labels[asked] == ids[asked]).all()
+    assert np.mean(asked[~special]) == pytest.approx(0.15, abs=4 * (0.15 * 0.85 / n) ** 0.5)
+    assert kinds == pytest.approx([0.8, 0.1, 0.1], abs=4 * (0.16 / asked.sum()) ** 0.5)
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.5])
+def test_a_long_word_is_masked_as_often_as_a_short_one(rate: float) -> None:
+    random = np.random.default_rng(0)
+    pieces = random.integers(1, 5, 20_000)  # of each word
+    tokens = [piece for n in pieces for piece in ["a", *["##b"] * (n - 1)]]
+    masked = reference.mask_whole_words(tokens, random.random(len(tokens)), rate)
+    starts = np.concatenate([[0], np.cumsum(pieces)[:-1]])
+    assert np.repeat(masked[starts], pieces).tolist() == masked.tolist(), "a word is masked as a whole or not at all"
+    for n in range(1, 5):
+        words = masked[starts[pieces == n]]
+        assert words.mean() == pytest.approx(rate, abs=4 * (rate * (1 - rate) / len(words)) ** 0.5)
+
+
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(1, 4), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=40)
+def test_the_loss_is_torchs_cross_entropy(n: int, vocab: int, width: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels = np.where(random.random(n) < 0.5, random.integers(0, vocab, n), -100)
+    labels[0] = 0  # at least one place is asked
+    arrays = (random.normal(size=(n, width)), random.normal(size=(vocab, width)), random.normal(size=vocab))
+    assert reference.masked_lm_loss(*arrays, labels) == pytest.approx(loss_by_torch(*arrays, labels).item())
+
+
+def test_the_head_is_that_of_transformers() -> None:
+    """The decoder of BertForMaskedLM is tied to the word embeddings, and its loss is the exercise's."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = BertForMaskedLM(BertConfig(**sizes, intermediate_size=16)).eval()
+    torch.nn.init.normal_(model.cls.predictions.bias)
+    ids, labels = torch.randint(0, 40, (1, 9)), torch.full((1, 9), -100)
+    labels[0, [2, 5]] = torch.tensor([7, 30])
+    with torch.no_grad():
+        theirs = model(input_ids=ids, labels=labels).loss.item()
+        hidden = model.cls.predictions.transform(model.bert(input_ids=ids).last_hidden_state)[0].numpy()
+        words, bias = model.bert.embeddings.word_embeddings.weight.numpy(), model.cls.predictions.bias.numpy()
+    assert reference.masked_lm_loss(hidden, words, bias, labels[0].numpy()) == pytest.approx(theirs, rel=1e-5)
+
+
+def test_pairs_are_balanced_and_never_of_the_same_document() -> None:
+    random = np.random.default_rng(0)
+    documents = [
+        [f"{number}:{place}" for place in range(size)] for number, size in enumerate(random.integers(1, 9, 300))
+    ]
+    n = sum(map(len, documents))
+    pairs = reference.sentence_pairs(documents, random.random(n).tolist(), random.random(n).tolist())
+    assert len(pairs) == n - len(documents)
+    for first, second, is_next in pairs:
+        (one, place), (other, after) = (tuple(map(int, text.split(":"))) for text in (first, second))
+        assert (one == other and after == place + 1) if is_next else one != other
+    share = np.mean([is_next for *_, is_next in pairs])
+    assert share == pytest.approx(0.5, abs=4 * (0.25 / len(pairs)) ** 0.5)
+
+
+@given(st.integers(2, 5000), st.integers(1, 9))
+@settings(deadline=None, max_examples=30)
+def test_a_fair_die_has_its_sides_as_perplexity(sides: int, tokens: int) -> None:
+    losses = np.full((2, tokens), np.log(sides))
+    characters = np.array([3 * tokens, tokens])
+    perplexity, bits = reference.perplexity_and_bits(losses, np.ones((2, tokens)), characters)
+    assert perplexity == pytest.approx(sides) and bits == pytest.approx(np.log2(sides) / 2)
+
+
+def test_the_worked_examples_of_the_tasks() -> None:
+    two = np.log(2)
+    both = reference.perplexity_and_bits(np.array([[2 * two, 4 * two]]), np.ones((1, 2)), np.array([12]))
+    assert both == pytest.approx((8, 0.5))
+    tokens = ["[CLS]", "play", "##ing", "chess", "[SEP]"]
+    masked = reference.mask_whole_words(tokens, np.array([0.9, 0.1, 0.9, 0.9, 0.9]))
+    assert masked.tolist() == [False, True, True, False, False]
+    pairs = reference.sentence_pairs([["a1", "a2", "a3"], ["b1", "b2"]], [0.0] * 5, [0.0] * 5)
+    assert [first for first, *_ in pairs] == ["a1", "a2", "b1"]
+
+
+def test_figures_of_the_quiz() -> None:
+    assert np.log2(20) / 4 == pytest.approx(1.08, abs=0.005) and np.log2(60) / 6 == pytest.approx(0.98, abs=0.005)
+    assert np.exp(6.0) == pytest.approx(400, rel=0.02) and np.log(30_000) == pytest.approx(10.3, abs=0.05)
