@@ -6,20 +6,29 @@ says what it costs. `walk` runs transformers' own modules for a classifier.
 
 from course_lib.encoder.attention import attention_by_hand, attention_fast, causal_mask, padding_mask
 from course_lib.encoder.config import EncoderConfig
+from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count, training_flops
 from course_lib.encoder.layers import EncoderLayer, sinusoidal_positions
 from course_lib.encoder.model import BertEncoder, start_as_bert
+from course_lib.encoder.packed import Packing, block_mask, packing
 from course_lib.encoder.walk import first_token, walks
 
 __all__ = [
     "BertEncoder",
     "EncoderConfig",
     "EncoderLayer",
+    "Packing",
+    "activation_bytes",
     "attention_by_hand",
     "attention_fast",
+    "block_mask",
     "causal_mask",
     "first_token",
+    "forward_flops",
+    "packing",
     "padding_mask",
+    "parameter_count",
     "sinusoidal_positions",
     "start_as_bert",
+    "training_flops",
     "walks",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from course_lib.encoder.attention import Attend, attention_by_hand, attention_fast, padding_mask
 from course_lib.encoder.config import EncoderConfig
 from course_lib.encoder.layers import Embeddings, EncoderLayer
+from course_lib.encoder.packed import Packing, block_mask, by_rows, by_varlen, packing, varlen_fits
 from course_lib.errors import BadInput
 
 if TYPE_CHECKING:
@@ -74,6 +76,33 @@ class BertEncoder(nn.Module):
         attend = self._attend(attention_mask, by_hand)
         return self._encode(self.embeddings(input_ids, token_type_ids), attend, 1 if asked == "first" else None)
 
+    def forward_packed(
+        self,
+        input_ids: Int[Tensor, "tokens"],
+        lengths: Sequence[int] | Packing,
+        token_type_ids: Int[Tensor, "tokens"] | None = None,
+        *,
+        by_hand: bool = False,
+    ) -> Float[Tensor, "tokens hidden"]:
+        """The last layer's states of rows that stand one after another, without padding; no row sees another.
+
+        Args:
+            input_ids: the tokens of all rows.
+            lengths: tokens of each row, or their `packing`, made once for lengths that come again.
+            token_type_ids: as in `forward`.
+            by_hand: attention written out, with one large mask, instead of the kernels.
+
+        Raises:
+            BadInput: lengths that do not add up to the tokens, or a row longer than the table of positions.
+        """
+        rows = lengths if isinstance(lengths, Packing) else packing(lengths, input_ids.device)
+        if input_ids.shape != (rows.tokens,):
+            shape = tuple(input_ids.shape)
+            raise BadInput(f"input_ids has the shape {shape}, lengths add up to {rows.tokens}", "give all rows as one")
+        self._check_length(max(rows.lengths))
+        hidden = self.embeddings(input_ids, token_type_ids, rows.positions)
+        return self._encode(hidden, self._attend_packed(rows, by_hand))
+
     def pool(self, hidden: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch hidden"]:
         """tanh(W h_0 + b): one vector a row, made from its first token."""
         pooled: Tensor = self.pooler(hidden[:, 0])
@@ -107,19 +136,34 @@ class BertEncoder(nn.Module):
             return lambda q, k, v: attention_by_hand(q, k, v, mask, causal=self.causal, dropout=dropout)[0]
         return partial(attention_fast, mask=mask, causal=self.causal, dropout=dropout)
 
+    def _attend_packed(self, rows: Packing, by_hand: bool) -> Attend:
+        dropout = self.config.dropout if self.training else 0.0
+        if by_hand:
+            mask = block_mask(rows.lengths, rows.positions.device)
+            return lambda q, k, v: attention_by_hand(q, k, v, mask, causal=self.causal, dropout=dropout)[0]
+
+        def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            if varlen_fits(query, dropout):
+                return by_varlen(query, key, value, packed=rows, causal=self.causal)
+            return by_rows(query, key, value, packed=rows, causal=self.causal, dropout=dropout)
+
+        return attend
+
     def _check(self, input_ids: Tensor, attention_mask: Tensor | None, asked: str) -> None:
         if input_ids.ndim != 2:
             raise BadInput(f"input_ids has the shape {tuple(input_ids.shape)}", "give rows of tokens: (batch, seq)")
-        if input_ids.shape[1] > self.config.max_positions:
-            raise BadInput(
-                f"rows of {input_ids.shape[1]} tokens",
-                f"this encoder has {self.config.max_positions} positions: cut them",
-            )
+        self._check_length(input_ids.shape[1])
         if attention_mask is not None and attention_mask.shape != input_ids.shape:
             shapes = tuple(attention_mask.shape), tuple(input_ids.shape)
             raise BadInput("attention_mask has the shape {}, input_ids {}".format(*shapes), "give one value a token")
         if asked not in ("all", "first"):
             raise BadInput(f"asked is {asked!r}", "use 'all' or 'first'")
+
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self.config.max_positions:
+            raise BadInput(
+                f"a row of {tokens} tokens", f"this encoder has {self.config.max_positions} positions: cut it"
+            )
 
     @classmethod
     def from_transformers(cls, source: BertModel | str | os.PathLike[str], dropout: float | None = None) -> BertEncoder:
