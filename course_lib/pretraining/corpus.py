@@ -20,12 +20,11 @@ from filelock import FileLock
 from jaxtyping import Int64, UInt16
 from numpy.typing import NDArray
 
-from course_lib import assets, cleaning, corpora
+from course_lib import assets
 from course_lib.batching import load_tokenizer
 from course_lib.checkpoints import as_json, flush_file, replace_folder, sha256_of
 from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
-from course_lib.pretraining import documents as reading
-from course_lib.pretraining.documents import PARTS, Document
+from course_lib.pretraining.documents import ASSET_OF, PARTS, Document, check_sources, code_files, part_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -155,7 +154,7 @@ def prepared(
     """
     if part not in PARTS:
         raise BadInput(f"part is {part!r}", f"use one of: {', '.join(PARTS)}")
-    reading.check_sources(sources)
+    check_sources(sources)
     folder = assets.cache_folder() / "corpora" / f"{part}-{_key(Path(tokenizer_folder), sources, part)}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -163,21 +162,20 @@ def prepared(
             if not folder.exists():
                 _sweep(folder)
                 tokenizer = load_tokenizer(tokenizer_folder)
-                return PretrainingCorpus.build(reading.part_of(part, sources), tokenizer, folder)
+                return PretrainingCorpus.build(part_of(part, sources), tokenizer, folder)
     return PretrainingCorpus.open(folder)
 
 
 def _key(tokenizer_folder: Path, sources: Sequence[str], part: str) -> str:
     """A short hash of all that decides the corpus."""
     files = [tokenizer_folder / name for name in ("tokenizer.json", "vocab.txt")]
-    code = [module.__file__ for module in (reading, cleaning.texts, corpora.ratings)]
     parts = {
         "form": _FORM,
         "part": part,
-        "sources": {source: assets.read_manifest()[reading.ASSET_OF[source]].sha256 for source in sources},
+        "sources": {source: assets.read_manifest()[ASSET_OF[source]].sha256 for source in sources},
         "order": list(sources),
         "tokenizer": [sha256_of(file) for file in files if file.is_file()],
-        "code": [sha256_of(Path(file)) for file in code],
+        "code": [sha256_of(file) for file in code_files()],
     }
     return hashlib.sha256(as_json(parts).encode()).hexdigest()[:16]
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
-from course_lib import assets, corpora
+from course_lib import assets, cleaning, corpora
 from course_lib.cleaning import clean_text, normalise
 from course_lib.errors import BadInput
 
@@ -48,6 +50,7 @@ _FIRST_WORD = re.compile(r"\W*(\w+)")
 # What transcribers put in: [Laughter], [see APP Note], [At this point, ... .]; but not "[the States]".
 _NOTE = re.compile(r"\[\s*(?:(?i:laughter|applause|inaudible|see app note)[^]]*|[A-Z][^]]*\.)\s*\]")
 _MARKS = re.compile(r"(?:•|\*|\|)\s*|_{2,}|[\u200b-\u200f\u2060]")
+_NUMBER = re.compile(r"\d\S*")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # A lead that only lists meanings: "Sea snake may refer to either of two groups: ...".
 _MEANINGS = re.compile(r"[^.]{0,80}\bmay (?:also )?refer to\b[^.]*:")
@@ -91,6 +94,11 @@ def check_sources(sources: Sequence[str]) -> None:
     """Raises BadInput for an unknown source, none, or one twice."""
     if isinstance(sources, str) or not sources or len(set(sources)) < len(sources) or not set(sources) <= set(_READ):
         raise BadInput(f"sources is {sources!r}", f"give some of {tuple(_READ)}, each once, in a tuple")
+
+
+def code_files() -> list[Path]:
+    """The modules that decide which sentences there are: what is stored under their hash is made anew with them."""
+    return [Path(str(module.__file__)) for module in (sys.modules[__name__], cleaning.texts, corpora.ratings)]
 
 
 def part_of(part: str, sources: Sequence[str]) -> list[Document]:
@@ -217,6 +225,5 @@ def _prose(text: str) -> tuple[str, ...]:
 
 def _is_table(line: str) -> bool:
     """A row of figures: at least three numbers, and no fewer numbers than words."""
-    parts = line.split()
-    numbers = sum(any(sign.isdigit() for sign in part) for part in parts)
-    return numbers >= 3 and 2 * numbers >= len(parts)
+    numbers = len(_NUMBER.findall(line))
+    return numbers >= 3 and 2 * numbers >= len(line.split())
