@@ -69,6 +69,22 @@ TRANSFER = pd.DataFrame(
     columns=["train", "test", "accuracy"],
 )
 RATINGS = pd.DataFrame({"rating": [-3.0, -2.5, -0.2, 0.4, 1.0, 2.0, 3.0, 3.5]})
+TOKENS = ["[CLS]", "the", "cat", "sat", "[SEP]"]
+WEIGHTS = 0.05 + 0.75 * np.eye(5)[[1, 2, 3, 1, 0]]  # "sat" (row 3) puts 80 % on "the" (column 1), as "[CLS]" does
+MASKED, ASKED = ["[CLS]", "[MASK]", "dog", "sat", "[SEP]"], [-100, 11, 12, 13, -100]
+WAVES = np.cos(np.arange(20)[:, None] / 4.0 ** np.arange(4) + np.tile([0, np.pi / 2], 2))
+PRETRAINED = {
+    name: [{"step": k, "tokens": 1e4 * k, "loss": end + 5 / k} for k in range(1, 101)]
+    for name, end in (("masked", 4.0), ("causal", 3.0))
+}
+SCALED = pd.DataFrame(
+    [(n, d, 6 * n * d, 2 + 40 * n**-0.25 + 30 * d**-0.25) for n in (3e5, 1e6, 3e6) for d in (1e6, 4e6, 16e6)],
+    columns=["parameters", "tokens", "flops", "loss"],
+)
+MEMORY = {
+    "float32": {"weights": 1e8, "gradients": 1e8, "optimiser": 2e8, "activations": 1.6e9},
+    "bfloat16": {"weights": 1e8, "gradients": 1e8, "optimiser": 2e8, "activations": 8e8},
+}
 OPPOSED = pd.DataFrame({"low": [0, 0.5, 1], "high": [0.5, 1, 2], "n": [5, 9, 0], "opposed": [0.28, 0.1, np.nan]})
 
 FIGURES = {  # name -> (draw, what the first axes' title must say)
@@ -101,6 +117,29 @@ FIGURES = {  # name -> (draw, what the first axes' title must say)
     "transfer_matrix": (lambda: plots.transfer_matrix(TRANSFER), "At home 90.0%, away 70.0% on average"),
     "rating_histogram": (lambda: plots.rating_histogram(RATINGS), "3 negative, 5 positive; 25% are within 0.5 of 0"),
     "disagreement": (lambda: plots.disagreement(OPPOSED), "within 0.5 of 0: 28% of the raters say the opposite"),
+    "attention_map": (lambda: plots.attention_map(WEIGHTS, TOKENS), '"[CLS]" puts 80% of its attention on'),
+    "positional_encoding": (lambda: plots.positional_encoding(WAVES), "Cosine of neighbours: 0.8"),
+    "mask_picture": (
+        lambda: plots.mask_picture(TOKENS, MASKED, ASKED),
+        "Asked for 3 of 5 tokens (60%): 1 masked, 1 random, 1 kept",
+    ),
+    "mask_picture_of_many": (
+        lambda: plots.mask_picture(TOKENS * 9, MASKED + TOKENS * 8, ASKED + [-100] * 40),
+        "Asked for 3 of 45 tokens (7%): 1 masked, 1 random, 1 kept",
+    ),
+    "loss_curves": (
+        lambda: plots.loss_curves(PRETRAINED, unigram_entropy=6.0),
+        "causal ends lowest: 3.05 nats after 1M tokens",
+    ),
+    "loss_curves_chosen": (
+        lambda: plots.loss_curves(PRETRAINED, chosen="masked"),
+        "masked ends: 4.05 nats after 1M tokens",
+    ),
+    "scaling_fit": (
+        lambda: plots.scaling_fit(SCALED, lambda flops: 2 + 400 * flops**-0.2),
+        "9 runs, 1.8T to 288T FLOPs: loss from 4.66 to 3.44",
+    ),
+    "memory_bars": (lambda: plots.memory_bars(MEMORY), "float32: 2 GB, of which 80% activations"),
 }
 
 
@@ -166,6 +205,7 @@ def test_the_users_own_settings_stay():
     before = dict(mpl.rcParams)
     for draw, _ in FIGURES.values():
         draw()
+        plt.close("all")
     assert dict(mpl.rcParams) == before
 
 
@@ -181,6 +221,12 @@ def test_the_users_own_settings_stay():
         lambda ax: plots.transfer_matrix(TRANSFER, ax=ax),
         lambda ax: plots.rating_histogram(RATINGS, ax=ax),
         lambda ax: plots.disagreement(OPPOSED, ax=ax),
+        lambda ax: plots.attention_map(WEIGHTS, TOKENS, ax=ax),
+        lambda ax: plots.positional_encoding(WAVES, ax=ax),
+        lambda ax: plots.mask_picture(TOKENS, MASKED, ASKED, ax=ax),
+        lambda ax: plots.loss_curves(PRETRAINED, ax=ax),
+        lambda ax: plots.scaling_fit(SCALED, ax=ax),
+        lambda ax: plots.memory_bars(MEMORY, ax=ax),
     ],
 )
 def test_a_figure_can_stand_in_a_users_own_axes(draw):

@@ -4,6 +4,14 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 """
 
 from course_lib.plots.data import disagreement, rating_histogram
+from course_lib.plots.pretraining import (
+    attention_map,
+    loss_curves,
+    mask_picture,
+    memory_bars,
+    positional_encoding,
+    scaling_fit,
+)
 from course_lib.plots.quality import (
     confusion,
     errors_by,
@@ -17,6 +25,7 @@ from course_lib.plots.training import LiveCurve, learning_curve, length_histogra
 
 __all__ = [
     "LiveCurve",
+    "attention_map",
     "confusion",
     "disagreement",
     "errors_by",
@@ -24,8 +33,13 @@ __all__ = [
     "label_efficiency",
     "learning_curve",
     "length_histogram",
+    "loss_curves",
+    "mask_picture",
+    "memory_bars",
+    "positional_encoding",
     "rating_histogram",
     "reliability",
+    "scaling_fit",
     "schedule",
     "small_png",
     "stored_curves",

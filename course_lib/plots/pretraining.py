@@ -1,0 +1,384 @@
+"""Pictures of notebooks 01 and 02: who looks at whom, waves of positions, masks, losses, scaling, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib.errors import BadInput
+from course_lib.plots.style import GREY, INK, PALE, canvas, house, in_percent, label, look, need, rows_of
+
+MOST_NUMBERS = 10  # tokens up to which an attention map has room for its numbers
+MOST_ROWS = 60  # of a loss curve; more are averaged, since single batches are noisy
+NOT_ASKED = -100
+LINE_INCHES = 7.2  # of tokens in a picture of masks
+OTHERS = "#bdbdbd"  # runs that stand behind the chosen one
+
+
+@house
+def attention_map(
+    weights: Float[NDArray[np.floating], "seq seq"], tokens: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """One head's attention: each row is a token that asks, each column one that is read; rows sum to 1.
+
+    Args:
+        weights: shares from 0 to 1, a row for each token that asks.
+        tokens: as the tokenizer cut them.
+
+    Raises:
+        BadInput: the weights are no square of the size of the tokens, or a row does not sum to 1.
+    """
+    shares, n = np.asarray(weights, dtype=np.float64), len(tokens)
+    if not n or shares.shape != (n, n):
+        raise BadInput(
+            f"the weights have the shape {shares.shape}, and there are {n} tokens",
+            "pass one layer's and one head's map of the same text, such as attention_maps(ids)[0, 0, 0]",
+        )
+    if not np.allclose(shares.sum(axis=1), 1, atol=1e-3):
+        raise BadInput(f"the rows sum to {shares.sum(axis=1).round(3).tolist()}", "pass weights after the softmax")
+    size = max(3.0, min(6.4, 0.34 * n))
+    ax = canvas(ax, size + 1.6, size + 0.7)
+    picture = ax.imshow(shares, cmap="Blues", vmin=0, vmax=max(float(shares.max()), 1e-9))
+    _write_shares(ax, shares)
+    ax.set_xticks(range(n), list(tokens), rotation=90)
+    ax.set_yticks(range(n), list(tokens))
+    _bare(ax)
+    _bar_beside(ax, picture, "attention weight")
+    label(ax, _strongest(shares, tokens), "token that is read (key)", "token that asks (query)", fold=36)
+    return ax
+
+
+def _strongest(shares: NDArray[np.float64], tokens: Sequence[str]) -> str:
+    """The strongest link between two different tokens, in words."""
+    others = shares * (1 - np.eye(len(tokens))) if len(tokens) > 1 else shares
+    asks, read = divmod(int(others.argmax()), len(tokens))
+    return f'"{tokens[asks]}" puts {others.max():.0%} of its attention on "{tokens[read]}"'
+
+
+def _write_shares(ax: Axes, shares: NDArray[np.float64]) -> None:
+    """Percent in the cells, where there is room for them."""
+    if len(shares) > MOST_NUMBERS:
+        return
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.55 * shares.max() else INK
+        ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+
+
+def _bare(ax: Axes) -> None:
+    """No grid, no frame, no ticks: for tables of cells."""
+    ax.grid(visible=False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _bar_beside(ax: Axes, picture: Any, name: str, percent: bool = True) -> None:
+    """A scale that says which shade is which value."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    bar = figure.colorbar(picture, ax=ax, shrink=0.8, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_label(name)
+    if percent:
+        in_percent(bar.ax.yaxis)
+
+
+@house
+def positional_encoding(matrix: Float[NDArray[np.floating], "seq hidden"], ax: Axes | None = None) -> Axes:
+    """A table of positions as shades: one row for each place, one column for each number that the model gets.
+
+    Args:
+        matrix: from -1 to 1, at least two rows.
+
+    Raises:
+        BadInput: no table of at least two rows, or a number outside [-1, 1].
+    """
+    table = np.asarray(matrix, dtype=np.float64)
+    if table.ndim != 2 or len(table) < 2 or not (np.abs(table) <= 1.001).all():
+        raise BadInput(
+            f"the matrix has the shape {table.shape} and numbers up to {np.abs(table).max(initial=0):.3g}",
+            "pass sines and cosines, a row for each place, such as sinusoidal_positions(50, 64)",
+        )
+    ax = canvas(ax, 6.0, 3.9)
+    picture = ax.imshow(table, cmap="Greys", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    ax.grid(visible=False)
+    _bar_beside(ax, picture, "value", percent=False)
+    far = len(table) // 2
+    near_by, away = _likeness(table, 1), _likeness(table, far)
+    title = f"Cosine of neighbours: {near_by:.2f}; of places {far} apart: {away:.2f}"
+    label(ax, title, "column of the vector", "place in the text (token)")
+    return ax
+
+
+def _likeness(table: NDArray[np.float64], apart: int) -> float:
+    """Mean cosine of rows so far apart."""
+    rows = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
+    return float((rows[:-apart] * rows[apart:]).sum(axis=1).mean())
+
+
+@house
+def mask_picture(
+    tokens: Sequence[str], masked: Sequence[str], labels: Sequence[int] | ArrayLike, ax: Axes | None = None
+) -> Axes:
+    """A text before and after masking, word by word, and what the model is asked for.
+
+    Args:
+        tokens: of the text.
+        masked: what the model reads instead.
+        labels: -100 where nothing is asked.
+
+    Raises:
+        BadInput: the three differ in length, or are empty.
+    """
+    asked = np.asarray(labels) != NOT_ASKED
+    if not tokens or len({len(tokens), len(masked), len(asked)}) > 1:
+        raise BadInput(
+            f"there are {len(tokens)} tokens, {len(masked)} masked ones and {len(asked)} labels",
+            "pass all three of one and the same row",
+        )
+    fates = [_fate(*three) for three in zip(tokens, masked, asked.tolist(), strict=True)]
+    width = max(0.55, 0.085 * max(map(len, [*tokens, *masked])) + 0.12)  # inches of a cell
+    columns = min(len(tokens), max(1, int(LINE_INCHES / width)))
+    lines = -(-len(tokens) // columns)
+    own = ax is None
+    ax = canvas(ax, 1.3 + width * max(columns, 7), 1.5 + 1.0 * lines)
+    for place, (token, new, fate) in enumerate(zip(tokens, masked, fates, strict=True)):
+        _draw_token(ax, place % columns, 4 * (place // columns), token, new, fate)
+    _mask_axes(ax, columns, lines)
+    counts = {fate: fates.count(fate) for fate in _FATES}
+    _legend_below(ax, [Patch(label=f"{fate} ({n})", **_FATES[fate]) for fate, n in counts.items()], own)
+    told = ", ".join(f"{n} {fate}" for fate, n in counts.items())
+    title = f"Asked for {asked.sum()} of {len(tokens)} tokens ({asked.mean():.0%}): {told}"
+    label(ax, title, f"place in the line ({columns} tokens to a line)" if lines > 1 else "place in the text")
+    return ax
+
+
+def _legend_below(ax: Axes, handles: list[Any], own: bool) -> None:
+    """Under the figure where it is ours, else inside the user's axes, whose figure is not ours to fill."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    if own:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    else:
+        ax.legend(handles=handles)
+
+
+_FATES: dict[str, dict[str, Any]] = {
+    "masked": {"facecolor": look(0).colour, "edgecolor": look(0).colour},
+    "random": {"facecolor": "white", "edgecolor": look(1).colour, "hatch": "////"},
+    "kept": {"facecolor": PALE, "edgecolor": INK},
+}
+
+
+def _fate(token: str, new: str, asked: bool) -> str:
+    if not asked:
+        return ""
+    return "kept" if new == token else "masked" if new == "[MASK]" else "random"
+
+
+def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, fate: str) -> None:
+    """One column of three cells: the text, what is read, what is asked."""
+    plain = GREY if token.startswith("[") and token.endswith("]") else INK
+    ax.text(x, top, token, ha="center", va="center", color=plain)
+    if fate:
+        ax.add_patch(Rectangle((x - 0.47, top + 0.6), 0.94, 0.8, **_FATES[fate]))
+        ax.text(x, top + 2, token, ha="center", va="center", fontweight="bold")
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if fate == "random" else None
+    ax.text(x, top + 1, new, ha="center", va="center", color="white" if fate == "masked" else plain, bbox=paper)
+
+
+def _mask_axes(ax: Axes, columns: int, lines: int) -> None:
+    ax.set_xlim(-0.5, max(columns, 7) - 0.5)
+    ax.set_ylim(4 * lines - 1.4, -0.6)
+    rows = [4 * line + row for line in range(lines) for row in range(3)]
+    ax.set_yticks(rows, ["the text", "the model reads", "and must say"] * lines)
+    ax.set_xticks(range(columns))
+    _bare(ax)
+
+
+@house
+def loss_curves(
+    runs: Mapping[str, Any],
+    unigram_entropy: float | None = None,
+    chosen: str | None = None,
+    value: str = "loss",
+    ax: Axes | None = None,
+) -> Axes:
+    """Loss by tokens seen, one line for each run.
+
+    Args:
+        runs: name -> rows with `tokens` and `value`; rows without a value are left out, and of more than
+            MOST_ROWS the rolling mean is drawn.
+        unigram_entropy: in nats; a line that a model must pass to have learned more than how frequent words are.
+        chosen: the run to bring out; the others are then grey.
+        value: the column, in nats ("validation_loss" for held-out text).
+
+    Raises:
+        BadInput: no run, a run without these columns or without a row, or an unknown `chosen`.
+    """
+    if not runs or (chosen is not None and chosen not in runs):
+        raise BadInput(
+            f"the runs are {list(runs)}, chosen is {chosen!r}", "pass at least one run, and choose among them"
+        )
+    curves = {name: _curve(rows, value) for name, rows in runs.items()}
+    ax = canvas(ax, height=3.8)
+    for number, (name, curve) in enumerate(curves.items()):
+        ax.plot(curve["tokens"], curve[value], **_line(number, name, chosen, len(curve)))
+    if unigram_entropy is not None:
+        ax.axhline(unigram_entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+        words = f"word frequencies alone ({unigram_entropy:.2f} nats)"
+        ax.annotate(words, (1, unigram_entropy), (-2, 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", ha="right", fontsize=8.5)  # fmt: skip
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: _short(number)))
+    ends = {name: float(curve[value].iloc[-1]) for name, curve in curves.items()}
+    best = min(ends, key=lambda name: ends[name]) if chosen is None else chosen
+    seen = _short(float(curves[best]["tokens"].iloc[-1]))
+    if chosen is not None and len(runs) > 1:
+        ax.plot([], [], color=OTHERS, label="the other runs")
+    ax.legend()
+    rank = "ends lowest" if ends[best] == min(ends.values()) and len(ends) > 1 else "ends"
+    kind = "loss on held-out text" if value.startswith("validation") else "training loss"
+    unit = "nats a token" + (", rolling mean" if any(len(curve) > MOST_ROWS for curve in curves.values()) else "")
+    label(ax, f"{best} {rank}: {ends[best]:.2f} nats after {seen} tokens", "tokens seen", f"{kind} ({unit})")
+    return ax
+
+
+def _curve(rows: Any, value: str) -> pd.DataFrame:
+    """Finite rows in the order of the tokens, the rolling mean of many."""
+    table = need(rows_of(rows), "tokens", value)
+    curve = table[np.isfinite(table[value].astype(float))].sort_values("tokens", kind="stable")
+    need(curve, value)
+    window = max(1, len(curve) // (MOST_ROWS // 2))
+    smooth = curve[value].rolling(window, min_periods=1).mean() if len(curve) > MOST_ROWS else curve[value]
+    return curve.assign(**{value: smooth})
+
+
+def _line(number: int, name: str, chosen: str | None, n: int) -> dict[str, Any]:
+    """How a run is drawn: in its own look, or grey behind the chosen one."""
+    if chosen is not None and name != chosen:
+        return {"color": OTHERS, "linewidth": 1.0, "zorder": 2, "label": "_other runs"}
+    shape = look(0 if chosen is not None else number)
+    every = max(1, n // 8)
+    return {"color": shape.colour, "linestyle": shape.line, "marker": shape.marker, "markevery": (every - 1, every),
+            "label": name, "zorder": 3}  # fmt: skip
+
+
+def _short(number: float) -> str:
+    """1.2M, 65k, 900: counts on an axis."""
+    for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+_AXES = {
+    "flops": "training compute (FLOPs, log scale)",
+    "parameters": "parameters (log scale)",
+    "tokens": "tokens seen (log scale)",
+}
+
+
+@house
+def scaling_fit(
+    points: pd.DataFrame,
+    fitted: Callable[[NDArray[np.float64]], ArrayLike] | pd.DataFrame | None = None,
+    x: str = "flops",
+    ax: Axes | None = None,
+) -> Axes:
+    """Loss of many runs against compute (or size, or data), with a fitted law.
+
+    Args:
+        points: parameters, tokens, flops, loss (nats), one row for each run; runs of one size are joined.
+        fitted: values of `x` -> loss, or a table with the columns `x` and loss.
+        x: "flops", "parameters" or "tokens".
+
+    Raises:
+        BadInput: no rows, a column is missing, an unknown `x`, or a value that is not above 0.
+    """
+    if x not in _AXES:
+        raise BadInput(f"x is {x!r}", f"use one of {list(_AXES)}")
+    need(points, "parameters", "tokens", "flops", "loss")
+    worst = points[[x, "loss"]].min().min()
+    if not worst > 0:
+        raise BadInput(f"a value of {x} or loss is {worst:g}", "leave such runs out: the axes are logarithmic")
+    ax = canvas(ax, height=4.2)
+    by, unit = ("tokens", "tokens") if x == "parameters" else ("parameters", "parameters")
+    for number, (size, rows) in enumerate(points.groupby(by)):
+        shape, rows = look(number), rows.sort_values(x)
+        ax.plot(rows[x], rows["loss"], color=shape.colour, marker=shape.marker, linewidth=1, linestyle=shape.line,
+                label=f"{_short(float(size))} {unit}")  # fmt: skip
+    if fitted is not None:
+        places, losses = _law(points, fitted, x)
+        ax.plot(places, losses, color=INK, linestyle=(0, (5, 2)), linewidth=1.4, label="fitted law", zorder=1)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    _scaling_ticks(ax, points, x)
+    ax.legend(fontsize=8.5)
+    most, least = points["loss"].max(), points["loss"].min()
+    low, high = _short(points[x].min()), _short(points[x].max())
+    title = f"{len(points)} runs, {low} to {high} {'FLOPs' if x == 'flops' else x}: "
+    label(ax, title + f"loss from {most:.2f} to {least:.2f}", _AXES[x], "held-out loss (nats a token, log scale)")
+    return ax
+
+
+def _scaling_ticks(ax: Axes, points: pd.DataFrame, x: str) -> None:
+    """Plain numbers: a loss spans less than a power of ten, and sizes are few."""
+    ax.yaxis.set_major_locator(MaxNLocator(7))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    sizes = sorted(points[x].unique())
+    if x != "flops" and len(sizes) <= 6:
+        ax.set_xticks(sizes, [_short(float(size)) for size in sizes])
+        ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _law(points: pd.DataFrame, fitted: Any, x: str) -> tuple[ArrayLike, ArrayLike]:
+    """The fitted curve over the width of the points."""
+    if isinstance(fitted, pd.DataFrame):
+        curve = need(fitted, x, "loss").sort_values(x)
+        return curve[x].to_numpy(), curve["loss"].to_numpy()
+    places = np.geomspace(points[x].min(), points[x].max(), 100)
+    return places, fitted(places)
+
+
+@house
+def memory_bars(layouts: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -> Axes:
+    """Memory by purpose, one bar for each way to train (or to run).
+
+    Args:
+        layouts: name -> part (weights, gradients, ...) -> bytes.
+
+    Raises:
+        BadInput: nothing to draw, or a number of bytes below 0.
+    """
+    table = pd.DataFrame(layouts).fillna(0.0).T
+    if table.empty or not (table.to_numpy() >= 0).all() or not table.to_numpy().sum():
+        raise BadInput(f"the layouts are {dict(layouts)}", "pass {name: {part: bytes}} with numbers above 0")
+    totals = table.sum(axis=1)
+    size, unit = next(pair for pair in ((1e9, "GB"), (1e6, "MB"), (1.0, "bytes")) if totals.max() >= pair[0])
+    own, places = ax is None, np.arange(len(table))
+    ax = canvas(ax, 6.8, 1.6 + 0.45 * len(table))
+    left = np.zeros(len(table))
+    for number, part in enumerate(table):
+        shape, widths = look(number), table[part].to_numpy() / size
+        ax.barh(places, widths, left=left, color=shape.colour, edgecolor="white", hatch=shape.hatch, label=str(part))
+        left = left + widths
+    for place, total in zip(places, totals / size, strict=True):
+        ax.text(float(total), float(place), f" {total:.3g} {unit}", va="center")
+    ax.set_yticks(places, [str(name) for name in table.index])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlim(0, float(totals.max()) / size * 1.18)
+    _legend_below(ax, ax.get_legend_handles_labels()[0], own)
+    worst = totals.idxmax()
+    part = table.loc[worst].idxmax()
+    title = f"{worst}: {totals[worst] / size:.3g} {unit}, of which {table.loc[worst, part] / totals[worst]:.0%} {part}"
+    label(ax, title, f"memory ({unit})")
+    return ax
