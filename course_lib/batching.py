@@ -186,7 +186,7 @@ class LengthBuckets:
         return sum(len(index) * max(len(self.token_ids[i]) for i in index) for index in self.order(0))
 
 
-def sorted_batches(lengths: Sequence[int], token_budget: int) -> list[np.ndarray]:
+def sorted_batches(lengths: Sequence[int] | np.ndarray, token_budget: int) -> list[np.ndarray]:
     """Row numbers in order of length, cut so that no padded batch holds more than `token_budget` tokens.
 
     A single row longer than the budget makes a batch of its own.

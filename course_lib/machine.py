@@ -7,6 +7,7 @@ processor names.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import random
@@ -27,6 +28,7 @@ from course_lib.errors import BadInput
 
 GIGABYTE = 1e9
 _PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3)
 _INTERPRETER_BYTES = 0.75e9  # Python with torch and transformers loaded, before any model (measured: 0.6-0.8 GB)
 
 
@@ -134,6 +136,23 @@ def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
     if left.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - started
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> bool:
+    """Lets this process reuse memory that it has freed, instead of giving it back and asking for it again.
+
+    glibc returns every block above 32 MB to the system when it is freed, and the system hands out each page of the next
+    one anew, filled with zeros. A training step frees and takes hundreds of megabytes. Call it before the first step.
+
+    Returns:
+        Whether this system has that setting (glibc on Linux); elsewhere nothing happens.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    done = [library.mallopt(ctypes.c_int(option), ctypes.c_int(2**30)) for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD)]
+    return all(done)
 
 
 @dataclass(frozen=True)

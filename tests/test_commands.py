@@ -387,16 +387,16 @@ def test_finetune_takes_a_corpus_of_the_course(tmp_path, capsys, monkeypatch):
 
 def interrupt_at(monkeypatch, step: int) -> None:
     """Ctrl-C when that step is done."""
-    from course_lib.commands import finetune
+    from course_lib.commands.progress import ProgressBar
 
-    real = finetune._ProgressBar.__call__
+    real = ProgressBar.__call__
 
     def stop(bar, row):
         real(bar, row)
         if row["step"] >= step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(finetune._ProgressBar, "__call__", stop)
+    monkeypatch.setattr(ProgressBar, "__call__", stop)
 
 
 def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monkeypatch):
@@ -413,7 +413,7 @@ def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monke
 
     steps = []
     monkeypatch.setattr(
-        "course_lib.commands.finetune._ProgressBar.__call__", lambda bar, row: steps.append(row["step"])
+        "course_lib.commands.ProgressBar.__call__", lambda bar, row: steps.append(row["step"])
     )
     assert main([*call, "--out", str(tmp_path / "parts")]) == 0
     assert steps[0] > 12 and not kept.exists()

@@ -15,6 +15,8 @@ COMMANDS = {
     "doctor": "what this machine is, and whether anything is missing",
     "data": "fetch and verify data and weights",
     "finetune": "train a classifier on a corpus or on your own CSV file, evaluate it and save it",
+    "pretrain": "pretrain a language model on the course's texts, measure it on held-out text and save it",
+    "fill": "ask a pretrained language model for a missing word",
     "predict": "classify sentences with a saved model",
 }
 FAILED, INTERRUPTED = 1, 130  # argparse itself gives 2 for a misused command

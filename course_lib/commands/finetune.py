@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Trains, saves, evaluates. A run that was broken off goes on when the same command is given again."""
     started = time.perf_counter()
     from course_lib import machine
+    from course_lib.commands.progress import ProgressBar
     from course_lib.finetuning import fit_recipe, recipe_cost
 
     chosen, out = _recipe(options), _checked_place(options.out)
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     cost = recipe_cost(chosen, frame, options.encoder)
     print(f"training: {cost}", file=sys.stderr)
     kept = out.with_name(f".{out.name}.checkpoints")
-    bar = _ProgressBar()
+    bar = ProgressBar()
     with machine.PeakMemory() as peak:
         classifier = fit_recipe(
             chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
@@ -162,26 +163,3 @@ def _figures(classifier: TextClassifier, frame: pd.DataFrame) -> dict[str, Any]:
         score = classifier.score(held_out["text"].tolist(), held_out["label"].to_numpy())
         figures["validation_accuracy"] = round(score, 4)
     return figures
-
-
-class _ProgressBar:
-    """A bar on standard error, where that is a terminal."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-
-    def __call__(self, row: dict[str, float]) -> None:
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(total=int(row["total_steps"]), unit="step", disable=None, file=sys.stderr)
-        if row["step"] < self.bar.n:  # the next member of a soup
-            self.bar.reset()
-        self.bar.update(int(row["step"]) - self.bar.n)
-        if "loss" in row:
-            self.bar.set_postfix(loss=f"{row['loss']:.3f}")
-
-    def close(self) -> None:
-        """Ends the line."""
-        if self.bar is not None:
-            self.bar.close()

@@ -1,8 +1,8 @@
 """Learning language from plain text: masked words, next sentences, the next word.
 
 From documents to a memory-mapped corpus (`documents`, `wordpiece`, `corpus`), to questions about it (`masking`,
-`pairs`, `stream`, `batches`), to a model that answers them (`model`, `loss`, `run`), to figures (`measures`, `expense`),
-to a model that is saved and asked (`language_model`).
+`pairs`, `stream`, `batches`), to a model that answers them (`model`, `loss`, `run`), to figures (`measures`,
+`expense`), to a model that is saved and asked (`language_model`).
 """
 
 from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches

@@ -6,34 +6,44 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Protocol
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.batching import Batch
 from course_lib.checkpoints import CheckpointFolder
 from course_lib.errors import BadInput
 from course_lib.training.config import TrainingConfig
 from course_lib.training.history import Callback, History, Row
 from course_lib.training.run import RunState
 
-Objective = Callable[[nn.Module, Batch], Tensor]
+
+class AnyBatch(Protocol):
+    """What the loop asks of a batch: a count of rows, and a way to the device."""
+
+    @property
+    def index(self) -> Tensor: ...
+    def to(self, where: torch.device) -> Self: ...
+
+
+B = TypeVar("B", bound=AnyBatch)
+BatchOut = TypeVar("BatchOut", bound=AnyBatch, covariant=True)
+Objective = Callable[[nn.Module, B], Tensor]
 Validation = Callable[[nn.Module], Row]
 
 
-class Batches(Protocol):
+class Batches(Protocol[BatchOut]):
     """What the loop asks of a data set: so many steps an epoch, in an order fixed by the epoch's number."""
 
     @property
     def steps(self) -> int: ...
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
+    def epoch(self, number: int, start: int = 0) -> Iterator[BatchOut]: ...
 
 
 def train(
     module: nn.Module,
-    batches: Batches,
-    objective: Objective,
+    batches: Batches[B],
+    objective: Objective[B],
     config: TrainingConfig,
     *,
     validate: Validation | None = None,
@@ -82,8 +92,8 @@ def train(
 
 def _one_epoch(
     run: RunState,
-    batches: Batches,
-    objective: Objective,
+    batches: Batches[B],
+    objective: Objective[B],
     steps_an_epoch: int,
     callbacks: Sequence[Callback],
     checkpoints: CheckpointFolder | None,
@@ -93,7 +103,7 @@ def _one_epoch(
     where, accumulate = next(run.module.parameters()).device, run.config.accumulate
     epoch, done = divmod(run.step, steps_an_epoch)
     pending = batches.steps - done * accumulate  # batches of this epoch still to come
-    stack: list[Batch] = []
+    stack: list[B] = []
     for batch in batches.epoch(epoch, start=done * accumulate):
         stack.append(batch.to(where))
         pending -= 1
@@ -108,12 +118,12 @@ def _one_epoch(
             _save(run, checkpoints)
 
 
-def _backward(run: RunState, stack: Sequence[Batch], objective: Objective) -> float:
+def _backward(run: RunState, stack: Sequence[B], objective: Objective[B]) -> float:
     """Adds up the gradients of the batches of one step, each weighted by its rows; gives the mean loss."""
     rows, dtype = sum(len(batch.index) for batch in stack), run.config.dtype
     total = 0.0
     for batch in stack:
-        where = batch.input_ids.device.type
+        where = batch.index.device.type
         with torch.autocast(where, dtype=dtype) if dtype != torch.float32 else nullcontext():
             loss = objective(run.module, batch) * (len(batch.index) / rows)
         loss.backward()

@@ -1,0 +1,137 @@
+"""`python -m course_lib pretrain`: train a language model on the course's texts, measure it, save it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from course_lib.pretraining import Pretrained, PretrainingRecipe
+
+_RECIPE = ("objective", "tokens", "batch_tokens", "length")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Recipe, budget, place."""
+    parser.add_argument("--preset", default="tiny-bert", help="recipe: tiny-bert, tiny-gpt or course-head")
+    parser.add_argument("--objective", help="mlm+nsp, mlm or causal; overrides the recipe")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--tokens", type=int, help="tokens of the run, padding included; overrides the recipe")
+    budget.add_argument("--minutes", type=float, help="trains as many tokens as this takes here, measured first")
+    parser.add_argument("--batch-tokens", type=int, help="tokens of a step; overrides the recipe")
+    parser.add_argument("--length", type=int, help="tokens of a row; overrides the recipe")
+    parser.add_argument("--mask-rate", type=float, help="share of the tokens that is predicted; overrides the recipe")
+    parser.add_argument("--masking", choices=("token", "word", "span"), help="what is masked as one")
+    parser.add_argument("--learning-rate", type=float, help="overrides the recipe")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="share each batch between so many processes (1)")
+    parser.add_argument("--out", type=Path, help="folder for the model; left out, only figures are given")
+    parser.add_argument("--checkpoint-every", type=int, default=200, metavar="STEPS", help="0 for none (200)")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
+    """Pretrains, measures, saves. With --out, a run that was broken off goes on when called again."""
+    started = time.perf_counter()
+    from course_lib.checkpoints import CheckpointFolder
+    from course_lib.errors import BadInput
+    from course_lib.pretraining import material_of, pretrain, pretraining_cost, save_language_model
+
+    recipe = _recipe(options)
+    if options.checkpoint_every < 0:
+        raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
+    material = material_of(recipe)
+    kept = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
+    recipe = _in_time(recipe, options, kept)
+    print(f"{recipe.tokens:,} tokens in {recipe.steps:,} steps: {pretraining_cost(recipe)}", file=sys.stderr)
+    bar = _bar()
+    checkpoints = CheckpointFolder(kept, options.checkpoint_every, 1) if kept and options.checkpoint_every else None
+    done = pretrain(recipe, material=material, callbacks=[bar], checkpoints=checkpoints, processes=options.processes)
+    bar.close()
+    if options.out:
+        base = "course" if recipe.shape is None and recipe.trained != "all" else None
+        save_language_model(done.model, material.tokenizer, options.out, base=base)
+        shutil.rmtree(kept or "", ignore_errors=True)
+    result = _figures(recipe, done, options) | {"seconds": round(time.perf_counter() - started, 1)}
+    shown = {name: value for name, value in result.items() if name != "curve"}
+    return result, [f"{name:>22}  {value}" for name, value in shown.items()], 0
+
+
+def _recipe(options: argparse.Namespace) -> PretrainingRecipe:
+    from course_lib.pretraining import pretraining_recipe
+
+    recipe = pretraining_recipe(options.preset)
+    changes = {name: getattr(options, name) for name in _RECIPE if getattr(options, name) is not None}
+    masking = {"rate": options.mask_rate, "strategy": options.masking}
+    training = {"learning_rate": options.learning_rate, "seed": options.seed}
+    if recipe.shape is not None:
+        changes["shape"] = dataclasses.replace(
+            recipe.shape, causal=changes.get("objective", recipe.objective) == "causal"
+        )
+    return dataclasses.replace(
+        recipe,
+        **changes,
+        masking=dataclasses.replace(recipe.masking, **{k: v for k, v in masking.items() if v is not None}),
+        training=dataclasses.replace(recipe.training, **{k: v for k, v in training.items() if v is not None}),
+    )
+
+
+def _in_time(recipe: PretrainingRecipe, options: argparse.Namespace, kept: Path | None) -> PretrainingRecipe:
+    """With --minutes, the recipe with as many tokens as fit. A resumed run keeps the number of its first start."""
+    from course_lib.checkpoints import write_atomically
+    from course_lib.errors import BadInput
+    from course_lib.pretraining import tokens_in
+
+    if options.minutes is None:
+        return recipe
+    if not options.minutes > 0:
+        raise BadInput(f"--minutes is {options.minutes}", "use a number above 0")
+    note = kept / "tokens.txt" if kept else None
+    if note and note.exists():
+        return dataclasses.replace(recipe, tokens=int(note.read_text(encoding="utf-8")))
+    recipe = dataclasses.replace(recipe, tokens=tokens_in(60 * options.minutes, recipe))
+    if note:
+        write_atomically(note, str(recipe.tokens))
+    return recipe
+
+
+def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Namespace) -> dict[str, Any]:
+    from course_lib import machine
+
+    held_out = done.held_out
+    looks = [row for row in done.history.rows if "validation_loss" in row]
+    return {
+        "preset": recipe.name,
+        "objective": recipe.objective,
+        "parameters": sum(parameter.numel() for parameter in done.model.parameters()),
+        "tokens": done.tokens,
+        "steps": recipe.steps,
+        "training_seconds": round(done.seconds, 1),
+        "tokens_per_second": round(done.tokens / done.seconds),
+        "gflops": round(done.flops / done.seconds / 1e9, 1),
+        "share_of_peak": round(done.flops / done.seconds / machine.peak_flops(), 3),
+        "held_out_loss": round(held_out.loss, 4),
+        "unigram_entropy": round(done.unigram_entropy, 4),
+        "below_unigram_entropy": held_out.loss < done.unigram_entropy,
+        "held_out_perplexity": round(held_out.perplexity, 2),
+        "held_out_top1": round(held_out.top1, 4),
+        "held_out_next_sentence": None if held_out.next_sentence is None else round(held_out.next_sentence, 4),
+        "bits_per_character": None if done.bits_per_character is None else round(done.bits_per_character, 4),
+        "curve": [
+            {"tokens": round(row["step"] * recipe.batch_tokens), "loss": row["validation_loss"]} for row in looks
+        ],
+        "precision": str(recipe.training.dtype).removeprefix("torch."),
+        "processes": options.processes,
+        "seed": options.seed,
+        "out": str(options.out) if options.out else None,
+    }
+
+
+def _bar() -> Any:
+    from course_lib.commands.progress import ProgressBar
+
+    return ProgressBar()

@@ -1,0 +1,43 @@
+"""What a pretraining run costs: operations by formula, seconds and memory on this machine."""
+
+from __future__ import annotations
+
+import torch
+
+from course_lib import machine
+from course_lib.encoder import EncoderConfig
+from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count
+from course_lib.pretraining.recipes import PretrainingRecipe
+
+
+def shape_of(recipe: PretrainingRecipe) -> EncoderConfig:
+    """The shape of the encoder that a recipe trains."""
+    return recipe.shape or EncoderConfig()
+
+
+def step_flops(recipe: PretrainingRecipe) -> float:
+    """Operations of the matrix products of one training step (a multiply-add is two).
+
+    The forward pass, and twice as much for the backward pass: once for the states, once for the weights, which a frozen
+    encoder is spared. Only predicted positions pass through the word head.
+    """
+    shape, rows = shape_of(recipe), recipe.batch_tokens / recipe.length
+    encoder = forward_flops(shape, 1, recipe.length) * rows
+    predicted = recipe.batch_tokens * (1.0 if recipe.objective == "causal" else recipe.masking.rate)
+    head = 2.0 * predicted * shape.hidden_size * (shape.hidden_size + shape.vocab_size)
+    passes = {"all": 3, "adapters": 2, "head": 1}[recipe.trained]
+    return passes * encoder + (3 if recipe.trained == "all" else 2) * head
+
+
+def pretraining_cost(recipe: PretrainingRecipe) -> machine.Cost:
+    """What `pretrain` will take here."""
+    shape = shape_of(recipe)
+    weights = parameter_count(shape).total + shape.hidden_size * (shape.hidden_size + 3) + shape.vocab_size
+    rows, flops = max(1, recipe.batch_tokens // recipe.length), step_flops(recipe)
+    dtype = recipe.training.dtype
+    # training_cost counts 6 operations a weight and token: the weights here are those that give this run's count.
+    equivalent = round(flops / 6 / recipe.batch_tokens)
+    width = activation_bytes(shape, rows, recipe.length, torch.float32) / 4 / recipe.batch_tokens
+    return machine.training_cost(
+        weights, equivalent, recipe.batch_tokens * recipe.steps, recipe.batch_tokens, int(width), dtype
+    )

@@ -1,0 +1,104 @@
+"""What is pretrained, on what, and how long: named recipes, one for each purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from course_lib.encoder import EncoderConfig
+from course_lib.errors import BadInput
+from course_lib.pretraining.masking import MaskingRule
+from course_lib.training import TrainingConfig
+
+Objective = Literal["mlm+nsp", "mlm", "causal"]
+OBJECTIVES: tuple[Objective, ...] = ("mlm+nsp", "mlm", "causal")
+TRAINED = ("all", "adapters", "head")
+_TINY = EncoderConfig(
+    vocab_size=8192, hidden_size=256, n_layers=4, n_heads=4, intermediate_size=1024, max_positions=128
+)
+
+
+@dataclass(frozen=True)
+class PretrainingRecipe:
+    """A named way to pretrain. Change a part with `dataclasses.replace`.
+
+    Attributes:
+        name: of the recipe.
+        shape: of a new encoder; None starts from the course encoder and its tokenizer.
+        objective: `mlm+nsp` (BERT), `mlm` (RoBERTa), or `causal` (the next token, as GPT).
+        masking: which tokens are predicted, and what stands in their place; not used by `causal`.
+        length: tokens of a row.
+        batch_tokens: tokens of a step, padding included.
+        tokens: of the whole run.
+        training: learning rate, schedule, seed; its `epochs` and `batch_size` are not used.
+        trained: `all`; `head` leaves the encoder as it is; `adapters` adds low-rank ones (LoRA) to it.
+        rank: of the adapters.
+        sources: of text.
+
+    Raises:
+        BadInput: a value is out of its range.
+    """
+
+    name: str
+    shape: EncoderConfig | None = _TINY
+    objective: Objective = "mlm+nsp"
+    masking: MaskingRule = field(default_factory=MaskingRule)
+    length: int = 128
+    batch_tokens: int = 2048
+    tokens: int = 1_000_000
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(learning_rate=1e-3, warmup=0.05))
+    trained: str = "all"
+    rank: int = 16
+    sources: tuple[str, ...] = ("speeches", "wikipedia_leads", "news")
+
+    def __post_init__(self) -> None:
+        most = self.shape.max_positions if self.shape else 512
+        checks = {
+            "objective": (self.objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}"),
+            "trained": (self.trained in TRAINED, f"one of {', '.join(TRAINED)}"),
+            "length": (8 <= self.length <= most, f"from 8 to {most}, the positions of the encoder"),
+            "batch_tokens": (self.batch_tokens >= self.length, f"at least one row of {self.length} tokens"),
+            "tokens": (self.tokens >= self.batch_tokens, f"at least one batch of {self.batch_tokens} tokens"),
+            "rank": (self.rank >= 1, "1 or more"),
+            "sources": (bool(self.sources), "at least one name of a source of text"),
+        }
+        for name, (good, allowed) in checks.items():
+            if not good:
+                raise BadInput(f"{name} is {getattr(self, name)!r}", f"use {allowed}")
+        if self.trained != "all" and self.shape is not None:
+            raise BadInput(
+                f"trained={self.trained!r} on a new encoder", "train all of it, or start from the course encoder"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the run."""
+        return max(1, round(self.tokens / self.batch_tokens))
+
+
+RECIPES = {
+    "tiny-bert": PretrainingRecipe("tiny-bert"),
+    "tiny-gpt": PretrainingRecipe(
+        "tiny-gpt",
+        EncoderConfig(
+            vocab_size=8192, hidden_size=256, n_layers=4, n_heads=4, intermediate_size=1024, max_positions=128,
+            norm="pre", causal=True,
+        ),
+        "causal",
+    ),
+    "course-head": PretrainingRecipe(
+        "course-head", None, "mlm", batch_tokens=4096, tokens=4_000_000, trained="adapters", rank=24,
+        training=TrainingConfig(learning_rate=1e-3, warmup=0.05),
+    ),
+}  # fmt: skip
+
+
+def pretraining_recipe(name: str) -> PretrainingRecipe:
+    """The recipe of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if name not in RECIPES:
+        raise BadInput(f"there is no pretraining recipe {name!r}", f"use one of {', '.join(RECIPES)}")
+    return RECIPES[name]

@@ -1,0 +1,291 @@
+"""One pretraining run: corpus, model, training with looks at held-out text, figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_lib import assets, machine
+from course_lib.batching import load_tokenizer
+from course_lib.checkpoints import CheckpointFolder
+from course_lib.classifier.sources import load_bert
+from course_lib.encoder import BertEncoder
+from course_lib.errors import BadInput
+from course_lib.pretraining.adapters import add_adapters
+from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches, RowSource, Vocabulary
+from course_lib.pretraining.corpus import PretrainingCorpus, prepared
+from course_lib.pretraining.expense import step_flops
+from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
+from course_lib.pretraining.model import BertForPretraining
+from course_lib.pretraining.pairs import PairRows
+from course_lib.pretraining.processes import average_gradients, share
+from course_lib.pretraining.recipes import PretrainingRecipe
+from course_lib.pretraining.stream import StreamRows
+from course_lib.pretraining.wordpiece import own_tokenizer
+from course_lib.training import Callback, History, Row, train
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+HELD_OUT_TOKENS = 65_536  # measured at the end: about 9,800 predicted words
+_LOOK_SHARE = 1 / 40  # of a run's tokens are looked at after each stretch, at most a quarter of the above
+_HELD_OUT_SEED = 2**31  # masks of the held-out text: the same ones for every run
+_WARM, _TIMED = 3, 8  # steps that are run to learn this machine's speed
+STRETCHES = 8  # looks at held-out text in a run
+
+
+@dataclass(frozen=True)
+class Material:
+    """Text of a run, tokenised.
+
+    Attributes:
+        tokenizer: of the model.
+        train: documents to learn from.
+        held_out: documents that are never learned from.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    train: PretrainingCorpus
+    held_out: PretrainingCorpus
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished run.
+
+    Attributes:
+        model: in evaluation mode.
+        material: what it has learned from.
+        history: of the training, with `validation_loss` after each stretch.
+        held_out: measures on all looked-at held-out text at the end.
+        unigram_entropy: of the held-out text, in nats (see `measures.unigram_entropy`).
+        bits_per_character: on the held-out text; None where words are masked.
+        tokens: positions that the run has seen, padding included.
+        seconds: of training, without the looks at held-out text.
+        flops: operations of the run's matrix products, counted by formula.
+    """
+
+    model: BertForPretraining
+    material: Material
+    history: History
+    held_out: Measures
+    unigram_entropy: float
+    bits_per_character: float | None
+    tokens: int
+    seconds: float
+    flops: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures, JSON-able."""
+        return {
+            "held_out": self.held_out.to_dict(),
+            "unigram_entropy": self.unigram_entropy,
+            "below_unigram_entropy": self.held_out.loss < self.unigram_entropy,
+            "bits_per_character": self.bits_per_character,
+            "tokens": self.tokens,
+            "flops": self.flops,
+            "training_seconds": self.seconds,
+            "tokens_per_second": self.tokens / self.seconds,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "history": self.history.to_dict(),
+        }
+
+
+def material_of(recipe: PretrainingRecipe) -> Material:
+    """Tokenizer and tokenised text of a recipe, made at their first use and kept in the cache."""
+    if recipe.shape is None:
+        folder = assets.path("course_encoder")
+    else:
+        folder = own_tokenizer(recipe.shape.vocab_size, recipe.sources)
+    parts = [prepared(folder, recipe.sources, part) for part in ("train", "held_out")]
+    return Material(load_tokenizer(folder), *parts)
+
+
+def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int) -> RowSource:
+    """Sentence pairs where the next sentence is asked, packed rows of running text elsewhere."""
+    kind = PairRows if recipe.objective == "mlm+nsp" else StreamRows
+    return kind(corpus, recipe.length, seed)
+
+
+def new_model(recipe: PretrainingRecipe) -> BertForPretraining:
+    """The model before training: new, or the course encoder with a new head. Random numbers are the caller's."""
+    if recipe.shape is not None:
+        return BertForPretraining(BertEncoder(recipe.shape), recipe.objective == "mlm+nsp")
+    encoder = BertEncoder.from_transformers(load_bert(assets.path("course_encoder")))
+    encoder.causal = recipe.objective == "causal"
+    if recipe.trained == "adapters":
+        add_adapters(encoder, recipe.rank)
+    elif recipe.trained == "head":
+        encoder.requires_grad_(False)
+    return BertForPretraining(encoder, recipe.objective == "mlm+nsp")
+
+
+@torch.no_grad()
+def start_at_frequencies(model: BertForPretraining, corpus: PretrainingCorpus) -> None:
+    """Sets the bias of each word to the logarithm of its share of the text (words not met count half an occurrence).
+
+    So the first steps need not learn how often each word stands anywhere: a tenth of a short run.
+    """
+    counts = np.bincount(np.asarray(corpus.tokens), minlength=len(model.words.bias)).clip(0.5)
+    model.words.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+
+
+def objective(module: nn.Module, batch: PretrainingBatch) -> Tensor:
+    """Loss of the words, plus that of the next sentence where it is asked (Devlin et al. 2019, A.2)."""
+    assert isinstance(module, BertForPretraining)
+    words, sentences = module.losses(
+        batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.positions, batch.targets, batch.follows
+    )
+    return words if sentences is None else words + sentences
+
+
+def held_out_batches(
+    recipe: PretrainingRecipe, material: Material, tokens: int = HELD_OUT_TOKENS
+) -> list[PretrainingBatch]:
+    """So many tokens of held-out rows: the same rows with the same masks for every run of a recipe's kind."""
+    wanted = max(1, round(min(tokens, material.held_out.n_tokens) / recipe.batch_tokens))
+    batches = PretrainingBatches(
+        rows_of(recipe, material.held_out, _HELD_OUT_SEED), Vocabulary.of(material.tokenizer),
+        None if recipe.objective == "causal" else recipe.masking,
+        steps=wanted, batch_tokens=recipe.batch_tokens, seed=_HELD_OUT_SEED,
+    )  # fmt: skip
+    return list(batches.epoch(0))
+
+
+def training_batches(
+    recipe: PretrainingRecipe, material: Material, rank: int = 0, world: int = 1
+) -> PretrainingBatches:
+    """The batches that a recipe learns from, in `STRETCHES` equal parts."""
+    seed = recipe.training.seed
+    return PretrainingBatches(
+        rows_of(recipe, material.train, seed), Vocabulary.of(material.tokenizer),
+        None if recipe.objective == "causal" else recipe.masking,
+        steps=-(-recipe.steps // STRETCHES), batch_tokens=recipe.batch_tokens, seed=seed, rank=rank, world=world,
+    )  # fmt: skip
+
+
+class _Looks:
+    """Looks at held-out text, and keeps account of the time that this takes."""
+
+    def __init__(self, batches: Sequence[PretrainingBatch]) -> None:
+        self.batches, self.seconds = batches, 0.0
+        self.last: Measures | None = None
+
+    def __call__(self, module: nn.Module) -> Row:
+        started = time.perf_counter()
+        assert isinstance(module, BertForPretraining)
+        self.last = found = measure(module, self.batches)
+        self.seconds += time.perf_counter() - started
+        row = {"validation_loss": found.loss, "validation_accuracy": found.top1}
+        return row if found.next_sentence is None else row | {"validation_next_sentence": found.next_sentence}
+
+
+def pretrain(
+    recipe: PretrainingRecipe,
+    *,
+    material: Material | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: CheckpointFolder | None = None,
+    log_every: int = 10,
+    processes: int = 1,
+) -> Pretrained:
+    """Trains a recipe from its beginning, or from the newest checkpoint.
+
+    Args:
+        recipe: what to do.
+        material: text that is at hand already; made when left out.
+        callbacks: called with every row of the history (with several processes: when all is done).
+        checkpoints: a run that was killed and is called again ends, on a CPU, in the same weights to the bit.
+        log_every: steps between two rows of the history.
+        processes: that share each batch on a CPU; their gradients are averaged.
+
+    Raises:
+        BadInput: a process would get less than a row of each batch.
+    """
+    material = material or material_of(recipe)
+    if not 1 <= processes <= recipe.batch_tokens // recipe.length:
+        raise BadInput(
+            f"processes is {processes}", f"use from 1 to {recipe.batch_tokens // recipe.length}, the rows of a batch"
+        )
+    if processes == 1:
+        return _finished(recipe, material, *_trained(recipe, material, callbacks, checkpoints, log_every))
+    weights, values = share(partial(_one_of_many, recipe, log_every), processes, callbacks, checkpoints)
+    model = new_model(recipe)
+    model.load_state_dict(weights)
+    return _finished(recipe, material, model.eval(), History(**values["history"]), values["looking"])
+
+
+def _one_of_many(
+    recipe: PretrainingRecipe,
+    log_every: int,
+    rank: int,
+    world: int,
+    callbacks: Sequence[Callback],
+    checkpoints: CheckpointFolder | None,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What one process does."""
+    model, history, looking = _trained(recipe, material_of(recipe), callbacks, checkpoints, log_every, rank, world)
+    return model.state_dict(), {"history": history.to_dict(), "looking": looking}
+
+
+def _trained(
+    recipe: PretrainingRecipe,
+    material: Material,
+    callbacks: Sequence[Callback],
+    checkpoints: CheckpointFolder | None,
+    log_every: int,
+    rank: int = 0,
+    world: int = 1,
+) -> tuple[BertForPretraining, History, float]:
+    """The trained model, its history, and the seconds spent looking at held-out text."""
+    machine.keep_freed_memory()
+    machine.seed_everything(recipe.training.seed)
+    model = new_model(recipe)
+    start_at_frequencies(model, material.train)
+    model.to(machine.device())
+    if world > 1:
+        average_gradients(model)
+    few = int(min(HELD_OUT_TOKENS / 4, recipe.tokens * _LOOK_SHARE))
+    looks = _Looks([batch.to(machine.device()) for batch in held_out_batches(recipe, material, few)])
+    history = train(
+        model, training_batches(recipe, material, rank, world), objective, replace(recipe.training, epochs=STRETCHES),
+        validate=looks, callbacks=callbacks, checkpoints=checkpoints, log_every=log_every,
+    )  # fmt: skip
+    return model, history, looks.seconds
+
+
+def _finished(
+    recipe: PretrainingRecipe, material: Material, model: BertForPretraining, history: History, looking: float
+) -> Pretrained:
+    batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, material)]
+    found, steps = measure(model, batches), STRETCHES * training_batches(recipe, material).steps
+    characters = round(found.predicted * material.held_out.characters / material.held_out.n_tokens)
+    bits = bits_per_character(found.loss, found.predicted, characters) if recipe.objective == "causal" else None
+    return Pretrained(
+        model, material, history, found, unigram_entropy(np.asarray(material.held_out.tokens)),
+        bits_per_character=bits, tokens=steps * recipe.batch_tokens, seconds=history.seconds - looking, flops=steps * step_flops(recipe),
+    )  # fmt: skip
+
+
+def tokens_in(seconds: float, recipe: PretrainingRecipe) -> int:
+    """How many tokens a run of this recipe sees in so many seconds, from a few steps that are timed and thrown away."""
+    machine.keep_freed_memory()
+    short = replace(recipe, tokens=STRETCHES * _TIMED * recipe.batch_tokens)
+    material, times = material_of(recipe), []
+    machine.seed_everything(0)
+    model = new_model(short).to(machine.device())
+    batches = training_batches(short, material)
+    batches.steps = _WARM + _TIMED
+    train(
+        model, batches, objective, replace(recipe.training, epochs=1),
+        callbacks=[lambda row: times.append(time.perf_counter())], log_every=1,
+    )  # fmt: skip
+    step = (times[-1] - times[_WARM - 1]) / _TIMED
+    return max(recipe.batch_tokens, int(seconds / step) * recipe.batch_tokens)

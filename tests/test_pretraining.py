@@ -1,0 +1,490 @@
+"""Pretraining: loss, heads, batches, runs, measures, saved models."""
+
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from course_lib import machine
+from course_lib.checkpoints import CheckpointFolder
+from course_lib.encoder import BertEncoder, EncoderConfig
+from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
+from course_lib.pretraining import (
+    BertForPretraining,
+    Document,
+    LanguageModel,
+    MaskingRule,
+    Material,
+    PretrainingCorpus,
+    PretrainingRecipe,
+    bits_per_character,
+    held_out_batches,
+    measure,
+    objective,
+    pretrain,
+    pretraining_cost,
+    pretraining_recipe,
+    save_language_model,
+    step_flops,
+    tied_cross_entropy,
+    train_wordpiece,
+    training_batches,
+    unigram_entropy,
+)
+from course_lib.pretraining.adapters import adapter_weights, add_adapters, apply_adapters, merge_adapters
+from course_lib.pretraining.batches import PretrainingBatches, Vocabulary
+from course_lib.pretraining.run import start_at_frequencies
+from course_lib.training import TrainingConfig
+
+NOUNS = ["cat", "dog", "king", "queen", "ship", "house", "river", "poet"]
+VERBS = ["sees", "likes", "follows", "paints", "builds", "crosses"]
+SHAPE = EncoderConfig(vocab_size=200, hidden_size=32, n_layers=2, n_heads=4, intermediate_size=64, max_positions=48)
+
+
+def document(number: int, sentences: int = 12) -> Document:
+    """Simple sentences about one subject, so that a following sentence can be told from a foreign one."""
+    random = np.random.default_rng(number)
+    subject = NOUNS[number % len(NOUNS)]
+    lines = [f"the {subject} {random.choice(VERBS)} the old {random.choice(NOUNS)} ." for _ in range(sentences)]
+    return Document(f"text {number}", "speeches", tuple(lines))
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    place = tmp_path_factory.mktemp("corpus")
+    documents = [document(number) for number in range(60)]
+    tokenizer = train_wordpiece([line for d in documents for line in d.sentences], vocab_size=200, min_frequency=1)
+    parts = [PretrainingCorpus.build(part, tokenizer, place / name)
+             for name, part in (("train", documents[:50]), ("held_out", documents[50:]))]  # fmt: skip
+    return Material(tokenizer, *parts)
+
+
+def toy_recipe(material: Material, **changes) -> PretrainingRecipe:
+    shape = replace(SHAPE, vocab_size=len(material.tokenizer), causal=changes.get("objective") == "causal")
+    usual = {
+        "shape": shape, "length": 32, "batch_tokens": 256, "tokens": 256 * 16,
+        "training": TrainingConfig(learning_rate=3e-3, precision="float32"),
+    }  # fmt: skip
+    return PretrainingRecipe("toy", **(usual | changes))
+
+
+def toy_model(seed: int = 0, **changes) -> BertForPretraining:
+    torch.manual_seed(seed)
+    return BertForPretraining(BertEncoder(replace(SHAPE, **changes)), next_sentence=not changes.get("causal")).eval()
+
+
+# ---- the loss --------------------------------------------------------------------------------------------------------
+
+
+def _parts(predicted: int, vocab: int, hidden: int) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(predicted)
+    shapes = ((predicted, hidden), (vocab, hidden), (vocab,))
+    return [torch.randn(*shape, generator=random).requires_grad_() for shape in shapes]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(2, 60), st.integers(1, 45))
+def test_the_chunked_loss_is_cross_entropy_on_the_whole_logits(predicted: int, vocab: int, chunk: int) -> None:
+    parts, targets = _parts(predicted, vocab, 8), torch.arange(predicted) % vocab
+    chunked = tied_cross_entropy(*parts, targets, chunk=chunk)
+    gradients = torch.autograd.grad(3 * chunked, parts)
+    whole = F.cross_entropy(F.linear(*parts), targets)
+    torch.testing.assert_close(chunked, whole)
+    for ours, theirs in zip(gradients, torch.autograd.grad(3 * whole, parts), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_the_loss_gives_only_the_gradients_that_are_wanted() -> None:
+    hidden, embeddings, bias = _parts(6, 20, 8)
+    embeddings.requires_grad_(False)
+    tied_cross_entropy(hidden, embeddings, bias, torch.arange(6)).backward()
+    assert hidden.grad is not None and bias.grad is not None and embeddings.grad is None
+    with torch.no_grad():
+        assert not tied_cross_entropy(hidden, embeddings, bias, torch.arange(6)).requires_grad
+
+
+def test_the_loss_in_autocast_is_near_the_exact_one() -> None:
+    parts, targets = _parts(30, 50, 16), torch.arange(30)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = tied_cross_entropy(*parts, targets)
+    exact = tied_cross_entropy(*parts, targets)
+    assert rough.dtype == torch.float32 and rough.item() != exact.item()
+    assert rough.item() == pytest.approx(exact.item(), rel=0.02)
+
+
+def test_a_loss_without_a_position_is_refused() -> None:
+    hidden, embeddings, bias = _parts(1, 20, 8)
+    with pytest.raises(BadInput, match="no position is predicted"):
+        tied_cross_entropy(hidden[:0], embeddings, bias, torch.arange(0))
+
+
+# ---- heads -----------------------------------------------------------------------------------------------------------
+
+
+def test_model_and_saved_folder_equal_transformers(tmp_path, material) -> None:
+    from transformers import BertForPreTraining
+
+    model = toy_model(vocab_size=len(material.tokenizer))
+    save_language_model(model, material.tokenizer, tmp_path / "m", dtype=torch.float32)
+    theirs = BertForPreTraining.from_pretrained(tmp_path / "m").eval()
+    ids = torch.randint(5, len(material.tokenizer), (3, 20), generator=torch.Generator().manual_seed(0))
+    kinds = (torch.arange(20) > 9).long().expand(3, 20)
+    mask = torch.ones_like(ids)
+    mask[0, 15:] = 0
+    with torch.inference_mode():
+        wanted = theirs(input_ids=ids, attention_mask=mask, token_type_ids=kinds)
+        torch.testing.assert_close(model(ids, mask, kinds)[mask.bool()], wanted.prediction_logits[mask.bool()])
+        hidden = model.encoder(ids, mask, kinds)
+        torch.testing.assert_close(model.follows(hidden), wanted.seq_relationship_logits.flip(1))
+
+
+def test_a_causal_model_has_no_next_sentence_head() -> None:
+    with pytest.raises(BadInput, match="causal"):
+        BertForPretraining(BertEncoder(replace(SHAPE, causal=True)), next_sentence=True)
+    with pytest.raises(BadInput, match="no next-sentence head"):
+        toy_model(causal=True).follows(torch.zeros(1, 4, 32))
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------
+
+
+def same(first, second) -> bool:
+    parts = zip(vars(first).values(), vars(second).values(), strict=True)
+    return all(a is b is None or (a is not None and b is not None and torch.equal(a, b)) for a, b in parts)
+
+
+def flat(batches: PretrainingBatches, epochs: int) -> list:
+    return [batch for epoch in range(epochs) for batch in batches.epoch(epoch)]
+
+
+@pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
+def test_a_batch_depends_on_seed_and_number_alone(kind, material) -> None:
+    recipe = toy_recipe(material, objective=kind)
+    whole = flat(training_batches(recipe, material), 8)
+    again = training_batches(recipe, material)
+    late = list(again.epoch(5, start=1))
+    assert len(whole) == 8 * again.steps and all(map(same, late, whole[5 * again.steps + 1 :]))
+    other = flat(training_batches(replace(recipe, training=TrainingConfig(seed=1)), material), 8)
+    assert not all(map(same, whole, other))
+
+
+def test_every_row_is_met_once_in_an_epoch_of_the_data(material) -> None:
+    recipe = toy_recipe(material, objective="mlm", tokens=256 * 400)
+    batches = training_batches(recipe, material)
+    rows = len(batches.source.epoch(0).lengths)
+    met: list[int] = []
+    for batch in batches.epoch(0):
+        if len(met) + len(batch.index) > rows:
+            break
+        met += batch.index.tolist()
+    assert sorted(met) == list(range(rows))
+
+
+def test_causal_batches_ask_for_the_next_token(material) -> None:
+    batch = next(training_batches(toy_recipe(material, objective="causal"), material).epoch(0))
+    rows, seq = batch.input_ids.shape
+    assert len(batch.positions) == rows * (seq - 1) and batch.token_type_ids is None and batch.follows is None
+    assert torch.equal(batch.input_ids.flatten()[batch.positions + 1], batch.targets)
+
+
+def test_masked_batches_hide_what_they_ask(material) -> None:
+    recipe = toy_recipe(material, masking=MaskingRule(rate=0.3, mask=1.0, random=0.0))
+    batch = next(training_batches(recipe, material).epoch(0))
+    seen = batch.input_ids.flatten()[batch.positions]
+    assert (seen == material.tokenizer.mask_token_id).all() and (batch.targets != seen).all()
+    assert set(batch.follows.tolist()) <= {0, 1} and batch.input_ids.numel() <= recipe.batch_tokens
+
+
+def test_processes_share_the_rows_of_a_batch(material) -> None:
+    recipe = toy_recipe(material, objective="mlm")
+    whole, parts = (
+        [next(training_batches(recipe, material, rank, world).epoch(0)) for rank in range(world)] for world in (1, 2)
+    )
+    assert sorted(np.concatenate([part.index for part in parts]).tolist()) == sorted(whole[0].index.tolist())
+
+
+def test_vocabulary_of_a_tokenizer(material) -> None:
+    vocabulary = Vocabulary.of(material.tokenizer)
+    words = material.tokenizer.convert_ids_to_tokens(list(range(vocabulary.size)))
+    assert {words[i] for i in np.flatnonzero(vocabulary.special)} == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+    assert all(words[i].startswith("##") == vocabulary.continues[i] for i in range(vocabulary.size))
+    with pytest.raises(BadInput, match="no mask token"):
+        Vocabulary.of(SimpleNamespace(mask_token_id=None))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"steps": 0}, "steps=0"), ({"rank": 2, "world": 2}, "rank 2 of 2 processes")]
+)
+def test_bad_batches(change, message, material) -> None:
+    batches = training_batches(toy_recipe(material), material)
+    with pytest.raises(BadInput, match=message):
+        replace(batches, **change)
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
+def test_a_short_run_learns(kind, material) -> None:
+    recipe = toy_recipe(material, objective=kind, tokens=256 * 320)
+    done = pretrain(recipe, material=material)
+    assert done.held_out.loss < done.unigram_entropy
+    assert done.tokens == 256 * 320 and done.seconds > 0 and done.flops == pytest.approx(320 * step_flops(recipe))
+    assert (done.bits_per_character is not None) == (kind == "causal")
+    json.dumps(done.to_dict())
+    looks = [row for row in done.history.rows if "validation_loss" in row]
+    assert len(looks) == 8 and ("validation_next_sentence" in looks[0]) == (kind == "mlm+nsp")
+
+
+def weights_of(done) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in done.model.state_dict().items()}
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [3, 6, 9, 13])
+def test_a_broken_off_run_ends_in_the_same_weights(step, material, tmp_path) -> None:
+    recipe = toy_recipe(material)
+    whole = weights_of(pretrain(recipe, material=material, log_every=1))
+
+    def kill(row) -> None:
+        if row["step"] >= step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(recipe, material=material, checkpoints=CheckpointFolder(tmp_path, 2), callbacks=[kill], log_every=1)
+    resumed = weights_of(pretrain(recipe, material=material, checkpoints=CheckpointFolder(tmp_path, 2), log_every=1))
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_bias_starts_at_the_frequencies(material) -> None:
+    model = toy_model(vocab_size=len(material.tokenizer))
+    start_at_frequencies(model, material.train)
+    shares, tokens = model.words.bias.detach().exp(), np.asarray(material.train.tokens)
+    assert shares.sum().item() == pytest.approx(1)
+    the = material.tokenizer.convert_tokens_to_ids("the")
+    assert shares[the].item() == pytest.approx((tokens == the).mean(), rel=0.05)
+
+
+def test_held_out_rows_are_the_same_for_every_seed(material) -> None:
+    recipe = toy_recipe(material)
+    first = held_out_batches(recipe, material)
+    second = held_out_batches(replace(recipe, training=TrainingConfig(seed=9)), material)
+    assert len(first) == len(second) and all(map(same, first, second))
+
+
+def test_measures_are_those_of_the_whole_logits(material) -> None:
+    model, batches = toy_model(vocab_size=len(material.tokenizer)), held_out_batches(toy_recipe(material), material)
+    found = measure(model, batches)
+    losses, right, judged = [], [], []
+    with torch.inference_mode():
+        for batch in batches:
+            logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).flatten(0, 1)[batch.positions]
+            losses += F.cross_entropy(logits, batch.targets, reduction="none").tolist()
+            right += (logits.argmax(1) == batch.targets).tolist()
+            hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+            judged += (model.follows(hidden).argmax(1) == batch.follows).tolist()
+    assert found.loss == pytest.approx(np.mean(losses)) and found.top1 == pytest.approx(np.mean(right))
+    assert found.next_sentence == pytest.approx(np.mean(judged)) and found.pairs == len(judged)
+    assert found.perplexity == pytest.approx(math.exp(np.mean(losses)))
+    with pytest.raises(BadInput, match="no held-out batch"):
+        measure(model, [])
+
+
+def test_two_processes_train_as_one_would(material, monkeypatch, tmp_path) -> None:
+    # Both processes build their material anew: a real recipe's way, so the smallest real one is used.
+    recipe = PretrainingRecipe(
+        "small", replace(SHAPE, vocab_size=1000), "mlm", length=32, batch_tokens=256, tokens=256 * 8,
+        sources=("news",), training=TrainingConfig(learning_rate=1e-3, precision="float32"),
+    )  # fmt: skip
+    alone, shared = pretrain(recipe), pretrain(recipe, processes=2)
+    assert shared.held_out.loss == pytest.approx(alone.held_out.loss, rel=0.02)
+    assert len(shared.history.rows) == len(alone.history.rows)
+    with pytest.raises(BadInput, match="processes is 9"):
+        pretrain(recipe, material=material, processes=9)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [([1, 1, 1, 1], 0.0), ([1, 2, 3, 4], math.log(4)), ([1, 1, 2, 3], 1.5 * math.log(2))]
+)
+def test_unigram_entropy_by_hand(text, wanted) -> None:
+    assert unigram_entropy(np.array(text)) == pytest.approx(wanted)
+
+
+def test_bits_per_character_by_hand() -> None:
+    assert bits_per_character(nats=math.log(16), tokens=10, characters=40) == pytest.approx(1.0)
+    with pytest.raises(BadInput):
+        bits_per_character(1.0, 10, 0)
+
+
+# ---- recipes and costs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objective": "gpt"}, "objective is 'gpt'"),
+        ({"length": 600}, "length is 600"),
+        ({"tokens": 10}, "tokens is 10"),
+        ({"batch_tokens": 16}, "batch_tokens is 16"),
+        ({"trained": "head"}, "on a new encoder"),
+        ({"sources": ()}, "sources is"),
+    ],
+)
+def test_a_bad_recipe_is_refused(change, message) -> None:
+    with pytest.raises(BadInput, match=message):
+        replace(pretraining_recipe("tiny-bert"), **change)
+
+
+def test_an_unknown_recipe_names_the_known() -> None:
+    with pytest.raises(BadInput, match="tiny-bert"):
+        pretraining_recipe("huge")
+
+
+def test_flops_of_a_step_are_those_that_torch_counts(material) -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    recipe = toy_recipe(material, objective="causal")
+    model = BertForPretraining(BertEncoder(recipe.shape), next_sentence=False)
+    batch = next(training_batches(recipe, material).epoch(0))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        objective(model, batch).backward()
+    assert step_flops(recipe) == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_a_longer_run_costs_more(material, monkeypatch) -> None:
+    monkeypatch.setattr(machine, "peak_flops", lambda kind=None: 1e11)
+    recipe = toy_recipe(material)
+    one, four = pretraining_cost(recipe), pretraining_cost(replace(recipe, tokens=4 * recipe.tokens))
+    assert four.seconds == pytest.approx(4 * one.seconds) and four.bytes == one.bytes and one.seconds > 0
+
+
+# ---- adapters --------------------------------------------------------------------------------------------------------
+
+
+def adapted(seed: int = 0) -> BertForPretraining:
+    model = toy_model(seed)
+    add_adapters(model.encoder, rank=3)
+    torch.manual_seed(seed + 1)
+    for name, parameter in model.encoder.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def test_new_adapters_change_nothing_and_are_all_that_learns() -> None:
+    plain, model = toy_model(), toy_model()
+    add_adapters(model.encoder, rank=3)
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(model(ids), plain(ids))
+    assert {n.split(".")[-3] for n, p in model.encoder.named_parameters() if p.requires_grad} == {"lora_A", "lora_B"}
+
+
+def test_merged_and_stored_adapters_give_the_same_model() -> None:
+    model, plain, ids = adapted(), toy_model(), torch.arange(20)[None]
+    with torch.inference_mode():
+        wanted = model(ids)
+        apply_adapters(plain.encoder, adapter_weights(model.encoder))
+        torch.testing.assert_close(plain(ids), wanted, atol=1e-5, rtol=1e-4)
+        merge_adapters(model.encoder)
+        torch.testing.assert_close(model(ids), wanted, atol=1e-5, rtol=1e-4)
+    assert not any("lora_" in name for name in model.state_dict())
+
+
+def test_adapters_of_another_shape_are_refused() -> None:
+    weights = adapter_weights(adapted().encoder)
+    small = BertEncoder(replace(SHAPE, hidden_size=16))
+    with pytest.raises(BadInput, match="adapters of layers"):
+        apply_adapters(small, weights)
+    with pytest.raises(BadInput, match="adapters for nowhere"):
+        apply_adapters(small, {"nowhere.A": torch.zeros(1, 1), "nowhere.B": torch.zeros(1, 1)})
+
+
+# ---- saved models ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(material, tmp_path_factory):
+    done = pretrain(toy_recipe(material, tokens=256 * 160), material=material)
+    folder = save_language_model(done.model, material.tokenizer, tmp_path_factory.mktemp("saved") / "toy")
+    return SimpleNamespace(folder=folder, done=done)
+
+
+def test_a_saved_model_fills_as_it_did(saved, material) -> None:
+    loaded = LanguageModel.from_pretrained(saved.folder)
+    before = LanguageModel(saved.done.model, material.tokenizer)
+    text = "the king [MASK] the old [MASK] ."
+    ours, theirs = loaded.fill(text, 3), before.fill(text, 3)
+    assert [len(mask) for mask in ours] == [3, 3] and ours[0][0][0] in VERBS and ours[1][0][0] in NOUNS
+    for mask, other in zip(ours, theirs, strict=True):
+        assert [p for _, p in mask] == pytest.approx([p for _, p in other], abs=2e-3)
+        assert [p for _, p in mask] == sorted((p for _, p in mask), reverse=True)
+
+
+def test_half_precision_halves_the_file(saved, material, tmp_path) -> None:
+    large = save_language_model(saved.done.model, material.tokenizer, tmp_path / "l", dtype=torch.float32)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (saved.folder, large)]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert not [file for file in saved.folder.iterdir() if file.suffix in {".bin", ".pt", ".pkl"}]
+
+
+def test_causal_models_write_and_masked_ones_fill(saved, material, tmp_path) -> None:
+    recipe = toy_recipe(material, objective="causal", tokens=256 * 100)
+    recipe = replace(recipe, shape=replace(recipe.shape, norm="pre"))
+    done = pretrain(recipe, material=material)
+    writer = LanguageModel.from_pretrained(save_language_model(done.model, material.tokenizer, tmp_path / "g"))
+    start = "the poet sees the old"
+    text = writer.generate(start, tokens=12, seed=3)
+    assert text.startswith(f"{start} ") and text.split()[5].strip(".") in NOUNS
+    assert text == writer.generate(start, tokens=12, seed=3) != writer.generate(start, tokens=12, seed=4)
+    assert writer.generate("the poet sees", tokens=2, temperature=0) == "the poet sees the old"
+    for call in (
+        lambda: writer.fill("the [MASK]"),
+        lambda: LanguageModel.from_pretrained(saved.folder).generate("the"),
+    ):
+        with pytest.raises(BadInput, match=r"causal|both directions"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("the king", r"no \[MASK\]"),
+        ("", "the text is ''"),
+        (None, "the text is None"),
+        ("[MASK] " * 60, "has 62 tokens"),
+    ],
+)
+def test_texts_that_cannot_be_filled(text, message, saved) -> None:
+    with pytest.raises(BadInput, match=message):
+        LanguageModel.from_pretrained(saved.folder).fill(text)
+
+
+def test_missing_and_damaged_models(saved, tmp_path, material) -> None:
+    with pytest.raises(MissingAsset, match="no language model 'nowhere'"):
+        LanguageModel.from_pretrained("nowhere")
+    broken = save_language_model(saved.done.model, material.tokenizer, tmp_path / "broken")
+    content = (broken / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorruptAsset, match="cannot be loaded"):
+        LanguageModel.from_pretrained(broken)
+
+
+def test_a_folder_of_something_else_is_not_overwritten(saved, material, tmp_path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(BadInput, match="no language model of the course"):
+        save_language_model(saved.done.model, material.tokenizer, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    with pytest.raises(CourseError, match="could not be written"):
+        save_language_model(saved.done.model, material.tokenizer, tmp_path / "mine" / "thesis.txt" / "m")
