@@ -101,7 +101,7 @@ def by_varlen(
     assert kernel is not None, "varlen_fits said yes"
     bounds, longest = packed.boundaries, max(packed.lengths)
     if "window_size" in inspect.signature(kernel).parameters:
-        ahead = {"window_size": (-1, 0) if causal else (-1, -1)}
+        ahead: dict[str, Any] = {"window_size": (-1, 0) if causal else (-1, -1)}
     else:  # before torch 2.11
         ahead = {"is_causal": causal}
     turned = (states.transpose(0, 1) for states in (query, key, value))  # (tokens, heads, size)
