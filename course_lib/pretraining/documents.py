@@ -58,10 +58,10 @@ _MEANINGS = re.compile(r"[^.]{0,80}\bmay (?:also )?refer to\b[^.]*:")
 
 @dataclass(frozen=True)
 class Document:
-    """A text in its order.
+    """A text in its order, or a piece of one: neighbouring sentences are neighbours in the text.
 
     Attributes:
-        name: unique within its source.
+        name: of the text, unique within its source; its pieces share it.
         source: "speeches", "wikipedia_leads" or "news".
         sentences: at least one; cleaned, none empty.
     """
@@ -79,8 +79,8 @@ class Document:
 def documents(sources: Sequence[str] = ("speeches", "wikipedia_leads", "news")) -> list[Document]:
     """All documents of these sources, in a fixed order: source by source, then by name or number.
 
-    News articles are the sentences of the corpus `news` with their own division; those that the corpus lacks (1 in
-    10) leave no trace. Texts of its test split are among them: a model pretrained here has read them, unlabelled.
+    News articles are the sentences of the corpus `news`, with its own division; where it lacks a sentence the article
+    is parted. Its test split is among them: a model that was pretrained here has read those texts, without labels.
 
     Raises:
         BadInput: an unknown source, none, or one twice.
@@ -202,10 +202,13 @@ def _wikipedia_leads() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _news() -> Iterator[tuple[str, tuple[str, ...]]]:
-    rows = corpora.raw("news")[["document", "position", "text"]]
+    rows = corpora.raw("news")[["document", "position", "text"]].sort_values("position")
     for name, article in sorted(rows.groupby("document"), key=lambda pair: int(str(pair[0]))):
-        lines = (clean_text(text) for text in article.sort_values("position")["text"])
-        yield str(name), tuple(line for line in lines if _WORD.search(line))
+        numbered = enumerate(zip(article["position"], article["text"], strict=True))
+        # Position minus rank grows by one at each sentence that is missing.
+        for _, run in groupby(numbered, key=lambda item: item[1][0] - item[0]):
+            lines = (clean_text(text) for _, (_, text) in run)
+            yield str(name), tuple(line for line in lines if _WORD.search(line))
 
 
 ASSET_OF = {"speeches": "speeches", "wikipedia_leads": "wikipedia_leads", "news": "sentiment_ratings"}

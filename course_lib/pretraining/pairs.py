@@ -7,6 +7,7 @@ row is settled before its kind, and a B from elsewhere begins where the B of ano
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,12 +96,12 @@ class PairRows:
     def __post_init__(self) -> None:
         if self.length < 8:
             raise BadInput(f"length is {self.length}", "use 8 or more")
-        names = [name for name, usable in zip(self.corpus.names, self._documents.usable, strict=True) if usable]
-        groups = {source for source, _ in names} if self.within_source else {""}
-        if len(set(names)) < 2 * len(groups) or not names:
+        names = {name for name, usable in zip(self.corpus.names, self._documents.usable, strict=True) if usable}
+        fewest = min(Counter(source if self.within_source else "" for source, _ in names).values(), default=0)
+        if fewest < 2:
             raise BadInput(
-                f"the corpus has {len(set(names))} documents of two sentences or more in {len(groups)} sources",
-                "give more documents: half of the pairs need a B from another one",
+                f"of documents with two sentences or more there are {fewest}{' in a source' * self.within_source}",
+                "give two or more: half of the pairs need a B from another document",
             )
 
     @cached_property

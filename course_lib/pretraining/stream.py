@@ -43,18 +43,29 @@ class StreamRows:
 
     An epoch depends on (seed, number) alone. What does not fill the last row, under `length` tokens, is left out.
 
+    Attributes:
+        corpus: the text.
+        length: tokens of a row.
+        seed: of the order.
+        framed: each row begins with [CLS] and ends with [SEP], as a text does that a model is asked about.
+
     Raises:
-        BadInput: `length` is under 2, or the corpus has no row of that length.
+        BadInput: `length` is under 2 (framed: 3), or the corpus has no row of that length.
     """
 
     corpus: PretrainingCorpus
     length: int = 128
     seed: int = 0
+    framed: bool = False
 
     def __post_init__(self) -> None:
-        held = self.corpus.n_tokens + len(self.corpus.names)
-        if not 2 <= self.length <= held:
-            raise BadInput(f"length is {self.length}", f"use 2 to {held}, the tokens of this corpus with their [SEP]")
+        frame = 2 * self.framed
+        held = self.corpus.n_tokens + len(self.corpus.names) + frame
+        if not 2 <= self.length <= held or self.length <= frame:
+            least = max(2, frame + 1)
+            raise BadInput(
+                f"length is {self.length}", f"use {least} to {held}, the tokens of this corpus with their [SEP]"
+            )
 
     def epoch(self, number: int) -> FullRows:
         """The rows of an epoch, in the order of the stream."""
@@ -63,4 +74,11 @@ class StreamRows:
         end = np.array([self.corpus.sep_id], dtype=np.uint16)
         pieces = [piece for i in order for piece in (self.corpus.tokens[offsets[i] : offsets[i + 1]], end)]
         stream = np.concatenate(pieces)
-        return FullRows(stream[: len(stream) // self.length * self.length].reshape(-1, self.length))
+        width = self.length - 2 * self.framed
+        rows = stream[: len(stream) // width * width].reshape(-1, width)
+        return FullRows(self._frame(rows) if self.framed else rows)
+
+    def _frame(self, rows: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        ends = (np.full((len(rows), 1), token, dtype=np.uint16) for token in (self.corpus.cls_id, self.corpus.sep_id))
+        first, last = ends
+        return np.concatenate([first, rows, last], axis=1)

@@ -216,8 +216,6 @@ def _repeated(words: Iterable[tuple[str, int]], at_once: int = 10_000) -> Iterat
 def _bert_tokenizer(vocabulary: list[str], lowercase: bool) -> PreTrainedTokenizerBase:
     from transformers import BertTokenizer
 
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(
-        vocab={word: number for number, word in enumerate(vocabulary)}, do_lower_case=lowercase, **names
-    )
+    vocab = {word: number for number, word in enumerate(vocabulary)}  # its special tokens bear BERT's own names
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=vocab, do_lower_case=lowercase)
     return tokenizer
