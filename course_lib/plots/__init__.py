@@ -4,14 +4,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 """
 
 from course_lib.plots.data import disagreement, rating_histogram
-from course_lib.plots.pretraining import (
-    attention_map,
-    loss_curves,
-    mask_picture,
-    memory_bars,
-    positional_encoding,
-    scaling_fit,
-)
+from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
 from course_lib.plots.quality import (
     confusion,
     errors_by,
@@ -22,6 +15,7 @@ from course_lib.plots.quality import (
 )
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, length_histogram, schedule, stored_curves
+from course_lib.plots.transformer import attention_map, positional_encoding
 
 __all__ = [
     "LiveCurve",

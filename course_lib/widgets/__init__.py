@@ -3,8 +3,18 @@
 Every function returns one ipywidgets widget: name it on the last line of a cell and it is shown.
 """
 
+from course_lib.widgets.attention import watch_attention
+from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import watch_prediction
-from course_lib.widgets.runs import compare_runs, diagnose
+from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
 from course_lib.widgets.temperature import calibration_explorer
 
-__all__ = ["calibration_explorer", "compare_runs", "diagnose", "watch_prediction"]
+__all__ = [
+    "calibration_explorer",
+    "compare_runs",
+    "compare_settings",
+    "diagnose",
+    "watch_attention",
+    "watch_mask",
+    "watch_prediction",
+]

@@ -1,0 +1,190 @@
+"""Type a sentence and see who looks at whom, layer by layer and head by head, with and without the causal mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, Protocol
+
+import ipywidgets
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from course_lib.widgets.trouble import in_words
+
+MOST_TOKENS = 32  # a wider table does not fit beside its words
+WAYS = ("bidirectional", "causal")
+_HIDDEN = "repeating-linear-gradient(45deg,#fff 0 3px,#c9c9c9 3px 4px)"
+_STYLE = (
+    "<style>.attention-table{border-collapse:collapse;background:#fff;color:#222;font-size:12px}"
+    ".attention-table td{min-width:19px;height:19px;padding:0;border:1px solid #eee}"
+    ".attention-table th{font-weight:normal;padding:1px 4px;text-align:right;white-space:nowrap;color:#222}"
+    ".attention-table thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}</style>"
+)
+
+
+class Encoder(Protocol):
+    """What is asked of an encoder here; `course_lib.encoder.BertEncoder` is one."""
+
+    causal: bool
+
+    @property
+    def config(self) -> Any: ...
+    def parameters(self) -> Iterable[Any]: ...
+    def attention_maps(self, input_ids: Any) -> Any: ...
+
+
+class Tokenizer(Protocol):
+    """What is asked of a tokenizer here, as transformers' have it."""
+
+    def __call__(self, text: str, *, truncation: bool, max_length: int) -> Any: ...
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]: ...
+
+
+def watch_attention(
+    encoder: Encoder, tokenizer: Tokenizer, text: str = "The cat sat on the mat because it was tired."
+) -> ipywidgets.VBox:
+    """A line to type in, sliders for layer and head, a switch for the causal mask, and the attention map.
+
+    Each row of the map is a word that asks, each column one that is read; the darker, the more. A cell shows its
+    number when the mouse rests on it. It never raises: what goes wrong is shown in place of the map.
+
+    Args:
+        encoder: has `attention_maps`, `causal` and `config` (n_layers, n_heads), as `BertEncoder`. Its `causal` is
+            switched only while a map is computed.
+        tokenizer: of the encoder.
+        text: the sentence to begin with; of more than MOST_TOKENS tokens the first are shown.
+
+    Returns:
+        A box of the class `watch-attention`: the line (children[0]), layer and head (children[1] and [2]), the
+        switch (children[3]) and the answer (children[4], HTML).
+    """
+    line = ipywidgets.Text(
+        value=text,
+        description="Your sentence",
+        placeholder="type a sentence",
+        continuous_update=True,
+        style={"description_width": "initial"},
+        layout={"width": "min(100%, 640px)"},
+    )
+    layer, head = (
+        _slider(name, n) for name, n in (("Layer", encoder.config.n_layers), ("Head", encoder.config.n_heads))
+    )
+    way = ipywidgets.ToggleButtons(options=WAYS, value=WAYS[int(encoder.causal)], style={"button_width": "8em"})
+    answer, known = ipywidgets.HTML(), _LastMaps(encoder, tokenizer)
+
+    def show(_: object = None) -> None:
+        answer.value = _answer(known, line.value, layer.value, head.value, way.value == "causal")
+
+    for control in (line, layer, head, way):
+        control.observe(show, names="value")
+    show()
+    box = ipywidgets.VBox([line, layer, head, way, answer])
+    box.add_class("watch-attention")
+    return box
+
+
+def _slider(name: str, n: int) -> ipywidgets.IntSlider:
+    return ipywidgets.IntSlider(
+        value=1,
+        min=1,
+        max=n,
+        description=name,
+        style={"description_width": "4em"},
+        layout={"width": "min(100%, 400px)"},
+    )
+
+
+class _LastMaps:
+    """The maps of the last sentence, so that a slider only chooses among them."""
+
+    def __init__(self, encoder: Encoder, tokenizer: Tokenizer) -> None:
+        self.encoder, self.tokenizer = encoder, tokenizer
+        self._of: tuple[str, bool] | None = None
+        self._tokens: list[str] = []
+        self._maps: NDArray[np.float64] = np.zeros((0, 0, 0, 0))
+
+    def __call__(self, text: str, causal: bool) -> tuple[list[str], Float[NDArray[np.float64], "layers heads seq seq"]]:
+        """Tokens and maps of a sentence."""
+        if self._of != (text, causal):
+            ids = self.tokenizer(text, truncation=True, max_length=MOST_TOKENS)["input_ids"]
+            self._tokens = self.tokenizer.convert_ids_to_tokens(list(ids))
+            self._maps = _maps(self.encoder, list(ids), causal)
+            self._of = text, causal
+        return self._tokens, self._maps
+
+    def is_cut(self, text: str) -> bool:
+        """Whether the sentence has more tokens than are shown."""
+        return len(self.tokenizer(text, truncation=True, max_length=MOST_TOKENS + 1)["input_ids"]) > MOST_TOKENS
+
+
+def _maps(encoder: Encoder, ids: list[int], causal: bool) -> Float[NDArray[np.float64], "layers heads seq seq"]:
+    import torch
+
+    before, encoder.causal = encoder.causal, causal
+    try:
+        with torch.no_grad():
+            row = torch.tensor([ids], device=next(iter(encoder.parameters())).device)
+            maps = encoder.attention_maps(row)
+    finally:
+        encoder.causal = before
+    return np.asarray(maps[:, 0].double().cpu().numpy())
+
+
+def _answer(known: _LastMaps, text: str, layer: int, head: int, causal: bool) -> str:
+    """The HTML for a sentence: words and map, a request to type, or what went wrong."""
+    if not text.strip():
+        return "<p>Type a sentence.</p>"
+    try:
+        tokens, maps = known(text, causal)
+        cut = f" Only the first {MOST_TOKENS} tokens are shown." if known.is_cut(text) else ""
+        weights = maps[layer - 1, head - 1]
+        told = f"Layer {layer}, head {head}, {WAYS[int(causal)]}. {habits(weights, tokens)}{cut}"
+        return f"<p style='max-width:640px'>{escape(told)}</p>{table(weights, tokens, causal)}"
+    except Exception as error:  # of any encoder or tokenizer, even one half written: shown, not hidden
+        return f"<p>There is no map.</p>{in_words(error)}"
+
+
+def habits(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str]) -> str:
+    """What a head does, in words: its strongest link, and how much it gives to a word itself, its left neighbour and
+    the special tokens, averaged over the words that ask."""
+    special = np.array([token.startswith("[") and token.endswith("]") for token in tokens])
+    shares = {"itself": np.diag(weights).mean(), "special tokens": weights[:, special].sum(axis=1).mean()}
+    if len(tokens) > 1:
+        shares["the token before"] = np.diag(weights, k=-1).mean()
+    told = ", ".join(f"{share:.0%} to {name}" for name, share in shares.items())
+    words = f"On average a token gives {told}."
+    links = weights * ~(np.eye(len(tokens), dtype=bool) | special[None, :] | special[:, None])
+    if not links.any():
+        return words
+    asks, read = divmod(int(links.argmax()), len(tokens))
+    return f"Strongest link of two words: “{tokens[asks]}” reads “{tokens[read]}” ({links.max():.0%}). {words}"
+
+
+def table(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str], causal: bool) -> str:
+    """An attention map as an HTML table: the darkest cell is the largest weight, hidden cells are hatched."""
+    top = max(float(weights.max()), 1e-9)
+    head = "".join(f"<th>{escape(token)}</th>" for token in tokens)
+    body = "".join(
+        f"<tr><th>{escape(token)}</th>{_cells(weights[row], tokens, row, top, causal)}</tr>"
+        for row, token in enumerate(tokens)
+    )
+    legend = f"Rows ask, columns are read. White is 0%, the darkest cell {top:.0%}"
+    legend += "; hatched: hidden, because it comes later." if causal else "."
+    return (
+        f'{_STYLE}<div style="overflow-x:auto"><table class="attention-table"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div><p>{legend}</p>"
+    )
+
+
+def _cells(weights: NDArray[np.float64], tokens: Sequence[str], row: int, top: float, causal: bool) -> str:
+    cells = []
+    for column, weight in enumerate(weights):
+        link = f"“{tokens[row]}” reads “{tokens[column]}”"
+        if causal and column > row:
+            cells.append(f'<td title="{escape(link)}: hidden" style="background:{_HIDDEN}"></td>')
+        else:
+            shade = f"rgba(27,42,92,{weight / top:.2f})"  # dark blue on white: in grey it is as dark
+            cells.append(f'<td title="{escape(link)}: {weight:.1%}" style="background:{shade}"></td>')
+    return "".join(cells)
