@@ -87,8 +87,8 @@ RECIPES = {
         "causal",
     ),
     "course-head": PretrainingRecipe(
-        "course-head", None, "mlm", batch_tokens=4096, tokens=4_000_000, trained="adapters", rank=24,
-        training=TrainingConfig(learning_rate=1e-3, warmup=0.05),
+        "course-head", None, "mlm", batch_tokens=1024, tokens=3_000_000, trained="adapters", rank=24,
+        training=TrainingConfig(learning_rate=2e-3, warmup=0.02),
     ),
 }  # fmt: skip
 

@@ -110,8 +110,10 @@ def material_of(recipe: PretrainingRecipe) -> Material:
 
 def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int) -> RowSource:
     """Sentence pairs where the next sentence is asked, packed rows of running text elsewhere."""
-    kind = PairRows if recipe.objective == "mlm+nsp" else StreamRows
-    return kind(corpus, recipe.length, seed)
+    if recipe.objective == "mlm+nsp":
+        return PairRows(corpus, recipe.length, seed)
+    # A masked model is later asked about [CLS] text [SEP]; a causal one begins after a [SEP].
+    return StreamRows(corpus, recipe.length, seed, framed=recipe.objective == "mlm")
 
 
 def new_model(recipe: PretrainingRecipe) -> BertForPretraining:
@@ -270,7 +272,8 @@ def _finished(
     bits = bits_per_character(found.loss, found.predicted, characters) if recipe.objective == "causal" else None
     return Pretrained(
         model, material, history, found, unigram_entropy(np.asarray(material.held_out.tokens)),
-        bits_per_character=bits, tokens=steps * recipe.batch_tokens, seconds=history.seconds - looking, flops=steps * step_flops(recipe),
+        bits_per_character=bits, tokens=steps * recipe.batch_tokens, seconds=history.seconds - looking,
+        flops=steps * step_flops(recipe),
     )  # fmt: skip
 
 

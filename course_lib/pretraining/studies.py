@@ -1,0 +1,100 @@
+"""Small pretraining runs to compare, each one experiment: other objectives, sizes, masks, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from course_lib import experiments, machine
+from course_lib.encoder import EncoderConfig, parameter_count
+from course_lib.pretraining.expense import pretraining_cost, step_flops
+from course_lib.pretraining.language_model import save_language_model
+from course_lib.pretraining.masking import MaskingRule
+from course_lib.pretraining.recipes import PretrainingRecipe
+from course_lib.pretraining.run import pretrain
+from course_lib.training import TrainingConfig
+
+VOCABULARY = 8192
+HEAD_SIZE = 32
+# What a study's configuration may say, and what holds where it does not.
+SETTINGS: dict[str, Any] = {
+    "objective": "mlm", "width": 128, "layers": 2, "tokens": 200_000, "mask_rate": 0.15, "masking": "token",
+    "norm": "post", "learning_rate": 2e-3, "batch_tokens": 1024, "length": 64, "seed": 0,
+}  # fmt: skip
+
+
+def study_recipe(config: Mapping[str, Any]) -> PretrainingRecipe:
+    """The recipe of a configuration; see `SETTINGS`."""
+    chosen = SETTINGS | dict(config)
+    shape = EncoderConfig(
+        vocab_size=VOCABULARY, hidden_size=chosen["width"], n_layers=chosen["layers"],
+        n_heads=max(1, chosen["width"] // HEAD_SIZE), intermediate_size=4 * chosen["width"],
+        max_positions=chosen["length"], norm=chosen["norm"], causal=chosen["objective"] == "causal",
+    )  # fmt: skip
+    return PretrainingRecipe(
+        "study", shape, chosen["objective"], MaskingRule(rate=chosen["mask_rate"], strategy=chosen["masking"]),
+        length=chosen["length"], batch_tokens=chosen["batch_tokens"], tokens=chosen["tokens"],
+        training=TrainingConfig(learning_rate=chosen["learning_rate"], warmup=0.05, seed=chosen["seed"]),
+    )  # fmt: skip
+
+
+def equal_flops(configs: Sequence[Mapping[str, Any]], flops: float) -> list[dict[str, Any]]:
+    """The configurations, each with as many tokens as these operations pay for."""
+    given = []
+    for config in configs:
+        recipe = study_recipe(config)
+        given.append({**config, "tokens": max(1, round(flops / step_flops(recipe))) * recipe.batch_tokens})
+    return given
+
+
+def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: one run; saves the model, returns its figures.
+
+    `parameters` are the weights outside the tables of words and positions, as scaling laws count them.
+    """
+    recipe = study_recipe(config)
+    done = pretrain(recipe)
+    save_language_model(done.model, done.material.tokenizer, folder / "model")
+    count = parameter_count(done.model.encoder.config)
+    return done.to_dict() | {"parameters": count["attention"] + count["feed_forward"] + count["norms"]}
+
+
+def study_cost(config: Mapping[str, Any]) -> machine.Cost:
+    """What a run of the study will take here."""
+    return pretraining_cost(study_recipe(config))
+
+
+def forecast(configs: Sequence[dict[str, Any]]) -> str:
+    """One sentence on what these runs will take here and now."""
+    return experiments.forecast(pretraining_study, configs, study_cost)
+
+
+def pretraining_runs(configs: Sequence[dict[str, Any]], show: bool = True) -> list[experiments.Run]:
+    """These runs, computed now or read from the store."""
+    return [
+        experiments.run(pretraining_study, config, cost=partial(study_cost, config), show=show) for config in configs
+    ]
+
+
+def table(runs: Sequence[experiments.Run]) -> pd.DataFrame:
+    """A row a run: its configuration, parameters, tokens, flops, held-out loss (nats) and the rest."""
+    rows = []
+    for run in runs:
+        held_out = run.result["held_out"]
+        rows.append({
+            **SETTINGS, **run.config, **{k: run.result[k] for k in ("parameters", "tokens", "flops")},
+            "loss": held_out["loss"], "top1": held_out["top1"], "next_sentence": held_out["next_sentence"],
+            "unigram_entropy": run.result["unigram_entropy"], "bits_per_character": run.result["bits_per_character"],
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def curve(run: experiments.Run) -> pd.DataFrame:
+    """The run's history by `tokens` seen: `loss` while it trained, `validation_loss` on held-out text."""
+    recipe = study_recipe(run.config)
+    rows = pd.DataFrame(run.result["history"]["rows"])
+    return rows.assign(tokens=rows["step"] * recipe.batch_tokens)
