@@ -197,6 +197,24 @@ def test_the_written_out_model_equals_the_fast_one(padded):
     torch.testing.assert_close(by_hand[mask.bool()], fast[mask.bool()], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_states_are_the_same_where_no_gradient_is_kept(context):
+    own, (ids, mask) = encoder(), batch(padded=True)
+    with context():
+        without = own(ids, mask)
+    assert torch.equal(without, own(ids, mask))
+
+
+def test_autocast_keeps_the_stream_between_the_layers_in_float32():
+    own, ids, seen = encoder(), batch(padded=False)[0], []
+    for layer in own.layers:
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        given = own(ids)
+    assert seen == [torch.float32] * 3
+    assert 0 < float((given - own(ids)).detach().abs().mean()) < 0.05
+
+
 def test_attention_maps_equal_transformers():
     bert, (ids, mask) = model(attention="eager"), batch(padded=True)
     with torch.no_grad():
