@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from course_lib.widgets.trouble import in_words
 
 MOST_TOKENS = 32  # a wider table does not fit beside its words
+_SAMPLES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # shades that the legend shows
 WAYS = ("bidirectional", "causal")
 _HIDDEN = "repeating-linear-gradient(45deg,#fff 0 3px,#c9c9c9 3px 4px)"
 _STYLE = (
     "<style>.attention-table{border-collapse:collapse;background:#fff;color:#222;font-size:12px}"
     ".attention-table td{min-width:19px;height:19px;padding:0;border:1px solid #eee}"
     ".attention-table th{font-weight:normal;padding:1px 4px;text-align:right;white-space:nowrap;color:#222}"
-    ".attention-table thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}</style>"
+    ".attention-table thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}"
+    ".attention-legend td{padding:0 4px}</style>"
 )
 
 
@@ -159,32 +161,37 @@ def habits(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str]
     if not links.any():
         return words
     asks, read = divmod(int(links.argmax()), len(tokens))
-    return f"Strongest link of two words: “{tokens[asks]}” reads “{tokens[read]}” ({links.max():.0%}). {words}"
+    link = f"“{tokens[asks]}” reads “{tokens[read]}” ({links.max():.0%})"
+    return f"Strongest link outside the special tokens: {link}. {words}"
 
 
 def table(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str], causal: bool) -> str:
-    """An attention map as an HTML table: the darkest cell is the largest weight, hidden cells are hatched."""
-    top = max(float(weights.max()), 1e-9)
+    """An attention map as an HTML table: the darker, the larger the weight; hidden cells are hatched."""
     head = "".join(f"<th>{escape(token)}</th>" for token in tokens)
     body = "".join(
-        f"<tr><th>{escape(token)}</th>{_cells(weights[row], tokens, row, top, causal)}</tr>"
+        f"<tr><th>{escape(token)}</th>{_cells(weights[row], tokens, row, causal)}</tr>"
         for row, token in enumerate(tokens)
     )
-    legend = f"Rows ask, columns are read. White is 0%, the darkest cell {top:.0%}"
-    legend += "; hatched: hidden, because it comes later." if causal else "."
+    samples = "".join(f"<td style='background:{_shade(p)}'></td><td style='border:0'>{p:.0%}</td>" for p in _SAMPLES)
+    later = f"<td style='background:{_HIDDEN}'></td><td style='border:0'>hidden: comes later</td>" if causal else ""
     return (
         f'{_STYLE}<div style="overflow-x:auto"><table class="attention-table"><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div><p>{legend}</p>"
+        f"<tbody>{body}</tbody></table></div><p>Rows ask, columns are read:</p>"
+        f'<table class="attention-table attention-legend"><tr>{samples}{later}</tr></table>'
     )
 
 
-def _cells(weights: NDArray[np.float64], tokens: Sequence[str], row: int, top: float, causal: bool) -> str:
+def _shade(weight: float) -> str:
+    """Dark blue on white, in grey as dark. The root of the weight: 5 % can still be seen beside 95 %."""
+    return f"rgba(27,42,92,{max(0.0, weight) ** 0.5:.2f})"
+
+
+def _cells(weights: NDArray[np.float64], tokens: Sequence[str], row: int, causal: bool) -> str:
     cells = []
     for column, weight in enumerate(weights):
         link = f"“{tokens[row]}” reads “{tokens[column]}”"
         if causal and column > row:
             cells.append(f'<td title="{escape(link)}: hidden" style="background:{_HIDDEN}"></td>')
         else:
-            shade = f"rgba(27,42,92,{weight / top:.2f})"  # dark blue on white: in grey it is as dark
-            cells.append(f'<td title="{escape(link)}: {weight:.1%}" style="background:{shade}"></td>')
+            cells.append(f'<td title="{escape(link)}: {weight:.1%}" style="background:{_shade(weight)}"></td>')
     return "".join(cells)
