@@ -40,10 +40,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     from course_lib.checkpoints import CheckpointFolder
     from course_lib.errors import BadInput
     from course_lib.pretraining import material_of, pretrain, pretraining_cost, save_language_model
+    from course_lib.pretraining.language_model import checked_place
 
     recipe = _recipe(options)
     if options.checkpoint_every < 0:
         raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
+    if options.out:
+        checked_place(options.out)  # before minutes of training
     material = material_of(recipe)
     kept = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
     recipe = _in_time(recipe, options, kept)

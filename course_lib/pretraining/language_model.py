@@ -65,7 +65,7 @@ class LanguageModel:
         if not (folder / _WEIGHTS).is_file():
             raise MissingAsset(
                 f"there is no language model {str(name)!r}",
-                f"use {' or '.join(SHIPPED)}, or a folder written by python -m course_lib pretrain --out",
+                f"use {' or '.join([*shipped(), 'a folder that python -m course_lib pretrain --out has written'])}",
             )
         try:
             note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
@@ -133,6 +133,11 @@ def _drawn(logits: Tensor, temperature: float, random: torch.Generator) -> Tenso
     return torch.multinomial((logits / temperature).softmax(-1), 1, generator=random)[0]
 
 
+def shipped() -> list[str]:
+    """Names of the models that come with the course."""
+    return [name for name in SHIPPED if (shipped_folder(name) / _WEIGHTS).is_file()]
+
+
 def shipped_folder(name: str) -> Path:
     """Where a shipped model stands."""
     return assets.data_folder() / "checkpoints" / SHIPPED[name]
@@ -162,9 +167,7 @@ def save_language_model(
         BadInput: the folder holds something else.
         CourseError: it cannot be written.
     """
-    target = Path(folder)
-    if target.exists() and not (target / _NOTE).exists():
-        raise BadInput(f"{target} exists and is no language model of the course", "give another folder")
+    target = checked_place(folder)
     part = target.with_name(f".part-{target.name}-{os.getpid()}")
     try:
         part.mkdir(parents=True)
@@ -176,6 +179,18 @@ def save_language_model(
         raise CourseError(f"{target} could not be written: {error}", "make room, or give another folder") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def checked_place(folder: str | Path) -> Path:
+    """The folder, if a model may be written there: it is free, or holds a model of the course.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / _NOTE).exists():
+        raise BadInput(f"{target} exists and is no language model of the course", "give another folder")
     return target
 
 

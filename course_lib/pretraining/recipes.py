@@ -49,7 +49,7 @@ class PretrainingRecipe:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(learning_rate=1e-3, warmup=0.05))
     trained: str = "all"
     rank: int = 16
-    sources: tuple[str, ...] = ("speeches", "wikipedia_leads", "news")
+    sources: tuple[str, ...] = ("speeches", "wikipedia_leads")
 
     def __post_init__(self) -> None:
         most = self.shape.max_positions if self.shape else 512

@@ -304,6 +304,40 @@ def move_the_sliders(opened: Opened) -> None:
         opened.photograph(f"sliders-{number}", box)
 
 
+def switch_the_mask(opened: Opened) -> None:
+    """The attention map follows the sentence and the switch between both directions and one."""
+    box = opened.page.locator(".watch-attention").first
+    box.scroll_into_view_if_needed()
+    opened.photograph("attention", box)
+    line = box.locator("input[type=text]").first
+    for change in (
+        lambda: line.fill("A poet reads a poem."),
+        lambda: box.get_by_role("button", name="causal").click(),
+    ):
+        before = box.evaluate(SHOWN)
+        change()
+        line.press("Enter")
+        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, "the map has not changed")
+    opened.photograph("attention-causal", box)
+
+
+def mask_a_word(opened: Opened) -> None:
+    """Clicking a word masks it and shows candidates; moving a slider brings out another run."""
+    box = opened.page.locator(".watch-mask").first
+    box.scroll_into_view_if_needed()
+    before = box.evaluate(SHOWN)
+    box.get_by_role("button", name="States").click()
+    wait_until(lambda: box.evaluate(SHOWN) != before, opened.page, "no candidates are shown")
+    opened.photograph("masked", box)
+    runs = opened.page.locator(".compare-settings").first
+    runs.scroll_into_view_if_needed()
+    handle, before = runs.locator(".noUi-handle").first, runs.evaluate(SHOWN)
+    handle.focus()
+    handle.press("ArrowRight")
+    wait_until(lambda: runs.evaluate(SHOWN) != before, opened.page, "another run has not come out")
+    opened.photograph("settings", runs)
+
+
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
     """Waits up to 30 s."""
     deadline = time.monotonic() + 30
@@ -315,6 +349,8 @@ def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
 # How the widgets of each notebook are moved. A new notebook gets its line here.
 MOVES: dict[str, Callable[[Opened], None]] = {
     "00_start_here": type_a_sentence,
+    "01_transformer_from_scratch": switch_the_mask,
+    "02_pretraining": mask_a_word,
     "03_finetuning_bert": move_the_sliders,
 }
 
