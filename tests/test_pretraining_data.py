@@ -391,8 +391,8 @@ def test_a_tokenizer_that_cuts_and_pads_gives_whole_sentences(tmp_path):
     """The course encoder's tokenizer.json asks for 128 tokens, padded."""
     encoder = load_tokenizer(assets.path("course_encoder"))
     encoder(["some text"] * 2, truncation=True, max_length=5, padding="max_length")
-    corpus = PretrainingCorpus.build([Document("d", "news", ("word " * 300, "end."))], encoder, tmp_path / "c")
-    assert np.diff(corpus.sentence_starts).tolist() == [300, 2]
+    corpus = PretrainingCorpus.build([Document("d", "news", ("word " * 600, "end."))], encoder, tmp_path / "c")
+    assert np.diff(corpus.sentence_starts).tolist() == [600, 2]
     assert (corpus.vocab_size, corpus.cls_id, corpus.sep_id, corpus.pad_id) == (30522, 101, 102, 0)
 
 
@@ -610,6 +610,16 @@ def test_words_are_chosen_whole(strategy):
         for start, end in ((1, 64), (65, 96)):  # segments A and B
             word, hit = words_in(ids[row, start:end]), chosen[row, start:end]
             assert set(word[hit]).isdisjoint(word[~hit])
+
+
+def test_a_piece_that_lost_its_beginning_is_a_word_of_its_own():
+    """At the head of a row, or after [SEP], "##ing" does not belong to the word that stands before."""
+    ids, rule = np.array([[800, 9, 3, 800, 3], [801, 9, 800, 3, 0]]), MaskingRule(rate=0.5, strategy="word")
+    chosen = np.array([(masked(ids, rule, seed)[1] != IGNORED).reshape(-1) for seed in range(400)])
+    together = (chosen[:, :, None] == chosen[:, None, :]).mean(0)  # share of the calls in which two places agree
+    assert together[6, 7] == 1  # "word ##ing"
+    for one, other in ((0, 1), (1, 3), (3, 5), (0, 5), (5, 6)):
+        assert stats.binomtest(round(400 * together[one, other]), 400, 0.5).pvalue > ENOUGH
 
 
 def test_tokens_of_a_span_share_their_fate():
