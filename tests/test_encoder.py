@@ -378,6 +378,24 @@ def test_dropout_acts_in_training_alone():
         assert torch.equal(own(ids, mask), first)
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["fast", "by hand"])
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+def test_attention_drops_weights_in_every_layout(layout, by_hand):
+    own, ids = encoder(dropout=0.3).train(), batch(padded=False)[0]
+    for module in own.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # what is left is attention's own
+
+    def states():
+        if layout == "packed":
+            return own.forward_packed(ids.flatten(), [6, 6, 6], by_hand=by_hand)
+        return own(ids, by_hand=by_hand)
+
+    assert (states() - states()).abs().max() > 0.1
+    own.eval()
+    assert torch.equal(states(), states())
+
+
 # --- What is asked: all positions, or the first
 
 
