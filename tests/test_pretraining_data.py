@@ -918,6 +918,16 @@ def test_epochs_of_the_stream(small):
     assert one == same and len({one, later, other}) == 3
 
 
+def test_framed_rows_hold_the_same_stream_between_cls_and_sep(small):
+    plain, framed = StreamRows(small, 62).epoch(0).ids, StreamRows(small, 64, framed=True).epoch(0).ids
+    assert (framed[:, 1:-1] == plain).all() and framed.shape[1] == 64
+    assert (framed[:, 0] == small.cls_id).all() and (framed[:, -1] == small.sep_id).all()
+    for length in (2, 15):
+        with pytest.raises(BadInput, match="use 3 to 14"):
+            StreamRows(made_of([5], [5]), length, framed=True)
+    assert len(StreamRows(made_of([5], [5]), 14, framed=True).epoch(0)) == 1
+
+
 def test_full_rows_as_the_batches_take_them(small):
     rows = StreamRows(small, 64).epoch(0)
     padded = rows.padded(np.array([2, 0]))
