@@ -28,7 +28,7 @@ from course_lib.errors import BadInput
 
 GIGABYTE = 1e9
 _PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # options of mallopt(3)
 _INTERPRETER_BYTES = 0.75e9  # Python with torch and transformers loaded, before any model (measured: 0.6-0.8 GB)
 
 
@@ -151,8 +151,9 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    done = [library.mallopt(ctypes.c_int(option), ctypes.c_int(2**30)) for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD)]
-    return all(done)
+    # No block by mmap, which is unmapped when it is freed; and no giving back of the heap's end under 2 GB.
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+    return all(library.mallopt(ctypes.c_int(option), ctypes.c_int(value)) for option, value in settings)
 
 
 @dataclass(frozen=True)

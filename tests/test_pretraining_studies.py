@@ -44,7 +44,11 @@ def test_a_study_is_stored_and_read_back(own_cache, capsys) -> None:
         rows["parameters"][0] == count.total - count["words"] - count["positions"] - count["segments"] - count["pooler"]
     )
     points = studies.curve(again[0])
-    assert points["tokens"].max() == rows["tokens"][0] and points["validation_loss"].notna().sum() == 8
+    assert (
+        points["tokens"].is_unique
+        and points["tokens"].max() == rows["tokens"][0]
+        and points["validation_loss"].notna().sum() == 8
+    )
     assert (again[0].folder / "model" / "model.safetensors").is_file()
 
 

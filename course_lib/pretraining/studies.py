@@ -94,7 +94,7 @@ def table(runs: Sequence[experiments.Run]) -> pd.DataFrame:
 
 
 def curve(run: experiments.Run) -> pd.DataFrame:
-    """The run's history by `tokens` seen: `loss` while it trained, `validation_loss` on held-out text."""
+    """The run's history by `tokens` seen, a row a step: `loss` while it trained, `validation_loss` on held-out text."""
     recipe = study_recipe(run.config)
-    rows = pd.DataFrame(run.result["history"]["rows"])
+    rows = pd.DataFrame(run.result["history"]["rows"]).groupby("step", as_index=False).first()
     return rows.assign(tokens=rows["step"] * recipe.batch_tokens)
