@@ -79,7 +79,7 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     out = capsys.readouterr().out
-    assert set(commands.COMMANDS) == {"doctor", "data", "finetune", "predict"}
+    assert set(commands.COMMANDS) == {"doctor", "data", "finetune", "predict", "pretrain", "fill"}
     assert all(name in out for name in commands.COMMANDS)
 
 
@@ -412,7 +412,7 @@ def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monke
     assert kept.is_dir() and not (tmp_path / "parts").exists()
 
     steps = []
-    monkeypatch.setattr("course_lib.commands.ProgressBar.__call__", lambda bar, row: steps.append(row["step"]))
+    monkeypatch.setattr("course_lib.commands.progress.ProgressBar.__call__", lambda bar, row: steps.append(row["step"]))
     assert main([*call, "--out", str(tmp_path / "parts")]) == 0
     assert steps[0] > 12 and not kept.exists()
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))

@@ -2,9 +2,11 @@
 
 import io
 import json
+import platform
 import random
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -319,3 +321,21 @@ def test_an_estimate_trains_nothing(known_machine):
     ids = tokenize(TEXTS, load_tokenizer(encoder_folder("tiny")), 128)
     # By hand: two layers of 4 * 64^2 + 2 * 64 * 128, less what the last one spares.
     assert cost.flops == 6 * 40_960 * LengthBuckets(ids, 16).tokens()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back block by block")
+def test_freed_memory_stays_inside_the_block_and_is_returned_after_it() -> None:
+    def resident() -> int:
+        return psutil.Process().memory_info().rss
+
+    with machine.freed_memory_kept() as kept:
+        assert kept
+        before = resident()
+        held = np.ones(50_000_000)
+        del held
+        assert resident() > before + 300e6
+    assert resident() < before + 100e6
+    held = np.ones(50_000_000)
+    full = resident()
+    del held
+    assert resident() < full - 300e6

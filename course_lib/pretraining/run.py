@@ -237,6 +237,7 @@ def _one_of_many(
     return model.state_dict(), {"history": history.to_dict(), "looking": looking}
 
 
+@machine.freed_memory_kept()
 def _trained(
     recipe: PretrainingRecipe,
     material: Material,
@@ -247,7 +248,6 @@ def _trained(
     world: int = 1,
 ) -> tuple[BertForPretraining, History, float]:
     """The trained model, its history, and the seconds spent looking at held-out text."""
-    machine.keep_freed_memory()
     machine.seed_everything(recipe.training.seed)
     model = new_model(recipe)
     start_at_frequencies(model, material.train)
@@ -277,9 +277,9 @@ def _finished(
     )  # fmt: skip
 
 
+@machine.freed_memory_kept()
 def tokens_in(seconds: float, recipe: PretrainingRecipe) -> int:
     """How many tokens a run of this recipe sees in so many seconds, from a few steps that are timed and thrown away."""
-    machine.keep_freed_memory()
     short = replace(recipe, tokens=STRETCHES * _TIMED * recipe.batch_tokens)
     material, times = material_of(recipe), []
     machine.seed_everything(0)

@@ -98,10 +98,10 @@ def speed(argument: dict[str, Any]) -> dict[str, Any]:
     return {**run(contender, argument["seconds"]), "load_before": before, "date": datetime.now(UTC).date().isoformat()}
 
 
+@machine.freed_memory_kept()
 def _our_speed(contender: PretrainingContender, wanted: float) -> dict[str, Any]:
     recipe = recipe_of(contender, 10**9)
     material = material_of(recipe)
-    machine.keep_freed_memory()
     machine.seed_everything(0)
     model, batches = new_model(recipe), training_batches(recipe, material)
     dtype, where = getattr(torch, contender.precision), machine.device()
@@ -251,13 +251,13 @@ def as_ours(model: Any) -> BertForPretraining:
     return ours.eval()
 
 
+@machine.freed_memory_kept()
 def seconds_to_loss(argument: dict[str, Any]) -> dict[str, Any]:
     """Seconds that the course takes to a held-out loss. `argument`: `contender`, `loss`, `tokens` of its run."""
     contender, before = PretrainingContender(**argument["contender"]), load()
     recipe = replace(recipe_of(contender, argument["tokens"]), batch_tokens=2048)
     material = material_of(recipe)
     batches = held_out_batches(recipe_of(PretrainingContender("held out", "ours", "float32"), 0), material)
-    machine.keep_freed_memory()
     machine.seed_everything(0)
     clock, looks = Clock(), []
     model = new_model(recipe)
@@ -285,12 +285,12 @@ def seconds_to_loss(argument: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": None, "looks": looks, "load_before": before}
 
 
+@machine.freed_memory_kept()
 def cost_of_tokens(argument: dict[str, Any]) -> dict[str, Any]:
     """Seconds of training on so many tokens. `argument`: `contender`, `tokens`."""
     contender, before = PretrainingContender(**argument["contender"]), load()
     recipe = replace(recipe_of(contender, 0), tokens=argument["tokens"], batch_tokens=1024)
     material = material_of(recipe)
-    machine.keep_freed_memory()
     model, batches = new_model(recipe), training_batches(recipe, material)
     batches.steps = recipe.steps
     train(model, _First(batches, 3), objective, replace(recipe.training, epochs=1))  # libraries and memory warm
