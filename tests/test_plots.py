@@ -301,6 +301,14 @@ def test_the_small_picture_looks_the_same():
     dots = [np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int) for png in (big, small)]
     assert len(small) < 0.5 * len(big)
     assert np.abs(dots[0] - dots[1]).max() < 20  # of 255: no marker loses its colour
+    assert plots.small_png(small) == small
+
+
+def test_a_grey_picture_is_made_small_once():
+    buffer = BytesIO()
+    plots.positional_encoding(np.sin(np.arange(3200.0).reshape(50, 64))).figure.savefig(buffer, format="png")
+    once = plots.small_png(buffer.getvalue())
+    assert len(once) < len(buffer.getvalue()) and plots.small_png(once) == once
 
 
 class Screen:

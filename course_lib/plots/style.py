@@ -154,9 +154,14 @@ def png_of(figure: Figure) -> bytes:
 
 
 def small_png(png: bytes, colours: int = 64) -> bytes:
-    """The same picture in a third of the bytes: a palette instead of 32 bits a dot. Notebooks keep figures for ever."""
+    """The same picture in a third of the bytes: a palette instead of 32 bits a dot. Notebooks keep figures for ever.
+
+    One that has a palette already is given back as it is.
+    """
     buffer = BytesIO()
     with Image.open(BytesIO(png)) as picture:
+        if picture.mode == "P":
+            return png
         # Maximum coverage keeps the colour of a single small marker, which median cut loses.
         flat = picture.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
     flat.save(buffer, format="png", optimize=True)
