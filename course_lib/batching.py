@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
+MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
 _TEXTS_AT_ONCE = 4096  # texts per call of the tokenizer: bounds memory, costs nothing
 
 
@@ -162,16 +162,16 @@ class LengthBuckets:
     @property
     def steps(self) -> int:
         """Batches of one epoch."""
-        rows, chunk = len(self.token_ids), self.batch_size * _MEGABATCH
-        return rows // chunk * _MEGABATCH + -(-(rows % chunk) // self.batch_size)
+        rows, chunk = len(self.token_ids), self.batch_size * MEGABATCH
+        return rows // chunk * MEGABATCH + -(-(rows % chunk) // self.batch_size)
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """Row numbers of every batch of an epoch: shuffle, sort inside megabatches, cut, shuffle the batches."""
         random = np.random.default_rng([self.seed, epoch])
         lengths = np.array([len(row) for row in self.token_ids])
         permuted, batches = random.permutation(len(lengths)), []
-        for start in range(0, len(permuted), self.batch_size * _MEGABATCH):
-            chunk = permuted[start : start + self.batch_size * _MEGABATCH]
+        for start in range(0, len(permuted), self.batch_size * MEGABATCH):
+            chunk = permuted[start : start + self.batch_size * MEGABATCH]
             chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
             batches += [chunk[at : at + self.batch_size] for at in range(0, len(chunk), self.batch_size)]
         return [batches[i] for i in random.permutation(len(batches))]

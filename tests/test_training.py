@@ -33,6 +33,7 @@ from course_lib.classifier import BERTForSentimentAnalysis
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.machine import seed_everything
 from course_lib.training import History, Row, TrainingConfig, depth_of, learning_rate_at, parameter_groups, train
+from course_lib.training.optimizers import make_optimizer
 
 STEADY = TrainingConfig(epochs=1, learning_rate=1e-2, schedule="constant", warmup=0.0, precision="float32")
 WORDS = np.random.default_rng(3)
@@ -522,6 +523,47 @@ def test_resumed_run_has_the_weights_and_the_history_of_a_whole_one(tmp_path: Pa
     assert history.column("loss")[1][4:] == expected.column("loss")[1][2:]
 
 
+def test_a_run_with_muon_resumes_to_the_bit(tmp_path: Path) -> None:
+    config, folder = replace(RESUMABLE, optimizer="muon"), CheckpointFolder(tmp_path, every=2)
+    seed_everything(4)
+    whole, broken = tiny_bert(), tiny_bert()
+    broken.load_state_dict(whole.state_dict())
+    seed_everything(5)
+    train(whole, BATCHES, loss_of, config)
+    seed_everything(5)
+    interrupted(broken, BATCHES, config, folder, at=5)
+    fresh = tiny_bert()
+    train(fresh, BATCHES, loss_of, config, checkpoints=folder)
+    assert farthest(weights(fresh), weights(whole)) == 0
+    with pytest.raises(CheckpointError, match=r"'optimizer': \('muon', 'adamw'\)"):
+        train(tiny_bert(), BATCHES, loss_of, RESUMABLE, checkpoints=folder)
+
+
+def test_muon_steps_the_matrices_of_the_layers_and_adamw_the_rest() -> None:
+    module = tiny_bert()
+    joined = make_optimizer(module, replace(STEADY, optimizer="muon"))
+    names = {id(p): name for name, p in module.named_parameters()}
+    adamw, muon = ([names[id(p)] for g in part.param_groups for p in g["params"]] for part in joined.parts)
+    assert sorted(adamw + muon) == sorted(names.values())
+    assert all("layer." in name and name.endswith(".weight") and "LayerNorm" not in name for name in muon)
+    assert not [name for name in adamw if "layer." in name and module.get_parameter(name).ndim == 2]
+
+
+def test_a_step_of_muon_is_as_long_in_every_direction() -> None:
+    """Gradients of singular values from 0.1 to 1 move the matrix alike; the root mean square is 0.2 of the rate."""
+    layer = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(32, 32, bias=False)])})
+    weight = layer["layers"][0].weight
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(32, 32))[0] for _ in range(2))
+    weight.grad = left @ torch.diag(torch.linspace(0.1, 1, 32)) @ right
+    before = weight.detach().clone()
+    joined = make_optimizer(layer, replace(STEADY, optimizer="muon", weight_decay=0.0, learning_rate=1e-3))
+    joined.step()
+    moved = torch.linalg.svdvals(before - weight.detach())
+    assert moved.max() < 2 * moved.min()  # 10 in the gradient
+    assert (before - weight.detach()).square().mean().sqrt().item() == pytest.approx(0.2e-3, rel=0.3)
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     first, again, calls = bag(), Bag(), []
     folder = CheckpointFolder(tmp_path, every=100)
@@ -589,6 +631,7 @@ BAD_VALUES: dict[str, list[Any]] = {
     "epochs": [0, -1, 1.5, 2.0, "3", None, True, math.nan],
     "batch_size": [0, -8, 16.0, None],
     "learning_rate": [0, -1e-4, math.inf, math.nan, "1e-4", None],
+    "optimizer": ["Adam", "", None, 3],
     "schedule": ["Linear", "", None, 3],
     "warmup": [-0.1, 1.0, math.nan, "0.1", None],
     "layer_decay": [0, -0.5, 1.1, math.nan, None],

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-rate", type=float, help="share of the tokens that is predicted; overrides the recipe")
     parser.add_argument("--masking", choices=("token", "word", "span"), help="what is masked as one")
     parser.add_argument("--learning-rate", type=float, help="overrides the recipe")
+    parser.add_argument("--optimizer", choices=("adamw", "muon"), help="overrides the recipe")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="share each batch between so many processes (1)")
     parser.add_argument("--out", type=Path, help="folder for the model; left out, only figures are given")
@@ -70,7 +71,7 @@ def _recipe(options: argparse.Namespace) -> PretrainingRecipe:
     recipe = pretraining_recipe(options.preset)
     changes = {name: getattr(options, name) for name in _RECIPE if getattr(options, name) is not None}
     masking = {"rate": options.mask_rate, "strategy": options.masking}
-    training = {"learning_rate": options.learning_rate, "seed": options.seed}
+    training = {"learning_rate": options.learning_rate, "optimizer": options.optimizer, "seed": options.seed}
     if recipe.shape is not None:
         changes["shape"] = dataclasses.replace(
             recipe.shape, causal=changes.get("objective", recipe.objective) == "causal"

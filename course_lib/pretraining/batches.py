@@ -13,15 +13,12 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from course_lib.batching import sorted_batches
+from course_lib.batching import MEGABATCH, sorted_batches
 from course_lib.errors import BadInput
-from course_lib.pretraining.masking import MaskingRule, mask_tokens
+from course_lib.pretraining.masking import IGNORED, MaskingRule, mask_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-IGNORED = -100
-_MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def _batch(
 class PretrainingBatches:
     """The batches of a run, as `training.train` takes them.
 
-    A run is `parts` stretches of `steps` batches; the loop calls one an epoch and looks at held-out text after it.
+    A run is some stretches of `steps` batches each; the loop calls one an epoch and looks at held-out text after it.
     The data's own epochs go on underneath. What batch number n holds depends on the seed and n alone.
 
     Attributes:
@@ -208,7 +205,7 @@ class PretrainingBatches:
         """Row numbers of each batch: shuffled, sorted by length inside megabatches, cut by tokens, shuffled again."""
         random = np.random.default_rng([self.seed, 1, epoch])
         permuted, batches = random.permutation(len(lengths)), []
-        chunk = max(1, self.batch_tokens // int(lengths.max(initial=1))) * _MEGABATCH
+        chunk = max(1, self.batch_tokens // int(lengths.max(initial=1))) * MEGABATCH
         for start in range(0, len(permuted), chunk):
             part = permuted[start : start + chunk]
             batches += [part[index] for index in sorted_batches(lengths[part], self.batch_tokens)]

@@ -51,7 +51,10 @@ def tied_cross_entropy(
 
 
 class _TiedCrossEntropy(torch.autograd.Function):
-    """Loss and gradients in one pass over the chunks; the backward pass only scales what forward has stored."""
+    """Loss and gradients in one pass over the chunks; the backward pass only scales what forward has stored.
+
+    It scales in place, which spares a copy of the table's size, so a second backward pass through it is refused.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, embeddings: Tensor, bias: Tensor, targets: Tensor, chunk: int) -> Tensor:
@@ -62,6 +65,7 @@ class _TiedCrossEntropy(torch.autograd.Function):
                 hidden.to(dtype), embeddings.to(dtype), bias.float(), targets, chunk, ctx.needs_input_grad[:3]
             )
         ctx.save_for_backward(*(part for part in gradients if part is not None))
+        ctx.spent = False
         ctx.present = [part is not None for part in gradients]
         ctx.dtypes = (hidden.dtype, embeddings.dtype, bias.dtype)
         return loss
@@ -69,6 +73,9 @@ class _TiedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = outer
+        if ctx.spent:
+            raise BadInput("a second backward pass through the loss", "compute the loss again for each")
+        ctx.spent = True
         saved = iter(ctx.saved_tensors)
         scaled = [
             next(saved).mul_(scale).to(dtype) if there else None

@@ -64,7 +64,7 @@ class Pretrained:
         model: in evaluation mode.
         material: what it has learned from.
         history: of the training, with `validation_loss` after each stretch.
-        held_out: measures on all looked-at held-out text at the end.
+        held_out: measures on HELD_OUT_TOKENS of held-out text at the end.
         unigram_entropy: of the held-out text, in nats (see `measures.unigram_entropy`).
         bits_per_character: on the held-out text; None where words are masked.
         tokens: positions that the run has seen, padding included.

@@ -15,6 +15,7 @@ from course_lib import machine
 from course_lib.errors import BadInput
 
 SCHEDULES = ("linear", "cosine", "constant")
+OPTIMIZERS = ("adamw", "muon")
 _PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -29,6 +30,7 @@ class TrainingConfig:
     epochs: int = 2  # times that each sentence is seen; a pretrained model overfits small data after 3 to 4
     batch_size: int = 32  # sentences of a step; 16 to 32 in Devlin et al. 2019, appendix A.3
     learning_rate: float = 1e-4  # peak; BERT-base takes 2e-5 to 5e-5, a smaller model takes more
+    optimizer: str = "adamw"  # or "muon" for the layers' matrices, which learns more from few steps of pretraining
     schedule: str = "linear"  # to zero after warm-up; also "cosine" or "constant"
     warmup: float = 0.1  # share of the steps in which the rate rises; steadies Adam's first steps (Mosbach 2021)
     layer_decay: float = 1.0  # rate of a layer over that of the layer above; under 1 keeps low layers near their start
@@ -75,6 +77,7 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "epochs": (_COUNT, _whole),
     "batch_size": (_COUNT, _whole),
     "learning_rate": ("a finite number above 0", lambda v: 0 < _real(v) < math.inf),
+    "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
     "schedule": (f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
     "warmup": ("0 or more and under 1", lambda v: 0 <= _real(v) < 1),
     "layer_decay": ("above 0 and at most 1", lambda v: 0 < _real(v) <= 1),

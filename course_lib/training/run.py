@@ -14,7 +14,8 @@ from course_lib.checkpoints import Checkpoint
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.training.config import TrainingConfig
 from course_lib.training.history import History, Row
-from course_lib.training.rates import learning_rate_at, parameter_groups
+from course_lib.training.optimizers import make_optimizer
+from course_lib.training.rates import learning_rate_at
 
 
 class RunState:
@@ -25,8 +26,7 @@ class RunState:
         self.named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not self.named:
             raise BadInput("no weight of the module takes a gradient", "call requires_grad_(True) on what is to learn")
-        groups = parameter_groups(module, config)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+        self.optimizer = make_optimizer(module, config)
         self.step = 0
         self.history = History()
         self.losses: list[float] = []  # since the last row
@@ -86,9 +86,8 @@ class RunState:
 
     def state(self) -> Checkpoint:
         """Everything that decides what comes next."""
-        optimizer = self.optimizer.state_dict()["state"]
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
-        tensors |= {f"optimizer.{i}.{k}": v for i, entry in optimizer.items() for k, v in entry.items()}
+        tensors |= {f"optimizer.{i}.{k}": v for i, entry in self.optimizer.state().items() for k, v in entry.items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -144,12 +143,11 @@ class RunState:
             raise CheckpointError(
                 f"the checkpoint is of another model: {str(error)[:300]}", "give an empty checkpoint folder"
             ) from error
-        optimizer = self.optimizer.state_dict()
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups.get("optimizer", {}).items():
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
-        self.optimizer.load_state_dict({**optimizer, "state": state})
+        self.optimizer.load_state(state)
         where = next(iter(self.named.values())).device
         self.average = {name: tensor.to(where) for name, tensor in groups.get("average", {}).items()}
         self.best = {name: tensor.to(where) for name, tensor in groups.get("best", {}).items()}

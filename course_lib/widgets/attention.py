@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from course_lib.widgets.sentence import sentence_line
 from course_lib.widgets.trouble import in_words
 
 MOST_TOKENS = 32  # a wider table does not fit beside its words
@@ -62,14 +63,7 @@ def watch_attention(
         A box of the class `watch-attention`: the line (children[0]), layer and head (children[1] and [2]), the
         switch (children[3]) and the answer (children[4], HTML).
     """
-    line = ipywidgets.Text(
-        value=text,
-        description="Your sentence",
-        placeholder="type a sentence",
-        continuous_update=True,
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 640px)"},
-    )
+    line = sentence_line(text)
     layer, head = (
         _slider(name, n) for name, n in (("Layer", encoder.config.n_layers), ("Head", encoder.config.n_heads))
     )

@@ -11,6 +11,7 @@ from typing import Any
 import ipywidgets
 
 from course_lib.errors import BadInput
+from course_lib.widgets.sentence import sentence_line
 from course_lib.widgets.trouble import in_words
 
 MASK = "[MASK]"
@@ -50,14 +51,7 @@ def watch_mask(fill: Fill, text: str = "I like this movie because the actors are
         A box of the class `watch-mask`: the line (children[0]), the words (children[1], a box of buttons) and the
         answer (children[2], HTML).
     """
-    line = ipywidgets.Text(
-        value=text,
-        description="Your sentence",
-        placeholder="type a sentence",
-        continuous_update=True,
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 640px)"},
-    )
+    line = sentence_line(text)
     buttons = ipywidgets.HBox(layout={"flex_flow": "row wrap", "width": "min(100%, 640px)"})
     answer = ipywidgets.HTML(layout={"width": "min(100%, 640px)"})
     chosen: list[Word] = []  # the masked word, or none

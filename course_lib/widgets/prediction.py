@@ -10,7 +10,9 @@ import ipywidgets
 import numpy as np
 
 from course_lib import corpora
-from course_lib.errors import BadInput, CourseError
+from course_lib.errors import BadInput
+from course_lib.widgets.sentence import sentence_line
+from course_lib.widgets.trouble import in_words
 
 MOST_BARS = 10
 SENTIMENT = dict(enumerate(corpora.CLASSES))
@@ -40,14 +42,7 @@ def watch_prediction(
     Returns:
         A box of the class `watch-prediction`: the line (children[0]) and the answer (children[1], HTML).
     """
-    line = ipywidgets.Text(
-        value=text,
-        description="Your sentence",
-        placeholder="type a sentence",
-        continuous_update=True,  # a prediction takes about 10 ms, less than the pause between two keys
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 640px)"},
-    )
+    line = sentence_line(text)
     answer = ipywidgets.HTML(layout={"width": "min(100%, 640px)"})
 
     def show(_: object = None) -> None:
@@ -66,10 +61,8 @@ def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None
         return _label("type a sentence")
     try:
         probabilities, called = _predict(text, classifier, names)
-    except CourseError as error:
-        return _label("no prediction") + f"<p>{escape(error.message)}<br>To mend it: {escape(error.fix)}</p>"
-    except (ValueError, RuntimeError, TypeError) as error:  # any other model's own complaint: shown, not hidden
-        return _label("no prediction") + f"<p>{type(error).__name__}: {escape(str(error))}</p>"
+    except Exception as error:  # of any model, even one half written: shown, not hidden
+        return _label("no prediction") + in_words(error)
     best = int(probabilities.argmax())
     order = [int(i) for i in np.argsort(-probabilities, kind="stable")[:MOST_BARS]]
     bars = "".join(_bar(called[i], float(probabilities[i]), i == best) for i in sorted(order))
