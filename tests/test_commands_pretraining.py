@@ -1,6 +1,7 @@
 """`pretrain` and `fill`: what they print, what they leave behind, and what they refuse."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,3 +121,21 @@ def test_a_place_that_holds_something_else_is_refused_before_the_training(capsys
     (tmp_path / "thesis.txt").write_text("years", encoding="utf-8")
     assert main(["pretrain", "--preset", "small", "--out", str(tmp_path)]) == 1
     assert "is no language model of the course" in capsys.readouterr().err
+
+
+def test_what_it_will_cost_is_said_first(capsys):
+    assert pretrain() == 0
+    assert "12,288 tokens in 24 steps: about " in capsys.readouterr().err
+
+
+def test_shorter_rows_than_the_first_ones(monkeypatch, capsys):
+    monkeypatch.setitem(recipes.RECIPES, "small", replace(SMALL, first_lengths=(8, 16)))
+    assert pretrain("--length", "16") == 0 and told(capsys)["steps"] == 24
+
+
+def test_the_figures_of_a_run_stand_beside_its_weights(capsys, tmp_path):
+    assert pretrain("--out", str(tmp_path / "m"), "--optimizer", "muon") == 0
+    result = told(capsys)
+    kept = json.loads((tmp_path / "m" / "figures.json").read_text())
+    assert kept == {name: value for name, value in result.items() if name in kept} and "held_out_loss" in kept
+    assert [row["step"] for row in kept["beginning"]] == [10, 20, 24]

@@ -175,6 +175,24 @@ def test_a_batch_depends_on_seed_and_number_alone(kind, material) -> None:
     assert not all(map(same, whole, other))
 
 
+@pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
+def test_short_rows_come_first(kind, material) -> None:
+    recipe = toy_recipe(material, objective=kind, first_lengths=(8, 8, 16))
+    assert recipe.lengths == (8, 8, 16, 32, 32, 32, 32, 32)
+    batches = training_batches(recipe, material)
+    widest = [max(batch.input_ids.shape[1] for batch in batches.epoch(number)) for number in range(8)]
+    assert widest == list(recipe.lengths)
+    late = list(batches.epoch(1, start=1))
+    assert late and all(map(same, late, list(batches.epoch(1))[1:]))
+    assert all(batch.input_ids.numel() <= recipe.batch_tokens for number in range(8) for batch in batches.epoch(number))
+
+
+def test_short_rows_first_cost_their_own_attention(material) -> None:
+    parts = [step_flops(toy_recipe(material, length=length)) for length in (8, 32)]
+    mixed = step_flops(toy_recipe(material, first_lengths=(8, 8, 8, 8)))
+    assert parts[0] < parts[1] and mixed == pytest.approx(sum(parts) / 2)
+
+
 def test_every_row_is_met_once_in_an_epoch_of_the_data(material) -> None:
     recipe = toy_recipe(material, objective="mlm", tokens=256 * 400)
     batches = training_batches(recipe, material)
@@ -200,6 +218,11 @@ def test_masked_batches_hide_what_they_ask(material) -> None:
     seen = batch.input_ids.flatten()[batch.positions]
     assert (seen == material.tokenizer.mask_token_id).all() and (batch.targets != seen).all()
     assert set(batch.follows.tolist()) <= {0, 1} and batch.input_ids.numel() <= recipe.batch_tokens
+
+
+def test_a_batch_of_one_short_row_asks_for_something(material) -> None:
+    recipe = toy_recipe(material, length=8, batch_tokens=8, masking=MaskingRule(rate=0.02), tokens=8 * 400)
+    assert all(len(batch.targets) for batch in training_batches(recipe, material).epoch(0))
 
 
 def test_processes_share_the_rows_of_a_batch(material) -> None:
@@ -338,6 +361,8 @@ def test_bits_per_character_by_hand() -> None:
         ({"batch_tokens": 16}, "batch_tokens is 16"),
         ({"trained": "head"}, "on a new encoder"),
         ({"sources": ()}, "sources is"),
+        ({"first_lengths": (16, 100)}, r"first_lengths is \(16, 100\)"),
+        ({"first_lengths": 8 * (16,)}, "at most 7 numbers"),
     ],
 )
 def test_a_bad_recipe_is_refused(change, message) -> None:
@@ -360,6 +385,17 @@ def test_flops_of_a_step_are_those_that_torch_counts(material) -> None:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         objective(model, batch).backward()
     assert step_flops(recipe) == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_a_step_is_timed_for_every_length_of_row(material, monkeypatch) -> None:
+    from course_lib.pretraining import run
+
+    monkeypatch.setattr(run, "material_of", lambda recipe: material)
+    recipe = toy_recipe(material, first_lengths=(8, 8, 16))
+    assert 0 < run.step_seconds(recipe) < 5
+    monkeypatch.setattr(run, "_timed_steps", lambda recipe, material, length: float(length))
+    assert run.step_seconds(recipe) == (8 + 8 + 16 + 5 * 32) / 8
+    assert run.tokens_in(240.0, recipe) == 10 * recipe.batch_tokens
 
 
 def test_a_longer_run_costs_more(material, monkeypatch) -> None:

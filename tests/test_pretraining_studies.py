@@ -61,6 +61,10 @@ def test_equal_flops_gives_a_cheaper_run_more_tokens() -> None:
     assert shared[0]["tokens"] > shared[1]["tokens"] > shared[2]["tokens"]
 
 
+def test_a_study_can_begin_with_short_rows() -> None:
+    assert studies.study_recipe({"first_lengths": [16, 32]}).lengths == (16, 32, 64, 64, 64, 64, 64, 64)
+
+
 def test_cost_of_a_study_is_that_of_its_recipe(monkeypatch) -> None:
     monkeypatch.setattr(machine, "peak_flops", lambda kind=None: 1e11)
     assert studies.study_cost(QUICK) == pretraining_cost(studies.study_recipe(QUICK))

@@ -8,7 +8,9 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and texts."""
-    parser.add_argument("--model", required=True, help="the folder that pretrain --out has written")
+    parser.add_argument(
+        "--model", default="course", help="course (default), tiny-bert, or a folder that pretrain --out has written"
+    )
     parser.add_argument("--top", type=int, default=5, help="candidates for each [MASK] (5)")
     parser.add_argument("--tokens", type=int, default=30, help="tokens that a causal model adds (30)")
     parser.add_argument("--temperature", type=float, default=0.8, help="of a causal model; 0 takes the likeliest (0.8)")

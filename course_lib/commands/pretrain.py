@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from course_lib import machine
     from course_lib.pretraining import Pretrained, PretrainingRecipe
 
+FIGURES = "figures.json"  # beside the weights: what --json says of the run that made them
+_BEGINNING = 10  # rows of the history that are told: by them a run can be recognised within seconds
 _RECIPE = ("objective", "tokens", "batch_tokens", "length")
 
 
@@ -38,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Pretrains, measures, saves. With --out, a run that was broken off goes on when called again."""
     started = time.perf_counter()
-    from course_lib.checkpoints import CheckpointFolder
+    from course_lib.checkpoints import CheckpointFolder, write_atomically
     from course_lib.errors import BadInput
-    from course_lib.pretraining import material_of, pretrain, pretraining_cost, save_language_model
+    from course_lib.pretraining import material_of, pretrain, save_language_model
     from course_lib.pretraining.language_model import checked_place
 
-    recipe = _recipe(options)
+    recipe = recipe_of(options)
     if options.checkpoint_every < 0:
         raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
     if options.out:
@@ -51,7 +56,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     material = material_of(recipe)
     kept = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
     recipe = _in_time(recipe, options, kept)
-    print(f"{recipe.tokens:,} tokens in {recipe.steps:,} steps: {pretraining_cost(recipe)}", file=sys.stderr)
+    print(f"{recipe.tokens:,} tokens in {recipe.steps:,} steps: {_cost(recipe, options)}", file=sys.stderr)
     bar = _bar()
     checkpoints = CheckpointFolder(kept, options.checkpoint_every, 1) if kept and options.checkpoint_every else None
     done = pretrain(recipe, material=material, callbacks=[bar], checkpoints=checkpoints, processes=options.processes)
@@ -59,19 +64,24 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     if options.out:
         base = "course" if recipe.shape is None and recipe.trained != "all" else None
         save_language_model(done.model, material.tokenizer, options.out, base=base)
-        shutil.rmtree(kept or "", ignore_errors=True)
     result = _figures(recipe, done, options) | {"seconds": round(time.perf_counter() - started, 1)}
-    shown = {name: value for name, value in result.items() if name != "curve"}
+    if options.out:
+        write_atomically(options.out / FIGURES, json.dumps(result, indent=1))
+        shutil.rmtree(kept or "", ignore_errors=True)
+    shown = {name: value for name, value in result.items() if not isinstance(value, list)}
     return result, [f"{name:>22}  {value}" for name, value in shown.items()], 0
 
 
-def _recipe(options: argparse.Namespace) -> PretrainingRecipe:
+def recipe_of(options: argparse.Namespace) -> PretrainingRecipe:
+    """The recipe of `--preset` with what the other options change."""
     from course_lib.pretraining import pretraining_recipe
 
     recipe = pretraining_recipe(options.preset)
     changes = {name: getattr(options, name) for name in _RECIPE if getattr(options, name) is not None}
     masking = {"rate": options.mask_rate, "strategy": options.masking}
     training = {"learning_rate": options.learning_rate, "optimizer": options.optimizer, "seed": options.seed}
+    if options.length is not None:
+        changes["first_lengths"] = tuple(length for length in recipe.first_lengths if length < options.length)
     if recipe.shape is not None:
         changes["shape"] = dataclasses.replace(
             recipe.shape, causal=changes.get("objective", recipe.objective) == "causal"
@@ -82,6 +92,14 @@ def _recipe(options: argparse.Namespace) -> PretrainingRecipe:
         masking=dataclasses.replace(recipe.masking, **{k: v for k, v in masking.items() if v is not None}),
         training=dataclasses.replace(recipe.training, **{k: v for k, v in training.items() if v is not None}),
     )
+
+
+def _cost(recipe: PretrainingRecipe, options: argparse.Namespace) -> machine.Cost:
+    """Seconds by a few steps of one process that are timed here, memory by formula."""
+    from course_lib.pretraining import pretraining_cost, step_seconds
+
+    seconds = 60 * options.minutes if options.minutes else recipe.steps * step_seconds(recipe)
+    return dataclasses.replace(pretraining_cost(recipe), seconds=seconds)
 
 
 def _in_time(recipe: PretrainingRecipe, options: argparse.Namespace, kept: Path | None) -> PretrainingRecipe:
@@ -128,11 +146,18 @@ def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Name
         "curve": [
             {"tokens": round(row["step"] * recipe.batch_tokens), "loss": row["validation_loss"]} for row in looks
         ],
+        "beginning": [
+            {"step": int(row["step"]), "loss": round(row["loss"], 4)} for row in _first_rows(done.history.rows)
+        ],
         "precision": str(recipe.training.dtype).removeprefix("torch."),
         "processes": options.processes,
         "seed": options.seed,
         "out": str(options.out) if options.out else None,
     }
+
+
+def _first_rows(rows: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    return [row for row in rows if "loss" in row][:_BEGINNING]
 
 
 def _bar() -> Any:

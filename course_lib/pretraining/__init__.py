@@ -24,6 +24,7 @@ from course_lib.pretraining.run import (
     new_model,
     objective,
     pretrain,
+    step_seconds,
     tokens_in,
     training_batches,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "save_language_model",
     "sentences_of",
     "step_flops",
+    "step_seconds",
     "tied_cross_entropy",
     "tokens_in",
     "train_documents",

@@ -1,7 +1,7 @@
 """Low-rank adapters: a frozen encoder learns a new task in a few weights (Hu et al. 2021, arXiv:2106.09685).
 
 Every weight W (out x in) of the layers becomes W + B A with A (rank x in) and B (out x rank). Only A and B are trained
-and kept: 1.3 M numbers for the course encoder at rank 24, beside 10.6 M.
+and kept: 1.0 M numbers for the course encoder at rank 24, beside 10.6 M.
 """
 
 from __future__ import annotations

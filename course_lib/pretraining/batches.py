@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_ASKED_AGAIN = 1000  # times: enough for one token at a rate of 1 %
+
+
 @dataclass(frozen=True)
 class PretrainingBatch:
     """Rows with their questions.
@@ -115,12 +118,15 @@ def masked_batch(
     vocabulary: Vocabulary,
     random: np.random.Generator,
 ) -> PretrainingBatch:
-    """Masks rows under `rule`."""
-    seen, labels = mask_tokens(
-        rows.ids, vocabulary.special[rows.ids], rule, random,
-        mask_id=vocabulary.mask_id, special=vocabulary.special, continues=vocabulary.continues,
-    )  # fmt: skip
-    positions = np.flatnonzero(labels != IGNORED)
+    """Masks rows under `rule`. Where chance has chosen no token (a batch of one short row), it is asked again."""
+    for _ in range(_ASKED_AGAIN):
+        seen, labels = mask_tokens(
+            rows.ids, vocabulary.special[rows.ids], rule, random,
+            mask_id=vocabulary.mask_id, special=vocabulary.special, continues=vocabulary.continues,
+        )  # fmt: skip
+        positions = np.flatnonzero(labels != IGNORED)
+        if len(positions):
+            break
     return _batch(rows, seen, positions, labels.reshape(-1)[positions], index)
 
 
@@ -165,6 +171,7 @@ class PretrainingBatches:
         steps: batches of a stretch.
         batch_tokens: positions of a batch, padding included, at most.
         seed: of the order and the masks.
+        first: sources of the first stretches, one for each, where they differ from `source`.
         rank, world: with several processes, which rows of a batch are this one's: rank, rank + world, ...
     """
 
@@ -176,6 +183,7 @@ class PretrainingBatches:
     seed: int = 0
     rank: int = 0
     world: int = 1
+    first: tuple[RowSource, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_tokens < 1:
@@ -185,15 +193,16 @@ class PretrainingBatches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[PretrainingBatch]:
         """The batches of stretch `number`, beginning with its batch `start`."""
-        coming = self._from(number * self.steps + start)
+        source = self.first[number] if number < len(self.first) else self.source
+        coming = self._from(source, number * self.steps + start)
         for epoch, at, rows, index in islice(coming, self.steps - start):
             yield self._made(rows, index, epoch, at)
 
-    def _from(self, first: int) -> Iterator[tuple[int, int, Rows, NDArray[np.int64]]]:
-        """(data epoch, batch in it, its rows, row numbers) from batch number `first` of the run on."""
+    def _from(self, source: RowSource, first: int) -> Iterator[tuple[int, int, Rows, NDArray[np.int64]]]:
+        """(data epoch, batch in it, its rows, row numbers) from batch number `first` of a run on `source` on."""
         epoch = 0
         while True:
-            rows = self.source.epoch(epoch)
+            rows = source.epoch(epoch)
             order = self._order(rows.lengths, epoch)
             if not order:
                 raise BadInput("the corpus gives no row of this length", "use more text, or shorter rows")

@@ -22,13 +22,13 @@ def shape_of(recipe: PretrainingRecipe) -> EncoderConfig:
 
 
 def step_flops(recipe: PretrainingRecipe) -> float:
-    """Operations of the matrix products of one training step (a multiply-add is two).
+    """Operations of the matrix products of one training step, the mean over the run (a multiply-add is two).
 
     The forward pass, and twice as much for the backward pass: once for the states, once for the weights, which a frozen
     encoder is spared. Only predicted positions pass through the word head.
     """
-    shape, rows = shape_of(recipe), recipe.batch_tokens / recipe.length
-    encoder = forward_flops(shape, 1, recipe.length) * rows
+    shape = shape_of(recipe)
+    encoder = sum(forward_flops(shape, 1, n) * recipe.batch_tokens / n for n in recipe.lengths) / len(recipe.lengths)
     predicted = recipe.batch_tokens * (1.0 if recipe.objective == "causal" else recipe.masking.rate)
     head = 2.0 * predicted * shape.hidden_size * (shape.hidden_size + shape.vocab_size)
     passes = {"all": 3, "adapters": 2, "head": 1}[recipe.trained]

@@ -70,7 +70,7 @@ class LanguageModel:
         try:
             note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
             weights = {name: tensor.float() for name, tensor in load_file(folder / _WEIGHTS).items()}
-            model = _on_course_encoder(weights) if note["base"] == "course" else _whole(weights, note)
+            model = _on_course_encoder(weights, note) if note["base"] == "course" else _whole(weights, note)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise CorruptAsset(f"{folder} cannot be loaded ({reason})", "fetch or make it again") from error
@@ -240,9 +240,13 @@ def _whole(weights: dict[str, Tensor], note: dict[str, Any]) -> BertForPretraini
     return model
 
 
-def _on_course_encoder(weights: dict[str, Tensor]) -> BertForPretraining:
+def _on_course_encoder(weights: dict[str, Tensor], note: dict[str, Any]) -> BertForPretraining:
     encoder = BertEncoder.from_transformers(assets.path("course_encoder"))
     apply_adapters(encoder, {n[9:]: tensor for n, tensor in weights.items() if n.startswith("adapters.")})
-    model = BertForPretraining(encoder, next_sentence=False)
-    model.load_state_dict({n: t for n, t in weights.items() if not n.startswith("adapters.")}, strict=False)
+    model = BertForPretraining(encoder, note["next_sentence"])
+    heads = {name: tensor for name, tensor in weights.items() if not name.startswith("adapters.")}
+    found = model.load_state_dict(heads, strict=False)
+    missing = [name for name in found.missing_keys if not name.startswith("encoder.")]
+    if missing or found.unexpected_keys:
+        raise KeyError(f"weights of the heads: missing {missing}, unknown {found.unexpected_keys}")
     return model

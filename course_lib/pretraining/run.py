@@ -26,7 +26,7 @@ from course_lib.pretraining.measures import Measures, bits_per_character, measur
 from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.pairs import PairRows
 from course_lib.pretraining.processes import average_gradients, share
-from course_lib.pretraining.recipes import PretrainingRecipe
+from course_lib.pretraining.recipes import STRETCHES, PretrainingRecipe
 from course_lib.pretraining.stream import StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer
 from course_lib.training import Callback, History, Row, train
@@ -38,7 +38,6 @@ HELD_OUT_TOKENS = 65_536  # measured at the end: about 9,800 predicted words
 _LOOK_SHARE = 1 / 40  # of a run's tokens are looked at after each stretch, at most a quarter of the above
 _HELD_OUT_SEED = 2**31  # masks of the held-out text: the same ones for every run
 _WARM, _TIMED = 3, 8  # steps that are run to learn this machine's speed
-STRETCHES = 8  # looks at held-out text in a run
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,16 @@ def material_of(recipe: PretrainingRecipe) -> Material:
     return Material(load_tokenizer(folder), *parts)
 
 
-def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int) -> RowSource:
-    """Sentence pairs where the next sentence is asked, packed rows of running text elsewhere."""
+def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, length: int | None = None) -> RowSource:
+    """Sentence pairs where the next sentence is asked, packed rows of running text elsewhere.
+
+    `length` is the recipe's where it is left out.
+    """
+    length = length or recipe.length
     if recipe.objective == "mlm+nsp":
-        return PairRows(corpus, recipe.length, seed)
+        return PairRows(corpus, length, seed)
     # A masked model is later asked about [CLS] text [SEP]; a causal one begins after a [SEP].
-    return StreamRows(corpus, recipe.length, seed, framed=recipe.objective == "mlm")
+    return StreamRows(corpus, length, seed, framed=recipe.objective == "mlm")
 
 
 def new_model(recipe: PretrainingRecipe) -> BertForPretraining:
@@ -166,10 +169,12 @@ def training_batches(
 ) -> PretrainingBatches:
     """The batches that a recipe learns from, in `STRETCHES` equal parts."""
     seed = recipe.training.seed
+    short = {length: rows_of(recipe, material.train, seed, length) for length in set(recipe.first_lengths)}
     return PretrainingBatches(
         rows_of(recipe, material.train, seed), Vocabulary.of(material.tokenizer),
         None if recipe.objective == "causal" else recipe.masking,
         steps=-(-recipe.steps // STRETCHES), batch_tokens=recipe.batch_tokens, seed=seed, rank=rank, world=world,
+        first=tuple(short[length] for length in recipe.first_lengths),
     )  # fmt: skip
 
 
@@ -277,11 +282,22 @@ def _finished(
     )  # fmt: skip
 
 
-@machine.freed_memory_kept()
 def tokens_in(seconds: float, recipe: PretrainingRecipe) -> int:
-    """How many tokens a run of this recipe sees in so many seconds, from a few steps that are timed and thrown away."""
-    short = replace(recipe, tokens=STRETCHES * _TIMED * recipe.batch_tokens)
-    material, times = material_of(recipe), []
+    """How many tokens a run of this recipe sees in so many seconds; see `step_seconds`."""
+    return max(recipe.batch_tokens, int(seconds / step_seconds(recipe)) * recipe.batch_tokens)
+
+
+def step_seconds(recipe: PretrainingRecipe) -> float:
+    """Mean seconds of a step of this run, from a few steps of each row length that are timed and thrown away."""
+    material = material_of(recipe)
+    taken = {length: _timed_steps(recipe, material, length) for length in set(recipe.lengths)}
+    return sum(taken[length] for length in recipe.lengths) / STRETCHES
+
+
+@machine.freed_memory_kept()
+def _timed_steps(recipe: PretrainingRecipe, material: Material, length: int) -> float:
+    short = replace(recipe, length=length, first_lengths=(), tokens=STRETCHES * _TIMED * recipe.batch_tokens)
+    times: list[float] = []
     machine.seed_everything(0)
     model = new_model(short).to(machine.device())
     batches = training_batches(short, material)
@@ -290,5 +306,4 @@ def tokens_in(seconds: float, recipe: PretrainingRecipe) -> int:
         model, batches, objective, replace(recipe.training, epochs=1),
         callbacks=[lambda row: times.append(time.perf_counter())], log_every=1,
     )  # fmt: skip
-    step = (times[-1] - times[_WARM - 1]) / _TIMED
-    return max(recipe.batch_tokens, int(seconds / step) * recipe.batch_tokens)
+    return (times[-1] - times[_WARM - 1]) / _TIMED

@@ -23,7 +23,8 @@ HEAD_SIZE = 32
 # What a study's configuration may say, and what holds where it does not.
 SETTINGS: dict[str, Any] = {
     "objective": "mlm", "width": 128, "layers": 2, "tokens": 200_000, "mask_rate": 0.15, "masking": "token",
-    "norm": "post", "optimizer": "adamw", "learning_rate": 2e-3, "batch_tokens": 1024, "length": 64, "seed": 0,
+    "norm": "post", "optimizer": "adamw", "learning_rate": 2e-3, "batch_tokens": 1024, "length": 64,
+    "first_lengths": [], "seed": 0,
 }  # fmt: skip
 
 
@@ -37,7 +38,8 @@ def study_recipe(config: Mapping[str, Any]) -> PretrainingRecipe:
     )  # fmt: skip
     return PretrainingRecipe(
         "study", shape, chosen["objective"], MaskingRule(rate=chosen["mask_rate"], strategy=chosen["masking"]),
-        length=chosen["length"], batch_tokens=chosen["batch_tokens"], tokens=chosen["tokens"],
+        length=chosen["length"], first_lengths=tuple(chosen["first_lengths"]),
+        batch_tokens=chosen["batch_tokens"], tokens=chosen["tokens"],
         training=TrainingConfig(
             learning_rate=chosen["learning_rate"], optimizer=chosen["optimizer"], warmup=0.05, seed=chosen["seed"]
         ),
