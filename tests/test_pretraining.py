@@ -24,6 +24,7 @@ from course_lib.pretraining import (
     Material,
     PretrainingCorpus,
     PretrainingRecipe,
+    SentenceRows,
     bits_per_character,
     held_out_batches,
     measure,
@@ -223,6 +224,38 @@ def test_masked_batches_hide_what_they_ask(material) -> None:
 def test_a_batch_of_one_short_row_asks_for_something(material) -> None:
     recipe = toy_recipe(material, length=8, batch_tokens=8, masking=MaskingRule(rate=0.02), tokens=8 * 400)
     assert all(len(batch.targets) for batch in training_batches(recipe, material).epoch(0))
+
+
+@pytest.mark.parametrize("length", [3, 8, 40])
+def test_a_row_for_each_sentence(length, material) -> None:
+    corpus, tokenizer = material.train, material.tokenizer
+    rows = SentenceRows(corpus, length).epoch(0)
+    assert len(rows) == len(corpus.sentence_starts) - 1 and set(rows.lengths.tolist()) == {length}
+    index = np.array([0, 7, len(rows) - 1])
+    found = rows.padded(index)
+    for row, places, number in zip(found.ids, found.lengths, index, strict=True):
+        sentence = corpus.tokens[corpus.sentence_starts[number] : corpus.sentence_starts[number + 1]].tolist()
+        wanted = [tokenizer.cls_token_id, *sentence[: length - 2], tokenizer.sep_token_id]
+        assert row.tolist() == wanted + [tokenizer.pad_token_id] * (length - len(wanted)) and places == len(wanted)
+
+
+@pytest.mark.parametrize("kind", ["mlm", "causal"])
+def test_padding_is_neither_asked_nor_seen(kind, material) -> None:
+    recipe = toy_recipe(material, objective=kind, packed=False)
+    batch = next(training_batches(recipe, material).epoch(0))
+    assert batch.attention_mask is not None and (batch.attention_mask == 0).any()
+    assert batch.attention_mask.flatten()[batch.positions].all() and batch.input_ids.numel() <= recipe.batch_tokens
+    assert (batch.targets != material.tokenizer.pad_token_id).all()
+    held = held_out_batches(recipe, material)
+    assert all(map(same, held, held_out_batches(replace(recipe, packed=True), material)))
+    assert np.isfinite(pretrain(recipe, material=material).held_out.loss)
+
+
+def test_rows_of_sentences_refuse() -> None:
+    with pytest.raises(BadInput, match="length is 2"):
+        SentenceRows(None, 2)
+    with pytest.raises(BadInput, match="packed=False with sentence pairs"):
+        replace(pretraining_recipe("tiny-bert"), packed=False)
 
 
 def test_processes_share_the_rows_of_a_batch(material) -> None:

@@ -28,7 +28,7 @@ from course_lib.pretraining.run import (
     tokens_in,
     training_batches,
 )
-from course_lib.pretraining.stream import StreamRows
+from course_lib.pretraining.stream import SentenceRows, StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer, train_wordpiece
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "PretrainingBatches",
     "PretrainingCorpus",
     "PretrainingRecipe",
+    "SentenceRows",
     "StreamRows",
     "bits_per_character",
     "documents",

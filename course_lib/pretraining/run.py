@@ -27,7 +27,7 @@ from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.pairs import PairRows
 from course_lib.pretraining.processes import average_gradients, share
 from course_lib.pretraining.recipes import STRETCHES, PretrainingRecipe
-from course_lib.pretraining.stream import StreamRows
+from course_lib.pretraining.stream import SentenceRows, StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer
 from course_lib.training import Callback, History, Row, train
 
@@ -108,13 +108,15 @@ def material_of(recipe: PretrainingRecipe) -> Material:
 
 
 def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, length: int | None = None) -> RowSource:
-    """Sentence pairs where the next sentence is asked, packed rows of running text elsewhere.
+    """Sentence pairs where the next sentence is asked; elsewhere packed rows of running text, or single sentences.
 
     `length` is the recipe's where it is left out.
     """
     length = length or recipe.length
     if recipe.objective == "mlm+nsp":
         return PairRows(corpus, length, seed)
+    if not recipe.packed:
+        return SentenceRows(corpus, length)
     # A masked model is later asked about [CLS] text [SEP]; a causal one begins after a [SEP].
     return StreamRows(corpus, length, seed, framed=recipe.objective == "mlm")
 
@@ -154,7 +156,8 @@ def objective(module: nn.Module, batch: PretrainingBatch) -> Tensor:
 def held_out_batches(
     recipe: PretrainingRecipe, material: Material, tokens: int = HELD_OUT_TOKENS
 ) -> list[PretrainingBatch]:
-    """So many tokens of held-out rows: the same rows with the same masks for every run of a recipe's kind."""
+    """So many tokens of held-out rows, packed: the same rows with the same masks for every run of a recipe's kind."""
+    recipe = replace(recipe, packed=True)
     wanted = max(1, round(min(tokens, material.held_out.n_tokens) / recipe.batch_tokens))
     batches = PretrainingBatches(
         rows_of(recipe, material.held_out, _HELD_OUT_SEED), Vocabulary.of(material.tokenizer),

@@ -1,4 +1,4 @@
-"""Running text cut into full rows: nothing is padded, and a row may hold the end of one document and the next."""
+"""Rows of running text, full to the last place; and, to compare, a row for each sentence, filled up with padding."""
 
 from __future__ import annotations
 
@@ -82,3 +82,54 @@ class StreamRows:
         ends = (np.full((len(rows), 1), token, dtype=np.uint16) for token in (self.corpus.cls_id, self.corpus.sep_id))
         first, last = ends
         return np.concatenate([first, rows, last], axis=1)
+
+
+@dataclass(frozen=True)
+class PaddedSentences:
+    """A sentence a row: [CLS], the sentence as far as it fits, [SEP], and padding up to `length`."""
+
+    corpus: PretrainingCorpus
+    length: int
+
+    def __len__(self) -> int:
+        return len(self.corpus.sentence_starts) - 1
+
+    @property
+    def lengths(self) -> Int64[NDArray[np.int64], "rows"]:
+        """Places of each row, the empty ones included: all the same."""
+        return np.full(len(self), self.length, dtype=np.int64)
+
+    def padded(self, index: NDArray[np.int64]) -> PaddedRows:
+        """Some of the rows, as the batches take them."""
+        starts = self.corpus.sentence_starts[index]
+        words = np.minimum(self.corpus.sentence_starts[index + 1] - starts, self.length - 2)[:, None]
+        columns = np.arange(self.length)
+        places = np.minimum(starts[:, None] + np.maximum(columns - 1, 0), self.corpus.n_tokens - 1)
+        ids = np.where(columns <= words, self.corpus.tokens[places].astype(np.int64), self.corpus.pad_id)
+        ids[:, 0] = self.corpus.cls_id
+        np.put_along_axis(ids, words + 1, self.corpus.sep_id, axis=1)
+        return PaddedRows(ids, words[:, 0] + 2)
+
+
+@dataclass(frozen=True)
+class SentenceRows:
+    """Every sentence is a row in every epoch: the layout that wastes what it pads.
+
+    Attributes:
+        corpus: the text.
+        length: places of a row.
+
+    Raises:
+        BadInput: `length` is under 3.
+    """
+
+    corpus: PretrainingCorpus
+    length: int = 128
+
+    def __post_init__(self) -> None:
+        if self.length < 3:
+            raise BadInput(f"length is {self.length}", "use 3 or more: [CLS], a token, [SEP]")
+
+    def epoch(self, number: int) -> PaddedSentences:
+        """The rows, the same in each epoch; the batches shuffle them."""
+        return PaddedSentences(self.corpus, self.length)

@@ -24,7 +24,7 @@ HEAD_SIZE = 32
 SETTINGS: dict[str, Any] = {
     "objective": "mlm", "width": 128, "layers": 2, "tokens": 200_000, "mask_rate": 0.15, "masking": "token",
     "norm": "post", "optimizer": "adamw", "learning_rate": 2e-3, "batch_tokens": 1024, "length": 64,
-    "first_lengths": [], "seed": 0,
+    "first_lengths": [], "packed": True, "seed": 0,
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def study_recipe(config: Mapping[str, Any]) -> PretrainingRecipe:
     )  # fmt: skip
     return PretrainingRecipe(
         "study", shape, chosen["objective"], MaskingRule(rate=chosen["mask_rate"], strategy=chosen["masking"]),
-        length=chosen["length"], first_lengths=tuple(chosen["first_lengths"]),
+        length=chosen["length"], first_lengths=tuple(chosen["first_lengths"]), packed=chosen["packed"],
         batch_tokens=chosen["batch_tokens"], tokens=chosen["tokens"],
         training=TrainingConfig(
             learning_rate=chosen["learning_rate"], optimizer=chosen["optimizer"], warmup=0.05, seed=chosen["seed"]
