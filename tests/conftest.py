@@ -1,12 +1,16 @@
-"""For all unit tests: no model hub, no window, no progress of tokenizers in parallel processes."""
+"""For all unit tests: no model hub, no window, no parallel tokenizers, no deadline on a busy machine."""
 
 from __future__ import annotations
 
 import os
 
 import matplotlib
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Not through MPLBACKEND: a Jupyter kernel that a test starts would inherit it and show no figure.
 matplotlib.use("Agg")
+# A slow example says that the machine is busy, not that the code is wrong.
+settings.register_profile("course", deadline=None)
+settings.load_profile("course")
