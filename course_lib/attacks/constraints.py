@@ -1,0 +1,100 @@
+"""What an adversarial text must keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from course_lib.attacks.document import Document, edit_distance
+
+# The commonest function words of English; a change in one is seen by every reader and seldom turns a verdict.
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "was",
+        "with",
+    ]
+)
+
+
+class Constraint(Protocol):
+    """Two questions, the cheap one first."""
+
+    def allows_position(self, original: Document, position: int) -> bool:
+        """Whether the word there may be changed at all."""
+        ...
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """Whether a changed document, whose positions are the original's, may be asked about and returned."""
+        ...
+
+
+@dataclass(frozen=True)
+class KeepWords:
+    """Some words stay as they are.
+
+    Args:
+        words: in lower case.
+    """
+
+    words: frozenset[str] = STOP_WORDS
+
+    def allows_position(self, original: Document, position: int) -> bool:
+        """No word of the list."""
+        return original.words[position].lower() not in self.words
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """Every changed position was allowed."""
+        return all(self.allows_position(original, position) for position in changed.changed)
+
+    def __str__(self) -> str:
+        return f"KeepWords({len(self.words)} words)"
+
+
+@dataclass(frozen=True)
+class MaxEditDistance:
+    """At most so many characters of the whole text differ (Levenshtein distance)."""
+
+    distance: int = 30
+
+    def allows_position(self, original: Document, position: int) -> bool:
+        """Every position."""
+        return True
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """The distance of the texts, word by word: an upper bound, exact where only words were changed in place."""
+        pairs = ((original.words[i], changed.words[i]) for i in changed.changed)
+        return sum(edit_distance(old, new) for old, new in pairs) <= self.distance
+
+
+@dataclass(frozen=True)
+class MaxWordsChanged:
+    """At most this share of a text's words is changed, and one word always may be."""
+
+    share: float = 0.2
+
+    def allows_position(self, original: Document, position: int) -> bool:
+        """Every position."""
+        return True
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """Counts the changed positions."""
+        return len(changed.changed) <= max(1, int(self.share * len(original.words)))
