@@ -9,29 +9,8 @@ from course_lib.attacks.document import Document, edit_distance
 
 # The commonest function words of English; a change in one is seen by every reader and seldom turns a verdict.
 STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "as",
-        "at",
-        "be",
-        "by",
-        "for",
-        "from",
-        "in",
-        "is",
-        "it",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "this",
-        "to",
-        "was",
-        "with",
-    ]
+    {"a", "an", "and", "as", "at", "be", "by", "for", "from", "in", "is", "it", "of", "on", "or"}
+    | {"that", "the", "this", "to", "was", "with"}
 )
 
 
