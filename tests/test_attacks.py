@@ -62,7 +62,9 @@ class Words:
 def tiny() -> TextClassifier:
     texts = [f"{word} {noun}" for word in ("good", "great", "bad", "awful") for noun in ("film", "plot", "cast", "end")]
     labels = [1] * 8 + [0] * 8
-    return TextClassifier("tiny", training=TrainingConfig(epochs=12, learning_rate=1e-3)).fit(texts, labels)
+    return TextClassifier("tiny", dropout=0.0, training=TrainingConfig(epochs=30, learning_rate=3e-3)).fit(
+        texts, labels
+    )
 
 
 # ---- documents -------------------------------------------------------------------------------------------------
@@ -132,8 +134,8 @@ def test_no_returned_text_breaks_a_constraint(texts: list[str], seed: int, dista
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_success_turns_the_answer_and_a_failure_does_not(name: str, tiny: TextClassifier) -> None:
-    mixed = [f"{one} {two} film" for one in ("good", "great") for two in ("bad", "awful", "good")]
-    report = recipe(name).run(tiny, mixed, tiny.predict(mixed))
+    texts = [f"{word} {noun}" for word in ("good", "great", "bad", "awful") for noun in ("film", "plot", "cast", "end")]
+    report = recipe(name).run(tiny, texts, tiny.predict(texts))
     assert report.count("succeeded") >= 1
     again = tiny.predict([result.adversarial for result in report.results])
     for result, answer in zip(report.results, again, strict=True):
