@@ -29,7 +29,6 @@ from course_lib.attacks import (
     recipe,
 )
 from course_lib.attacks.document import edit_distance
-from course_lib.commands.attack import RECIPE_NAMES
 from course_lib.errors import BadInput
 from course_lib.training import TrainingConfig
 
@@ -214,7 +213,14 @@ def test_a_budget_is_kept(budget: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "says"), [(["x"], [0, 1], "1 texts and 2 labels"), (["x"], [7], "label 7")]
+    ("texts", "labels", "says"),
+    [
+        (["x"], [0, 1], r"1 texts, but labels has shape \(2,\)"),
+        (["x"], [7], "label 7"),
+        ([], [0], "0 texts, but labels"),
+        ("x", [0], "single str"),
+        ([3], [0], "not a string"),
+    ],
 )
 def test_bad_input(texts: list[str], labels: list[int], says: str, tiny: TextClassifier) -> None:
     with pytest.raises(BadInput, match=says):
@@ -228,6 +234,42 @@ def test_bad_settings(tiny: TextClassifier) -> None:
         recipe("none")
 
 
+@pytest.mark.parametrize(
+    ("part", "setting", "says"),
+    [
+        (Greedy, "gradients", "importance is 'gradients'"),
+        (Characters, ("swap", "rhyme"), "rhyme"),
+        (Characters, (), "kinds is"),
+        (MaxEditDistance, -1, "distance is -1"),
+        (MaxWordsChanged, 1.5, "share is 1.5"),
+        (ConfidenceReduction, 0.0, "below is 0.0"),
+    ],
+)
+def test_bad_parts(part: Any, setting: Any, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        part(setting)
+
+
+@pytest.mark.parametrize("target", [-1, 2])
+def test_a_target_that_the_model_has_not(target: int) -> None:
+    with pytest.raises(BadInput, match=f"column {target}"):
+        Attack("test", Targeted(target), Characters(), Greedy()).run(Words(), ["a good film"], [1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("goal", [ConfidenceReduction(0.9), Targeted(1)])
+def test_a_goal_reached_before_is_no_success(goal: Any) -> None:
+    report = Attack("test", goal, Characters(), Greedy()).run(Words(), ["a good film", ""], [1, 1])  # type: ignore[arg-type]
+    assert [result.status for result in report.results] == ["skipped", "skipped"]
+    assert report.accuracy == report.accuracy_under_attack == 1
+    assert math.isnan(report.success_rate) and math.isnan(report.words_changed)
+
+
+def test_less_confidence_is_not_less_accuracy() -> None:
+    attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), Greedy())
+    report = attack.run(Words(), ["good great day"], [1])  # type: ignore[arg-type]
+    assert (report.success_rate, report.accuracy_under_attack) == (1, 1)
+
+
 def test_an_attack_prints_its_parts() -> None:
     shown = str(recipe("deepwordbug"))
     for part in ("goal", "Untargeted", "transformation", "swap", "search", "Greedy", "constraints", "distance=30"):
@@ -237,8 +279,9 @@ def test_an_attack_prints_its_parts() -> None:
 # ---- the command -----------------------------------------------------------------------------------------------
 
 
-def test_the_command_knows_every_recipe() -> None:
-    assert set(RECIPE_NAMES) == set(RECIPES)
+def test_the_command_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["attack", "--recipe", "none"]) == 1
+    assert all(name in capsys.readouterr().err for name in RECIPES)
 
 
 def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:

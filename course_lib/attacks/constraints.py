@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from course_lib.attacks.document import Document, edit_distance
+from course_lib.errors import BadInput
 
 # The commonest function words of English; a change in one is seen by every reader and seldom turns a verdict.
 STOP_WORDS = frozenset(
@@ -48,31 +49,47 @@ class KeepWords:
         return f"KeepWords({len(self.words)} words)"
 
 
-@dataclass(frozen=True)
-class MaxEditDistance:
-    """At most so many characters of the whole text differ (Levenshtein distance)."""
-
-    distance: int = 30
+class _EveryPosition:
+    """For rules about the text as a whole, which forbid no position of their own."""
 
     def allows_position(self, original: Document, position: int) -> bool:
         """Every position."""
         return True
 
+
+@dataclass(frozen=True)
+class MaxEditDistance(_EveryPosition):
+    """At most so many characters of the whole text differ (Levenshtein distance).
+
+    Raises:
+        BadInput: a negative distance.
+    """
+
+    distance: int = 30
+
+    def __post_init__(self) -> None:
+        if self.distance < 0:
+            raise BadInput(f"distance is {self.distance}", "use 0 or more characters")
+
     def allows(self, original: Document, changed: Document) -> bool:
-        """The distance of the texts, word by word: an upper bound, exact where only words were changed in place."""
+        """Adds the words' distances, which is never less than the distance of the texts."""
         pairs = ((original.words[i], changed.words[i]) for i in changed.changed)
         return sum(edit_distance(old, new) for old, new in pairs) <= self.distance
 
 
 @dataclass(frozen=True)
-class MaxWordsChanged:
-    """At most this share of a text's words is changed, and one word always may be."""
+class MaxWordsChanged(_EveryPosition):
+    """At most this share of a text's words is changed, and one word always may be.
+
+    Raises:
+        BadInput: a share outside 0 to 1.
+    """
 
     share: float = 0.2
 
-    def allows_position(self, original: Document, position: int) -> bool:
-        """Every position."""
-        return True
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise BadInput(f"share is {self.share}", "use a share of the words from 0 to 1")
 
     def allows(self, original: Document, changed: Document) -> bool:
         """Counts the changed positions."""

@@ -2,7 +2,7 @@
 
 All sentences go forward together: in each round every sentence still under attack says which texts it wants answered,
 and the model answers all of them in one call (equal texts once, sorted by length). What is found for a sentence does
-not depend on the sentences beside it.
+not depend on the sentences beside it, but for the rounding of floating point numbers in batches of other sizes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from course_lib.attacks.goals import Goal
 from course_lib.attacks.report import AttackReport, AttackResult
 from course_lib.attacks.search import Search, Steps, Task
 from course_lib.attacks.transformations import Transformation
+from course_lib.batching import check_texts
 from course_lib.classifier import TextClassifier
+from course_lib.classifier.targets import as_labels
 from course_lib.errors import BadInput
 
 
@@ -55,7 +57,9 @@ class Attack:
         )
 
     def run(self, classifier: TextClassifier, texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> AttackReport:
-        """Attacks every text that the model has right.
+        """Attacks every text that the model has right and whose goal is not reached already.
+
+        At the end the model is asked once more about every changed text: a success is what it says then.
 
         Args:
             classifier: a fitted classifier.
@@ -64,13 +68,15 @@ class Attack:
             seed: of the transformations' draws; the same seed gives the same texts.
 
         Raises:
-            BadInput: lengths differ, a label that the classifier does not know, a regression model, a budget under 1.
+            BadInput: an item that is not a string, lengths that differ, a label that the classifier does not know, a
+                target that it has not, a regression model, a budget under 1.
             NotFitted: before `fit` or `from_pretrained`.
         """
-        columns = self._columns(classifier, texts, labels)
+        texts = check_texts(texts)
+        columns = self._columns(classifier, labels, len(texts))
         started = time.perf_counter()
         model = _Model(classifier)
-        before = model.ask(list(texts))
+        before = model.ask(texts)
         runs = [
             _Run.begin(self, text, int(column), row, seed)
             for text, column, row in zip(texts, columns, before, strict=True)
@@ -80,25 +86,27 @@ class Attack:
             ends = np.cumsum([len(run.wish) for run in active])[:-1]
             for run, rows in zip(active, np.split(answers, ends), strict=True):
                 run.tell(rows)
-        found = [run.found.text for run in runs]
-        after = model.ask(found)
-        results = tuple(run.result(row, classifier.classes_) for run, row in zip(runs, after, strict=True))
+        turned = [run for run in runs if run.found.changed]
+        for run, row in zip(turned, model.ask([run.found.text for run in turned]), strict=True):
+            run.after = row
+        classes = classifier.classes_.tolist()
+        results = tuple(run.result(classes) for run in runs)
         return AttackReport(self.name, results, time.perf_counter() - started, model.seconds, seed)
 
-    def _columns(self, classifier: TextClassifier, texts: Sequence[str], labels: ArrayLike) -> NDArray[np.int64]:
+    def _columns(self, classifier: TextClassifier, labels: ArrayLike, n: int) -> NDArray[np.int64]:
         if classifier.head == "regression":
             raise BadInput("the model is a regression model", "attack a classifier")
         if self.query_budget is not None and self.query_budget < 1:
             raise BadInput(f"query_budget is {self.query_budget}", "use 1 or more, or None")
         classifier.predict([])  # says so itself when it is not fitted
-        wanted = np.asarray(labels).tolist()
-        if len(wanted) != len(texts):
-            raise BadInput(f"there are {len(texts)} texts and {len(wanted)} labels", "give one label for each text")
-        known = {label: column for column, label in enumerate(classifier.classes_.tolist())}
-        for label in wanted:
-            if label not in known:
-                raise BadInput(f"the model does not know the label {label!r}", f"use some of {list(known)}")
-        return np.array([known[label] for label in wanted], dtype=np.int64)
+        if n == 0 and np.size(labels) == 0:
+            return np.empty(0, dtype=np.int64)
+        wanted = as_labels(labels, n, "labels")
+        known: list[Any] = classifier.classes_.tolist()
+        unknown = [label for label in wanted.tolist() if label not in known]
+        if unknown:
+            raise BadInput(f"the model does not know the label {unknown[0]!r}", f"use some of {known}")
+        return np.searchsorted(classifier.classes_, wanted)
 
 
 class _Model:
@@ -123,6 +131,7 @@ class _Run:
     original: Document
     label: int
     before: NDArray[np.float32]
+    after: NDArray[np.float32]
     found: Document
     skipped: bool
     queries: int = 1
@@ -131,11 +140,11 @@ class _Run:
 
     @classmethod
     def begin(cls, attack: Attack, text: str, label: int, before: NDArray[np.float32], seed: int) -> _Run:
-        """The first wish; none for a text that the model has wrong already."""
+        """The first wish; none for a text that the model has wrong already, or whose goal is reached."""
         document = Document.of(text)
-        skipped = bool(before.argmax() != label)
-        run = cls(attack, document, label, before, document, skipped)
-        if not skipped and not attack.goal.reached(before[None], label)[0]:
+        skipped = bool(before.argmax() != label or attack.goal.reached(before[None], label)[0])
+        run = cls(attack, document, label, before, before, document, skipped)
+        if not skipped:
             score = float(attack.goal.scores(before[None], label)[0])
             task = Task(document, score, attack.transformation, attack.constraints, _draw(text, seed))
             run.steps = attack.search.steps(task)
@@ -160,18 +169,17 @@ class _Run:
             self.steps.close()
             self.wish = []
 
-    def result(self, after: NDArray[np.float32], classes: NDArray[Any]) -> AttackResult:
-        reached = bool(self.attack.goal.reached(after[None], self.label)[0])
-        status = "skipped" if self.skipped else "succeeded" if reached else "failed"
+    def result(self, classes: list[Any]) -> AttackResult:
+        won = not self.skipped and bool(self.attack.goal.reached(self.after[None], self.label)[0])
+        kept, answer = (self.found, self.after) if won else (self.original, self.before)
         return AttackResult(
-            text=self.original.text, adversarial=self.found.text if status == "succeeded" else self.original.text,
-            status=status, label=classes[self.label], before=classes[int(self.before.argmax())],
-            after=classes[int((after if status == "succeeded" else self.before).argmax())],
-            words=len(self.original.words), queries=self.queries,
-            changed=tuple(sorted(self.found.changed)) if status == "succeeded" else (),
+            text=self.original.text, adversarial=kept.text,
+            status="skipped" if self.skipped else "succeeded" if won else "failed",
+            label=classes[self.label], before=classes[self.before.argmax()], after=classes[answer.argmax()],
+            words=len(self.original.words), queries=self.queries, changed=tuple(sorted(kept.changed)),
         )  # fmt: skip
 
 
 def _draw(text: str, seed: int) -> random.Random:
     """Draws that depend on the seed and the text alone, not on the texts beside it."""
-    return random.Random(hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).digest())
+    return random.Random(hashlib.sha256(f"{seed}:{text}".encode()).digest())

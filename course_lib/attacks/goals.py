@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from course_lib.errors import BadInput
+
 
 class Goal(Protocol):
     """Scores answers of the model; `label` is the column of the true class."""
@@ -37,25 +39,43 @@ class Untargeted:
 
 @dataclass(frozen=True)
 class Targeted:
-    """One class that the attacker names by its column."""
+    """One class that the attacker names by its column.
+
+    Both methods raise BadInput where the model has no such column.
+    """
 
     target: int
 
     def scores(self, probabilities: NDArray[np.float32], label: int) -> NDArray[np.float32]:
         """p(target)."""
+        self._check(probabilities)
         return probabilities[:, self.target]
 
     def reached(self, probabilities: NDArray[np.float32], label: int) -> NDArray[np.bool_]:
         """The target is the likeliest class."""
+        self._check(probabilities)
         reached: NDArray[np.bool_] = probabilities.argmax(1) == self.target
         return reached
+
+    def _check(self, probabilities: NDArray[np.float32]) -> None:
+        classes = probabilities.shape[1]
+        if not 0 <= self.target < classes:
+            raise BadInput(f"the target is the column {self.target}", f"use one from 0 to {classes - 1}")
 
 
 @dataclass(frozen=True)
 class ConfidenceReduction:
-    """The true class falls below a probability; it may stay the likeliest."""
+    """The true class falls below a probability; it may stay the likeliest.
+
+    Raises:
+        BadInput: a probability that is not above 0 and at most 1.
+    """
 
     below: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.below <= 1:
+            raise BadInput(f"below is {self.below}", "use a probability above 0 and at most 1")
 
     def scores(self, probabilities: NDArray[np.float32], label: int) -> NDArray[np.float32]:
         """1 - p(true class)."""

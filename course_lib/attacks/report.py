@@ -15,12 +15,14 @@ class AttackResult:
     Args:
         text: the original.
         adversarial: the changed text; the original where the attack did not succeed.
-        status: `succeeded`, `failed`, or `skipped` (the model had it wrong before).
+        status: `succeeded`, `failed`, or `skipped` (the model had it wrong before, or the goal was
+            reached before).
         label: the true label.
         before: the model's answer to the original.
         after: its answer to `adversarial`.
         words: of the original.
-        queries: texts that the model was asked about, the original included, repeated ones counted each time.
+        queries: texts that the search asked about, the original included, repeated ones counted each time; the
+            last look at what it found is not counted.
         changed: positions of the changed words.
     """
 
@@ -66,12 +68,12 @@ class AttackReport:
     @property
     def accuracy(self) -> float:
         """Share of texts that the model has right before; not a number where there is no text."""
-        return self._share(lambda result: result.status != "skipped")
+        return _mean([result.before == result.label for result in self.results])
 
     @property
     def accuracy_under_attack(self) -> float:
         """Share of texts that the model still has right; not a number where there is no text."""
-        return self._share(lambda result: result.status == "failed")
+        return _mean([result.after == result.label for result in self.results])
 
     @property
     def queries_per_text(self) -> float:
@@ -83,9 +85,6 @@ class AttackReport:
         """Mean share of a text's words, over the successes; not a number where there is none."""
         won = [result for result in self.results if result.status == "succeeded"]
         return _mean([len(result.changed) / result.words for result in won])
-
-    def _share(self, wanted: Any) -> float:
-        return _mean([float(wanted(result)) for result in self.results])
 
 
 def _mean(values: list[Any]) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from course_lib.attacks.constraints import Constraint
 from course_lib.attacks.document import Document
 from course_lib.attacks.transformations import Transformation
+from course_lib.errors import BadInput
 
 Answer = tuple[NDArray[np.float32], NDArray[np.bool_]]  # scores and whether the goal is reached, one each a document
 Steps = Generator[list[Document], Answer, Document]
@@ -62,9 +63,16 @@ class Greedy:
     Args:
         importance: how a word's weight is asked: `unknown` puts [UNK] in its place (Li et al. 2016,
             arXiv:1612.08220, in DeepWordBug's public form), `deletion` leaves it out (Jin et al. 2020, equation 1).
+
+    Raises:
+        BadInput: another importance.
     """
 
     importance: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if self.importance not in ("unknown", "deletion"):
+            raise BadInput(f"importance is {self.importance!r}", "use unknown or deletion")
 
     def steps(self, task: Task) -> Steps:
         """Asks once for every position, then for one position's candidates at a time."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from course_lib.errors import BadInput
+
 
 class Transformation(Protocol):
     """Makes candidates for one word."""
@@ -59,9 +61,16 @@ class Characters:
 
     Args:
         kinds: some of swap, substitute, delete, insert.
+
+    Raises:
+        BadInput: an unknown kind, or none.
     """
 
-    kinds: tuple[str, ...] = ("swap", "substitute", "delete", "insert")
+    kinds: tuple[str, ...] = tuple(TYPOS)
+
+    def __post_init__(self) -> None:
+        if not self.kinds or not set(self.kinds) <= set(TYPOS):
+            raise BadInput(f"kinds is {self.kinds!r}", f"use some of {', '.join(TYPOS)}")
 
     def candidates(self, word: str, draw: random.Random) -> list[str]:
         """At most one different word for each kind."""
