@@ -6,13 +6,16 @@ is. Saved, it is an ordinary transformers folder.
 
 from course_lib.classifier.estimator import NAMED_MODELS, NotFitted, TextClassifier, with_training
 from course_lib.classifier.model import BERTForSentimentAnalysis
+from course_lib.classifier.objective import Adversary, Loss
 from course_lib.classifier.prediction import sentence_vectors
 from course_lib.classifier.targets import HEADS
 
 __all__ = [
     "HEADS",
     "NAMED_MODELS",
+    "Adversary",
     "BERTForSentimentAnalysis",
+    "Loss",
     "NotFitted",
     "TextClassifier",
     "sentence_vectors",

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from course_lib.batching import Batch
 from course_lib.training import Row
 
+Loss = Callable[[nn.Module, Batch], Tensor]  # the mean loss of a batch
+Adversary = Callable[[Loss], Loss]  # makes training harder on purpose
 
-def objective(targets: Mapping[str, Tensor], classes: int) -> Callable[[nn.Module, Batch], Tensor]:
+
+def objective(targets: Mapping[str, Tensor], classes: int) -> Loss:
     """The mean loss of a batch: cross-entropy over the first `classes` outputs, mean squared error of the last one.
 
     Args:

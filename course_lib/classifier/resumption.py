@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from course_lib.checkpoints import CheckpointFolder, write_atomically
+from course_lib.classifier.objective import Adversary
 from course_lib.errors import CheckpointError
 from course_lib.training import TrainingConfig
 
@@ -38,10 +39,18 @@ def claim(checkpoints: CheckpointFolder, identity: Mapping[str, str]) -> None:
 
 
 def identity_of(
-    parameters: Mapping[str, Any], training: TrainingConfig, texts: Sequence[str], targets: Mapping[str, Tensor]
+    parameters: Mapping[str, Any],
+    training: TrainingConfig,
+    texts: Sequence[str],
+    targets: Mapping[str, Tensor],
+    adversary: Adversary | None = None,
 ) -> dict[str, str]:
     """What decides the course of a run: its settings, and hashes of its texts and targets."""
-    settings = dict(parameters) | {f"training.{name}": value for name, value in asdict(training).items()}
+    settings = (
+        dict(parameters)
+        | {"adversary": adversary}
+        | {f"training.{name}": value for name, value in asdict(training).items()}
+    )
     settings.pop("training", None)
     read = hashlib.sha256()
     for text in texts:
