@@ -31,7 +31,8 @@ def claim(checkpoints: CheckpointFolder, identity: Mapping[str, str]) -> None:
         return
     try:
         owner = json.loads(note.read_text(encoding="utf-8"))
-        differ = {name: (owner.get(name), mine) for name, mine in identity.items() if owner.get(name) != mine}
+        both = {name: (owner.get(name), mine) for name, mine in identity.items()}
+        differ = {name: pair for name, pair in both.items() if pair[0] != pair[1]}
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{note} does not tell whose checkpoints these are ({error})", _FIX) from error
     if differ:
