@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,8 +67,7 @@ def sentence_vectors(texts: Sequence[str], max_length: int = 128) -> NDArray[np.
     Raises:
         BadInput: an item that is not a string.
     """
-    folder = path("course_encoder")
-    bert, tokenizer = load_bert(folder), load_tokenizer(folder)
+    bert, tokenizer = _sentence_encoder(path("course_encoder"))
 
     def mean_state(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         states = bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -74,3 +76,9 @@ def sentence_vectors(texts: Sequence[str], max_length: int = 128) -> NDArray[np.
 
     ids = tokenize(texts, tokenizer, max_length)
     return forward(bert, ids, compute=mean_state) if ids else np.empty((0, 384), dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def _sentence_encoder(folder: Path) -> tuple[Any, Any]:
+    """Kept in memory (91 MB): whoever compares sentences asks again and again."""
+    return load_bert(folder), load_tokenizer(folder)

@@ -47,11 +47,8 @@ def identity_of(
     adversary: Adversary | None = None,
 ) -> dict[str, str]:
     """What decides the course of a run: its settings, and hashes of its texts and targets."""
-    settings = (
-        dict(parameters)
-        | {"adversary": adversary}
-        | {f"training.{name}": value for name, value in asdict(training).items()}
-    )
+    settings = {**parameters, "adversary": adversary}
+    settings |= {f"training.{name}": value for name, value in asdict(training).items()}
     settings.pop("training", None)
     read = hashlib.sha256()
     for text in texts:
