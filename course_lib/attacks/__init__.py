@@ -1,32 +1,69 @@
 """Adversarial texts: an attack is a goal, constraints, a transformation and a search, batched over sentences."""
 
-from course_lib.attacks.constraints import Constraint, KeepWords, MaxEditDistance, MaxWordsChanged
+from course_lib.attacks.constraints import (
+    AvoidWords,
+    Constraint,
+    EachWordOnce,
+    KeepWords,
+    MaxEditDistance,
+    MaxWordsChanged,
+)
+from course_lib.attacks.difference import inline, marked, side_by_side
 from course_lib.attacks.document import Document
 from course_lib.attacks.engine import Attack
-from course_lib.attacks.goals import ConfidenceReduction, Goal, Targeted, Untargeted
-from course_lib.attacks.recipes import RECIPES, deepwordbug, recipe
-from course_lib.attacks.report import AttackReport, AttackResult
-from course_lib.attacks.search import Greedy, Search
-from course_lib.attacks.transformations import Characters, Transformation
+from course_lib.attacks.goals import ConfidenceReduction, Goal, Shift, Targeted, Untargeted
+from course_lib.attacks.masked_words import MaskedWords
+from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity, similarity
+from course_lib.attacks.populations import Beam, Genetic
+from course_lib.attacks.recipes import RECIPES, recipe
+from course_lib.attacks.report import AttackReport, AttackResult, Step
+from course_lib.attacks.search import GradientGuided, Greedy, WeightedSaliency
+from course_lib.attacks.surface import LossSurface
+from course_lib.attacks.task import Search
+from course_lib.attacks.transformations import Characters, Synonyms, Together, Transformation
+from course_lib.attacks.vocabularies import AnyWord, Neighbours
+from course_lib.attacks.votes import read_votes, validity
 
 __all__ = [
     "RECIPES",
+    "AnyWord",
     "Attack",
     "AttackReport",
     "AttackResult",
+    "AvoidWords",
+    "Beam",
     "Characters",
     "ConfidenceReduction",
     "Constraint",
     "Document",
+    "EachWordOnce",
+    "Genetic",
     "Goal",
+    "GradientGuided",
     "Greedy",
     "KeepWords",
+    "LossSurface",
+    "MaskedWords",
     "MaxEditDistance",
     "MaxWordsChanged",
+    "Neighbours",
+    "NoAntonyms",
+    "SamePartOfSpeech",
     "Search",
+    "SentenceSimilarity",
+    "Shift",
+    "Step",
+    "Synonyms",
     "Targeted",
+    "Together",
     "Transformation",
     "Untargeted",
-    "deepwordbug",
+    "WeightedSaliency",
+    "inline",
+    "marked",
+    "read_votes",
     "recipe",
+    "side_by_side",
+    "similarity",
+    "validity",
 ]

@@ -1,4 +1,4 @@
-"""What an adversarial text must keep."""
+"""What an adversarial text must keep: rules about words and counts. Those about meaning are in `meaning`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STOP_WORDS = frozenset(
 class Constraint(Protocol):
     """Two questions, the cheap one first."""
 
-    def allows_position(self, original: Document, position: int) -> bool:
-        """Whether the word there may be changed at all."""
+    def allows_position(self, document: Document, position: int) -> bool:
+        """Whether the word there may be changed at all; asked of the document as it is on the way."""
         ...
 
     def allows(self, original: Document, changed: Document) -> bool:
@@ -37,9 +37,9 @@ class KeepWords:
 
     words: frozenset[str] = STOP_WORDS
 
-    def allows_position(self, original: Document, position: int) -> bool:
+    def allows_position(self, document: Document, position: int) -> bool:
         """No word of the list."""
-        return original.words[position].lower() not in self.words
+        return document.words[position].lower() not in self.words
 
     def allows(self, original: Document, changed: Document) -> bool:
         """Every changed position was allowed."""
@@ -49,16 +49,51 @@ class KeepWords:
         return f"KeepWords({len(self.words)} words)"
 
 
-class _EveryPosition:
+@dataclass(frozen=True)
+class AvoidWords:
+    """Some words are never put in: those that name a label would change it for a reader, too.
+
+    Args:
+        words: in lower case.
+    """
+
+    words: frozenset[str] = frozenset({"negative", "positive"})
+
+    def allows_position(self, document: Document, position: int) -> bool:
+        """Every position."""
+        return True
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """No changed position holds such a word."""
+        return not any(changed.words[position].lower() in self.words for position in changed.changed)
+
+    def __str__(self) -> str:
+        return f"AvoidWords({', '.join(sorted(self.words))})"
+
+
+@dataclass(frozen=True)
+class EachWordOnce:
+    """A word that was changed is not changed again."""
+
+    def allows_position(self, document: Document, position: int) -> bool:
+        """The document's word there is still the original's."""
+        return position not in document.changed
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """Any result: this is a rule about the way, not about the end."""
+        return True
+
+
+class EveryPosition:
     """For rules about the text as a whole, which forbid no position of their own."""
 
-    def allows_position(self, original: Document, position: int) -> bool:
+    def allows_position(self, document: Document, position: int) -> bool:
         """Every position."""
         return True
 
 
 @dataclass(frozen=True)
-class MaxEditDistance(_EveryPosition):
+class MaxEditDistance(EveryPosition):
     """At most so many characters of the whole text differ (Levenshtein distance).
 
     Raises:
@@ -78,7 +113,7 @@ class MaxEditDistance(_EveryPosition):
 
 
 @dataclass(frozen=True)
-class MaxWordsChanged(_EveryPosition):
+class MaxWordsChanged(EveryPosition):
     """At most this share of a text's words is changed, and one word always may be.
 
     Raises:

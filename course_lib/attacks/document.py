@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 # As the attack literature's tools part words: letters and digits, with ' - _ * @ inside.
 WORD = re.compile(r"[^\W_](?:\w|['\-*@])*")
 
@@ -38,6 +41,13 @@ class Document:
         """The words and gaps in one string."""
         return self.gaps[0] + "".join(word + gap for word, gap in zip(self.words, self.gaps[1:], strict=True))
 
+    @property
+    def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each word starts and ends in the text, (n,) and (n,)."""
+        gaps, words = (np.array([len(piece) for piece in pieces], np.int64) for pieces in (self.gaps, self.words))
+        starts = np.cumsum(gaps[:-1]) + np.cumsum(words) - words
+        return starts, starts + words
+
     def replace(self, position: int, word: str) -> Document:
         """The same document with another word at a position."""
         words = (*self.words[:position], word, *self.words[position + 1 :])
@@ -46,7 +56,8 @@ class Document:
     def without(self, position: int) -> Document:
         """The document without a word and the gap that follows it; positions after it move by one."""
         words, gaps = self.words, self.gaps
-        return Document(words[:position] + words[position + 1 :], gaps[: position + 1] + gaps[position + 2 :])
+        changed = frozenset(at - (at > position) for at in self.changed if at != position)
+        return Document(words[:position] + words[position + 1 :], gaps[: position + 1] + gaps[position + 2 :], changed)
 
 
 def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ import hashlib
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib.attacks.constraints import Constraint
 from course_lib.attacks.document import Document
 from course_lib.attacks.goals import Goal
-from course_lib.attacks.report import AttackReport, AttackResult
-from course_lib.attacks.search import Search, Steps, Task
+from course_lib.attacks.report import AttackReport, Step
+from course_lib.attacks.rounds import Rounds
+from course_lib.attacks.runs import Run
+from course_lib.attacks.task import Search, Task
 from course_lib.attacks.transformations import Transformation
+from course_lib.attacks.view import View
 from course_lib.batching import check_texts
-from course_lib.classifier import TextClassifier
-from course_lib.classifier.targets import as_labels
+from course_lib.classifier.targets import as_labels, finite
 from course_lib.errors import BadInput
 
 
@@ -40,6 +42,8 @@ class Attack:
         search: the order in which words are tried.
         constraints: what every returned text keeps.
         query_budget: queries a text may cost at most; none when left out.
+        precision: of the search's questions; `auto` takes what the hardware multiplies fastest and asks again in the
+            classifier's own precision wherever the goal seems reached.
     """
 
     name: str
@@ -48,138 +52,102 @@ class Attack:
     search: Search
     constraints: tuple[Constraint, ...] = ()
     query_budget: int | None = None
+    precision: str = "auto"
 
     def __str__(self) -> str:
-        rules = ", ".join(str(rule) for rule in self.constraints) or "none"
+        rules = "\n                  ".join(str(rule) for rule in self.constraints) or "none"
+        budget = f"\n  query budget    {self.query_budget}" if self.query_budget else ""
         return (
             f"{self.name}\n  goal            {self.goal}\n  transformation  {self.transformation}\n"
-            f"  search          {self.search}\n  constraints     {rules}"
+            f"  search          {self.search}\n  constraints     {rules}{budget}"
         )
 
-    def run(self, classifier: TextClassifier, texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> AttackReport:
+    def run(self, classifier: Any, texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> AttackReport:
         """Attacks every text that the model has right and whose goal is not reached already.
 
         At the end the model is asked once more about every changed text: a success is what it says then.
 
         Args:
-            classifier: a fitted classifier.
+            classifier: a fitted `TextClassifier`; for attacks that take no gradient anything with `classes_`,
+                `predict` and `predict_proba`.
             texts: n strings.
-            labels: their n true labels, of the classifier's classes.
-            seed: of the transformations' draws; the same seed gives the same texts.
+            labels: their n true labels, of the classifier's classes; for regression the true numbers, which are only
+                noted.
+            seed: of all draws; the same seed gives the same texts.
 
         Raises:
             BadInput: an item that is not a string, lengths that differ, a label that the classifier does not know, a
-                target that it has not, a regression model, a budget under 1.
+                target that it has not, a goal that does not fit a regression model, a budget under 1.
             NotFitted: before `fit` or `from_pretrained`.
         """
         texts = check_texts(texts)
-        columns = self._columns(classifier, labels, len(texts))
+        columns, truth = self._columns(classifier, labels, len(texts))
         started = time.perf_counter()
-        model = _Model(classifier)
-        before = model.ask(texts)
-        runs = [
-            _Run.begin(self, text, int(column), row, seed)
-            for text, column, row in zip(texts, columns, before, strict=True)
-        ]
+        view = View(classifier, self.goal, self.precision)
+        runs = self._begin(view, texts, columns, seed)
+        rounds = Rounds(view, self.constraints, self.query_budget)
         while active := [run for run in runs if run.wish]:
-            answers = model.ask([document.text for run in active for document in run.wish])
-            ends = np.cumsum([len(run.wish) for run in active])[:-1]
-            for run, rows in zip(active, np.split(answers, ends), strict=True):
-                run.tell(rows)
-        turned = [run for run in runs if run.found.changed]
-        for run, row in zip(turned, model.ask([run.found.text for run in turned]), strict=True):
-            run.after = row
-        classes = classifier.classes_.tolist()
-        results = tuple(run.result(classes) for run in runs)
-        return AttackReport(self.name, results, time.perf_counter() - started, model.seconds, seed)
+            rounds.answer(active)
+        self._ask_again(view, runs)
+        results = tuple(run.result(view, label) for run, label in zip(runs, truth, strict=True))
+        return AttackReport(self.name, results, time.perf_counter() - started, view.seconds, seed)
 
-    def _columns(self, classifier: TextClassifier, labels: ArrayLike, n: int) -> NDArray[np.int64]:
-        if classifier.head == "regression":
-            raise BadInput("the model is a regression model", "attack a classifier")
+    def steps(self, classifier: Any, text: str, label: Any, seed: int = 0) -> list[Step]:
+        """The way to one adversarial text, question by question; the arguments are those of `run`.
+
+        Begins with the text as it is. A text that `run` would skip has that one step.
+        """
+        (column,), _ = self._columns(classifier, [label], 1)
+        view = View(classifier, self.goal, self.precision)
+        (run,) = self._begin(view, check_texts([text]), [column], seed)
+        rounds, way = Rounds(view, self.constraints, self.query_budget), [run.first_step()]
+        while run.wish:
+            way.append(rounds.step(run))
+        return way
+
+    def _begin(self, view: View, texts: list[str], columns: Sequence[float] | NDArray[Any], seed: int) -> list[Run]:
+        """Each text's run with its first wish; none for a text that is skipped."""
+        goal, before = self.goal, view.confirm(texts)
+        runs = []
+        for text, column, row in zip(texts, columns, before, strict=True):
+            wrong = not view.regression and bool(row.argmax() != column)
+            base = float(row[0]) if view.regression else float(column)
+            skipped = wrong or bool(goal.reached(row[None], base)[0])
+            runs.append(Run(Document.of(text), base, row, float(goal.scores(row[None], base)[0]), skipped))
+        open_runs = [run for run in runs if not run.skipped]
+        prepared = self.transformation.prepare(view, [run.original for run in open_runs])
+        for run, substitutes in zip(open_runs, prepared, strict=True):
+            task = Task(run.original, run.score, substitutes, self.constraints, _draw(run.original.text, seed))
+            run.start(self.search.steps(task))
+        return runs
+
+    def _ask_again(self, view: View, runs: list[Run]) -> None:
+        turned = [run for run in runs if run.found.changed]
+        for run, row in zip(turned, view.confirm([run.found.text for run in turned]), strict=True):
+            run.after = row
+            run.won = bool(self.goal.reached(row[None], run.label)[0])
+
+    def _columns(self, classifier: Any, labels: ArrayLike, n: int) -> tuple[NDArray[Any], list[Any]]:
+        """The column of each label, and the labels themselves; for regression zeros and the numbers."""
         if self.query_budget is not None and self.query_budget < 1:
             raise BadInput(f"query_budget is {self.query_budget}", "use 1 or more, or None")
+        regression = getattr(classifier, "head", "") == "regression"
+        if regression != self.goal.for_regression:
+            kind = "a regression model" if regression else "a classifier"
+            raise BadInput(f"the goal {self.goal} does not fit {kind}", "Shift is for regression, the others are not")
         classifier.predict([])  # says so itself when it is not fitted
         if n == 0 and np.size(labels) == 0:
-            return np.empty(0, dtype=np.int64)
+            return np.empty(0, dtype=np.int64), []
+        if regression:
+            return np.zeros(n), finite(labels, n, "labels").tolist()
         wanted = as_labels(labels, n, "labels")
         known: list[Any] = classifier.classes_.tolist()
         unknown = [label for label in wanted.tolist() if label not in known]
         if unknown:
             raise BadInput(f"the model does not know the label {unknown[0]!r}", f"use some of {known}")
-        return np.searchsorted(classifier.classes_, wanted)
-
-
-class _Model:
-    """Answers texts and keeps the time that this took."""
-
-    def __init__(self, classifier: TextClassifier) -> None:
-        self.classifier = classifier
-        self.seconds = 0.0
-
-    def ask(self, texts: list[str]) -> NDArray[np.float32]:
-        started = time.perf_counter()
-        answers: NDArray[np.float32] = self.classifier.predict_proba(texts)
-        self.seconds += time.perf_counter() - started
-        return answers
-
-
-@dataclass
-class _Run:
-    """One sentence under attack."""
-
-    attack: Attack
-    original: Document
-    label: int
-    before: NDArray[np.float32]
-    after: NDArray[np.float32]
-    found: Document
-    skipped: bool
-    queries: int = 1
-    wish: list[Document] = field(default_factory=list)
-    steps: Steps | None = None
-
-    @classmethod
-    def begin(cls, attack: Attack, text: str, label: int, before: NDArray[np.float32], seed: int) -> _Run:
-        """The first wish; none for a text that the model has wrong already, or whose goal is reached."""
-        document = Document.of(text)
-        skipped = bool(before.argmax() != label or attack.goal.reached(before[None], label)[0])
-        run = cls(attack, document, label, before, before, document, skipped)
-        if not skipped:
-            score = float(attack.goal.scores(before[None], label)[0])
-            task = Task(document, score, attack.transformation, attack.constraints, _draw(text, seed))
-            run.steps = attack.search.steps(task)
-            run._advance(None)
-        return run
-
-    def tell(self, rows: NDArray[np.float32]) -> None:
-        """The model's answers to the wish."""
-        self.queries += len(rows)
-        goal = self.attack.goal
-        self._advance((goal.scores(rows, self.label), goal.reached(rows, self.label)))
-
-    def _advance(self, answer: Any) -> None:
-        assert self.steps is not None
-        try:
-            self.wish = self.steps.send(answer)
-        except StopIteration as end:
-            self.wish, self.found = [], end.value
-            return
-        budget = self.attack.query_budget
-        if budget is not None and self.queries + len(self.wish) > budget:
-            self.steps.close()
-            self.wish = []
-
-    def result(self, classes: list[Any]) -> AttackResult:
-        won = not self.skipped and bool(self.attack.goal.reached(self.after[None], self.label)[0])
-        kept, answer = (self.found, self.after) if won else (self.original, self.before)
-        return AttackResult(
-            text=self.original.text, adversarial=kept.text,
-            status="skipped" if self.skipped else "succeeded" if won else "failed",
-            label=classes[self.label], before=classes[self.before.argmax()], after=classes[answer.argmax()],
-            words=len(self.original.words), queries=self.queries, changed=tuple(sorted(kept.changed)),
-        )  # fmt: skip
+        return np.searchsorted(classifier.classes_, wanted), wanted.tolist()
 
 
 def _draw(text: str, seed: int) -> random.Random:
-    """Draws that depend on the seed and the text alone, not on the texts beside it."""
-    return random.Random(hashlib.sha256(f"{seed}:{text}".encode()).digest())
+    """Random numbers that follow from a text and a seed, whatever stands beside the text."""
+    return random.Random(hashlib.sha256(f"{seed}\0{text}".encode()).digest())

@@ -1,15 +1,22 @@
-"""Attacks named after the papers that describe them."""
+"""Attacks named after the papers that describe them. Each docstring says what differs from the paper."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from course_lib.attacks.constraints import KeepWords, MaxEditDistance
+from course_lib.attacks.constraints import AvoidWords, EachWordOnce, KeepWords, MaxEditDistance, MaxWordsChanged
 from course_lib.attacks.engine import Attack
 from course_lib.attacks.goals import Untargeted
-from course_lib.attacks.search import Greedy
-from course_lib.attacks.transformations import Characters
+from course_lib.attacks.masked_words import MaskedWords
+from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity
+from course_lib.attacks.populations import Beam, Genetic
+from course_lib.attacks.search import GradientGuided, Greedy, WeightedSaliency
+from course_lib.attacks.transformations import Characters, Synonyms
+from course_lib.attacks.vocabularies import AnyWord, Neighbours
 from course_lib.errors import BadInput
+
+# Of every attack on words: function words stay, a word changes once, no label and no opposite is put in.
+WORD_RULES = (KeepWords(), EachWordOnce(), AvoidWords(), NoAntonyms())
 
 
 def deepwordbug() -> Attack:
@@ -21,7 +28,91 @@ def deepwordbug() -> Attack:
     return Attack("deepwordbug", Untargeted(), Characters(), Greedy("unknown"), (KeepWords(), MaxEditDistance(30)))
 
 
-RECIPES: dict[str, Callable[[], Attack]] = {"deepwordbug": deepwordbug}
+def lookalikes() -> Attack:
+    """Cyrillic letters that look like Latin ones (Boucher et al. 2021, arXiv:2106.09898), by gradient and greedily."""
+    return Attack("lookalikes", Untargeted(), Characters(("homoglyph",)), Greedy("gradient"), (KeepWords(),))
+
+
+def pwws() -> Attack:
+    """WordNet synonyms by weighted saliency (Ren et al. 2019, ACL P19-1103).
+
+    Not the paper's: synonyms are inflected as the word is, only for its likely part of speech, and names are not
+    exchanged. The rules on labels and opposites are ours.
+    """
+    return Attack("pwws", Untargeted(), Synonyms(), WeightedSaliency(), WORD_RULES)
+
+
+def gradient_synonyms() -> Attack:
+    """WordNet synonyms in the order of their first-order gain: few questions (a search of this course)."""
+    return Attack("gradient-synonyms", Untargeted(), Synonyms(), GradientGuided(), WORD_RULES)
+
+
+def beam_synonyms() -> Attack:
+    """WordNet synonyms by a beam of 8, the thorough search of Yoo et al. 2020 (arXiv:2009.06368)."""
+    return Attack("beam-synonyms", Untargeted(), Synonyms(), Beam(8), WORD_RULES)
+
+
+def genetic() -> Attack:
+    """WordNet synonyms bred over generations (Alzantot et al. 2018, arXiv:1804.07998).
+
+    Not the paper's: WordNet in place of counter-fitted vectors, 12 texts and 12 generations in place of 60 and 20, no
+    language model as a filter.
+    """
+    return Attack("genetic", Untargeted(), Synonyms(), Genetic(), (*WORD_RULES[:1], *WORD_RULES[2:]))
+
+
+def textfooler() -> Attack:
+    """Neighbours in embedding space, importance by deletion (Jin et al. 2020, arXiv:1907.11932).
+
+    Not the paper's: neighbours in the model's own table, not in counter-fitted vectors, and similarity by this course's
+    encoder at 0.8, not by the Universal Sentence Encoder in windows of 15 words at 0.84.
+    """
+    rules = (*WORD_RULES, SamePartOfSpeech(), SentenceSimilarity(0.8))
+    return Attack("textfooler", Untargeted(), Neighbours(50), Greedy("deletion"), rules)
+
+
+def bae() -> Attack:
+    """Words that a masked language model puts in place of a hidden one (BAE-R: Garg & Ramakrishnan 2020, 2004.01970).
+
+    Not the paper's: the course's small masked language model, 20 candidates in place of 50, similarity by this course's
+    encoder at 0.8 in place of 0.936 by the Universal Sentence Encoder.
+    """
+    rules = (*WORD_RULES, SamePartOfSpeech(), SentenceSimilarity(0.8))
+    return Attack("bae", Untargeted(), MaskedWords(), Greedy("deletion"), rules)
+
+
+def bert_attack() -> Attack:
+    """Words that a masked language model puts in place of one that it sees (Li et al. 2020, arXiv:2004.09984).
+
+    Not the paper's: the course's small masked language model, whole words only, 20 candidates in place of 48,
+    similarity at 0.6 by this course's encoder in place of 0.2 by the Universal Sentence Encoder.
+    """
+    rules = (*WORD_RULES, MaxWordsChanged(0.4), SentenceSimilarity(0.6))
+    return Attack("bert-attack", Untargeted(), MaskedWords(masked=False), Greedy("unknown"), rules)
+
+
+def hotflip() -> Attack:
+    """Any word of the vocabulary, chosen by the gradient (Ebrahimi et al. 2018, arXiv:1712.06751).
+
+    Not the paper's: one word after another in place of a beam of 10, a fifth of the words in place of two, sentence
+    similarity at 0.8 in place of the word's cosine at 0.8.
+    """
+    rules = (*WORD_RULES, MaxWordsChanged(0.2), SamePartOfSpeech(), SentenceSimilarity(0.8))
+    return Attack("hotflip", Untargeted(), AnyWord(), GradientGuided(asked=8), rules)
+
+
+RECIPES: dict[str, Callable[[], Attack]] = {
+    "deepwordbug": deepwordbug,
+    "lookalikes": lookalikes,
+    "pwws": pwws,
+    "gradient-synonyms": gradient_synonyms,
+    "beam-synonyms": beam_synonyms,
+    "genetic": genetic,
+    "textfooler": textfooler,
+    "bae": bae,
+    "bert-attack": bert_attack,
+    "hotflip": hotflip,
+}
 
 
 def recipe(name: str) -> Attack:

@@ -38,6 +38,27 @@ class AttackResult:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One question on the way to an adversarial text.
+
+    Args:
+        note: what was asked.
+        asked: how many texts.
+        text: the best text so far.
+        score: how near to the goal the model sees it, from 0 to 1 for a classifier.
+        reached: whether that is the goal.
+        weights: (position, weight) of each word, where the question was about the words' weight.
+    """
+
+    note: str
+    asked: int
+    text: str
+    score: float
+    reached: bool
+    weights: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
 class AttackReport:
     """The results of one attack on many texts.
 
@@ -45,7 +66,7 @@ class AttackReport:
         recipe: the attack's name.
         results: one a text, in the texts' order.
         seconds: of the whole run.
-        model_seconds: of them inside `predict_proba`.
+        model_seconds: of them inside the model, forward and backward.
         seed: of the draws.
     """
 
@@ -67,13 +88,18 @@ class AttackReport:
 
     @property
     def accuracy(self) -> float:
-        """Share of texts that the model has right before; not a number where there is no text."""
-        return _mean([result.before == result.label for result in self.results])
+        """Share of texts that the model has right before; not a number where there is none, or for numbers."""
+        return self._share_right("before")
 
     @property
     def accuracy_under_attack(self) -> float:
-        """Share of texts that the model still has right; not a number where there is no text."""
-        return _mean([result.after == result.label for result in self.results])
+        """Share of texts that the model still has right; not a number where there is none, or for numbers."""
+        return self._share_right("after")
+
+    def _share_right(self, when: str) -> float:
+        if any(isinstance(result.before, float) for result in self.results):
+            return float("nan")
+        return _mean([getattr(result, when) == result.label for result in self.results])
 
     @property
     def queries_per_text(self) -> float:

@@ -1,4 +1,4 @@
-"""The order in which words are tried.
+"""Greedy searches: one word after another, the most important first.
 
 A search is a generator: it yields the documents that it wants answered and is sent their scores. It never calls the
 model, so that the engine can answer many sentences' wishes in one batch.
@@ -6,54 +6,15 @@ model, so that the engine can answer many sentences' wishes in one batch.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from course_lib.attacks.constraints import Constraint
 from course_lib.attacks.document import Document
-from course_lib.attacks.transformations import Transformation
+from course_lib.attacks.task import Answer, Steps, Task, Wish
+from course_lib.attacks.view import Slope
 from course_lib.errors import BadInput
-
-Answer = tuple[NDArray[np.float32], NDArray[np.bool_]]  # scores and whether the goal is reached, one each a document
-Steps = Generator[list[Document], Answer, Document]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a search works on: one document, its score before, and the attack's other parts."""
-
-    original: Document
-    score: float
-    transformation: Transformation
-    constraints: tuple[Constraint, ...]
-    draw: random.Random
-
-    def positions(self) -> list[int]:
-        """Where a word may be changed."""
-        return [
-            position
-            for position in range(len(self.original.words))
-            if all(rule.allows_position(self.original, position) for rule in self.constraints)
-        ]
-
-    def candidates(self, current: Document, position: int) -> list[Document]:
-        """The current document with each allowed word at a position."""
-        new = self.transformation.candidates(self.original.words[position], self.draw)
-        changed = [current.replace(position, word) for word in new]
-        return [one for one in changed if all(rule.allows(self.original, one) for rule in self.constraints)]
-
-
-class Search(Protocol):
-    """Finds an adversarial document."""
-
-    def steps(self, task: Task) -> Steps:
-        """Yields documents, is sent their answers, and returns the best document that it found."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +23,9 @@ class Greedy:
 
     Args:
         importance: how a word's weight is asked: `unknown` puts [UNK] in its place (Li et al. 2016,
-            arXiv:1612.08220, in DeepWordBug's public form), `deletion` leaves it out (Jin et al. 2020, equation 1).
+            arXiv:1612.08220, in DeepWordBug's public form), `deletion` leaves it out (Jin et al. 2020,
+            arXiv:1907.11932, equation 2), `gradient` takes the length of the goal's gradient with respect to its
+            embedding, for one query in place of one a word, `random` asks nothing.
 
     Raises:
         BadInput: another importance.
@@ -71,31 +34,129 @@ class Greedy:
     importance: str = "unknown"
 
     def __post_init__(self) -> None:
-        if self.importance not in ("unknown", "deletion"):
-            raise BadInput(f"importance is {self.importance!r}", "use unknown or deletion")
+        if self.importance not in ("unknown", "deletion", "gradient", "random"):
+            raise BadInput(f"importance is {self.importance!r}", "use unknown, deletion, gradient or random")
 
     def steps(self, task: Task) -> Steps:
-        """Asks once for every position, then for one position's candidates at a time."""
-        positions = task.positions()
-        if not positions:
-            return task.original
-        masked = [self._masked(task.original, position) for position in positions]
-        scores, _ = yield masked
+        """Asks for the words' weights, then for one position's candidates at a time."""
         best, best_score = task.original, task.score
-        for i in np.argsort(-scores, kind="stable"):
-            candidates = task.candidates(best, positions[i])
+        for position in (yield from self._order(task)):
+            candidates = task.candidates(best, position)
             if not candidates:
                 continue
-            scores, reached = yield candidates
-            first = int(scores.argmax())
-            if scores[first] <= best_score:
+            answer = yield Wish(candidates, positions=(position,))
+            first = int(answer.scores.argmax())
+            if answer.scores[first] <= best_score:
                 continue
-            best, best_score = candidates[first], float(scores[first])
-            if reached[first]:
+            best, best_score = candidates[first], float(answer.scores[first])
+            if answer.reached[first]:
                 break
         return best
 
-    def _masked(self, document: Document, position: int) -> Document:
-        if self.importance == "deletion":
-            return document.without(position)
-        return document.replace(position, "[UNK]")
+    def _order(self, task: Task) -> Generator[Wish, Answer, list[int]]:
+        positions = task.positions()
+        if not positions:
+            return []
+        if self.importance == "random":
+            return task.draw.sample(positions, len(positions))
+        if self.importance == "gradient":
+            answer = yield Wish([task.original], "slopes")
+            weights = answer.slopes[0].lengths[positions]
+        else:
+            probes = [probe(task.original, position, self.importance) for position in positions]
+            weights = (yield Wish(probes, "probes", tuple(positions))).scores
+        return [positions[i] for i in np.argsort(-weights, kind="stable")]
+
+
+def probe(document: Document, position: int, importance: str) -> Document:
+    """The document that shows what one word weighs."""
+    return document.without(position) if importance == "deletion" else document.replace(position, "[UNK]")
+
+
+@dataclass(frozen=True)
+class WeightedSaliency:
+    """Each word's best change weighed by the word's own weight (Ren et al. 2019, PWWS, equations 4 to 8).
+
+    First every candidate of every position is asked about; then the best of each position are put in one after
+    another, in the order of (gain of the change) x softmax(saliency of the word), until the goal is reached.
+    """
+
+    def steps(self, task: Task) -> Steps:
+        """One wish for the saliency, one for all candidates, then one document at a time."""
+        positions = task.positions()
+        choices = [(at, one) for at in positions for one in task.candidates(task.original, at)]
+        if not choices:
+            return task.original
+        probes = [probe(task.original, position, "unknown") for position in positions]
+        saliency = (yield Wish(probes, "probes", tuple(positions))).scores - task.score
+        weight = dict(zip(positions, np.exp(saliency - saliency.max()), strict=True))
+        answer = yield Wish([document for _, document in choices])
+        best_of: dict[int, int] = {}
+        for i in np.argsort(answer.scores, kind="stable"):  # the best comes last and stays
+            best_of[choices[i][0]] = int(i)
+        order = sorted(best_of, key=lambda at: -weight[at] * (answer.scores[best_of[at]] - task.score))
+        return (yield from self._put_in(task, [(at, choices[best_of[at]][1].words[at]) for at in order]))
+
+    def _put_in(self, task: Task, changes: list[tuple[int, str]]) -> Steps:
+        best, best_score = task.original, task.score
+        for position, word in changes:
+            if not (allowed := task.allowed([best.replace(position, word)])):
+                continue
+            answer = yield Wish(allowed, positions=(position,))
+            if answer.scores[0] <= best_score:
+                continue
+            best, best_score = allowed[0], float(answer.scores[0])
+            if answer.reached[0]:
+                break
+        return best
+
+
+@dataclass(frozen=True)
+class GradientGuided:
+    """Positions and candidates in the order of their first-order gain; the model is asked about few of them.
+
+    The gain of a candidate is (its embedding - the old word's) x the goal's gradient there (Ebrahimi et al. 2018,
+    arXiv:1712.06751, equation 1). One backward pass gives it for every position and candidate, and counts as one query.
+
+    Args:
+        asked: candidates of a position that the model is asked about.
+        rounds: passes over the text; each begins with a new gradient, at the best document so far. From the second
+            pass on, all candidates of a position are asked about.
+
+    Raises:
+        BadInput: a number under 1.
+    """
+
+    asked: int = 2
+    rounds: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("asked", "rounds"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)}", "use 1 or more")
+
+    def steps(self, task: Task) -> Steps:
+        """A gradient, then a few candidates of one position after another."""
+        best, best_score = task.original, task.score
+        for number in range(self.rounds):
+            if not task.positions(best):
+                break
+            slope = (yield Wish([best], "slopes")).slopes[0]
+            for position, words in self._choices(task, best, slope, None if number else self.asked):
+                candidates = task.allowed([best.replace(position, word) for word in words])
+                if not candidates:
+                    continue
+                answer = yield Wish(candidates, positions=(position,))
+                first = int(answer.scores.argmax())
+                if answer.scores[first] <= best_score:
+                    continue
+                best, best_score = candidates[first], float(answer.scores[first])
+                if answer.reached[first]:
+                    return best
+        return best
+
+    def _choices(self, task: Task, current: Document, slope: Slope, most: int | None) -> list[tuple[int, list[str]]]:
+        """Each position with its words, the most promising position and word first."""
+        found = {position: task.ranked(slope, current, position, most) for position in task.positions(current)}
+        order = sorted((position for position, (words, _) in found.items() if words), key=lambda at: -found[at][1])
+        return [(position, found[position][0]) for position in order]

@@ -3,6 +3,7 @@
 In a notebook, end the line with a semicolon: the figure is shown, the name of its axes is not.
 """
 
+from course_lib.plots.attacks import cost_of_success, transfer, under_attack
 from course_lib.plots.data import disagreement, rating_histogram
 from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
 from course_lib.plots.quality import (
@@ -13,6 +14,7 @@ from course_lib.plots.quality import (
     reliability,
     transfer_matrix,
 )
+from course_lib.plots.robustness import defences, loss_surface, robustness_curve, roc
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, length_histogram, schedule, stored_curves
 from course_lib.plots.transformer import attention_map, positional_encoding
@@ -21,6 +23,8 @@ __all__ = [
     "LiveCurve",
     "attention_map",
     "confusion",
+    "cost_of_success",
+    "defences",
     "disagreement",
     "errors_by",
     "intervals",
@@ -28,15 +32,20 @@ __all__ = [
     "learning_curve",
     "length_histogram",
     "loss_curves",
+    "loss_surface",
     "mask_picture",
     "memory_bars",
     "positional_encoding",
     "rating_histogram",
     "reliability",
+    "robustness_curve",
+    "roc",
     "scaling_fit",
     "schedule",
     "small_png",
     "stored_curves",
     "to_png",
+    "transfer",
     "transfer_matrix",
+    "under_attack",
 ]

@@ -4,6 +4,9 @@ Every function returns one ipywidgets widget: name it on the last line of a cell
 """
 
 from course_lib.widgets.attention import watch_attention
+from course_lib.widgets.judgement import vote_on_attacks
+from course_lib.widgets.live_attack import watch_attack
+from course_lib.widgets.loss_surface import loss_surface_explorer
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import watch_prediction
 from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
@@ -14,6 +17,9 @@ __all__ = [
     "compare_runs",
     "compare_settings",
     "diagnose",
+    "loss_surface_explorer",
+    "vote_on_attacks",
+    "watch_attack",
     "watch_attention",
     "watch_mask",
     "watch_prediction",

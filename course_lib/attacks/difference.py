@@ -1,0 +1,217 @@
+"""What an attack changed, told so that eyes, ears and a plain text file can follow it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from html import escape
+from typing import NamedTuple
+
+from course_lib.attacks.document import Document
+from course_lib.errors import BadInput
+
+ALIKE = 0.5  # of difflib's ratio; words less alike are another word, whose single characters say nothing
+
+_STYLE = (
+    "<style>.text-difference{border-collapse:collapse;background:#fff;color:#222;table-layout:fixed;width:100%}"
+    ".text-difference th,.text-difference td{text-align:left!important;vertical-align:top;padding:4px 8px;"
+    "border:1px solid #ddd;white-space:pre-wrap;overflow-wrap:anywhere;background:#fff;color:#222}"
+    ".text-difference del,.text-difference ins{color:#222;padding:0 2px;border-radius:2px}"
+    ".text-difference del{background:#f6dcd8;text-decoration:line-through}"
+    ".text-difference ins{background:#d3e6f5;text-decoration:underline}"
+    ".text-difference del b{background:#e3a49b}.text-difference ins b{background:#8dbde3}</style>"
+)
+
+
+class Piece(NamedTuple):
+    """A stretch of both texts; where the two differ, it was changed."""
+
+    original: str
+    adversarial: str
+
+
+class _Block(NamedTuple):
+    """Words a to b of the original that became words c to d of the adversarial text, ends not included."""
+
+    same: bool
+    a: int
+    b: int
+    c: int
+    d: int
+
+
+def words_that_differ(original: str, adversarial: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Positions of the changed words, in the original and in the adversarial text.
+
+    Texts of equally many words are compared position by position, so that both answers are the same; others by the
+    longest matching stretches (difflib).
+    """
+    old, new = Document.of(original), Document.of(adversarial)
+    changed = [block for block in _blocks(old, new) if not block.same]
+    return (
+        tuple(at for block in changed for at in range(block.a, block.b)),
+        tuple(at for block in changed for at in range(block.c, block.d)),
+    )
+
+
+def pieces(original: str, adversarial: str) -> list[Piece]:
+    """Both texts cut at the same places: words, and what stands between them; joined, they are the texts again."""
+    old, new = Document.of(original), Document.of(adversarial)
+    found = []
+    for block in _blocks(old, new):
+        before, changed = Piece("", ""), Piece(_stretch(old, block.a, block.b), _stretch(new, block.c, block.d))
+        if block.a < block.b and block.c < block.d:
+            before = Piece(old.gaps[block.a], new.gaps[block.c])
+        elif block.a < block.b:  # words were left out, and with them the gap that stood before
+            changed = Piece(old.gaps[block.a] + changed.original, "")
+        else:
+            changed = Piece("", new.gaps[block.c] + changed.adversarial)
+        found += [before, changed]
+    found.append(Piece(old.gaps[-1], new.gaps[-1]))
+    return [piece for piece in found if any(piece)]
+
+
+def marked(original: str, adversarial: str) -> str:
+    """The text with its changes in brackets, for outputs without colours: `a [good->goood] film`.
+
+    Characters that nobody can see, and characters beyond ASCII that were put in, are named by their code.
+    """
+    return "".join(
+        piece.original if piece.original == piece.adversarial else f"[{_shown(piece.original)}->{_with_codes(piece)}]"
+        for piece in pieces(original, adversarial)
+    )
+
+
+def inline(original: str, adversarial: str) -> str:
+    """The text as HTML, each change as what stood there (`<del>`) and what stands there now (`<ins>`)."""
+    parts = [_deleted(piece) + _inserted(piece) for piece in pieces(original, adversarial)]
+    return f'{_STYLE}<span class="text-difference" style="white-space:pre-wrap">{"".join(parts)}</span>'
+
+
+def side_by_side(pairs: Iterable[tuple[str, str]], notes: Sequence[str] | None = None) -> str:
+    """Originals and adversarial texts beside each other as HTML; what was changed is struck out left, underlined right.
+
+    Changed words carry a title that says what became what. Inside them the changed characters are bold and darker,
+    unless the whole word is another.
+
+    Args:
+        pairs: of original and adversarial text.
+        notes: a line for each pair, such as "positive -> negative".
+
+    Raises:
+        BadInput: not one note for each pair.
+    """
+    rows = list(pairs)
+    if not rows:
+        return "<p>There is no pair of texts to show.</p>"
+    if notes is not None and len(notes) != len(rows):
+        raise BadInput(f"there are {len(notes)} notes for {len(rows)} pairs", "pass one note for each pair")
+    heads = ["original", "adversarial", *(["the model's answer"] if notes is not None else [])]
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    body = "".join(
+        f"<tr>{_cells(*row)}{'' if notes is None else f'<td>{escape(notes[number])}</td>'}</tr>"
+        for number, row in enumerate(rows)
+    )
+    return f'{_STYLE}<table class="text-difference"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _cells(original: str, adversarial: str) -> str:
+    """Two cells of the table."""
+    cut = pieces(original, adversarial)
+    new = "".join(map(_inserted_or_kept, cut)) if original != adversarial else "<i>nothing was changed</i>"
+    return f"<td>{''.join(map(_deleted, cut))}</td><td>{new}</td>"
+
+
+def _deleted(piece: Piece) -> str:
+    """What stood in the original, struck out where it was changed."""
+    if piece.original == piece.adversarial:
+        return escape(piece.original)
+    return _element("del", piece, _characters(piece)[0]) if piece.original else ""
+
+
+def _inserted(piece: Piece) -> str:
+    """What was put in; nothing where nothing was changed."""
+    changed = piece.original != piece.adversarial and piece.adversarial
+    return _element("ins", piece, _characters(piece)[1]) if changed else ""
+
+
+def _inserted_or_kept(piece: Piece) -> str:
+    return escape(piece.original) if piece.original == piece.adversarial else _inserted(piece)
+
+
+def _element(name: str, piece: Piece, content: str) -> str:
+    return f'<{name} title="{escape(told(piece))}">{content}</{name}>'
+
+
+def told(piece: Piece) -> str:
+    """A change in words, with the names of characters beyond ASCII that were put in."""
+    old, new = f"“{_shown(piece.original)}”", f"“{_shown(piece.adversarial)}”"
+    if not piece.adversarial:
+        return f"{old} was left out"
+    names = ", ".join(f"{_code(c)} {unicodedata.name(c, 'without a name')}" for c in _foreign(piece))
+    change = f"{old} became {new}" if piece.original else f"{new} was put in"
+    return f"{change} ({names})" if names else change
+
+
+def _characters(piece: Piece) -> tuple[str, str]:
+    """Both sides of a changed piece as HTML, the changed characters bold."""
+    matcher = SequenceMatcher(None, *piece, autojunk=False)
+    if matcher.ratio() < ALIKE:
+        return escape(_shown(piece.original)), escape(_shown(piece.adversarial))
+    old: list[str] = []
+    new: list[str] = []
+    for name, a, b, c, d in matcher.get_opcodes():
+        for part, out in ((piece.original[a:b], old), (piece.adversarial[c:d], new)):
+            text = escape(_shown(part))
+            out.append(f"<b>{text}</b>" if name != "equal" and part else text)
+    return "".join(old), "".join(new)
+
+
+def _blocks(old: Document, new: Document) -> list[_Block]:
+    """Stretches of words of both texts, one after another."""
+    if len(old.words) == len(new.words):
+        return [
+            _Block(mine == theirs, at, at + 1, at, at + 1)
+            for at, (mine, theirs) in enumerate(zip(old.words, new.words, strict=True))
+        ]
+    blocks = []
+    for name, a, b, c, d in SequenceMatcher(None, old.words, new.words, autojunk=False).get_opcodes():
+        if name == "equal":
+            blocks += [_Block(True, a + k, a + k + 1, c + k, c + k + 1) for k in range(b - a)]
+        else:
+            blocks.append(_Block(False, a, b, c, d))
+    return blocks
+
+
+def _stretch(document: Document, start: int, end: int) -> str:
+    """Words from start to end with the gaps between them, without those around."""
+    between = [*document.gaps[start + 1 : end], ""]
+    return (
+        "".join(word + gap for word, gap in zip(document.words[start:end], between, strict=True)) if start < end else ""
+    )
+
+
+def _shown(text: str) -> str:
+    """The text with a code in place of each character that cannot be seen, such as a space of no width."""
+    return "".join(_code(c) if _is_invisible(c) else c for c in text)
+
+
+def _with_codes(piece: Piece) -> str:
+    codes = [_code(c) for c in _foreign(piece) if not _is_invisible(c)]
+    return " ".join([_shown(piece.adversarial), *codes])
+
+
+def _foreign(piece: Piece) -> list[str]:
+    """Characters beyond ASCII that only the adversarial side has, each once."""
+    return [c for c in dict.fromkeys(piece.adversarial) if not c.isascii() and c not in piece.original]
+
+
+def _is_invisible(character: str) -> bool:
+    if character in " \n\t":
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"

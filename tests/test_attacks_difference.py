@@ -1,0 +1,322 @@
+"""What was changed is found and marked; the loss surface keeps its shape; votes are kept and counted."""
+
+import json
+import os
+import re
+from dataclasses import asdict
+from html import unescape
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.attacks.difference import Piece, inline, marked, pieces, side_by_side, told, words_that_differ
+from course_lib.attacks.document import Document
+from course_lib.attacks.surface import LossSurface
+from course_lib.attacks.votes import Vote, add_vote, read_votes, validity
+from course_lib.errors import BadInput, CorruptAsset, CourseError
+from course_lib.evaluation import share
+
+TEXTS = st.text(st.sampled_from("ab. <&\u200bо\n"), max_size=24)
+
+
+class Read(HTMLParser):
+    """The words of a piece of HTML, cell by cell, and its tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag  # well-formed
+
+    def handle_data(self, data):
+        if "td" in self.open:
+            self.cells[-1] += data
+
+
+# ---------------------------------------------------------------- what was changed
+
+
+@pytest.mark.parametrize(
+    ("original", "adversarial", "positions", "said"),
+    [
+        ("a good film", "a goood film", ((1,), (1,)), "a [good->goood] film"),
+        ("a good film", "a fine film", ((1,), (1,)), "a [good->fine] film"),
+        ("so so good", "so go good", ((1,), (1,)), "so [so->go] good"),
+        ("a good film", "a good film", ((), ()), "a good film"),
+        ("a very good film", "a good film", ((1,), ()), "a[ very->] good film"),
+        ("a good film", "a very good film", ((), (1,)), "a[-> very] good film"),
+        ("a good film", "a go od film", ((1,), (1, 2)), "a [good->go od] film"),
+        ("good film!", "good film?", ((), ()), "good film[!->?]"),
+        ("good", "gооd", ((0,), (0,)), "[good->gооd U+043E]"),
+        ("good", "go\u200bod", ((0,), (0, 1)), "[good->goU+200Bod]"),
+        ("", "good", ((), (0,)), "[->good]"),
+        ("good", "", ((0,), ()), "[good->]"),
+        ("", "", ((), ()), ""),
+    ],
+)
+def test_changes_are_found_and_marked(original, adversarial, positions, said):
+    assert words_that_differ(original, adversarial) == positions
+    assert marked(original, adversarial) == said
+
+
+@given(TEXTS, TEXTS)
+@settings(deadline=None, max_examples=200)
+def test_the_pieces_are_both_texts(original, adversarial):
+    cut = pieces(original, adversarial)
+    assert "".join(piece.original for piece in cut) == original
+    assert "".join(piece.adversarial for piece in cut) == adversarial
+    assert all(any(piece) for piece in cut)
+    assert all(piece.original == piece.adversarial for piece in pieces(original, original))
+
+
+@given(TEXTS, TEXTS)
+@settings(deadline=None, max_examples=200)
+def test_words_that_are_not_named_are_equal(original, adversarial):
+    old, new = Document.of(original).words, Document.of(adversarial).words
+    mine, theirs = words_that_differ(original, adversarial)
+    kept = [word for at, word in enumerate(old) if at not in mine]
+    assert kept == [word for at, word in enumerate(new) if at not in theirs]
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=8), st.data())
+@settings(deadline=None, max_examples=50)
+def test_of_exchanged_words_just_those_are_named(words, data):
+    changed = data.draw(st.sets(st.integers(0, len(words) - 1)))
+    new = [word + "x" if at in changed else word for at, word in enumerate(words)]
+    positions = tuple(sorted(changed))
+    assert words_that_differ(" ".join(words), " ".join(new)) == (positions, positions)
+
+
+@given(TEXTS, TEXTS)
+@settings(deadline=None, max_examples=100)
+def test_the_table_shows_both_texts_whole_and_closes_its_tags(original, adversarial):
+    html = side_by_side([(original, adversarial)])
+    cells = [cell.replace("U+200B", "\u200b") for cell in Read(html).cells]
+    assert cells == [original, adversarial if adversarial != original else "nothing was changed"]
+
+
+def test_changed_words_are_struck_out_left_and_underlined_right():
+    html = side_by_side([("a good film", "a goood film")])
+    left, right = re.findall(r"<td>(.*?)</td>", html)
+    assert left == 'a <del title="“good” became “goood”">good</del> film'
+    assert right == 'a <ins title="“good” became “goood”">goo<b>o</b>d</ins> film'
+    assert "text-decoration:line-through" in html and "text-decoration:underline" in html
+    assert html.count('<th scope="col">') == 2
+
+
+def test_of_another_word_no_single_character_stands_out():
+    html = side_by_side([("a good film", "a splendid film")])
+    assert "<b>" not in html and ">good</del>" in html and ">splendid</ins>" in html
+
+
+def test_texts_are_no_html():
+    html = side_by_side([("<i>so</i>", "<i>\"sо'&</i>")], notes=["<u>"])
+    assert not {"i", "u"} & set(Read(html).tags) and "&lt;u&gt;" in html
+    assert Read(inline("<i>so</i>", "<i>s&o</i>")).tags.count("i") == 0
+
+
+def test_inline_shows_the_old_word_and_the_new_one():
+    html = inline("a good film", "a bad film")
+    assert unescape(re.sub(r"<style>.*</style>|<[^>]*>", "", html)) == "a goodbad film"
+    assert Read(html).tags == ["style", "span", "del", "ins"]
+    assert "<del" not in inline("same", "same")
+
+
+def test_a_title_names_what_eyes_do_not_see():
+    assert told(Piece("good", "gоod")) == "“good” became “gоod” (U+043E CYRILLIC SMALL LETTER O)"
+    assert told(Piece("", "\u200b")) == "“U+200B” was put in (U+200B ZERO WIDTH SPACE)"
+    assert told(Piece("very", "")) == "“very” was left out"
+    assert told(Piece("café", "cafés")) == "“café” became “cafés”"
+
+
+def test_notes_stand_beside_their_pair():
+    html = side_by_side([("a", "b"), ("c", "d")], notes=["yes -> no", "no -> yes"])
+    assert Read(html).cells == ["a", "b", "yes -> no", "c", "d", "no -> yes"]
+    with pytest.raises(BadInput, match="1 notes for 2 pairs"):
+        side_by_side([("a", "b"), ("c", "d")], notes=["x"])
+    assert "no pair" in side_by_side([])
+
+
+# ---------------------------------------------------------------- the loss around a text
+
+
+def bowl(n: int = 5) -> LossSurface:
+    """The loss is along + across / 10 + 2, on a square from -1 to 1."""
+    axis = np.linspace(-1, 1, n)
+    loss = axis[:, None] + axis[None, :] / 10 + 2
+    return LossSurface(axis, axis, loss, np.exp(-loss))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "place"),
+    [(0, (0, 0)), (0.4, (0, 0)), (0.5, (0.5, 0)), (0.8, (0.5, 0.5)), (1, (1, 0)), (1.12, (1, 0.5)), (9, (1, 1))],
+)
+def test_the_highest_point_of_the_ball(epsilon, place):
+    assert bowl().place(bowl().highest(epsilon)) == place
+
+
+@given(st.floats(0, 2), st.floats(0, 2), st.integers(2, 12))
+@settings(deadline=None, max_examples=50)
+def test_a_larger_ball_is_never_lower_and_its_top_is_inside(one, other, n):
+    surface = bowl(2 * n + 1)
+    small, large = (surface.highest(epsilon) for epsilon in sorted((one, other)))
+    assert surface.loss[small] <= surface.loss[large]
+    assert np.hypot(*surface.place(small)) <= min(one, other) + 1e-5
+
+
+def test_a_surface_knows_its_start_and_its_reach():
+    surface = LossSurface(np.array([-2.0, 0, 1]), np.array([-3.0, 0.1, 3]), np.ones((3, 3)), np.ones((3, 3)))
+    assert surface.start == (1, 1) and surface.reach == 1
+
+
+def test_a_table_becomes_a_surface_in_whatever_order_its_rows_are():
+    surface = bowl()
+    rows = [
+        {"gradient": a, "random": b, "loss": surface.loss[i, j]}
+        for i, a in enumerate(surface.along)
+        for j, b in enumerate(surface.across)
+    ]
+    found = LossSurface.of(pd.DataFrame(rows).sample(frac=1, random_state=0))
+    np.testing.assert_array_equal(found.loss, surface.loss)
+    np.testing.assert_allclose(found.probability, np.exp(-surface.loss))
+    for table, said in ((rows[1:], "no grid"), ([*rows, rows[0]], "no grid"), ([{"loss": 1.0}], "no column")):
+        with pytest.raises(BadInput, match=said):
+            LossSurface.of(pd.DataFrame(table))
+
+
+AXIS = np.array([-1.0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((AXIS[::-1], AXIS, np.ones((3, 3)), np.ones((3, 3))), "along is"),
+        ((AXIS, AXIS + 5, np.ones((3, 3)), np.ones((3, 3))), "across is"),
+        ((AXIS, AXIS[:2], np.ones((2, 3)), np.ones((3, 2))), "loss has the shape"),
+        ((AXIS, AXIS, np.ones((3, 3)), np.ones(9)), "probability has the shape"),
+        ((AXIS, AXIS, np.full((3, 3), np.nan), np.ones((3, 3))), "not finite"),
+    ],
+)
+def test_surfaces_that_cannot_be_are_named(parts, said):
+    with pytest.raises(BadInput, match=said):
+        LossSurface(*parts)
+
+
+@pytest.mark.parametrize("epsilon", [-1, float("nan")])
+def test_a_ball_needs_a_radius(epsilon):
+    with pytest.raises(BadInput, match="epsilon is"):
+        bowl().highest(epsilon)
+
+
+# ---------------------------------------------------------------- votes
+
+
+def vote(number: int = 0, **parts) -> Vote:
+    return Vote(
+        **{"original": f"a {number}", "adversarial": f"b {number}", "label": 1, "given": 1, "same": True} | parts
+    )
+
+
+def test_votes_are_appended_and_the_last_of_a_pair_counts(tmp_path):
+    file = tmp_path / "made" / "votes.json"
+    assert read_votes(file).empty and list(read_votes(file).columns) == list(asdict(vote()))
+    for one in (vote(0, same=None), vote(1, given=0, same=False), vote(0)):
+        add_vote(file, one)
+    votes = read_votes(file)
+    assert votes["original"].tolist() == ["a 0", "a 1"] and votes["same"].tolist() == [True, False]
+    assert len(json.loads(file.read_text())["votes"]) == 3
+
+
+def test_values_come_back_as_they_were(tmp_path):
+    file = tmp_path / "votes.json"
+    add_vote(file, vote(label=np.int64(1), given=None, adversarial="gооd\u200b <b>\n"))
+    add_vote(file, vote(1, label="spam", given=np.str_("ham"), same=None))
+    one, two = read_votes(file).to_dict("records")
+    assert one["adversarial"] == "gооd\u200b <b>\n" and one["label"] == 1 and one["given"] is None
+    assert two["label"] == "spam" and two["given"] == "ham" and two["same"] is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", '{"votes": 3}', '{"votes": [{}]}', '{"votes": ["x"]}', b"\xff\xfe", "null"]
+    + [json.dumps({"votes": [asdict(vote()) | part]}) for part in ({"same": 1}, {"original": 2}, {"more": 1})],
+)
+def test_a_damaged_file_is_named_and_kept(tmp_path, content):
+    file = tmp_path / "votes.json"
+    data = content if isinstance(content, bytes) else content.encode()
+    file.write_bytes(data)
+    for act in (lambda: read_votes(file), lambda: add_vote(file, vote())):
+        with pytest.raises(CorruptAsset, match=r"votes\.json does not hold votes") as caught:
+            act()
+        assert "rename" in caught.value.fix and file.read_bytes() == data
+
+
+def test_a_vote_that_cannot_be_written_loses_nothing(tmp_path, monkeypatch):
+    file = tmp_path / "votes.json"
+    add_vote(file, vote())
+    before = file.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CourseError, match="No space left"):
+        add_vote(file, vote(1))
+    assert file.read_bytes() == before and not list(tmp_path.glob(".part*"))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(CourseError, match="cannot be read"):
+        read_votes(tmp_path)
+
+
+@pytest.mark.parametrize("parts", [{"label": None}, {"label": [1]}, {"given": {1: 2}}])
+def test_votes_that_json_cannot_hold_are_named(parts):
+    with pytest.raises(BadInput, match=f"{next(iter(parts))} is"):
+        vote(**parts)
+
+
+def test_validity_counts_labels_and_meanings_apart(tmp_path):
+    file = tmp_path / "votes.json"
+    for one in (
+        vote(0),
+        vote(1, given=0, same=True),
+        vote(2, given=None, same=False),
+        vote(3, same=None),
+        vote(4, adversarial="a 4"),
+        vote(5, adversarial="a 5", given=0),
+    ):
+        add_vote(file, one)
+    found = validity(read_votes(file))
+    assert found.n == 4 and found.label_kept == share(2, 4)
+    assert found.meaning_kept == share(2, 3) and found.control == share(1, 2)
+    assert "4 changed texts: 50% [15%, 85%] keep the label, 67% [21%, 94%] keep the meaning" in str(found)
+    assert "of unchanged texts 50%" in str(found)
+
+
+def test_without_second_answers_and_controls_there_are_no_such_shares(tmp_path):
+    add_vote(tmp_path / "v.json", vote(same=None))
+    found = validity(read_votes(tmp_path / "v.json"))
+    assert found.meaning_kept is None and found.control is None
+    assert str(found) == "1 changed text: 100% [21%, 100%] keep the label."
+
+
+def test_validity_needs_votes(tmp_path):
+    with pytest.raises(BadInput, match="0 votes"):
+        validity(read_votes(tmp_path / "none.json"))
+    with pytest.raises(BadInput, match="no column"):
+        validity(pd.DataFrame({"original": ["a"]}))
