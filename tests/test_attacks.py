@@ -6,30 +6,53 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import TextClassifier, commands
+from course_lib import TextClassifier, commands, machine
 from course_lib.attacks import (
     RECIPES,
+    AnyWord,
     Attack,
+    AvoidWords,
+    Beam,
     Characters,
     ConfidenceReduction,
     Document,
+    EachWordOnce,
+    Genetic,
+    GradientGuided,
     Greedy,
     KeepWords,
+    MaskedWords,
     MaxEditDistance,
     MaxWordsChanged,
+    Neighbours,
+    NoAntonyms,
+    SamePartOfSpeech,
+    SentenceSimilarity,
+    Shift,
+    Synonyms,
     Targeted,
+    Together,
     Untargeted,
+    WeightedSaliency,
     recipe,
+    similarity,
 )
 from course_lib.attacks.document import edit_distance
+from course_lib.attacks.rounds import Rounds
+from course_lib.attacks.runs import Run
+from course_lib.attacks.task import Wish
+from course_lib.attacks.view import View, input_embeddings, watched
 from course_lib.errors import BadInput
+from course_lib.pretraining import LanguageModel
 from course_lib.training import TrainingConfig
 
 TEXTS = ["a good film", "truly great, and good", "a bad film", "awful; it was bad"]
@@ -123,7 +146,7 @@ def test_no_returned_text_breaks_a_constraint(texts: list[str], seed: int, dista
     rules = (KeepWords(frozenset({"a", "god"})), MaxEditDistance(distance), MaxWordsChanged(share))
     attack = Attack("test", Untargeted(), Characters(), Greedy(), rules)
     for label in (0, 1):
-        for result in attack.run(Words(), texts, [label] * len(texts), seed).results:  # type: ignore[arg-type]
+        for result in attack.run(Words(), texts, [label] * len(texts), seed).results:
             assert edit_distance(result.text, result.adversarial) <= distance
             words = Document.of(result.text).words
             assert len(result.changed) <= max(1, int(share * len(words)))
@@ -131,11 +154,27 @@ def test_no_returned_text_breaks_a_constraint(texts: list[str], seed: int, dista
             assert (result.text != result.adversarial) == (result.status == "succeeded")
 
 
+PAIRS = [(f"{word} {noun}", int(word in ("good", "great"))) for word in ("good", "great", "bad", "awful") for noun in
+         ("film", "plot", "cast", "end")]  # fmt: skip
+NEAR_BORDER = [
+    "a good film but a bad plot",
+    "an awful cast and a great end",
+    "a bad film",
+    "the great plot of a good film",
+]
+
+
+def test_most_recipes_find_something(tiny: TextClassifier) -> None:
+    texts = [text for text, _ in PAIRS] + NEAR_BORDER
+    found = {name: make().run(tiny, texts, tiny.predict(texts)).count("succeeded") for name, make in RECIPES.items()}
+    assert found["deepwordbug"] >= 1
+    assert sum(count > 0 for count in found.values()) >= len(RECIPES) - 3, found
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_success_turns_the_answer_and_a_failure_does_not(name: str, tiny: TextClassifier) -> None:
-    texts = [f"{word} {noun}" for word in ("good", "great", "bad", "awful") for noun in ("film", "plot", "cast", "end")]
+    texts = [text for text, _ in PAIRS] + NEAR_BORDER
     report = recipe(name).run(tiny, texts, tiny.predict(texts))
-    assert report.count("succeeded") >= 1
     again = tiny.predict([result.adversarial for result in report.results])
     for result, answer in zip(report.results, again, strict=True):
         assert answer == result.after
@@ -143,20 +182,49 @@ def test_a_success_turns_the_answer_and_a_failure_does_not(name: str, tiny: Text
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_no_recipe_returns_a_text_that_breaks_its_constraints(name: str, tiny: TextClassifier) -> None:
+    attack = recipe(name)
+    texts = [text for text, _ in PAIRS] + NEAR_BORDER
+    for result in attack.run(tiny, texts, tiny.predict(texts), seed=1).results:
+        original, changed = Document.of(result.text), Document.of(result.text)
+        for position, word in enumerate(Document.of(result.adversarial).words):
+            if word != changed.words[position]:
+                changed = changed.replace(position, word)
+        assert tuple(sorted(changed.changed)) == result.changed
+        for rule in attack.constraints:
+            assert rule.allows(original, changed), (rule, result)
+            assert all(rule.allows_position(original, position) for position in result.changed)
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_seed_gives_its_texts_whatever_stands_beside_them(name: str, tiny: TextClassifier) -> None:
     whole = recipe(name).run(tiny, TEXTS, [1, 1, 0, 0], seed=3).results
     alone = tuple(recipe(name).run(tiny, [t], [y], seed=3).results[0] for t, y in zip(TEXTS, [1, 1, 0, 0], strict=True))
     assert whole == alone
-    assert whole != recipe(name).run(tiny, TEXTS, [1, 1, 0, 0], seed=4).results
 
 
-@pytest.mark.parametrize("text", ["", " ", "...", "a", "the", "good " * 600])
-def test_texts_at_the_edge(text: str, tiny: TextClassifier) -> None:
+def test_another_seed_gives_other_texts(tiny: TextClassifier) -> None:
+    runs = [recipe("deepwordbug").run(tiny, TEXTS, [1, 1, 0, 0], seed=seed).results for seed in range(4)]
+    assert len(set(runs)) > 1
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("beam-synonyms", "genetic")])
+@pytest.mark.parametrize("text", ["", " ", "...", "a", "the", "🙂 good 🙂", "good " * 600], ids=range(7))
+def test_texts_at_the_edge(name: str, text: str, tiny: TextClassifier) -> None:
     label = tiny.predict([text])[0]
-    result = recipe("deepwordbug").run(tiny, [text], [label]).results[0]
+    attack = replace(recipe(name), query_budget=40)
+    result = attack.run(tiny, [text], [label]).results[0]
     assert result.text == text
     assert result.status in ("succeeded", "failed")
-    assert result.queries >= 1
+    assert 1 <= result.queries <= 40
+
+
+@pytest.mark.parametrize("name", ["beam-synonyms", "genetic"])
+def test_searches_with_many_texts_at_the_edge(name: str, tiny: TextClassifier) -> None:
+    texts = ["", "a", "good", "good " * 30]
+    report = replace(recipe(name), query_budget=60).run(tiny, texts, tiny.predict(texts))
+    assert [result.text for result in report.results] == texts
+    assert all(result.queries <= 60 for result in report.results)
 
 
 def test_no_text_at_all(tiny: TextClassifier) -> None:
@@ -167,40 +235,40 @@ def test_no_text_at_all(tiny: TextClassifier) -> None:
 
 def test_what_is_wrong_already_is_left_alone() -> None:
     model = Words()
-    result = recipe("deepwordbug").run(model, ["a bad film"], [1]).results[0]  # type: ignore[arg-type]
+    result = recipe("deepwordbug").run(model, ["a bad film"], [1]).results[0]
     assert (result.status, result.queries, result.adversarial) == ("skipped", 1, "a bad film")
 
 
 def test_queries_are_counted_as_the_literature_counts() -> None:
     """The text, its masked forms, and each word's candidates until the answer turns."""
-    result = recipe("deepwordbug").run(Words(), ["a good dull film"], [1]).results[0]  # type: ignore[arg-type]
+    result = recipe("deepwordbug").run(Words(), ["a good dull film"], [1]).results[0]
     assert result.status == "failed"  # "good" broken leaves 0.1 for the class 1
     assert 1 + 3 + 3 * 2 <= result.queries <= 1 + 3 + 3 * 4
 
 
 def test_the_most_important_word_goes_first() -> None:
     attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), Greedy())
-    result = attack.run(Words(), ["good great day"], [1]).results[0]  # type: ignore[arg-type]
+    result = attack.run(Words(), ["good great day"], [1]).results[0]
     assert result.changed == (1,)
     assert result.queries == 1 + 3 + 1
 
 
 def test_deletion_asks_for_the_text_without_the_word() -> None:
     model = Words()
-    Attack("test", Untargeted(), Characters(), Greedy("deletion")).run(model, ["good old film"], [1])  # type: ignore[arg-type]
+    Attack("test", Untargeted(), Characters(), Greedy("deletion")).run(model, ["good old film"], [1])
     assert {"old film", "good film", "good old "} <= set(model.asked)
 
 
 def test_a_target_is_reached_or_the_attack_fails() -> None:
     attack = Attack("test", Targeted(0), Characters(), Greedy())
-    won = attack.run(Words(), ["good but bad"], [1])  # type: ignore[arg-type]
+    won = attack.run(Words(), ["good but bad"], [1])
     assert won.results[0].status == "succeeded" and won.results[0].after == 0
-    lost = Attack("test", Targeted(2), Characters(), Greedy()).run(Words("xyz"), ["a good film"], ["y"])  # type: ignore[arg-type]
+    lost = Attack("test", Targeted(2), Characters(), Greedy()).run(Words("xyz"), ["a good film"], ["y"])
     assert lost.results[0].status == "failed"
 
 
 def test_a_model_of_three_classes() -> None:
-    report = recipe("deepwordbug").run(Words("xyz"), ["good but bad", "a bad film"], ["y", "z"])  # type: ignore[arg-type]
+    report = recipe("deepwordbug").run(Words("xyz"), ["good but bad", "a bad film"], ["y", "z"])
     assert [result.status for result in report.results] == ["succeeded", "skipped"]
     assert report.results[0].label == "y" and report.results[0].after == "x"
 
@@ -208,8 +276,15 @@ def test_a_model_of_three_classes() -> None:
 @pytest.mark.parametrize("budget", [1, 3, 6])
 def test_a_budget_is_kept(budget: int) -> None:
     attack = Attack("test", Untargeted(), Characters(), Greedy(), query_budget=budget)
-    result = attack.run(Words(), ["good great film of the year"], [1]).results[0]  # type: ignore[arg-type]
+    result = attack.run(Words(), ["good great film of the year"], [1]).results[0]
     assert result.queries <= budget and result.status == "failed"
+
+
+def test_what_the_last_paid_query_reaches_counts() -> None:
+    """The text, two probes, and the first candidate."""
+    attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), Greedy(), query_budget=4)
+    result = attack.run(Words(), ["good great"], [1]).results[0]
+    assert (result.status, result.queries) == ("succeeded", 4)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +312,17 @@ def test_bad_settings(tiny: TextClassifier) -> None:
 @pytest.mark.parametrize(
     ("part", "setting", "says"),
     [
+        (Synonyms, (True, 0), "most is 0"),
+        (Neighbours, (0,), "most is 0"),
+        (Neighbours, (5, 2.0), "least_cosine is 2.0"),
+        (MaskedWords, ("course", 0), "most is 0"),
+        (AnyWord, (0,), "most is 0"),
+        (Together, ((),), "parts is empty"),
+        (Beam, (0,), "width is 0"),
+        (Genetic, (1,), "cannot search"),
+        (GradientGuided, (0,), "asked is 0"),
+        (SentenceSimilarity, (1.5,), "least_cosine is 1.5"),
+        (Shift, (0.0,), "by is 0.0"),
         (Greedy, "gradients", "importance is 'gradients'"),
         (Characters, ("swap", "rhyme"), "rhyme"),
         (Characters, (), "kinds is"),
@@ -246,19 +332,20 @@ def test_bad_settings(tiny: TextClassifier) -> None:
     ],
 )
 def test_bad_parts(part: Any, setting: Any, says: str) -> None:
+    arguments = setting if isinstance(setting, tuple) and part is not Characters else (setting,)
     with pytest.raises(BadInput, match=says):
-        part(setting)
+        part(*arguments)
 
 
 @pytest.mark.parametrize("target", [-1, 2])
 def test_a_target_that_the_model_has_not(target: int) -> None:
     with pytest.raises(BadInput, match=f"column {target}"):
-        Attack("test", Targeted(target), Characters(), Greedy()).run(Words(), ["a good film"], [1])  # type: ignore[arg-type]
+        Attack("test", Targeted(target), Characters(), Greedy()).run(Words(), ["a good film"], [1])
 
 
 @pytest.mark.parametrize("goal", [ConfidenceReduction(0.9), Targeted(1)])
 def test_a_goal_reached_before_is_no_success(goal: Any) -> None:
-    report = Attack("test", goal, Characters(), Greedy()).run(Words(), ["a good film", ""], [1, 1])  # type: ignore[arg-type]
+    report = Attack("test", goal, Characters(), Greedy()).run(Words(), ["a good film", ""], [1, 1])
     assert [result.status for result in report.results] == ["skipped", "skipped"]
     assert report.accuracy == report.accuracy_under_attack == 1
     assert math.isnan(report.success_rate) and math.isnan(report.words_changed)
@@ -266,7 +353,7 @@ def test_a_goal_reached_before_is_no_success(goal: Any) -> None:
 
 def test_less_confidence_is_not_less_accuracy() -> None:
     attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), Greedy())
-    report = attack.run(Words(), ["good great day"], [1])  # type: ignore[arg-type]
+    report = attack.run(Words(), ["good great day"], [1])
     assert (report.success_rate, report.accuracy_under_attack) == (1, 1)
 
 
@@ -274,6 +361,278 @@ def test_an_attack_prints_its_parts() -> None:
     shown = str(recipe("deepwordbug"))
     for part in ("goal", "Untargeted", "transformation", "swap", "search", "Greedy", "constraints", "distance=30"):
         assert part in shown
+
+
+# ---- gradients and searches ------------------------------------------------------------------------------------
+
+
+def run_one(attack: Attack, classifier: Any, text: str, label: Any = 1, seed: int = 0) -> Any:
+    return attack.run(classifier, [text], [label], seed).results[0]
+
+
+def test_a_first_order_gain_is_the_gradient_times_the_move(tiny: TextClassifier) -> None:
+    """Moving the embedding a little towards the new word changes the goal by the gain, in proportion."""
+    view = View(tiny, Untargeted())
+    document = Document.of("a good film")
+    (slope,) = view.slopes([document], [1])
+    gain = slope.gains(1, "good", ["awful"])[0]
+    table, ids = view.embeddings.table, tiny.tokenizer_(["good", "awful"], add_special_tokens=False)["input_ids"]
+    module, small = tiny.module_, 1e-3
+    rows = tiny.tokenizer_([document.text])["input_ids"]
+    place = rows[0].index(ids[0][0])
+    with torch.no_grad(), watched(input_embeddings(module)):
+
+        def goal(share: float) -> float:
+            def move(_: Any, __: Any, output: Any) -> Any:
+                output = output.clone()
+                output[0, place] += share * torch.from_numpy(table[ids[1][0]] - table[ids[0][0]])
+                return output
+
+            hook = input_embeddings(module).register_forward_hook(move)
+            logits = module(torch.tensor(rows), torch.ones(1, len(rows[0]), dtype=torch.long))
+            hook.remove()
+            return float(-logits.log_softmax(-1)[0, 1])
+
+        slope_by_hand = (goal(small) - goal(-small)) / (2 * small)
+    assert gain == pytest.approx(slope_by_hand, rel=2e-2)
+
+
+def test_gradients_leave_nothing_behind(tiny: TextClassifier) -> None:
+    before = {name: tensor.clone() for name, tensor in tiny.module_.state_dict().items()}
+    View(tiny, Untargeted()).slopes([Document.of("a good film"), Document.of("")], [1, 0])
+    assert all(parameter.grad is None for parameter in tiny.module_.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.module_.state_dict().items())
+
+
+def test_a_model_without_gradients_is_refused() -> None:
+    with pytest.raises(BadInput, match="gives no gradient"):
+        recipe("hotflip").run(Words(), ["a good film"], [1])
+
+
+def test_any_word_needs_a_search_with_gradients(tiny: TextClassifier) -> None:
+    with pytest.raises(BadInput, match="GradientGuided"):
+        Attack("test", Untargeted(), AnyWord(), Greedy()).run(tiny, ["a good film"], [1])
+
+
+def test_any_word_ranks_the_whole_vocabulary(tiny: TextClassifier) -> None:
+    view, document = View(tiny, Untargeted()), Document.of("a good film")
+    (slope,) = view.slopes([document], [1])
+    (substitutes,) = AnyWord(5).prepare(view, [document])
+    words, gains = substitutes.ranked(slope, document, 1, random.Random(0))
+    tokens = tiny.tokenizer_.convert_ids_to_tokens(view.embeddings.whole_words.tolist())
+    every = slope.gains(1, "good", tokens)
+    assert sorted(gains)[::-1] == pytest.approx(sorted(every)[::-1][:5], abs=1e-5)
+    assert set(words) <= set(tokens) and "good" not in words
+
+
+def test_gradient_importance_asks_once(tiny: TextClassifier) -> None:
+    attack = Attack("test", ConfidenceReduction(0.01), Characters(("delete",)), Greedy("gradient"), query_budget=3)
+    assert run_one(attack, tiny, "a good great film").queries == 3
+
+
+def test_a_beam_of_one_is_greedy_over_all_positions() -> None:
+    """It finds the change of the one word that matters, wherever it stands."""
+    attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), Beam(1))
+    result = run_one(attack, Words(), "day after day of good great film")
+    assert result.changed == (5,)
+    assert result.queries == 1 + 7
+
+
+def test_a_wider_beam_never_ends_worse() -> None:
+    texts = ["good great bad film", "awful good great great end", "good bad good"]
+    reached = []
+    for width in (1, 3, 8):
+        attack = Attack("test", Untargeted(), Characters(("delete", "swap")), Beam(width))
+        reached.append(attack.run(Words(), texts, [1, 1, 1]).count("succeeded"))
+    assert reached == sorted(reached)
+
+
+def test_weighted_saliency_takes_the_weighty_word_first() -> None:
+    attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), WeightedSaliency())
+    result = run_one(attack, Words(), "good great day")
+    assert result.changed == (1,)
+    assert result.queries == 1 + 3 + 3 + 1  # the text, saliency, all candidates, the first that is put in
+
+
+def test_genetic_search_keeps_its_best() -> None:
+    attack = Attack("test", Untargeted(), Characters(), Genetic(8, 20), (MaxWordsChanged(1.0),))
+    results = [run_one(attack, Words(), "good great film but bad", seed=seed).status for seed in range(5)]
+    assert "succeeded" in results
+
+
+def test_steps_lead_to_what_run_finds(tiny: TextClassifier) -> None:
+    text = "a good film but a bad plot"
+    label = tiny.predict([text])[0]
+    for name in ("deepwordbug", "pwws", "gradient-synonyms"):
+        steps = recipe(name).steps(tiny, text, label, seed=2)
+        result = recipe(name).run(tiny, [text], [label], seed=2).results[0]
+        assert steps[0].text == text
+        assert sum(step.asked for step in steps) == result.queries
+        assert (result.status == "succeeded") == steps[-1].reached
+        assert [step.score for step in steps] == sorted(step.score for step in steps)
+        if result.status == "succeeded":
+            assert steps[-1].text == result.adversarial
+    assert "importance of the words" in [step.note for step in recipe("deepwordbug").steps(tiny, text, label)]
+
+
+def test_steps_of_what_is_wrong_already() -> None:
+    (step,) = recipe("deepwordbug").steps(Words(), "a bad film", 1)
+    assert step.reached and step.text == "a bad film"
+
+
+# ---- words that may stand in a place -----------------------------------------------------------------------------
+
+
+def words_at(transformation: Any, view: Any, text: str, position: int) -> list[str]:
+    (substitutes,) = transformation.prepare(view, [Document.of(text)])
+    found: list[str] = substitutes.words(Document.of(text), position, random.Random(0))
+    return found
+
+
+def test_lookalikes_look_alike() -> None:
+    made = Characters(("homoglyph",)).candidates("good", random.Random(0))
+    assert len(made) == 1 and made[0] != "good" and len(made[0]) == 4
+    assert Characters(("homoglyph",)).candidates("zzz", random.Random(0)) == []
+
+
+def test_synonyms_keep_the_form_of_the_word(tiny: TextClassifier) -> None:
+    assert "movies" in words_at(Synonyms(), View(tiny, Untargeted()), "two films", 1)
+    assert words_at(Synonyms(), View(tiny, Untargeted()), "of the film", 1) == []
+
+
+def test_neighbours_are_near_in_the_models_table(tiny: TextClassifier) -> None:
+    view = View(tiny, Untargeted())
+    near = words_at(Neighbours(5, -1.0), view, "a Good film", 1)
+    assert 4 <= len(near) <= 5 and all(word[0].isupper() for word in near)
+    vectors = view.embeddings.of(["good", *near])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors[1:] @ vectors[0]
+    assert list(cosines) == sorted(cosines, reverse=True)
+    assert words_at(Neighbours(5, 0.999), view, "a good film", 1) == []
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_masked_words_are_those_of_the_language_model(masked: bool, tiny: TextClassifier) -> None:
+    view, text = View(tiny, Untargeted()), "the president of the united States said so ."
+    found = words_at(MaskedWords("tiny-bert", 4, masked), view, text, 1)
+    assert len(found) == 4 and "president" not in found and len(set(found)) == 4
+    if masked:
+        likely = LanguageModel.from_pretrained("tiny-bert").fill(text.replace("president", "[MASK]"), top=30)[0]
+        whole = [word for word, _ in likely if word.isalpha() and len(word) > 1 and word != "president"]
+        assert found == whole[:4]
+
+
+def test_candidates_of_several_transformations_are_joined(tiny: TextClassifier) -> None:
+    both = Together((Synonyms(), Characters(("delete",))))
+    found = words_at(both, View(tiny, Untargeted()), "two films", 1)
+    assert "movies" in found and any(len(word) == 4 for word in found)
+
+
+# ---- rules about meaning -------------------------------------------------------------------------------------------
+
+
+def changed(text: str, position: int, word: str) -> tuple[Document, Document]:
+    return Document.of(text), Document.of(text).replace(position, word)
+
+
+def test_opposites_are_no_synonyms() -> None:
+    assert not NoAntonyms().allows(*changed("a good film", 1, "bad"))
+    assert NoAntonyms().allows(*changed("a good film", 1, "fine"))
+
+
+def test_a_word_keeps_its_part_of_speech() -> None:
+    assert SamePartOfSpeech().allows(*changed("the film ends", 1, "movie"))
+    assert not SamePartOfSpeech().allows(*changed("the film ends", 1, "quickly"))
+
+
+def test_labels_are_not_put_in() -> None:
+    assert not AvoidWords().allows(*changed("a good film", 1, "Positive"))
+    assert AvoidWords().allows(*changed("a good film", 1, "fine"))
+
+
+def test_a_word_changes_once() -> None:
+    _, once = changed("a good film", 1, "fine")
+    assert not EachWordOnce().allows_position(once, 1)
+    assert EachWordOnce().allows_position(once, 2)
+
+
+def test_sentences_are_similar_to_themselves() -> None:
+    cosines = similarity(["a good film", "a good film"], ["a good film", "tax law"])
+    assert cosines[0] == pytest.approx(1, abs=1e-5) and cosines[1] < 0.5
+    assert list(SentenceSimilarity(0.8).allows_all(["a good film"] * 2, ["a good film", "tax law"])) == [True, False]
+
+
+def test_what_is_not_similar_is_not_asked() -> None:
+    model = Words()
+    attack = Attack("test", Untargeted(), Characters(("delete",)), Greedy(), (SentenceSimilarity(1.0),))
+    result = attack.run(model, ["a good film"], [1]).results[0]
+    assert (result.status, result.queries) == ("failed", 1 + 3)
+
+
+# ---- numbers instead of classes ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rater() -> TextClassifier:
+    config = TrainingConfig(epochs=30, learning_rate=3e-3)
+    texts = [text for text, _ in PAIRS]
+    return TextClassifier("tiny", head="regression", dropout=0.0, training=config).fit(
+        texts, [2.0 * label - 1 for _, label in PAIRS]
+    )
+
+
+@pytest.mark.parametrize("search", [Greedy(), GradientGuided(), Beam(2)], ids=str)
+def test_a_rating_is_pushed(search: Any, rater: TextClassifier) -> None:
+    texts = ["a good film", "great plot", "bad end"]
+    attack = Attack("test", Shift(-0.3), Characters(), search)
+    report = attack.run(rater, texts, [1.0, 1.0, -1.0])
+    again = rater.predict([result.adversarial for result in report.results])
+    for result, number in zip(report.results, again, strict=True):
+        assert result.after == pytest.approx(number, abs=1e-4)
+        assert (result.after <= result.before - 0.3 + 1e-6) == (result.status == "succeeded")
+    assert report.count("succeeded") >= 1 and math.isnan(report.accuracy)
+
+
+def test_goals_fit_their_models(rater: TextClassifier, tiny: TextClassifier) -> None:
+    with pytest.raises(BadInput, match="does not fit a regression model"):
+        recipe("deepwordbug").run(rater, ["a good film"], [1.0])
+    with pytest.raises(BadInput, match="does not fit a classifier"):
+        Attack("test", Shift(), Characters(), Greedy()).run(tiny, ["a good film"], [1])
+
+
+# ---- rough answers -------------------------------------------------------------------------------------------------
+
+
+def test_a_goal_that_only_the_rough_model_sees_reached_is_not_reached(
+    tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the hardware multiplies another precision faster, the search asks in it and looks again."""
+    assert not View(tiny, Untargeted(), "auto").differs or machine.precision() != torch.float32
+    monkeypatch.setattr(machine, "precision", lambda *_: torch.bfloat16)
+    view = View(tiny, Untargeted(), "auto")
+    assert view.differs and view.classifier.precision == "auto" and tiny.precision == "float32"
+    view.classifier = _Always(0)
+    answers = Rounds(view, (), None)
+    run = Run(Document.of("a good film"), 1, tiny.predict_proba(["a good film"])[0], 0.0, False)
+    run.start(iter_one(Wish([Document.of("a good film")])))
+    (answer,) = answers.answer([run])
+    assert not answer.reached[0]
+
+
+class _Always:
+    """Says one class, whatever it is asked."""
+
+    def __init__(self, column: int) -> None:
+        self.column = column
+
+    def predict_proba(self, texts: Sequence[str]) -> Any:
+        return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
+
+
+def iter_one(wish: Wish) -> Any:
+    answer = yield wish
+    assert answer is not None
+    return wish.documents[0]
 
 
 # ---- the command -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from course_lib.attacks.constraints import (
 )
 from course_lib.attacks.difference import inline, marked, side_by_side
 from course_lib.attacks.document import Document
+from course_lib.attacks.embedding import PGD, EmbeddingReport, fgsm, loss_surface
 from course_lib.attacks.engine import Attack
 from course_lib.attacks.goals import ConfidenceReduction, Goal, Shift, Targeted, Untargeted
 from course_lib.attacks.masked_words import MaskedWords
@@ -25,6 +26,7 @@ from course_lib.attacks.vocabularies import AnyWord, Neighbours
 from course_lib.attacks.votes import read_votes, validity
 
 __all__ = [
+    "PGD",
     "RECIPES",
     "AnyWord",
     "Attack",
@@ -37,6 +39,7 @@ __all__ = [
     "Constraint",
     "Document",
     "EachWordOnce",
+    "EmbeddingReport",
     "Genetic",
     "Goal",
     "GradientGuided",
@@ -59,7 +62,9 @@ __all__ = [
     "Transformation",
     "Untargeted",
     "WeightedSaliency",
+    "fgsm",
     "inline",
+    "loss_surface",
     "marked",
     "read_votes",
     "recipe",

@@ -93,7 +93,7 @@ class PGD:
         BadInput: an unknown norm, a number below 0, less than one step.
     """
 
-    epsilon: float = 0.5
+    epsilon: float = 0.2
     norm: str = "l2"
     steps: int = 10
     step_size: float | None = None

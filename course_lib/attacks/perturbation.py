@@ -4,7 +4,7 @@ Attacks (`embedding`) and adversarial training (`defenses.adversarial`) share th
 is brought back into its ball, which tokens it may touch, how it enters a model, and the one loop that improves it.
 A perturbation of a batch is a tensor (batch, seq, hidden), added to what the embedding layer gives, before positions
 and layer norm. Its size is in units of the embeddings themselves, which are not normalised first, unlike in Miyato et
-al.: the course encoder's tokens have vectors of length 1.0 or so.
+al.: the course encoder's tokens have vectors of about length 1.1.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def ascend(
     steps: int,
     step_size: float,
 ) -> Float[Tensor, "batch seq hidden"]:
-    """Projected gradient ascent (Madry et al. 2018, arXiv:1706.06083, equation 2): the last of `steps` points.
+    """Projected gradient ascent (Madry et al. 2018, arXiv:1706.06083, section 2): the last of `steps` points.
 
     Args:
         gradient: of the loss at a perturbation, which is called once a step: the place for whatever else is to be done.

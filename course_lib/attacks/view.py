@@ -96,7 +96,8 @@ class View:
     def __init__(self, classifier: Any, goal: Goal, precision: str | None = None) -> None:
         self.original = classifier
         self.classifier = classifier
-        if precision and getattr(classifier, "precision", precision) != precision:
+        gains = precision != "auto" or machine.precision() != torch.float32
+        if precision and gains and getattr(classifier, "precision", precision) != precision:
             self.classifier = copy.copy(classifier)
             self.classifier.precision = precision
         self.goal = goal

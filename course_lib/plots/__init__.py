@@ -4,6 +4,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 """
 
 from course_lib.plots.attacks import cost_of_success, transfer, under_attack
+from course_lib.plots.augmentation import augmentation_gains, text_movement
 from course_lib.plots.data import disagreement, rating_histogram
 from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
 from course_lib.plots.quality import (
@@ -22,6 +23,7 @@ from course_lib.plots.transformer import attention_map, positional_encoding
 __all__ = [
     "LiveCurve",
     "attention_map",
+    "augmentation_gains",
     "confusion",
     "cost_of_success",
     "defences",
@@ -44,6 +46,7 @@ __all__ = [
     "schedule",
     "small_png",
     "stored_curves",
+    "text_movement",
     "to_png",
     "transfer",
     "transfer_matrix",

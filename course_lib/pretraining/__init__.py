@@ -15,6 +15,7 @@ from course_lib.pretraining.masking import MaskingRule, mask_tokens
 from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
 from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.pairs import PairRows
+from course_lib.pretraining.pseudo_perplexity import pseudo_perplexity
 from course_lib.pretraining.recipes import RECIPES, PretrainingRecipe, pretraining_recipe
 from course_lib.pretraining.run import (
     Material,
@@ -61,6 +62,7 @@ __all__ = [
     "pretrain",
     "pretraining_cost",
     "pretraining_recipe",
+    "pseudo_perplexity",
     "save_language_model",
     "sentences_of",
     "step_flops",

@@ -1,0 +1,168 @@
+"""The attack engine against TextAttack, gradient-guided search against a beam, and the engine's own cost by sentences.
+
+python tests/benchmarks/bench_attack.py [--textattack PYTHON] [--parts deepwordbug gradient linear] [--n 100]
+
+PYTHON is an interpreter with TextAttack 0.3.11 (see the README here); without it the peer's rows are not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from side_by_side.claims import Claim
+from side_by_side.report import Report
+from side_by_side.surroundings import load
+
+from course_lib import corpora, finetuning
+from course_lib.attacks import AttackReport, recipe
+from course_lib.classifier import TextClassifier
+
+PEER = Path(__file__).parent / "side_by_side" / "textattack_run.py"
+MENDED_LENGTH = 64  # tokens; every movie sentence fits, and TextAttack then pads to it instead of to 512
+PARTS = ("deepwordbug", "gradient", "linear")
+Row = dict[str, Any]
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--textattack", type=Path, help="an interpreter with TextAttack 0.3.11")
+    parser.add_argument("--n", type=int, default=100, help="test sentences (fewer than 100: a trial)")
+    parser.add_argument("--seeds", type=int, default=3, help="of our draws; success and queries are their means")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    return parser.parse_args(arguments)
+
+
+def main(asked: argparse.Namespace) -> None:
+    """The parts that were asked, one after another; each row is written when it is there."""
+    settings = {"n": asked.n, "seeds": asked.seeds, "parts": asked.parts, "peer": asked.textattack is not None}
+    report = Report("attack", settings, asked.n < 100 or asked.seeds < 3)
+    folder = finetuning.sentiment_folder()
+    classifier = TextClassifier.from_pretrained(folder)
+    for part in asked.parts:
+        for row in _part(part, classifier, folder, asked):
+            report.add(row)
+    report.close(HEADING, [line(row) for row in report.rows], claims(report.rows))
+
+
+def _part(part: str, classifier: TextClassifier, folder: Path, asked: argparse.Namespace) -> list[Row]:
+    if part == "linear":
+        return [_ours(classifier, "deepwordbug", size, 0) for size in (asked.n, 2 * asked.n, 4 * asked.n)]
+    if part == "gradient":
+        return [_ours(classifier, name, asked.n, 0) for name in ("gradient-synonyms", "beam-synonyms", "pwws")]
+    rows = [_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds)]
+    if asked.textattack:
+        rows.append(_peer(asked.textattack, folder, asked.n, MENDED_LENGTH))
+        rows.append(_peer(asked.textattack, folder, asked.n, None))
+        rows += [_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds)]  # before and after
+    return rows
+
+
+def _ours(classifier: TextClassifier, name: str, n: int, seed: int) -> Row:
+    rows, before = corpora.part("movie_reviews", "test", n), load()
+    report = recipe(name).run(classifier, rows["text"].tolist(), rows["label"].to_numpy(), seed)
+    return {"contender": "ours", "recipe": name, "n": n, "seed": seed, "load": before, **_figures(report)}
+
+
+def _figures(report: AttackReport) -> Row:
+    return {
+        "seconds": report.seconds,
+        "model_share": report.model_seconds / report.seconds,
+        "succeeded": report.count("succeeded"),
+        "failed": report.count("failed"),
+        "skipped": report.count("skipped"),
+        "queries_per_text": report.queries_per_text,
+    }
+
+
+def _peer(python: Path, folder: Path, n: int, max_length: int | None) -> Row:
+    rows, before = corpora.part("movie_reviews", "test", n), load()
+    with tempfile.TemporaryDirectory() as scratch:
+        sentences = Path(scratch) / "sentences.json"
+        sentences.write_text(json.dumps(list(zip(rows["text"], rows["label"].tolist(), strict=True))), encoding="utf-8")
+        command = [str(python), str(PEER), str(folder), str(sentences), *([str(max_length)] if max_length else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"the peer failed:\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    name = "TextAttack" if max_length is None else f"TextAttack, padded to {max_length}"
+    return {"contender": name, "recipe": "deepwordbug", "n": n, "seed": None, "load": before, **found}
+
+
+def success(rows: Sequence[Row]) -> float:
+    """Share of the attacked texts, over all rows."""
+    return sum(row["succeeded"] for row in rows) / max(1, sum(row["succeeded"] + row["failed"] for row in rows))
+
+
+def mean(rows: Sequence[Row], name: str) -> float:
+    """Of a figure over the rows."""
+    return sum(row[name] for row in rows) / len(rows)
+
+
+def claims(rows: Sequence[Row]) -> list[Claim]:
+    """What the finished parts say."""
+    first = min((row["n"] for row in rows), default=0)
+    at_n = [row for row in rows if row["n"] == first]
+    ours = [row for row in at_n if row["contender"] == "ours" and row["recipe"] == "deepwordbug"]
+    stock = [row for row in rows if row["contender"] == "TextAttack"]
+    mended = [row for row in rows if row["contender"].startswith("TextAttack,")]
+    found: list[Claim] = []
+    if ours and stock and mended:
+        found += _against_peer(ours, stock, mended)
+    by_recipe = {row["recipe"]: row for row in at_n if row["contender"] == "ours"}
+    if {"gradient-synonyms", "beam-synonyms"} <= by_recipe.keys():
+        found += _gradient(by_recipe["gradient-synonyms"], by_recipe["beam-synonyms"], stock)
+    growing = [row for row in rows if row["recipe"] == "deepwordbug" and row["contender"] == "ours"]
+    largest = max(growing, key=lambda row: row["n"], default=None)
+    if largest and ours and largest["n"] > first:
+        grows = largest["seconds"] / largest["n"] / (mean(ours, "seconds") / first)
+        found.append(Claim(f"seconds a sentence at {largest['n']} over those at {first}", 1.15, grows, at_most=True))
+    if growing:
+        found.append(Claim("share of the time inside the model", 0.8, min(row["model_share"] for row in growing)))
+    return found
+
+
+def _against_peer(ours: Sequence[Row], stock: Sequence[Row], mended: Sequence[Row]) -> list[Claim]:
+    seconds = mean(ours, "seconds")
+    queries = mean(ours, "queries_per_text") / mean(mended, "queries_per_text")
+    return [
+        Claim("DeepWordBug: times TextAttack's rate as installed", 20, mean(stock, "seconds") / seconds),
+        Claim("DeepWordBug: times its rate with the padding mended", 4, mean(mended, "seconds") / seconds),
+        Claim("success rates apart, in points", 2, 100 * abs(success(ours) - success(mended)), at_most=True),
+        Claim("queries apart, as a share", 0.05, abs(queries - 1), at_most=True),
+    ]
+
+
+def _gradient(gradient: Row, beam: Row, stock: Sequence[Row]) -> list[Claim]:
+    behind = 100 * (success([beam]) - success([gradient]))
+    share = gradient["queries_per_text"] / beam["queries_per_text"]
+    found = [
+        Claim("gradient-guided search: points of success behind beam-8", 2, behind, at_most=True),
+        Claim("its queries as a share of beam-8's", 0.2, share, at_most=True),
+    ]
+    if stock:
+        times = mean(stock, "seconds") / gradient["seconds"]
+        found.append(Claim("times TextAttack's rate as installed (its DeepWordBug)", 60, times))
+    return found
+
+
+HEADING = ("contender", "recipe", "texts", "seconds", "a text", "in the model", "success", "queries")
+
+
+def line(row: Row) -> tuple[str, ...]:
+    """A row of the table."""
+    share = f"{row['model_share']:.0%}" if "model_share" in row else ""
+    return (
+        row["contender"], row["recipe"], str(row["n"]), f"{row['seconds']:.1f}", f"{row['seconds'] / row['n']:.3f}",
+        share, f"{success([row]):.1%}", f"{row['queries_per_text']:.1f}",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(options())

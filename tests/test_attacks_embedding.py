@@ -1,0 +1,334 @@
+"""Balls of perturbations, projected gradient descent on token embeddings, the surface of the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from course_lib import TextClassifier
+from course_lib.attacks.embedding import PGD, fgsm, loss_surface
+from course_lib.attacks.perturbation import BALLS, ascend, ball, movable, shifted
+from course_lib.batching import collate, tokenize
+from course_lib.errors import BadInput
+from course_lib.training import TrainingConfig
+
+NOUNS = ("film", "plot", "cast", "end")
+TEXTS = [f"{word} {noun}" for word in ("good", "great", "bad", "awful") for noun in NOUNS]
+LABELS = [1] * 8 + [0] * 8
+NORMS = sorted(BALLS)
+LEARNING = TrainingConfig(epochs=30, learning_rate=3e-3)
+
+
+def fitted(labels: Sequence[Any], **settings: Any) -> TextClassifier:
+    return TextClassifier("tiny", dropout=0.0, training=LEARNING, **settings).fit(TEXTS, labels)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TextClassifier:
+    return fitted(LABELS)
+
+
+@pytest.fixture(scope="module")
+def three() -> TextClassifier:
+    return fitted(["x"] * 4 + ["y"] * 4 + ["z"] * 8)
+
+
+@pytest.fixture(scope="module")
+def regression() -> TextClassifier:
+    return fitted([1.0] * 4 + [2.0] * 4 + [-1.0] * 4 + [-2.0] * 4, head="regression")
+
+
+def gradient_by_hand(classifier: TextClassifier, text: str, label: int) -> tuple[Tensor, float]:
+    """Gradient and loss with respect to the embeddings, through transformers' own `inputs_embeds`."""
+    module = classifier.module_
+    ids = torch.tensor(classifier.tokenizer_([text])["input_ids"])
+    vectors = module.bert.embeddings.word_embeddings(ids).detach().requires_grad_()
+    pooled = module.bert(inputs_embeds=vectors, attention_mask=torch.ones_like(ids)).pooler_output
+    loss = F.cross_entropy(module.classifier(pooled), torch.tensor([label]))
+    return torch.autograd.grad(loss, vectors)[0], loss.item()
+
+
+# ---- balls -----------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(NORMS), st.floats(0, 10), st.floats(-6, 6), st.integers(0, 10**6))
+def test_a_projected_point_is_inside_and_a_point_inside_stays(
+    norm: str, epsilon: float, size: float, seed: int
+) -> None:
+    within = ball(norm, epsilon)
+    delta = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(seed)) * 10**size
+    there = within.project(delta)
+    assert bool((within.measure(there) <= epsilon * (1 + 1e-5)).all())
+    assert torch.allclose(within.project(there), there, rtol=1e-5)
+    assert torch.equal(within.project(delta)[within.measure(delta) <= epsilon], delta[within.measure(delta) <= epsilon])
+
+
+@given(st.sampled_from(NORMS), st.integers(0, 10**6))
+def test_no_other_point_of_the_ball_is_nearer(norm: str, seed: int) -> None:
+    draw, within = torch.Generator().manual_seed(seed), ball(norm, 1.0)
+    delta = torch.randn(1, 2, 3, generator=draw) * 3
+    others = within.project(torch.randn(50, 2, 3, generator=draw) * 2)
+    assert float((within.project(delta) - delta).norm()) <= float((others - delta).flatten(1).norm(dim=1).min()) + 1e-5
+
+
+@pytest.mark.parametrize(("norm", "size"), [("l2", 5.0), ("linf", 4.0)])
+def test_a_ball_measures_all_tokens_together(norm: str, size: float) -> None:
+    assert ball(norm, 1.0).measure(torch.tensor([[[3.0, 0.0], [0.0, -4.0]]])).tolist() == [size]
+
+
+@given(st.sampled_from(NORMS), st.floats(-30, 20), st.integers(0, 10**6))
+def test_the_steepest_step_has_size_1_and_climbs_most(norm: str, scale: float, seed: int) -> None:
+    """Also where the square of the gradient is 0 in float32."""
+    draw, within = torch.Generator().manual_seed(seed), ball(norm, 1.0)
+    gradient = torch.randn(1, 2, 3, generator=draw) * 10**scale
+    step = within.steepest(gradient)
+    assert float(within.measure(step)) == pytest.approx(1, rel=1e-5)
+    others = within.project(torch.randn(50, 2, 3, generator=draw))
+    climbs = ((others * gradient.double()).sum((1, 2)) - (step * gradient.double()).sum()) / 10**scale
+    assert float(climbs.max()) <= 1e-5
+    assert not within.steepest(torch.zeros(1, 2, 3)).any()
+
+
+@given(st.sampled_from(NORMS), st.sampled_from([0, 1e-6, 0.3, 5]), st.integers(0, 10**6))
+def test_noise_lands_in_the_ball_and_where_it_may(norm: str, epsilon: float, seed: int) -> None:
+    noise = torch.empty(2, 5, 3).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
+    mask = movable(torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]))
+    point = ball(norm, epsilon).inside(noise, mask)
+    assert bool((ball(norm, epsilon).measure(point) <= epsilon * (1 + 1e-5)).all())
+    assert not point[0, [0, 4]].any() and not point[1].any()
+    assert epsilon == 0 or point[0, 1:4].any()
+
+
+def test_padding_and_special_tokens_are_left_alone() -> None:
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]])
+    assert movable(mask)[..., 0].tolist() == [[0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert torch.equal(movable(mask, special_tokens=True)[..., 0], mask.float())
+
+
+def test_the_ascent_finds_the_top_of_a_slope_by_hand() -> None:
+    """The loss 3a + 4b over a circle of radius 2 is highest at (1.2, 1.6)."""
+    slope = torch.tensor([[[3.0, 4.0]]])
+    top = ascend(lambda _: slope, torch.zeros(1, 1, 2), ball("l2", 2.0), torch.ones(1, 1, 1), 4, 0.9)
+    assert top.flatten().tolist() == pytest.approx([1.2, 1.6])
+
+
+def test_a_shift_reaches_the_layer_and_goes_again() -> None:
+    layer, ids = torch.nn.Embedding(5, 3), torch.tensor([[1, 2]])
+    delta = torch.ones(1, 2, 3, requires_grad=True)
+    before = layer(ids)
+    with shifted(layer, delta):
+        moved = layer(ids)
+    assert torch.equal(moved, before + 1) and torch.equal(layer(ids), before)
+    moved.sum().backward()
+    assert bool((delta.grad == 1).all()) and layer.weight.grad is not None
+
+
+# ---- the attack ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_one_step_is_the_fast_gradient_sign_method(norm: str, tiny: TextClassifier) -> None:
+    """Against the formula on transformers' own way in."""
+    epsilon = {"l2": 0.05, "linf": 0.002}[norm]
+    assert fgsm(epsilon, norm) == PGD(epsilon, norm, steps=1, random_start=False)
+    report = fgsm(epsilon, norm).run(tiny, ["good film"], [1])
+    gradient, loss = gradient_by_hand(tiny, "good film", 1)
+    gradient[:, [0, -1]] = 0
+    delta = epsilon * (gradient / gradient.norm() if norm == "l2" else gradient.sign())
+    batch = collate(tokenize(["good film"], tiny.tokenizer_), [0])
+    with torch.no_grad(), shifted(tiny.module_.bert.embeddings.word_embeddings, delta):
+        after = F.cross_entropy(tiny.module_(batch.input_ids, batch.attention_mask), torch.tensor([1])).item()
+    assert report.loss_before[0] == pytest.approx(loss, rel=1e-4)
+    assert report.loss_after[0] == pytest.approx(after, rel=1e-4)
+    assert after > loss and report.sizes[0] == pytest.approx(epsilon, rel=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("random_start", [False, True])
+def test_the_worst_point_is_in_the_ball_and_never_better_than_the_text(
+    norm: str, random_start: bool, tiny: TextClassifier
+) -> None:
+    small, large = {"l2": (0.02, 0.4), "linf": (0.002, 0.03)}[norm]
+    reports = [PGD(eps, norm, 5, random_start=random_start).run(tiny, TEXTS, LABELS) for eps in (0, small, large)]
+    for epsilon, report in zip((0, small, large), reports, strict=True):
+        assert (report.sizes <= epsilon * (1 + 1e-4)).all()
+        assert (report.loss_after >= report.loss_before).all()
+        assert report.accuracy == 1
+    nothing, little, much = reports
+    assert (nothing.loss_after == nothing.loss_before).all() and nothing.accuracy_under_attack == 1
+    assert (little.loss_after > little.loss_before).all()
+    assert (much.loss_after > little.loss_after).all()
+    assert much.accuracy_under_attack == np.mean(much.after == LABELS) <= 0.75
+    wrong = much.after != LABELS  # with two classes a loss of more than log 2 is a wrong answer
+    assert (wrong == (much.loss_after > math.log(2))).all()
+
+
+def test_more_steps_find_no_less(tiny: TextClassifier) -> None:
+    """Without a random start the first points of a longer ascent are those of a shorter one with equal steps."""
+    attacks = [PGD(0.5, steps=steps, step_size=0.1, random_start=False) for steps in (1, 3, 6)]
+    losses = [attack.run(tiny, TEXTS, LABELS).loss_after for attack in attacks]
+    assert (losses[1] >= losses[0] - 1e-6).all() and (losses[2] >= losses[1] - 1e-6).all()
+    assert losses[2].mean() > losses[0].mean()
+
+
+def test_a_seed_gives_its_points_whatever_stands_beside(tiny: TextClassifier) -> None:
+    attack, texts = PGD(0.2, steps=1, step_size=0.01), [*TEXTS, "a long and very good film of the year"]
+    labels = [*LABELS, 1]
+    whole = attack.run(tiny, texts, labels, seed=3)
+    again, other = (attack.run(tiny, texts, labels, seed=seed) for seed in (3, 4))
+    assert (whole.loss_after == again.loss_after).all() and (whole.sizes == again.sizes).all()
+    assert (whole.loss_after != other.loss_after).any()
+    alone = attack.run(tiny, ["bad film"], [0], seed=3)
+    assert whole.loss_after[8] == pytest.approx(alone.loss_after[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_module_is_left_as_it_was(training: bool, tiny: TextClassifier) -> None:
+    before = {name: tensor.clone() for name, tensor in tiny.module_.state_dict().items()}
+    tiny.module_.train(training)
+    torch.manual_seed(5)
+    PGD(0.2, steps=2).run(tiny, TEXTS[:2], LABELS[:2])
+    loss_surface(tiny, "good film", 1, grid=2)
+    assert torch.initial_seed() == 5 and torch.equal(torch.rand(1), torch.rand(1, generator=torch.manual_seed(5)))
+    assert all(module.training == training for module in tiny.module_.modules())
+    tiny.module_.eval()
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in tiny.module_.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.module_.state_dict().items())
+    assert not tiny.module_.bert.embeddings.word_embeddings._forward_hooks
+
+
+def test_a_model_of_three_classes(three: TextClassifier) -> None:
+    labels = ["x"] * 4 + ["y"] * 4 + ["z"] * 8
+    report = PGD(3.0, steps=5).run(three, TEXTS, np.array(labels)[:, None])
+    assert report.accuracy == 1 and report.accuracy_under_attack < 0.5
+    assert set(report.after.tolist()) <= {"x", "y", "z"}
+
+
+def test_a_regression_model(regression: TextClassifier) -> None:
+    wanted = regression.predict(TEXTS) + 0.5
+    report = PGD(0.5, steps=3).run(regression, TEXTS, wanted)
+    assert report.before.tolist() == pytest.approx(regression.predict(TEXTS).tolist(), abs=1e-4)
+    assert report.loss_before.tolist() == pytest.approx([0.25] * len(TEXTS), abs=1e-3)
+    assert report.loss_after.tolist() == pytest.approx(((report.after - wanted) ** 2).tolist(), rel=1e-3)
+    assert (report.loss_after > 0.25).all() and math.isnan(report.accuracy)
+
+
+@pytest.mark.parametrize("text", ["", "good", "good " * 600])
+def test_texts_at_the_edge(text: str, tiny: TextClassifier) -> None:
+    label = tiny.predict([text])[0]
+    long = TextClassifier("tiny", max_length=512)
+    long.classes_, long.module_, long.tokenizer_ = tiny.classes_, tiny.module_, tiny.tokenizer_
+    report = PGD(0.3, steps=2).run(long, [text, "bad film"], [label, 0])
+    assert np.isfinite(report.loss_after).all()
+    assert (report.sizes[0] == 0) == (text == "")
+    assert text != "" or report.loss_after[0] == report.loss_before[0]
+    assert text != "" or PGD(0.3, steps=2, special_tokens=True).run(long, [text], [label]).sizes[0] > 0
+
+
+def test_no_text_at_all(tiny: TextClassifier) -> None:
+    report = PGD().run(tiny, [], [])
+    assert len(report.sizes) == len(report.before) == 0
+    assert math.isnan(report.accuracy) and math.isnan(report.accuracy_under_attack)
+
+
+def test_a_model_that_is_very_sure_still_has_a_gradient(tiny: TextClassifier) -> None:
+    """In float32 a softmax is exactly 1 from 17 nats on; its gradient would be 0."""
+    weights = tiny.module_.classifier.weight
+    kept = weights.detach().clone()
+    with torch.no_grad():
+        weights *= 25 / np.abs(np.diff(tiny.decision_logits(TEXTS))).min()
+    try:
+        assert (tiny.predict_proba(TEXTS).max(1) == 1).all()
+        report = PGD(0.3, steps=2, random_start=False).run(tiny, TEXTS, LABELS)
+    finally:
+        with torch.no_grad():
+            weights.copy_(kept)
+    assert (report.loss_after > report.loss_before).all()
+
+
+def test_passes_are_counted(tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes, forward = [], tiny.module_.forward
+    monkeypatch.setattr(tiny.module_, "forward", lambda *inputs: passes.append(1) or forward(*inputs))
+    for attack, expected in ((PGD(steps=4), 6), (fgsm(), 2)):  # the text, 4 points that are left, the last one
+        passes.clear()
+        assert attack.run(tiny, ["good"], [1]).queries_per_text == len(passes) == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: PGD(norm="l3"), "norm is 'l3'"),
+        (lambda: PGD(epsilon=-1), "epsilon is -1"),
+        (lambda: PGD(epsilon=math.inf), "epsilon is inf"),
+        (lambda: PGD(steps=0), "steps is 0"),
+        (lambda: PGD(step_size=math.nan), "step_size is nan"),
+    ],
+)
+def test_bad_settings(make: Any, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "says"),
+    [
+        (["x"], [0, 1], "1 texts, but labels"),
+        (["x"], [7], "label 7"),
+        ("x", [0], "single str"),
+        ([3], [0], "not a string"),
+    ],
+)
+def test_bad_input(texts: Any, labels: list[int], says: str, tiny: TextClassifier) -> None:
+    with pytest.raises(BadInput, match=says):
+        PGD().run(tiny, texts, labels)
+
+
+def test_a_model_without_gradients_is_refused() -> None:
+    with pytest.raises(BadInput, match="gives no gradient"):
+        PGD().run(object(), ["x"], [0])  # type: ignore[arg-type]
+
+
+# ---- the surface of the loss -----------------------------------------------------------------------------------
+
+
+def test_the_surface_rises_along_the_gradient(tiny: TextClassifier) -> None:
+    surface = loss_surface(tiny, "good film", 1, span=0.02, grid=5)
+    assert len(surface) == 25 and list(surface) == ["gradient", "random", "loss", "answer"]
+    assert sorted(set(surface["gradient"].round(3))) == pytest.approx([-0.02, -0.01, 0, 0.01, 0.02])
+    along = surface[surface["random"].abs() < 1e-6].sort_values("gradient")["loss"].to_numpy()
+    aside = surface[surface["gradient"].abs() < 1e-6].sort_values("random")["loss"].to_numpy()
+    assert (np.diff(along) > 0).all()
+    assert np.ptp(along) > 3 * np.ptp(aside)
+    gradient, loss = gradient_by_hand(tiny, "good film", 1)
+    assert along[2] == pytest.approx(loss, rel=1e-4)
+    assert (along[3] - along[1]) / 0.02 == pytest.approx(float(gradient[:, 1:-1].norm()), rel=0.05)
+    assert surface["answer"].iloc[12] == tiny.predict(["good film"])[0]
+
+
+def test_a_seed_gives_its_surface(tiny: TextClassifier) -> None:
+    first, again, other = (loss_surface(tiny, "good film", 1, grid=3, seed=seed)["loss"] for seed in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
+
+
+def test_surfaces_of_other_models(three: TextClassifier, regression: TextClassifier) -> None:
+    assert set(loss_surface(three, "good film", "x", span=4, grid=5)["answer"]) <= {"x", "y", "z"}
+    numbers = loss_surface(regression, "good film", 0.0, grid=3)
+    assert numbers["loss"].tolist() == pytest.approx((numbers["answer"] ** 2).tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "says"),
+    [("", {}, "no token"), ("good", {"span": 0}, "span is 0"), ("good", {"grid": 1}, "grid is 1")],
+)
+def test_bad_surfaces(text: str, settings: dict[str, Any], says: str, tiny: TextClassifier) -> None:
+    with pytest.raises(BadInput, match=says):
+        loss_surface(tiny, text, 1, **settings)
