@@ -5,11 +5,18 @@ from __future__ import annotations
 import difflib
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import notebook00, notebook01, notebook02, notebook03
+from course_lib.exercises import notebook00, notebook01, notebook02, notebook03, notebook04, notebook05
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.quiz import Question
 
-_NOTEBOOKS = {"00": notebook00, "01": notebook01, "02": notebook02, "03": notebook03}
+_NOTEBOOKS = {
+    "00": notebook00,
+    "01": notebook01,
+    "02": notebook02,
+    "03": notebook03,
+    "04": notebook04,
+    "05": notebook05,
+}
 EXERCISES: dict[str, Exercise] = {e.name: e for notebook in _NOTEBOOKS.values() for e in notebook.EXERCISES}
 QUIZZES: dict[str, tuple[Question, ...]] = {number: notebook.QUIZ for number, notebook in _NOTEBOOKS.items()}
 
