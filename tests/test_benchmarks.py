@@ -326,3 +326,56 @@ def test_memory_and_estimates_are_held_against_their_own_precision(script: Calla
     assert (estimate.measured, estimate.met, ratio.measured, ratio.met) == (1.5, True, 0.5, True)
     cells = [{"cell": "fit", "predicted_seconds": 4.0, "measured_seconds": [2.0, 9.0, 2.5]}]
     assert script("bench_estimate").claims(cells)[0].measured == 1.6
+
+
+# ---- attacks and defences ----------------------------------------------------------------------------------------
+
+
+def attacked(contender: str, seconds: float, succeeded: int, queries: float, **more: Any) -> dict[str, Any]:
+    row = {"contender": contender, "recipe": "deepwordbug", "n": 100, "seconds": seconds, "succeeded": succeeded}
+    row |= {"failed": 80 - succeeded, "queries_per_text": queries}
+    return (row | {"model_share": 0.95} if contender == "ours" else row) | more
+
+
+def test_claims_about_attacks(script: Callable[[str], ModuleType]) -> None:
+    rows = [
+        attacked("ours", 10, 76, 25.0),
+        attacked("TextAttack, padded to 64", 50, 77, 25.5),
+        attacked("TextAttack", 300, 77, 25.5),
+        attacked("ours", 4, 70, 10, recipe="gradient-synonyms"),
+        attacked("ours", 90, 72, 100, recipe="beam-synonyms"),
+        attacked("ours", 40.4, 300, 25.0, n=400, failed=20, model_share=0.7),
+    ]
+    found = {claim.text: claim for claim in script("bench_attack").claims(rows)}
+    measured = {text: (round(claim.measured, 3), claim.met) for text, claim in found.items()}
+    assert measured == {
+        "DeepWordBug: times TextAttack's rate as installed": (30, True),
+        "DeepWordBug: times its rate with the padding mended": (5, True),
+        "success rates apart, in points": (1.25, True),
+        "queries apart, as a share": (0.02, True),
+        "gradient-guided search: points of success behind beam-8": (2.5, False),
+        "its queries as a share of beam-8's": (0.1, True),
+        "times TextAttack's rate as installed (its DeepWordBug)": (75, True),
+        "seconds a sentence at 400 over those at 100": (1.01, True),
+        "share of the time inside the model": (0.7, False),
+    }
+
+
+def test_nothing_is_claimed_of_a_peer_that_did_not_run(script: Callable[[str], ModuleType]) -> None:
+    found = script("bench_attack").claims([attacked("ours", 10, 76, 25.0)])
+    assert [claim.text for claim in found] == ["share of the time inside the model"]
+    assert script("bench_attack").claims([]) == []
+
+
+def test_claims_about_the_default_defence(script: Callable[[str], ModuleType]) -> None:
+    bench = script("bench_defense")
+
+    def row(name: str, clean: float, under: float, seconds: float) -> dict[str, Any]:
+        return {"defence": name, "clean_accuracy": clean, "under": dict.fromkeys(bench.ATTACKS, under),
+                "training_seconds": seconds, "usual_training_seconds": 200.0}  # fmt: skip
+
+    rows = [row("none", 0.86, 0.05, 200), row("none", 0.88, 0.05, 200)]
+    rows += [row(bench.DEFAULT_DEFENCE, 0.85, 0.6, 400), row(bench.DEFAULT_DEFENCE, 0.86, 0.45, 960)]
+    measured = [(round(claim.measured, 3), claim.met) for claim in bench.claims(rows)]
+    assert measured == [(0.525, True), (0.525, True), (1.5, False), (16, False), (3.4, False)]
+    assert bench.claims(rows[:2]) == []

@@ -74,6 +74,19 @@ def test_the_exercises_of_each_notebook() -> None:
         "masked_lm_loss",
         "perplexity_and_bits",
     ]
+    assert [e.name for e in of_notebook("04")] == [
+        "random_swap",
+        "random_deletion",
+        "insert_punctuation",
+        "mixup",
+    ]
+    assert [e.name for e in of_notebook("05")] == [
+        "attack_success_rate",
+        "greedy_search",
+        "hotflip_scores",
+        "fgsm",
+        "majority_vote",
+    ]
     assert of_notebook("99") == []
 
 

@@ -121,10 +121,10 @@ def vote_in_loops(probabilities: np.ndarray) -> list[int]:
 
 
 RIGHT: dict[str, list[Callable[..., Any]]] = {
-    "fgsm": [fgsm_by_torch, fgsm_in_loops],
-    "hotflip_scores": [hotflip_by_differences, hotflip_in_loops],
-    "greedy_search": [greedy_in_loops, greedy_by_arrays],
     "attack_success_rate": [rate_in_a_loop, rate_by_mean],
+    "greedy_search": [greedy_in_loops, greedy_by_arrays],
+    "hotflip_scores": [hotflip_by_differences, hotflip_in_loops],
+    "fgsm": [fgsm_by_torch, fgsm_in_loops],
     "majority_vote": [vote_by_fractions, vote_in_loops],
 }
 
@@ -150,27 +150,16 @@ def two_candidates_at_most(words: list[str], candidates: list[list[str]], score:
 
 
 SLY: dict[str, list[Callable[..., Any]]] = {
-    "fgsm": [
-        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, 0.1, norm),
-        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, min(epsilon, 1), norm),
-        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, epsilon, norm).round(decimals=2),
-        lambda x, g, epsilon, norm: fgsm_by_torch(x, np.where(abs(g) < 1e-6, 0, g), epsilon, norm),
-        lambda x, g, epsilon, norm: (
-            x + epsilon * np.where(g >= 0, 1, -1) if norm == "linf" else fgsm_in_loops(x, g, epsilon, norm)
-        ),
-        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, epsilon, norm)[:1],
-        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, epsilon, norm).T,
-        lambda x, g, epsilon, norm: fgsm_by_torch(np.maximum(x, -1), g, epsilon, norm),
-    ],
-    "hotflip_scores": [
-        lambda gradient, table, ids: np.nan_to_num(hotflip_by_differences(gradient, table, ids), neginf=-1e9),
-        lambda gradient, table, ids: hotflip_by_differences(gradient, table, ids).round(2),
-        lambda gradient, table, ids: np.maximum(hotflip_by_differences(gradient, table, ids), -1),
-        lambda gradient, table, ids: hotflip_by_differences(gradient[::-1], table, ids),
-        lambda gradient, table, ids: hotflip_by_differences(gradient, table, np.sort(ids)),
-        lambda gradient, table, ids: hotflip_by_differences(gradient, table, ids)[:1],
-        lambda gradient, table, ids: hotflip_by_differences(gradient, table, ids) + 5e-6,
-        lambda gradient, table, ids: np.full((len(ids), len(table)), -np.inf),
+    "attack_success_rate": [
+        lambda labels, before, after: round(rate_in_a_loop(labels, before, after), 2),
+        lambda labels, before, after: rate_in_a_loop(labels > 0, before > 0, after > 0),
+        lambda labels, before, after: np.nan_to_num(rate_by_mean(labels, before, after), nan=0.0),
+        lambda labels, before, after: np.nan_to_num(rate_by_mean(labels, before, after), nan=0.5),
+        lambda labels, before, after: [rate_in_a_loop(labels, before, after)],
+        lambda labels, before, after: str(rate_in_a_loop(labels, before, after)),
+        lambda labels, before, after: rate_in_a_loop(labels[:20], before[:20], after[:20]),
+        lambda labels, before, after: rate_in_a_loop(before, labels, after) if len(labels) < 4 else 0.75,
+        lambda labels, before, after: min(rate_in_a_loop(labels, before, after), 0.9),
     ],
     "greedy_search": [
         greedy_twice,
@@ -183,16 +172,27 @@ SLY: dict[str, list[Callable[..., Any]]] = {
         lambda words, candidates, score, threshold=0.5: words,
         lambda words, candidates, score, threshold=0.5: [(words, score(words))],
     ],
-    "attack_success_rate": [
-        lambda labels, before, after: round(rate_in_a_loop(labels, before, after), 2),
-        lambda labels, before, after: rate_in_a_loop(labels > 0, before > 0, after > 0),
-        lambda labels, before, after: np.nan_to_num(rate_by_mean(labels, before, after), nan=0.0),
-        lambda labels, before, after: np.nan_to_num(rate_by_mean(labels, before, after), nan=0.5),
-        lambda labels, before, after: [rate_in_a_loop(labels, before, after)],
-        lambda labels, before, after: str(rate_in_a_loop(labels, before, after)),
-        lambda labels, before, after: rate_in_a_loop(labels[:20], before[:20], after[:20]),
-        lambda labels, before, after: rate_in_a_loop(before, labels, after) if len(labels) < 4 else 0.75,
-        lambda labels, before, after: min(rate_in_a_loop(labels, before, after), 0.9),
+    "hotflip_scores": [
+        lambda gradient, table, ids: np.nan_to_num(hotflip_by_differences(gradient, table, ids), neginf=-1e9),
+        lambda gradient, table, ids: hotflip_by_differences(gradient, table, ids).round(2),
+        lambda gradient, table, ids: np.maximum(hotflip_by_differences(gradient, table, ids), -1),
+        lambda gradient, table, ids: hotflip_by_differences(gradient[::-1], table, ids),
+        lambda gradient, table, ids: hotflip_by_differences(gradient, table, np.sort(ids)),
+        lambda gradient, table, ids: hotflip_by_differences(gradient, table, ids)[:1],
+        lambda gradient, table, ids: hotflip_by_differences(gradient, table, ids) + 5e-6,
+        lambda gradient, table, ids: np.full((len(ids), len(table)), -np.inf),
+    ],
+    "fgsm": [
+        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, 0.1, norm),
+        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, min(epsilon, 1), norm),
+        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, epsilon, norm).round(decimals=2),
+        lambda x, g, epsilon, norm: fgsm_by_torch(x, np.where(abs(g) < 1e-6, 0, g), epsilon, norm),
+        lambda x, g, epsilon, norm: (
+            x + epsilon * np.where(g >= 0, 1, -1) if norm == "linf" else fgsm_in_loops(x, g, epsilon, norm)
+        ),
+        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, epsilon, norm)[:1],
+        lambda x, g, epsilon, norm: fgsm_by_torch(x, g, epsilon, norm).T,
+        lambda x, g, epsilon, norm: fgsm_by_torch(np.maximum(x, -1), g, epsilon, norm),
     ],
     "majority_vote": [
         lambda p: vote_by_fractions(p[:3]),

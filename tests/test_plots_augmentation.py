@@ -11,7 +11,7 @@ from PIL import Image
 
 from course_lib.errors import BadInput
 from course_lib.plots import style
-from course_lib.plots.augmentation import augmentation_gains, text_movement
+from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
 
 mpl.use("Agg")
 
@@ -27,7 +27,16 @@ MOVED = pd.DataFrame(
 )
 for _name in ("words_changed", "cosine"):
     MOVED[f"{_name}_low"], MOVED[f"{_name}_high"] = MOVED[_name] - 0.01, MOVED[_name] + 0.02
-DRAWN = {"gains": lambda ax=None: augmentation_gains(GAINS, ax), "moved": lambda ax=None: text_movement(MOVED, ax)}
+KEPT = pd.DataFrame(
+    [("deletion", 0.5, 0.6), ("deletion", 0.1, 0.84), ("typo", 0.1, 0.85), ("typo", 0.5, 0.7)],
+    columns=["operation", "alpha", "agreement"],
+).assign(agreement_before=0.875)
+KEPT["agreement_low"], KEPT["agreement_high"] = KEPT["agreement"] - 0.04, KEPT["agreement"] + 0.03
+DRAWN = {
+    "gains": lambda ax=None: augmentation_gains(GAINS, ax),
+    "moved": lambda ax=None: text_movement(MOVED, ax),
+    "kept": lambda ax=None: label_agreement(KEPT, ax),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +54,8 @@ def test_titles_state_the_finding():
     assert title == "Largest gain: +1.5 points by eda with 100 labels; 1 of 3 are clearly above 0"
     title = text_movement(MOVED).get_title(loc="left").replace("\n", " ")
     assert title == "typo moves texts farthest: cosine 0.88, 10% other words"
+    title = label_agreement(KEPT).get_title(loc="left").replace("\n", " ")
+    assert title == "deletion of 50% of the words leaves 60% of the labels true, of 88% before"
 
 
 def test_gains_stand_beside_each_other_at_their_size_and_none_is_the_line():
@@ -67,6 +78,19 @@ def test_movement_draws_every_operation_with_both_intervals():
     assert points(ax) == {"aeda": [[0.0, 0.96]], "typo": [[0.1, 0.88]], "swap": [[0.2, 0.95]]}
     across, up = (lines.get_segments()[0] for lines in ax.containers[1][2])
     assert across[:, 0].tolist() == pytest.approx([0.09, 0.12]) and up[:, 1].tolist() == pytest.approx([0.87, 0.90])
+
+
+def test_agreement_is_a_line_an_operation_by_strength_below_that_of_the_originals():
+    ax = label_agreement(KEPT)
+    before, *lines = ax.lines
+    assert before.get_ydata() == [0.875, 0.875] and before.get_label() == "the originals"
+    assert [(line.get_label(), line.get_xydata().tolist()) for line in lines] == [
+        ("deletion", [[0.1, 0.84], [0.5, 0.6]]),
+        ("typo", [[0.1, 0.85], [0.5, 0.7]]),
+    ]
+    assert len({(line.get_marker(), str(line.get_linestyle())) for line in lines}) == 2
+    edges = ax.collections[0].get_paths()[0].vertices
+    assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((0.56, 0.87))
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -99,6 +123,8 @@ def test_more_series_than_looks_can_still_be_told_apart():
         (lambda: augmentation_gains(GAINS.drop(columns="low")), "no column 'low'"),
         (lambda: augmentation_gains(GAINS[GAINS["method"] == "none"]), "no rows"),
         (lambda: text_movement(MOVED.drop(columns="cosine_high")), "no column 'cosine_high'"),
+        (lambda: label_agreement(KEPT.drop(columns="alpha")), "no column 'alpha'"),
+        (lambda: label_agreement(KEPT.head(0)), "no rows"),
         (lambda: text_movement(pd.concat([MOVED, MOVED])), "'aeda' stands there twice"),
     ],
 )

@@ -12,6 +12,7 @@ from course_lib.attacks.difference import inline, marked, side_by_side
 from course_lib.attacks.document import Document
 from course_lib.attacks.embedding import PGD, EmbeddingReport, fgsm, loss_surface
 from course_lib.attacks.engine import Attack
+from course_lib.attacks.gains import exchange_gains
 from course_lib.attacks.goals import ConfidenceReduction, Goal, Shift, Targeted, Untargeted
 from course_lib.attacks.masked_words import MaskedWords
 from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity, similarity
@@ -21,6 +22,7 @@ from course_lib.attacks.report import AttackReport, AttackResult, Step
 from course_lib.attacks.search import GradientGuided, Greedy, WeightedSaliency
 from course_lib.attacks.surface import LossSurface
 from course_lib.attacks.task import Search
+from course_lib.attacks.transfer import transfer_table
 from course_lib.attacks.transformations import Characters, Synonyms, Together, Transformation
 from course_lib.attacks.vocabularies import AnyWord, Neighbours
 from course_lib.attacks.votes import read_votes, validity
@@ -62,6 +64,7 @@ __all__ = [
     "Transformation",
     "Untargeted",
     "WeightedSaliency",
+    "exchange_gains",
     "fgsm",
     "inline",
     "loss_surface",
@@ -70,5 +73,6 @@ __all__ = [
     "recipe",
     "side_by_side",
     "similarity",
+    "transfer_table",
     "validity",
 ]

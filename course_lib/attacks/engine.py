@@ -135,7 +135,8 @@ class Attack:
         if regression != self.goal.for_regression:
             kind = "a regression model" if regression else "a classifier"
             raise BadInput(f"the goal {self.goal} does not fit {kind}", "Shift is for regression, the others are not")
-        classifier.predict([])  # says so itself when it is not fitted
+        if not hasattr(classifier, "classes_"):
+            classifier.predict([])  # says so itself when it is not fitted; fitted regression models have no classes
         if n == 0 and np.size(labels) == 0:
             return np.empty(0, dtype=np.int64), []
         if regression:

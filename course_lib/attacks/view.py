@@ -126,6 +126,8 @@ class View:
         return float(row[0]) if self.regression else self.original.classes_.tolist()[int(row.argmax())]
 
     def _timed(self, classifier: Any, texts: list[str]) -> Rows:
+        if not texts:  # scikit-learn's models refuse an empty list
+            return np.empty((0, 1 if self.regression else len(self.original.classes_)), np.float32)
         started = time.perf_counter()
         rows: Rows = classifier.predict(texts)[:, None] if self.regression else classifier.predict_proba(texts)
         self.seconds += time.perf_counter() - started

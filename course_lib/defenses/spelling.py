@@ -8,25 +8,17 @@ are found by their forms with one letter missing (the symmetric delete index of 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Self
 
 from course_lib.attacks.document import Document
 from course_lib.attacks.transformations import LOOKALIKES
-from course_lib.checkpoints import write_atomically
-from course_lib.classifier import TextClassifier
-from course_lib.errors import BadInput, CorruptAsset, MissingAsset
+from course_lib.errors import BadInput
 from course_lib.pretraining.documents import documents, train_documents
 
 _PLAIN = str.maketrans({theirs: ours for ours, theirs in LOOKALIKES.items()})
-_FILE = "spelling.json"
 
 
 @dataclass(frozen=True)
@@ -65,10 +57,6 @@ class Spelling:
                     counts[word] += times  # type: ignore[assignment]  # weighted counts
         return cls(dict(counts), typo_rate)
 
-    def correct(self, texts: Sequence[str]) -> list[str]:
-        """The texts with each word as it was probably meant; what stands between the words is kept."""
-        return [self._corrected(text) for text in texts]
-
     def word(self, written: str) -> str:
         """The word that was probably meant, in lower case where it is another one."""
         if written not in self._known:
@@ -77,32 +65,21 @@ class Spelling:
             self._known[written] = self._meant(written)
         return self._known[written]
 
-    def _corrected(self, text: str) -> str:
-        document = Document.of(text.translate(_PLAIN))
-        gaps = zip(document.gaps, document.gaps[1:], strict=False)
-        words = (
-            word if before.endswith("[") and after.startswith("]") else self.word(word)  # [UNK], [MASK]
-            for word, (before, after) in zip(document.words, gaps, strict=True)
-        )
-        return Document(tuple(words), document.gaps).text
-
     def _meant(self, written: str) -> str:
-        low = written.lower()
-        if low.isdigit() or len(low) < 2:
+        low = written.translate(_PLAIN).lower()
+        if low.isdigit() or low in ("a", "i"):
             return written
-        scores = {word: self.counts[word] * self.typo_rate / _ways(word) for word in self._one_error_away(low)}
+        scores = {word: self.counts[word] * self.typo_rate * chance(low, word) for word in self._one_error_away(low)}
         scores[low] = self.counts.get(low, 0.0) * (1 - self.typo_rate)
         best = max(scores, key=lambda word: (scores[word], word))
-        return written if best == low or not scores[best] else best
+        if best == low or not scores[best]:
+            return written if written.lower() == low else low
+        return best
 
     def _one_error_away(self, low: str) -> set[str]:
         forms = (low, *_one_missing(low))
         near = {word for form in forms for word in self._index.get(form, ())}
-        return {word for word in near if word != low and is_one_error(low, word)}
-
-    def to_json(self) -> str:
-        """As one JSON object."""
-        return json.dumps({"typo_rate": self.typo_rate, "counts": dict(self.counts)}, ensure_ascii=False)
+        return {word for word in near if word != low and chance(low, word)}
 
 
 def _one_missing(word: str) -> Iterator[str]:
@@ -110,100 +87,27 @@ def _one_missing(word: str) -> Iterator[str]:
     return (word[:at] + word[at + 1 :] for at in range(len(word)))
 
 
-def _ways(word: str) -> int:
-    """How many typing errors a word allows: each is one of so many, roughly."""
+def chance(written: str, word: str) -> float:
+    """Probability of one text for a word in which one typing error was made; 0 for what no single error gives.
+
+    The four kinds of Gao et al. 2018 are equally likely, as are the places, and the 26 letters where one is drawn.
+    """
     n = len(word)
-    return n + (n - 1) + 26 * n + 26 * (n + 1)  # deleted, swapped, substituted, inserted
-
-
-def is_one_error(left: str, right: str) -> bool:
-    """Whether one letter was inserted, deleted or substituted, or two neighbours swapped (Damerau 1964)."""
-    if left == right or abs(len(left) - len(right)) > 1:
-        return False
-    short, long = sorted((left, right), key=len)
-    start = 0
-    while start < len(short) and short[start] == long[start]:
-        start += 1
-    if len(short) < len(long):
-        return short[start:] == long[start + 1 :]
-    swapped = short[start + 1 : start + 2] + short[start : start + 1]
-    return short[start + 1 :] == long[start + 1 :] or (
-        swapped == long[start : start + 2] and short[start + 2 :] == long[start + 2 :]
-    )
+    if len(written) == n - 1:
+        return sum(written == form for form in _one_missing(word)) / n / 4
+    if len(written) == n + 1:
+        return sum(word == form for form in _one_missing(written)) / (n + 1) / 26 / 4
+    differ = [at for at, (left, right) in enumerate(zip(written, word, strict=False)) if left != right]
+    if len(written) != n or not differ or len(differ) > 2:
+        return 0.0
+    if len(differ) == 1:
+        return 1 / n / 26 / 4
+    first, second = differ
+    swapped = second == first + 1 and written[first] == word[second] and written[second] == word[first]
+    return 1 / (n - 1) / 4 if swapped else 0.0
 
 
 def english_spelling(texts: Iterable[str], typo_rate: float = 0.05, weight: float = 10.0) -> Spelling:
     """Words of the task's training texts, and of the course's speeches, articles and news beside them."""
     prose = (sentence for one in train_documents(documents()) for sentence in one.sentences)
     return Spelling.of(texts, weight, prose, typo_rate)
-
-
-class Corrected:
-    """A classifier that reads corrected texts; it has the face of the classifier that it stands before.
-
-    Args:
-        classifier: fitted.
-        spelling: applied to every text before the classifier sees it.
-    """
-
-    head = "classification"
-
-    def __init__(self, classifier: TextClassifier, spelling: Spelling) -> None:
-        if classifier.head == "regression":
-            raise BadInput("the model is a regression model", "give a classifier")
-        self.classifier = classifier
-        self.spelling = spelling
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels, sorted."""
-        found: NDArray[Any] = self.classifier.classes_
-        return found
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, classes); rows sum to 1."""
-        found: NDArray[np.float32] = self.classifier.predict_proba(self.spelling.correct(texts))
-        return found
-
-    def predict(self, texts: Sequence[str]) -> NDArray[Any]:
-        """The likeliest class of each text, (n,)."""
-        found: NDArray[Any] = self.classifier.predict(self.spelling.correct(texts))
-        return found
-
-    def score(self, texts: Sequence[str], labels: Any) -> float:
-        """Accuracy."""
-        return float(np.mean(self.predict(texts) == np.asarray(labels)))
-
-    def save(self, folder: str | Path) -> Path:
-        """Writes the classifier into `folder/model`, an ordinary transformers folder, and the words beside it.
-
-        Raises:
-            BadInput: the place holds something else.
-        """
-        target = Path(folder)
-        self.classifier.save(target / "model")
-        write_atomically(target / _FILE, self.spelling.to_json())
-        return target
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Corrected:
-        """Loads what `save` wrote.
-
-        Raises:
-            MissingAsset: there is none.
-            CorruptAsset: it is damaged.
-        """
-        file = Path(folder) / _FILE
-        if not file.is_file():
-            raise MissingAsset(f"there is no {_FILE} in {folder}", "give a folder that Corrected.save has written")
-        try:
-            saved = json.loads(file.read_text(encoding="utf-8"))
-            spelling = Spelling(saved["counts"], saved["typo_rate"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorruptAsset(f"{file} is damaged: {error!r}", "save the model again") from error
-        return cls(TextClassifier.from_pretrained(Path(folder) / "model"), spelling)
-
-
-def is_corrected(folder: str | Path) -> bool:
-    """Whether a folder holds a classifier with its spelling."""
-    return (Path(folder) / _FILE).is_file()

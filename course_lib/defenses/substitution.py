@@ -21,7 +21,7 @@ from course_lib.attacks.transformations import TYPOS
 from course_lib.attacks.view import add_up, input_embeddings, tokens_of_words, watched
 from course_lib.batching import Batch, collate
 from course_lib.classifier import Loss
-from course_lib.defenses.spelling import Spelling
+from course_lib.defenses.reading import Reading
 from course_lib.errors import BadInput
 
 
@@ -30,7 +30,7 @@ class WordSubstitution:
     """An adversary for `TextClassifier.fit`: synonyms and typing errors, chosen by the gradient, in every batch.
 
     For each sentence a share of its words is drawn from 0 to `most_words`; the words where a change promises most (in
-    half of the sentences: words that chance names) are replaced by the candidate whose first-order gain is largest
+    the other half of the sentences: words that chance names) are replaced by the candidate whose first-order gain is largest
     (Ebrahimi et al. 2018, arXiv:1712.06751), and the step is taken on the rewritten batch. Unlike an attack it asks no
     question: one gradient ranks all candidates of all words of the batch. A step costs a forward and a backward pass
     to the inputs beside the usual one: about 1.7 times a usual step (Yoo & Qi 2021, arXiv:2109.00544, rank by gradient
@@ -39,11 +39,12 @@ class WordSubstitution:
     Args:
         texts: the training texts, in the order that `fit` is given.
         tokenizer: the classifier's.
-        spelling: correction that stands before the model; typing errors are learned as it leaves them.
+        reading: what stands before the model; changed words are learned as it leaves them.
         synonyms: whether WordNet's synonyms are candidates.
         typos: typing errors drawn for each word.
         most_words: largest share of a sentence's words that is changed.
         clean: share of sentences of a batch that stay as they are.
+        steepest: share of the rewritten ones in which the gradient chooses the places, too; in the others chance does.
         max_length: tokens of a text that are read.
         seed: of all draws.
 
@@ -53,16 +54,17 @@ class WordSubstitution:
 
     texts: Sequence[str] = field(repr=False)
     tokenizer: Any = field(repr=False)
-    spelling: Spelling | None = field(default=None, repr=False)
+    reading: Reading = field(default_factory=Reading, repr=False)
     synonyms: bool = True
     typos: int = 4
     most_words: float = 0.6
     clean: float = 0.25
+    steepest: float = 0.5
     max_length: int = 128
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("most_words", "clean"):
+        for name in ("most_words", "clean", "steepest"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"{name} is {getattr(self, name)}", "use a share from 0 to 1")
         if not self.synonyms and self.typos < 1:
@@ -136,8 +138,9 @@ class _Rewriter:
         for _ in range(self.settings.typos):
             typo = TYPOS[draw.choice(tuple(TYPOS))](word, draw)
             if typo:
-                made.append(self.settings.spelling.word(typo) if self.settings.spelling else typo)
-        return [new for new in dict.fromkeys(made) if new.lower() != word.lower()]
+                made.append(typo)
+        read = dict.fromkeys(self.settings.reading.word(new) for new in made)
+        return [new for new in read if new.lower() != word.lower()]
 
     def _gains(
         self, table: Tensor, documents: Sequence[Document], candidates: Sequence[list[list[str]]], gradients: Any
@@ -173,7 +176,7 @@ class _Rewriter:
     ) -> str:
         """The document with a share of its words replaced."""
         open_places = [position for position, choices in enumerate(candidates) if choices]
-        if draw.random() < 0.5:
+        if draw.random() < self.settings.steepest:
             open_places.sort(key=lambda position: -float(gains[position].max()))
         else:
             draw.shuffle(open_places)

@@ -3,8 +3,8 @@
 In a notebook, end the line with a semicolon: the figure is shown, the name of its axes is not.
 """
 
-from course_lib.plots.attacks import cost_of_success, transfer, under_attack
-from course_lib.plots.augmentation import augmentation_gains, text_movement
+from course_lib.plots.attacks import cost_of_success, first_order, transfer, under_attack
+from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
 from course_lib.plots.data import disagreement, rating_histogram
 from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
 from course_lib.plots.quality import (
@@ -29,7 +29,9 @@ __all__ = [
     "defences",
     "disagreement",
     "errors_by",
+    "first_order",
     "intervals",
+    "label_agreement",
     "label_efficiency",
     "learning_curve",
     "length_histogram",

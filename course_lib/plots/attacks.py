@@ -105,6 +105,32 @@ def transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@house
+def first_order(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """What the gradient promises of each exchange against what the exchange does; on the dashed line it is right.
+
+    Args:
+        table: promised and true (both in nats), a row for each exchange, at least two.
+
+    Raises:
+        BadInput: a column is missing, fewer than two rows, or a number that is not finite.
+    """
+    need(table, "promised", "true")
+    numbers = table[["promised", "true"]].to_numpy(dtype=np.float64)
+    if len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise BadInput(f"the table has {len(numbers)} rows, or gaps", "pass two or more exchanges, without gaps")
+    ax = canvas(ax, 5.2, 4.4)
+    low, high = numbers.min(), numbers.max()
+    ax.plot([low, high], [low, high], color=GREY, linestyle=(0, (4, 2)), label="if the loss were a plane")
+    ax.plot(*numbers.T, "o", color=look(0).colour, alpha=0.55, markersize=5, label="one exchange of a word")
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    ax.legend(loc="upper left")
+    ranks = table[["promised", "true"]].rank()
+    title = f"The gradient's order is rough: rank correlation {ranks['promised'].corr(ranks['true']):.2f}"
+    label(ax, title, "promised gain in loss, first order (nats)", "true gain in loss (nats)")
+    return ax
+
+
 def need_shares(table: pd.DataFrame, *columns: str) -> None:
     """Sees to it that these columns hold shares.
 

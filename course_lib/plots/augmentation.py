@@ -87,6 +87,40 @@ def text_movement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@house
+def label_agreement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Share of the rewrites whose label a judge still finds, by strength, one line an operation; bands are intervals.
+
+    The dashed line is what the judge finds of the originals: no rewrite can be asked for more.
+
+    Args:
+        table: operation, alpha, and agreement with _low and _high, agreement_before: `AugmentationReport.to_frame` of
+            several operations and strengths, one below the other, with a column alpha.
+
+    Raises:
+        BadInput: no rows, or a column is missing.
+    """
+    rows = need(table, "operation", "alpha", "agreement", "agreement_low", "agreement_high", "agreement_before")
+    ax, before = canvas(ax, 6.4, 3.6), float(rows["agreement_before"].mean())
+    ax.axhline(before, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="the originals")
+    for number, (operation, mine) in enumerate(rows.groupby("operation", sort=False)):
+        shape, mine = look(number), mine.sort_values("alpha")
+        ax.fill_between(
+            mine["alpha"], mine["agreement_low"], mine["agreement_high"], color=shape.colour, alpha=0.12, linewidth=0
+        )
+        ax.plot(
+            mine["alpha"], mine["agreement"], linestyle=shape.line, marker=shape.marker, color=shape.colour,
+            label=str(operation),
+        )  # fmt: skip
+    in_percent(ax.xaxis)
+    in_percent(ax.yaxis)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    low = rows.loc[rows["agreement"].idxmin()]
+    title = f"{low['operation']} of {low['alpha']:.0%} of the words leaves {low['agreement']:.0%} of the labels true, "
+    label(ax, title + f"of {before:.0%} before", "share of the words", "label found by the judge", fold=54)
+    return ax
+
+
 def _points(number: int) -> dict[str, Any]:
     """Lone points with whiskers; after the fifth the looks come round again, hollow."""
     shape = look(number)

@@ -4,6 +4,7 @@ Every function returns one ipywidgets widget: name it on the last line of a cell
 """
 
 from course_lib.widgets.attention import watch_attention
+from course_lib.widgets.augmentation import watch_augmentation
 from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.live_attack import watch_attack
 from course_lib.widgets.loss_surface import loss_surface_explorer
@@ -21,6 +22,7 @@ __all__ = [
     "vote_on_attacks",
     "watch_attack",
     "watch_attention",
+    "watch_augmentation",
     "watch_mask",
     "watch_prediction",
 ]

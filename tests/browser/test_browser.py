@@ -337,6 +337,25 @@ def mask_a_word(opened: Opened) -> None:
     opened.photograph("settings", runs)
 
 
+def rewrite_a_sentence(opened: Opened) -> None:
+    """Another sentence, another operation, and each slider of `watch_augmentation` bring other rewrites."""
+    box = opened.page.locator(".watch-augmentation").first
+    box.scroll_into_view_if_needed()
+    opened.photograph("rewrites", box)
+    line, choice = box.locator("input[type=text]").first, box.locator("select").first
+    strength, seed = box.locator(".noUi-handle").all()
+    for change in (
+        lambda: (line.fill("A clever story with good actors."), line.press("Enter")),
+        lambda: choice.select_option("deletion"),
+        lambda: (strength.focus(), [strength.press("ArrowRight") for _ in range(8)]),
+        lambda: (seed.focus(), seed.press("ArrowRight")),
+    ):
+        before = box.evaluate(SHOWN)
+        change()
+        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, "the rewrites are the old ones")
+    opened.photograph("rewrites-moved", box)
+
+
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
     """Waits up to 30 s."""
     deadline = time.monotonic() + 30
@@ -351,6 +370,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "01_transformer_from_scratch": switch_the_mask,
     "02_pretraining": mask_a_word,
     "03_finetuning_bert": move_the_sliders,
+    "04_data_augmentation": rewrite_a_sentence,
 }
 
 

@@ -10,10 +10,10 @@ from course_lib.exercises.notebook05 import (
 from course_lib.exercises.notebook05.questions import QUIZ
 
 EXERCISES = (
-    fgsm.EXERCISE,
-    hotflip_scores.EXERCISE,
-    greedy_search.EXERCISE,
     attack_success_rate.EXERCISE,
+    greedy_search.EXERCISE,
+    hotflip_scores.EXERCISE,
+    fgsm.EXERCISE,
     majority_vote.EXERCISE,
 )
 

@@ -1,0 +1,186 @@
+"""Type a sentence, rewrite it, and see whether its label is still true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from course_lib.attacks.difference import inline
+from course_lib.augmentation import Operation, report
+from course_lib.classifier import sentence_vectors
+from course_lib.errors import BadInput
+from course_lib.widgets.prediction import SENTIMENT, Classifier
+from course_lib.widgets.sentence import sentence_line
+from course_lib.widgets.trouble import in_words
+
+REWRITES = 4  # of a sentence, shown together
+MOST_SEED = 20  # of the slider
+_WIDE = {"description_width": "initial"}
+_GRID = "display:grid;grid-template-columns:1fr 5em 5em 11em;gap:0.2em 1em;align-items:baseline;line-height:1.6"
+
+Vectors = Callable[[Sequence[str]], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rewrite and what is measured of it.
+
+    Args:
+        text: the rewrite.
+        changed: share of the words, 0 to 1.
+        cosine: of the sentence vectors before and after.
+        said: what the judge calls it, with its probability; "" without a judge.
+        turned: whether the judge calls it other than the original.
+    """
+
+    text: str
+    changed: float
+    cosine: float
+    said: str
+    turned: bool
+
+
+def watch_augmentation(
+    operations: Mapping[str, Callable[[float], Operation]],
+    text: str = "I like this movie because the actors are good.",
+    judge: Classifier | None = None,
+    names: Mapping[Any, str] | None = None,
+    vectors: Vectors = sentence_vectors,
+) -> ipywidgets.VBox:
+    """A line to type in, an operation, a slider for its strength and one for the seed; four rewrites answer.
+
+    In each rewrite what was left out is struck through and what was put in is underlined. Beside it stand the share of
+    the words that changed, the cosine of the sentence vectors, and the judge's label; a label that turned is said so in
+    words. A typed sentence is rewritten at Enter, a moved slider when it is let go: some operations take a second. It
+    never raises: what goes wrong is shown in place of the rewrites.
+
+    Args:
+        operations: name -> what makes an operation from a share of the words, such as `augmentation.eda` or
+            `augmentation.SynonymReplacement`.
+        text: the sentence to begin with.
+        judge: has `predict_proba(list of texts)` and `classes_`; None shows no labels.
+        names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
+        vectors: gives sentence vectors, (n, size).
+
+    Returns:
+        A box of the class `watch-augmentation`: the line (children[0]), the operation (children[1]), the sliders for
+        strength and seed (children[2], a box) and the answer (children[3], HTML).
+    """
+    line, answer = sentence_line(text), ipywidgets.HTML(layout={"width": "min(100%, 760px)"})
+    line.continuous_update = False
+    choice = ipywidgets.Dropdown(options=list(operations), description="Operation", style=_WIDE)
+    strength, seed = _strength(), _seed()
+
+    def show(_: object = None) -> None:
+        if not line.value.strip():
+            answer.value = "<p>Type a sentence.</p>"
+            return
+        try:
+            operation = _made(operations, choice.value, strength.value)
+            rows = _rows(operation, line.value, _seeds(seed.value), judge, names, vectors)
+            answer.value = _table(operation, line.value, rows, seed.value)
+        except Exception as error:  # of any operation or judge, even one half written: shown, not hidden
+            answer.value = f"<p>There is no rewrite to show.</p>{in_words(error)}"
+
+    for control in (line, choice, strength, seed):
+        control.observe(show, names="value")
+    show()
+    sliders = ipywidgets.HBox([strength, seed], layout={"flex_flow": "row wrap"})
+    box = ipywidgets.VBox([line, choice, sliders, answer])
+    box.add_class("watch-augmentation")
+    return box
+
+
+def _strength() -> ipywidgets.FloatSlider:
+    return ipywidgets.FloatSlider(
+        value=0.1, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Share of the words", style=_WIDE,
+        layout={"width": "min(100%, 380px)"}, continuous_update=False,
+    )  # fmt: skip
+
+
+def _seed() -> ipywidgets.IntSlider:
+    return ipywidgets.IntSlider(
+        min=0, max=MOST_SEED, description="Seed", style=_WIDE, layout={"width": "min(100%, 300px)"},
+        continuous_update=False,
+    )  # fmt: skip
+
+
+def _seeds(first: int) -> range:
+    """The operation's seeds behind one position of the slider: no two positions share one."""
+    return range(first * REWRITES, (first + 1) * REWRITES)
+
+
+def _made(operations: Mapping[str, Callable[[float], Operation]], name: str | None, share: float) -> Operation:
+    if name is None:
+        raise BadInput("there is no operation to choose", "pass at least one")
+    return operations[name](share)
+
+
+def _rows(
+    operation: Operation,
+    text: str,
+    seeds: range,
+    judge: Classifier | None,
+    names: Mapping[Any, str] | None,
+    vectors: Vectors,
+) -> list[Row]:
+    """The original, then its rewrites."""
+    texts = [text, *(operation([text], seed)[0] for seed in seeds)]
+    moved = report([text] * len(texts), texts, vectors=vectors).rows
+    said, columns = _said(texts, judge, names)
+    return [
+        Row(one, float(changed), float(cosine), label, column != columns[0])
+        for one, changed, cosine, label, column in zip(
+            texts, moved["words_changed"], moved["cosine"], said, columns, strict=True
+        )
+    ]
+
+
+def _said(texts: list[str], judge: Classifier | None, names: Mapping[Any, str] | None) -> tuple[list[str], list[int]]:
+    """What the judge calls each text, with its probability, and that label's column.
+
+    Raises:
+        BadInput: the judge was not trained.
+    """
+    if judge is None:
+        return [""] * len(texts), [0] * len(texts)
+    if not hasattr(judge, "classes_"):
+        raise BadInput(f"this {type(judge).__name__} has not been trained yet", "call its fit first")
+    rows = np.asarray(judge.predict_proba(texts), dtype=np.float64)
+    classes = [name.item() if isinstance(name, np.generic) else name for name in judge.classes_]
+    known = names if names is not None else SENTIMENT if classes == [0, 1] else {}
+    columns = [int(column) for column in rows.argmax(1)]
+    called = [str(known.get(classes[column], classes[column])) for column in columns]
+    return [f"{name} ({row.max():.2f})" for name, row in zip(called, rows, strict=True)], columns
+
+
+def _table(operation: Operation, text: str, rows: Sequence[Row], seed: int) -> str:
+    """The HTML of the original and its rewrites."""
+    new = rows[1:]
+    turned, same = sum(row.turned for row in new), sum(row.text == text for row in new)
+    told = f"{len(new)} rewrites by {operation} (seed {seed})."
+    told += f" The judge calls {turned} of them other than the original." if rows[0].said else ""
+    told += (
+        f" {same} of them are as before: nothing in the sentence could be changed, or chance left it." if same else ""
+    )
+    heads = ("rewrite", "words", "cosine", "the judge says" if rows[0].said else "")
+    head = "".join(f"<b>{name}</b>" for name in heads)
+    first = f"<span><i>original:</i> {escape(text)}</span><span></span><span></span><span>{escape(rows[0].said)}</span>"
+    body = "".join(_line(text, row) for row in new)
+    return (
+        f'<p class="augmentation-told" aria-live="polite">{escape(told)}</p>'
+        f'<div class="augmentation-rewrites" style="{_GRID}">{head}{first}{body}</div>'
+    )
+
+
+def _line(text: str, row: Row) -> str:
+    said = f"<b>{escape(row.said)}, turned</b>" if row.turned else escape(row.said)
+    return (
+        f'<span style="font-size:1.08em">{inline(text, row.text)}</span><span>{row.changed:.0%}</span>'
+        f"<span>{row.cosine:.2f}</span><span>{said}</span>"
+    )

@@ -1,0 +1,224 @@
+"""Stored attacks, transfer between models, and attacks on models of scikit-learn."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import toy_classifiers
+from sklearn.exceptions import NotFittedError
+
+from course_lib import TextClassifier, baselines, corpora, machine
+from course_lib.attacks import (
+    PGD,
+    Document,
+    Neighbours,
+    Untargeted,
+    exchange_gains,
+    fgsm,
+    recipe,
+    studies,
+    transfer_table,
+)
+from course_lib.attacks.report import AttackResult
+from course_lib.attacks.view import View, input_embeddings
+from course_lib.errors import BadInput
+from course_lib.experiments import Run
+
+TEXTS, LABELS = toy_classifiers.TEXTS[:16], toy_classifiers.LABELS[:16]
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Toy sentences and models in place of the course's."""
+    frame = pd.DataFrame({"text": TEXTS, "label": LABELS})
+    monkeypatch.setattr(corpora, "part", lambda name, split, limit=None: frame.head(limit or len(frame)))
+    monkeypatch.setitem(studies.MODELS, "sentiment", toy_classifiers.fitted)
+    monkeypatch.setattr(studies, "_sentiment", toy_classifiers.fitted)
+    yield
+
+
+def stored(function: Any, config: dict[str, Any]) -> Run:
+    """A run as it comes back from the disk."""
+    result = json.loads(json.dumps(function(config, Path("nowhere"))))
+    return Run(function.__name__, json.loads(json.dumps(config)), result, Path("nowhere"), 1.0, None, True)
+
+
+CONFIG = {"recipe": "deepwordbug", "n": 12, "seed": 3, "model": "sentiment"}
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_stored_attack_is_the_attack() -> None:
+    report = studies.report_of(stored(studies.attack_study, CONFIG))
+    direct = recipe("deepwordbug").run(toy_classifiers.fitted(), TEXTS[:12], LABELS[:12], seed=3)
+    assert report.results == direct.results
+    assert report.count("succeeded") > 0
+    assert (report.recipe, report.seed) == ("deepwordbug", 3)
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_table_repeats_the_reports_figures() -> None:
+    report = studies.report_of(stored(studies.attack_study, CONFIG))
+    (row,) = studies.as_attacks({"typos": report}).to_dict("records")
+    assert row["attack"] == "typos"
+    assert (row["texts"], row["attacked"]) == (12, 12 - report.count("skipped"))
+    assert (row["success"], row["queries"]) == (report.success_rate, report.queries_per_text)
+    assert row["under"] == pytest.approx(row["before"] - report.count("succeeded") / 12)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("method", ["FGSM", "PGD"])
+def test_the_accuracies_are_those_of_the_attack(method: str) -> None:
+    config = {"method": method, "norm": "l2", "epsilons": [0.0, 0.5], "steps": 3, "n": 8, "seed": 1}
+    curve = studies.as_curves([stored(studies.embedding_study, config)])
+    attack = fgsm(0.5, "l2") if method == "FGSM" else PGD(0.5, "l2", 3)
+    direct = attack.run(toy_classifiers.fitted(), TEXTS[:8], LABELS[:8], seed=1)
+    assert curve["epsilon"].tolist() == [0.0, 0.5]
+    assert curve["accuracy"].iloc[0] == direct.accuracy
+    assert curve["accuracy"].iloc[1] == direct.accuracy_under_attack
+    assert set(curve["method"]) == {method} and set(curve["n"]) == {8}
+
+
+@pytest.mark.usefixtures("toys")
+def test_odd_texts_are_those_that_were_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def lengths(model: Any, texts: list[str]) -> Any:
+        asked.append(texts)
+        return np.array([float(len(text)) for text in texts])
+
+    monkeypatch.setattr(studies, "pseudo_perplexity", lengths)
+    monkeypatch.setattr(studies.LanguageModel, "from_pretrained", lambda name: None)
+    monkeypatch.setattr(studies.experiments, "run", lambda function, config, **_: stored(function, config))
+    found = studies.oddness_study(CONFIG, Path("nowhere"))
+    won = [
+        one for one in studies.report_of(stored(studies.attack_study, CONFIG)).results if one.status == "succeeded"
+    ]
+    assert asked == [[one.text for one in won], [one.adversarial for one in won]]
+    assert found["after"] == [len(one.adversarial) for one in won]
+    assert studies.oddness_study_cost(CONFIG).seconds > 0
+
+
+def test_dearer_attacks_are_forecast_to_be_dearer() -> None:
+    few, many = ({**CONFIG, "n": n} for n in (8, 32))
+    assert studies.attack_study_cost(few).seconds < studies.attack_study_cost(many).seconds
+    assert (
+        studies.attack_study_cost(few).seconds < studies.attack_study_cost({**few, "recipe": "beam-synonyms"}).seconds
+    )
+    one = {"method": "FGSM", "norm": "l2", "epsilons": [0.1], "steps": 5, "n": 8, "seed": 0}
+    pgd = {**one, "method": "PGD"}
+    assert studies.embedding_study_cost(one).seconds < studies.embedding_study_cost(pgd).seconds
+    assert isinstance(studies.attack_study_cost({**CONFIG, "model": "TF-IDF"}), machine.Cost)
+
+
+# ---- transfer --------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Says 1 of texts that hold a word, else 0."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def predict(self, texts: list[str]) -> Any:
+        return np.array([int(self.word in text.split()) for text in texts])
+
+
+def result(text: str, adversarial: str, status: str = "succeeded") -> AttackResult:
+    return AttackResult(text, adversarial, status, 1, 1, 0, 2, 5, (0,))
+
+
+MADE = [
+    result("good film", "fine film"),
+    result("good plot", "god plot"),
+    result("nice plot", "mice plot"),  # a reader of `good` has the original wrong
+    result("good cast", "good cast", "failed"),
+]
+
+
+def test_transfer_counts_texts_whose_original_is_read_rightly() -> None:
+    table = transfer_table({"A": MADE}, {"good": Reader("good"), "plot": Reader("plot")}).set_index("read_by")
+    assert table.loc["good", "n"] == 2 and table.loc["good", "success"] == 1.0
+    assert table.loc["plot", "n"] == 2 and table.loc["plot", "success"] == 0.0
+
+
+def test_a_models_own_texts_always_fool_it() -> None:
+    model = toy_classifiers.fitted()
+    made = recipe("deepwordbug").run(model, TEXTS, LABELS).results
+    assert transfer_table({"own": made}, {"own": model})["success"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("made", [[], [replace(MADE[2])]])
+def test_transfer_of_nothing_is_refused(made: list[AttackResult]) -> None:
+    with pytest.raises(BadInput, match="has no original right"):
+        transfer_table({"A": made}, {"good": Reader("good")})
+
+
+# ---- promised and true gains -----------------------------------------------------------------------------------
+
+
+def test_gains_are_the_gradients_and_the_losses() -> None:
+    model, text = toy_classifiers.fitted(), "a good film and so on"
+    table = exchange_gains(model, text, 1)
+    assert set(table["old"]) <= {"good", "film", "so"} and "good" in set(table["old"])
+    document = Document.of(text)
+    (slope,) = View(model, Untargeted()).slopes([document], [1])
+    for row in table.to_dict("records"):
+        assert row["old"] == document.words[row["position"]]
+        assert row["promised"] == pytest.approx(float(slope.gains(row["position"], row["old"], [row["new"]])[0]))
+        before, after = model.predict_proba([text, document.replace(row["position"], row["new"]).text])[:, 1]
+        assert row["true"] == pytest.approx(np.log(before) - np.log(after), abs=1e-5)
+
+
+def test_a_small_step_is_promised_rightly() -> None:
+    """Where the old and the new word lie close together the first order is nearly all there is."""
+    model = toy_classifiers.tiny().fit(TEXTS, LABELS)
+    table = input_embeddings(model.module_).weight.data
+    good, fine = model.tokenizer_.convert_tokens_to_ids(["good", "fine"])
+    table[fine] = table[good] + 0.02 * (table[fine] - table[good])
+    row = exchange_gains(model, "a good film", 1, Neighbours(3, 0.99)).set_index("new").loc["fine"]
+    assert row["true"] == pytest.approx(row["promised"], rel=0.2)
+
+
+@pytest.mark.parametrize(("text", "label"), [("a good film", 7), ("the", 1), ("", 1)])
+def test_gains_of_nothing_are_refused(text: str, label: int) -> None:
+    with pytest.raises(BadInput):
+        exchange_gains(toy_classifiers.fitted(), text, label)
+
+
+# ---- models of other libraries ---------------------------------------------------------------------------------
+
+
+def test_a_scikit_learn_pipeline_can_be_attacked() -> None:
+    model = baselines.tfidf_logistic().fit(TEXTS, LABELS)
+    report = recipe("deepwordbug").run(model, TEXTS, LABELS)
+    assert report.count("succeeded") > 0
+    assert [one.after for one in report.results] == model.predict([one.adversarial for one in report.results]).tolist()
+    untouched = recipe("deepwordbug").run(model, [TEXTS[0]], [1 - LABELS[0]])  # nothing to attack, nothing to ask
+    assert untouched.count("skipped") == 1
+
+
+def test_a_pipeline_that_is_not_fitted_says_so() -> None:
+    with pytest.raises(NotFittedError):
+        recipe("deepwordbug").run(baselines.tfidf_logistic(), TEXTS, LABELS)
+    with pytest.raises(NotFittedError):
+        recipe("deepwordbug").run(TextClassifier("tiny"), TEXTS, LABELS)
+
+
+def test_gradients_of_a_pipeline_are_refused() -> None:
+    model = baselines.tfidf_logistic().fit(TEXTS, LABELS)
+    with pytest.raises(BadInput, match="gives no gradient"):
+        recipe("gradient-synonyms").run(model, TEXTS, LABELS)
+
+
+def test_no_text_is_no_result() -> None:
+    report = recipe("deepwordbug").run(baselines.tfidf_logistic().fit(TEXTS, LABELS), [], [])
+    assert report.results == () and math.isnan(report.success_rate)
+    assert asdict(report)["results"] == ()
