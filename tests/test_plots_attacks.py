@@ -40,6 +40,7 @@ TRANSFER = pd.DataFrame(
     ],
     columns=["made_against", "read_by", "success"],
 )
+GAINS = pd.DataFrame({"promised": [-0.1, 0.0, 0.1, 0.2], "true": [-0.2, 0.3, 0.1, 1.5]})
 CURVES = {
     "perplexity": ([0, 0.05, 0.1, 0.5, 1], [0, 0.4, 0.6, 0.9, 1]),
     "confidence": ([0, 0.2, 1], [0, 0.3, 1]),
@@ -65,6 +66,10 @@ FIGURES = {  # name -> (draw, what the title must say)
         "textfooler succeeds most often (90.0%), for 92 queries a text",
     ),
     "cost_of_one": (lambda ax=None: attacks.cost_of_success(COST.drop(columns="n").head(1), ax=ax), "deepwordbug"),
+    "first_order": (
+        lambda ax=None: attacks.first_order(GAINS, ax=ax),
+        "The gradient's order is rough: rank correlation 0.80",
+    ),
     "transfer": (
         lambda ax=None: attacks.transfer(TRANSFER, ax=ax),
         "20.0% of the texts also fool another model (their own: 95.0%)",
@@ -206,6 +211,9 @@ def test_a_flat_loss_can_be_drawn():
         (lambda: attacks.under_attack(UNDER.drop(columns="n")), "no column 'n'"),
         (lambda: attacks.under_attack(UNDER.assign(under=88.0)), "under is 88.0"),
         (lambda: attacks.cost_of_success(COST.head(0)), "no rows"),
+        (lambda: attacks.first_order(GAINS.head(1)), "two or more exchanges"),
+        (lambda: attacks.first_order(GAINS.assign(true=np.nan)), "without gaps"),
+        (lambda: attacks.first_order(GAINS.drop(columns="true")), "true"),
         (lambda: attacks.cost_of_success(COST.assign(success=np.nan)), "success is nan"),
         (lambda: attacks.cost_of_success(COST.assign(queries=0)), "queries are"),
         (lambda: attacks.transfer(TRANSFER.drop(columns="read_by")), "no column 'read_by'"),

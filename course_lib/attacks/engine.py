@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib.attacks.constraints import Constraint
 from course_lib.attacks.document import Document
 from course_lib.attacks.goals import Goal
+from course_lib.attacks.meaning import SentenceSimilarity
 from course_lib.attacks.report import AttackReport, Step
 from course_lib.attacks.rounds import Rounds
 from course_lib.attacks.runs import Run
@@ -116,8 +117,10 @@ class Attack:
             runs.append(Run(Document.of(text), base, row, float(goal.scores(row[None], base)[0]), skipped))
         open_runs = [run for run in runs if not run.skipped]
         prepared = self.transformation.prepare(view, [run.original for run in open_runs])
+        # Similarity is left to `Rounds`, which asks it for all sentences at once.
+        rules = tuple(rule for rule in self.constraints if not isinstance(rule, SentenceSimilarity))
         for run, substitutes in zip(open_runs, prepared, strict=True):
-            task = Task(run.original, run.score, substitutes, self.constraints, _draw(run.original.text, seed))
+            task = Task(run.original, run.score, substitutes, rules, _draw(run.original.text, seed))
             run.start(self.search.steps(task))
         return runs
 

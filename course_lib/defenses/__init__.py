@@ -10,13 +10,22 @@ from course_lib.defenses.answers import Answers, Classifier
 from course_lib.defenses.detection import Detector, PseudoPerplexity, Roc, UnknownWords, roc
 from course_lib.defenses.ensembles import Ensemble, fused
 from course_lib.defenses.reading import CommonWords, Corrected, Reading, load
-from course_lib.defenses.recipe import DEFENCES, as_defences, defence_cost, defence_run, defence_study, defended
+from course_lib.defenses.recipe import (
+    DEFAULT_DEFENCE,
+    DEFENCES,
+    as_defences,
+    defence_cost,
+    defence_run,
+    defence_study,
+    defended,
+)
 from course_lib.defenses.smoothing import Smoothed, masked_copies
 from course_lib.defenses.spelling import Spelling, english_spelling
 from course_lib.defenses.substitution import WordSubstitution
 from course_lib.defenses.tables import defence_table
 
 __all__ = [
+    "DEFAULT_DEFENCE",
     "DEFENCES",
     "FGM",
     "Answers",

@@ -29,12 +29,11 @@ from course_lib.errors import BadInput
 class WordSubstitution:
     """An adversary for `TextClassifier.fit`: synonyms and typing errors, chosen by the gradient, in every batch.
 
-    For each sentence a share of its words is drawn from 0 to `most_words`; the words where a change promises most (in
-    the other half of the sentences: words that chance names) are replaced by the candidate whose first-order gain is largest
-    (Ebrahimi et al. 2018, arXiv:1712.06751), and the step is taken on the rewritten batch. Unlike an attack it asks no
-    question: one gradient ranks all candidates of all words of the batch. A step costs a forward and a backward pass
-    to the inputs beside the usual one: about 1.7 times a usual step (Yoo & Qi 2021, arXiv:2109.00544, rank by gradient
-    too, and then search).
+    For each sentence a share of its words is drawn from 0 to `most_words`. The words where a change promises most are
+    replaced by the candidate whose first-order gain is largest (Ebrahimi et al. 2018, arXiv:1712.06751), and the step
+    is taken on the rewritten batch. Unlike an attack it asks no question: one gradient ranks all candidates of all
+    words of the batch. A step costs a forward and a backward pass to the inputs beside the usual one, about 1.5 times a
+    usual step. (Yoo & Qi 2021, arXiv:2109.00544, rank by gradient, too, and then search.)
 
     Args:
         texts: the training texts, in the order that `fit` is given.

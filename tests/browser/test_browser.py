@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -356,6 +357,36 @@ def rewrite_a_sentence(opened: Opened) -> None:
     opened.photograph("rewrites-moved", box)
 
 
+def break_a_sentence(opened: Opened) -> None:
+    """The attack is walked through, another sentence attacked in another way, the ball widened, a question shown."""
+    box = opened.page.locator(".watch-attack").first
+    box.scroll_into_view_if_needed()
+    line, step = box.locator("input[type=text]").first, box.locator(".noUi-handle").first
+    attack = box.get_by_role("button", name="attack")
+    for change in (
+        lambda: (step.focus(), step.press("ArrowRight")),
+        lambda: (line.fill("A dull film, badly made."), line.press("Enter")),
+        attack.click,
+        lambda: box.locator("select").first.select_option("gradient-synonyms"),
+        attack.click,
+    ):
+        before = box.evaluate(SHOWN)
+        change()
+        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, f"still: {before[:200]!r}")
+    opened.photograph("attacked", box)
+    surface = opened.page.locator(".loss-surface").first
+    surface.scroll_into_view_if_needed()
+    handle, before = surface.locator(".noUi-handle").first, surface.evaluate(SHOWN)
+    handle.focus()
+    handle.press("ArrowRight")
+    wait_until(lambda: surface.evaluate(SHOWN) != before, opened.page, "the ball has not grown")
+    opened.photograph("surface", surface)
+    votes = opened.page.locator(".vote-on-attacks").first  # looked at only: a vote given here would be a reader's
+    votes.scroll_into_view_if_needed()
+    assert re.search(r"Text \d+ of \d+|last text", votes.inner_text())
+    opened.photograph("votes", votes)
+
+
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
     """Waits up to 30 s."""
     deadline = time.monotonic() + 30
@@ -371,6 +402,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "02_pretraining": mask_a_word,
     "03_finetuning_bert": move_the_sliders,
     "04_data_augmentation": rewrite_a_sentence,
+    "05_adversarial_examples": break_a_sentence,
 }
 
 

@@ -1,0 +1,66 @@
+"""A random defence under attack: what knowing its noise is worth to the attacker (Athalye et al. 2018, 1802.00420)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from course_lib import corpora, machine
+from course_lib.attacks.recipes import attack_cost, recipe
+from course_lib.attacks.report import AttackReport
+from course_lib.classifier import TextClassifier
+from course_lib.defenses.smoothing import Smoothed
+from course_lib.finetuning.recipes import sentiment_folder
+
+FRESH = 1000  # added to a seed for noise that the attacker has not seen
+
+
+def _sentiment() -> TextClassifier:
+    return TextClassifier.from_pretrained(sentiment_folder())
+
+
+def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: masked copies of the sentiment model, attacked in two ways and judged by noise of both kinds.
+
+    `config`: `recipe`, `n` test sentences, `samples` (copies that the defence asks), `times` (draws that the stronger
+    attacker averages over), `seed`.
+
+    Returns:
+        accuracy without an attack; accuracy under attack of one who asks the defence with the very noise that later
+        judges (`known_noise`); of the same texts under other noise (`fresh_noise`); of texts made against the
+        expectation, under that other noise (`expectation`). Queries of both attacks, each of `samples` copies and of
+        `samples * times`.
+    """
+    test = corpora.part("movie_reviews", "test", config["n"])
+    texts, labels = test["text"].tolist(), test["label"].to_numpy()
+    defence = Smoothed(_sentiment(), samples=config["samples"], seed=config["seed"])
+    judge, stronger = defence.reseeded(FRESH + config["seed"]), defence.expected(config["times"], config["seed"])
+    attack = recipe(config["recipe"])
+    weak = attack.run(defence, texts, labels, config["seed"])
+    strong = attack.run(stronger, texts, labels, config["seed"])
+    return {
+        "accuracy": float(np.mean(judge.predict(texts) == labels)),
+        "known_noise": weak.accuracy_under_attack,
+        "fresh_noise": _judged(judge, weak),
+        "expectation": _judged(judge, strong),
+        "queries": {"defence": weak.queries_per_text, "expectation": strong.queries_per_text},
+    }
+
+
+def _judged(judge: Smoothed, report: AttackReport) -> float:
+    """Share of sentences that the judge has right as they are and as the attack left them."""
+    labels = np.array([result.label for result in report.results])
+    before, after = (
+        np.asarray(judge.predict([getattr(result, name) for result in report.results]))
+        for name in ("text", "adversarial")
+    )
+    return float(np.mean((before == labels) & (after == labels)))
+
+
+def noise_study_cost(config: dict[str, Any]) -> machine.Cost | None:
+    """What `noise_study` takes here; None where nothing tells what the recipe costs."""
+    texts = corpora.part("movie_reviews", "test", config["n"])["text"].tolist()
+    once = attack_cost(config["recipe"], TextClassifier(), texts)
+    return once and once * (config["samples"] * (1 + config["times"]))
