@@ -411,7 +411,7 @@ def test_a_model_without_gradients_is_refused() -> None:
 
 def test_any_word_needs_a_search_with_gradients(tiny: TextClassifier) -> None:
     with pytest.raises(BadInput, match="GradientGuided"):
-        Attack("test", Untargeted(), AnyWord(), Greedy()).run(tiny, ["a good film"], [1])
+        Attack("test", Untargeted(), AnyWord(), Greedy()).run(tiny, ["a good film"], tiny.predict(["a good film"]))
 
 
 def test_any_word_ranks_the_whole_vocabulary(tiny: TextClassifier) -> None:
@@ -427,7 +427,8 @@ def test_any_word_ranks_the_whole_vocabulary(tiny: TextClassifier) -> None:
 
 def test_gradient_importance_asks_once(tiny: TextClassifier) -> None:
     attack = Attack("test", ConfidenceReduction(0.01), Characters(("delete",)), Greedy("gradient"), query_budget=3)
-    assert run_one(attack, tiny, "a good great film").queries == 3
+    text = "a good great film"
+    assert run_one(attack, tiny, text, tiny.predict([text])[0]).queries == 3
 
 
 def test_a_beam_of_one_is_greedy_over_all_positions() -> None:
@@ -611,9 +612,11 @@ def test_a_goal_that_only_the_rough_model_sees_reached_is_not_reached(
     monkeypatch.setattr(machine, "precision", lambda *_: torch.bfloat16)
     view = View(tiny, Untargeted(), "auto")
     assert view.differs and view.classifier.precision == "auto" and tiny.precision == "float32"
-    view.classifier = _Always(0)
+    answer_before = tiny.predict_proba(["a good film"])[0]
+    label = int(answer_before.argmax())
+    view.classifier = _Always(1 - label)
     answers = Rounds(view, (), None)
-    run = Run(Document.of("a good film"), 1, tiny.predict_proba(["a good film"])[0], 0.0, False)
+    run = Run(Document.of("a good film"), label, answer_before, 0.0, False)
     run.start(iter_one(Wish([Document.of("a good film")])))
     (answer,) = answers.answer([run])
     assert not answer.reached[0]

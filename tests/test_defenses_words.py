@@ -28,7 +28,7 @@ from course_lib.training import TrainingConfig
 
 TEXTS = [f"a {word} {noun}" for word in ("good", "great", "bad", "awful") for noun in ("film", "plot", "cast", "end")]
 LABELS = [1] * 8 + [0] * 8
-SPELLING = Spelling({"good": 50, "film": 100, "charm": 5, "care": 20, "the": 500, "god": 1, "great": 30, "movie": 90})
+SPELLING = Spelling({"good": 300, "film": 100, "charm": 5, "care": 20, "the": 500, "god": 1, "great": 30, "movie": 90})
 WORD = st.text(alphabet="abcdefg", min_size=1, max_size=8)
 
 

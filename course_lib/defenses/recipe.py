@@ -17,7 +17,7 @@ from course_lib.attacks import recipe as attack_recipe
 from course_lib.classifier import TextClassifier
 from course_lib.defenses.adversarial import FGM
 from course_lib.defenses.ensembles import fused
-from course_lib.defenses.reading import Corrected
+from course_lib.defenses.reading import CommonWords, Corrected, Reading
 from course_lib.defenses.smoothing import Smoothed
 from course_lib.defenses.spelling import english_spelling
 from course_lib.defenses.substitution import WordSubstitution
