@@ -1,4 +1,4 @@
-"""The study of a random defence: who judges what."""
+"""The study of a random defence: who judges what; and what defences cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import toy_classifiers
 
 from course_lib import corpora
 from course_lib.attacks import recipe
-from course_lib.defenses import Smoothed, noise
+from course_lib.defenses import Smoothed, noise, prices
+from course_lib.defenses.recipe import DEFAULT_DEFENCE
+from course_lib.errors import BadInput
+from course_lib.experiments import Run
 
 TEXTS, LABELS = toy_classifiers.TEXTS[8:16], toy_classifiers.LABELS[8:16]
 CONFIG = {"recipe": "deepwordbug", "n": 8, "samples": 3, "times": 2, "seed": 5}
@@ -48,3 +51,35 @@ def test_the_same_seed_gives_the_same_figures_and_another_others() -> None:
 def test_more_copies_cost_more() -> None:
     few, many = (noise.noise_study_cost({**CONFIG, "samples": n}) for n in (2, 8))
     assert few is not None and many is not None and few.seconds < many.seconds
+
+
+# ---- prices ----------------------------------------------------------------------------------------------------
+
+
+def study(defence: str, seconds_a_text: float, making: float) -> Run:
+    result = {"clean_accuracy": 0.8, "seconds_a_text": seconds_a_text, "making_seconds": making}
+    return Run("defence_study", {"defence": defence, "seed": 0}, result, Path("nowhere"), 1.0, None, True)
+
+
+def test_prices_are_multiples_of_the_undefended_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {"training_seconds": 100.0}, {"training_seconds": 180.0}
+    usual, defended = (Run("any", {}, result, Path("nowhere"), 1.0, None, True) for result in made)
+    monkeypatch.setattr(prices, "usual_run", lambda seed: usual)
+    monkeypatch.setattr(prices, "defence_run", lambda seed, show: defended)
+    runs = [study("none", 0.01, 0.0), study("masked copies", 0.04, 0.0), study("steps in embedding space", 0.01, 50.0)]
+    table = prices.as_prices([*runs, study(DEFAULT_DEFENCE, 0.011, 3.0)])
+    assert table["defence"].tolist() == ["none", "masked copies", "steps in embedding space", DEFAULT_DEFENCE]
+    assert table["training"].tolist() == pytest.approx([1.0, 1.0, 1.5, 1.8])
+    assert table["inference"].tolist() == pytest.approx([1.0, 4.0, 1.0, 1.1])
+
+
+@pytest.mark.usefixtures("toys")
+def test_what_is_dearer_is_forecast_to_be_dearer() -> None:
+    def seconds(defence: str, attacks: list[str]) -> float:
+        return prices.defence_study_cost({"defence": defence, "attacks": attacks, "n": 4}).seconds
+
+    plain = seconds("none", ["deepwordbug"])
+    assert plain < seconds("none", ["deepwordbug", "pwws"]) < seconds("masked copies", ["deepwordbug", "pwws"])
+    assert plain < seconds("steps in embedding space", ["deepwordbug"])
+    with pytest.raises(BadInput, match="what genetic costs"):
+        seconds("none", ["genetic"])

@@ -61,7 +61,7 @@ def plain_reading(texts: Sequence[str]) -> Reading:
 def fit_against_words(classifier: TextClassifier, frame: pd.DataFrame, reading: Reading, seed: int) -> TextClassifier:
     """A copy of the classifier that went on for an epoch on rewritten texts; `frame` holds text, label and rating."""
     texts, copied = reading.read(frame["text"].tolist()), copy.deepcopy(classifier)
-    adversary = WordSubstitution(texts, copied.tokenizer_, reading, seed=seed, **REWRITTEN)
+    adversary = WordSubstitution(texts, copied.tokenizer_, reading, seed=seed, **REWRITTEN)  # type: ignore[arg-type]
     copied.set_params(training=replace(TRAINING, seed=seed), warm_start=True)
     soft = corpora.soft_labels(frame["rating"].to_numpy(), finetuning_recipe("default").sharpness)
     return copied.fit(texts, frame["label"].to_numpy(), soft_labels=soft, adversary=adversary)
