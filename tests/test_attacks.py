@@ -51,6 +51,7 @@ from course_lib.attacks.rounds import Rounds
 from course_lib.attacks.runs import Run
 from course_lib.attacks.task import Wish
 from course_lib.attacks.view import View, input_embeddings, watched
+from course_lib.defenses import Corrected, Reading, Spelling
 from course_lib.errors import BadInput
 from course_lib.pretraining import LanguageModel
 from course_lib.training import TrainingConfig
@@ -643,7 +644,8 @@ def iter_one(wish: Wish) -> Any:
 
 def test_the_command_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["attack", "--recipe", "none"]) == 1
-    assert all(name in capsys.readouterr().err for name in RECIPES)
+    told = capsys.readouterr().err
+    assert all(name in told for name in RECIPES)
 
 
 def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -657,3 +659,30 @@ def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, caps
     assert answer["queries_per_text"] == pytest.approx(np.mean([text["queries"] for text in attacked]), abs=1e-4)
     assert answer["seconds"] >= answer["model_seconds"] > 0
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "0"]) == 1
+
+
+def test_the_command_lists_its_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["attack", "--recipe", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["recipes"]
+    assert set(found) == set(RECIPES) and all(found.values())
+
+
+def test_the_command_aims_and_shows(tiny: TextClassifier, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.save(tmp_path / "model")
+    page, model = tmp_path / "page.html", ["attack", "--model", str(tmp_path / "model")]
+    assert commands.main([*model, "--n", "6", "--budget", "30", "--target", "1", "--html", str(page), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    won = [text for text in answer["texts"] if text["status"] == "succeeded"]
+    assert all(text["after"] == 1 for text in won) and all(text["queries"] <= 30 for text in answer["texts"])
+    assert (answer["similarity"] is None) == (not won)
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert commands.main([*model, "--target", "maybe"]) == 1
+    assert "use one of 0, 1" in capsys.readouterr().err
+
+
+def test_the_command_attacks_a_model_with_its_reading(
+    tiny: TextClassifier, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Corrected(tiny, Reading(Spelling({"film": 5}))).save(tmp_path / "defended")
+    assert commands.main(["attack", "--model", str(tmp_path / "defended"), "--n", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 3

@@ -52,6 +52,9 @@ def points(ax) -> dict[str, list[list[float]]]:
 def test_titles_state_the_finding():
     title = augmentation_gains(GAINS).get_title(loc="left").replace("\n", " ")
     assert title == "Largest gain: +1.5 points by eda with 100 labels; 1 of 3 are clearly above 0"
+    lost = GAINS.assign(gain=GAINS["gain"] - 2, low=GAINS["low"] - 2, high=GAINS["high"] - 2)
+    title = augmentation_gains(lost).get_title(loc="left").replace("\n", " ")
+    assert title == "No gain: at best -0.5 points by eda with 100 labels; 1 of 3 are clearly below 0"
     title = text_movement(MOVED).get_title(loc="left").replace("\n", " ")
     assert title == "typo moves texts farthest: cosine 0.88, 10% other words"
     title = label_agreement(KEPT).get_title(loc="left").replace("\n", " ")

@@ -45,11 +45,17 @@ def augmentation_gains(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.legend(
         ncols=min(6, len(methods)), loc="upper center", bbox_to_anchor=(0.5, -0.17)
     )  # whiskers need the room inside
-    best, clear = rows.loc[rows["gain"].idxmax()], int((rows["low"] > 0).sum())
-    said = f"Largest gain: {best['gain']:+.1f} points by {best['method']} with {best['labels']:,} labels; "
-    title = said + f"{clear} of {len(rows)} are clearly above 0"
-    label(ax, title, "labelled training sentences", "gain in test accuracy (points)", fold=66)
+    label(ax, _said(rows), "labelled training sentences", "gain in test accuracy (points)", fold=66)
     return ax
+
+
+def _said(rows: pd.DataFrame) -> str:
+    """The best gain in words, and how many are more than luck, on its side of 0."""
+    best = rows.loc[rows["gain"].idxmax()]
+    by = f"{best['gain']:+.1f} points by {best['method']} with {best['labels']:,} labels"
+    if best["gain"] > 0:
+        return f"Largest gain: {by}; {int((rows['low'] > 0).sum())} of {len(rows)} are clearly above 0"
+    return f"No gain: at best {by}; {int((rows['high'] < 0).sum())} of {len(rows)} are clearly below 0"
 
 
 @house
