@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,14 @@ import pytest
 import toy_classifiers
 
 from course_lib import corpora
-from course_lib.attacks import recipe
+from course_lib.attacks import ConfidenceReduction, recipe
 from course_lib.defenses import Smoothed, noise, prices
 from course_lib.defenses.recipe import DEFAULT_DEFENCE
 from course_lib.errors import BadInput
 from course_lib.experiments import Run
 
 TEXTS, LABELS = toy_classifiers.TEXTS[8:16], toy_classifiers.LABELS[8:16]
-CONFIG = {"recipe": "deepwordbug", "n": 8, "samples": 3, "times": 2, "seed": 5}
+CONFIG = {"recipe": "deepwordbug", "n": 8, "samples": 3, "times": 2, "below": 0.4, "seed": 5}
 
 
 @pytest.fixture
@@ -38,6 +39,10 @@ def test_each_text_is_judged_by_the_noise_that_is_said() -> None:
     assert found["fresh_noise"] == pytest.approx(kept.mean())
     assert found["fresh_noise"] <= found["accuracy"] == np.mean(judge.predict(TEXTS) == labels)
     assert found["queries"]["defence"] == weak.queries_per_text
+    surer = replace(recipe("deepwordbug"), goal=ConfidenceReduction(0.4))
+    strong = surer.run(Smoothed(toy_classifiers.fitted(), samples=6, seed=5), TEXTS, LABELS, seed=5)
+    kept = (judge.predict(TEXTS) == labels) & (judge.predict([one.adversarial for one in strong.results]) == labels)
+    assert found["expectation"] == pytest.approx(kept.mean())
 
 
 @pytest.mark.usefixtures("toys")

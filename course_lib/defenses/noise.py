@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from course_lib import corpora, machine
+from course_lib.attacks.goals import ConfidenceReduction
 from course_lib.attacks.recipes import attack_cost, recipe
 from course_lib.attacks.report import AttackReport
 from course_lib.classifier import TextClassifier
@@ -25,7 +27,8 @@ def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: masked copies of the sentiment model, attacked in two ways and judged by noise of both kinds.
 
     `config`: `recipe`, `n` test sentences, `samples` (copies that the defence asks), `times` (draws that the stronger
-    attacker averages over), `seed`.
+    attacker averages over), `below` (the probability of the true class at which he is content: at 0.5 other noise would
+    give half of his texts back), `seed`.
 
     Returns:
         accuracy without an attack; accuracy under attack of one who asks the defence with the very noise that later
@@ -38,8 +41,9 @@ def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     defence = Smoothed(_sentiment(), samples=config["samples"], seed=config["seed"])
     judge, stronger = defence.reseeded(FRESH + config["seed"]), defence.expected(config["times"], config["seed"])
     attack = recipe(config["recipe"])
+    surer = replace(attack, goal=ConfidenceReduction(config["below"]))
     weak = attack.run(defence, texts, labels, config["seed"])
-    strong = attack.run(stronger, texts, labels, config["seed"])
+    strong = surer.run(stronger, texts, labels, config["seed"])
     return {
         "accuracy": float(np.mean(judge.predict(texts) == labels)),
         "known_noise": weak.accuracy_under_attack,

@@ -11,7 +11,7 @@ import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +51,18 @@ def main(asked: argparse.Namespace) -> None:
     report.close(HEADING, [line(row) for row in report.rows], claims(report.rows))
 
 
-def _part(part: str, classifier: TextClassifier, folder: Path, asked: argparse.Namespace) -> list[Row]:
+def _part(part: str, classifier: TextClassifier, folder: Path, asked: argparse.Namespace) -> Iterator[Row]:
     if part == "linear":
-        return [_ours(classifier, "deepwordbug", size, 0) for size in (asked.n, 2 * asked.n, 4 * asked.n)]
+        yield from (_ours(classifier, "deepwordbug", size, 0) for size in (asked.n, 2 * asked.n, 4 * asked.n))
+        return
     if part == "gradient":
-        return [_ours(classifier, name, asked.n, 0) for name in ("gradient-synonyms", "beam-synonyms", "pwws")]
-    rows = [_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds)]
+        yield from (_ours(classifier, name, asked.n, 0) for name in ("gradient-synonyms", "beam-synonyms", "pwws"))
+        return
+    yield from (_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds))
     if asked.textattack:
-        rows.append(_peer(asked.textattack, folder, asked.n, MENDED_LENGTH))
-        rows.append(_peer(asked.textattack, folder, asked.n, None))
-        rows += [_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds)]  # before and after
-    return rows
+        yield _peer(asked.textattack, folder, asked.n, MENDED_LENGTH)
+        yield _peer(asked.textattack, folder, asked.n, None)
+        yield from (_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds))  # before and after
 
 
 def _ours(classifier: TextClassifier, name: str, n: int, seed: int) -> Row:
