@@ -68,7 +68,7 @@ FIGURES = {  # name -> (draw, what the title must say)
     "cost_of_one": (lambda ax=None: attacks.cost_of_success(COST.drop(columns="n").head(1), ax=ax), "deepwordbug"),
     "first_order": (
         lambda ax=None: attacks.first_order(GAINS, ax=ax),
-        "The gradient's order is rough: rank correlation 0.80",
+        "A rough order: rank correlation 0.80",
     ),
     "transfer": (
         lambda ax=None: attacks.transfer(TRANSFER, ax=ax),

@@ -119,14 +119,16 @@ def first_order(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     numbers = table[["promised", "true"]].to_numpy(dtype=np.float64)
     if len(numbers) < 2 or not np.isfinite(numbers).all():
         raise BadInput(f"the table has {len(numbers)} rows, or gaps", "pass two or more exchanges, without gaps")
-    ax = canvas(ax, 5.2, 4.4)
-    low, high = numbers.min(), numbers.max()
-    ax.plot([low, high], [low, high], color=GREY, linestyle=(0, (4, 2)), label="if the loss were a plane")
+    ax = canvas(ax, 5.6, 4.2)
+    ends = np.array([numbers[:, 0].min(), numbers[:, 0].max()])
+    ends += np.array([-0.08, 0.08]) * max(float(ends[1] - ends[0]), 1e-6)
+    ax.plot(ends, ends, color=GREY, linestyle=(0, (4, 2)), linewidth=1.6, label="if the loss were a plane")
     ax.plot(*numbers.T, "o", color=look(0).colour, alpha=0.55, markersize=5, label="one exchange of a word")
     ax.axhline(0, color=GREY, linewidth=0.8)
-    ax.legend(loc="upper left")
+    ax.set_xlim(*ends)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2)
     ranks = table[["promised", "true"]].rank()
-    title = f"The gradient's order is rough: rank correlation {ranks['promised'].corr(ranks['true']):.2f}"
+    title = f"A rough order: rank correlation {ranks['promised'].corr(ranks['true']):.2f}"
     label(ax, title, "promised gain in loss, first order (nats)", "true gain in loss (nats)")
     return ax
 
