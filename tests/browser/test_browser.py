@@ -361,18 +361,18 @@ def break_a_sentence(opened: Opened) -> None:
     """The attack is walked through, another sentence attacked in another way, the ball widened, a question shown."""
     box = opened.page.locator(".watch-attack").first
     box.scroll_into_view_if_needed()
-    line, step = box.locator("input[type=text]").first, box.locator(".noUi-handle").first
-    attack = box.get_by_role("button", name="attack")
+    line, step, before = box.locator("input[type=text]").first, box.locator(".noUi-handle").first, box.evaluate(SHOWN)
+    step.focus()
+    step.press("ArrowRight")
+    wait_until(lambda: box.evaluate(SHOWN) != before, opened.page, "still the first step")
     for change in (
-        lambda: (step.focus(), step.press("ArrowRight")),
         lambda: (line.fill("A dull film, badly made."), line.press("Enter")),
-        attack.click,
         lambda: box.locator("select").first.select_option("gradient-synonyms"),
-        attack.click,
     ):
-        before = box.evaluate(SHOWN)
         change()
-        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, f"still: {before[:200]!r}")
+        wait_until(lambda: "Press" in box.inner_text(), opened.page, "the old attack is still shown")
+        box.get_by_role("button", name="attack").click()
+        wait_until(lambda: "Queries so far" in box.inner_text(), opened.page, "no attack is shown")
     opened.photograph("attacked", box)
     surface = opened.page.locator(".loss-surface").first
     surface.scroll_into_view_if_needed()
