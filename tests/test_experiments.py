@@ -126,6 +126,17 @@ def test_says_what_it_computes_and_records_the_estimate(capsys: pytest.CaptureFi
     assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
 
 
+def test_on_request_a_stored_run_says_so_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(square, {"x": 3}, show=False).folder
+    monkeypatch.setenv("COURSE_SHOW_STORED", "1")
+    monkeypatch.setattr(store, "_SEEN", set())  # as in a new process
+    for _ in range(2):
+        run(square, {"x": 3})
+    assert capsys.readouterr().err == f"stored {folder.name}\n"
+
+
 def test_forecast_counts_missing_runs_only() -> None:
     configs = [{"x": n} for n in range(3)]
     asked: list[dict[str, Any]] = []

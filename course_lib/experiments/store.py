@@ -20,6 +20,7 @@ from course_lib.errors import CorruptAsset, CourseError
 from course_lib.experiments.identity import Experiment, as_stored, folder_of, versions
 
 _RECORD = "run.json"
+_SEEN: set[Path] = set()  # folders of runs that this process computed or read
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def run(
     folder = folder_of(function, config)
     stored = _load(folder)
     if stored:
+        _announce(folder, show)
         return stored
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,18 @@ def forecast(
     return f"This cell will take {total}."
 
 
+def _announce(folder: Path, show: bool) -> None:
+    """Lets a test with a full cache see what a learner with an empty one sees: a line at a run's first use.
+
+    Only where COURSE_SHOW_STORED is set: a cell whose output is compared must not be the one that computes a run.
+    """
+    if show and os.environ.get("COURSE_SHOW_STORED") and folder not in _SEEN:
+        print(f"stored {folder.name}", file=sys.stderr)
+    _SEEN.add(folder)
+
+
 def _compute(function: Experiment, config: dict[str, Any], folder: Path, cost: machine.Cost | None, show: bool) -> Run:
+    _SEEN.add(folder)
     if show:
         print(f"computing {folder.name}: {cost or 'cost unknown'}", file=sys.stderr)
     for left in folder.parent.glob(f".part-{folder.name}-*"):  # by a killed process: the lock says that none is at work
