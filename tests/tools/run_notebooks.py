@@ -95,10 +95,13 @@ def _check_one(path: Path, part: Path, threads: int) -> int:
 
     Stored runs say so: a compared cell that would compute one on an empty cache is found on a full cache, too.
     """
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "--nbval"),
+        *("--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}", f"--nbval-cell-timeout={CELL_SECONDS}"),
+        *(f"--junitxml={part}", str(path)),
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--color=no", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
-        + [f"--nbval-sanitize-with={SANITIZE}", f"--nbval-cell-timeout={CELL_SECONDS}", f"--junitxml={part}"]
-        + ["-q", str(path)],
+        command,
         cwd=ROOT,
         env={"OMP_NUM_THREADS": str(threads), **os.environ, "COURSE_SHOW_STORED": "1"},
         capture_output=True,

@@ -1,0 +1,1 @@
+"""Smaller models with nearly the same answers: quantize, prune, distill, factorize, export."""

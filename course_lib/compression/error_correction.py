@@ -1,0 +1,136 @@
+"""GPTQ by hand: weights are rounded one column after the other, and those still to come make up for each error."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+from course_lib.compression.uniform import Grid, finite, grid_of
+from course_lib.errors import BadInput
+
+_BLOCK = 128  # columns whose corrections reach the rest in one matrix product
+_ROWS = 4096  # inputs turned to float64 at a time
+
+
+class Corrected(NamedTuple):
+    """A quantised weight (out, in), and what it does to the layer's output."""
+
+    weight: Float[Tensor, "out in"]  # grid.dequantize(integers)
+    integers: Int8[Tensor, "out in"]
+    grid: Grid
+    error: float  # root mean square of X (W - Wq)^T, in units of the output
+    rounding_error: float  # the same after rounding each weight to the nearest
+
+
+def gptq(
+    weight: Float[Tensor, "out in"],
+    inputs: Float[Tensor, "*n in"],
+    bits: int = 4,
+    group: int | None = None,
+    damping: float = 0.01,
+    symmetric: bool = True,
+    range_: str = "minmax",
+) -> Corrected:
+    """Quantises a linear layer's weight so that its *output* on given inputs changes little.
+
+    Column by column: round to the nearest, then move the columns still to come against the output error that this
+    made, as far as the inputs' correlations allow (Frantar et al. 2022, arXiv:2210.17323, algorithm 1).
+
+    Here the scales come from the weight as it is given, so that rounding to the nearest has the very same grid; and a
+    row that ends up with a larger output error than by rounding (greedy steps can go wrong) is rounded. The result is
+    hence never worse.
+
+    Args:
+        weight: of `nn.Linear`.
+        inputs: what the layer reads: some thousand tokens. A column that is always 0 is merely rounded.
+        bits: 2 to 8.
+        group: weights along a row that share a scale; the whole row when left out.
+        damping: share of the mean of the Hessian's diagonal that is added to it, against noise and missing rank.
+        symmetric, range_: as in `grid_of`.
+
+    Raises:
+        BadInput: shapes that do not fit, values that are not finite, bits, group or range as in `grid_of`, a damping
+            below 0, or one too small for inputs that do not span all columns.
+    """
+    weight, inputs = finite(weight, "weights"), finite(inputs, "inputs")
+    _check(weight, inputs, damping)
+    grid = grid_of(weight, bits, symmetric, None if group else 0, group, range_)
+    hessian = _hessian(inputs).to(weight.device)
+    rounded = grid.quantize(weight)
+    corrected = _columns(weight.double(), _factor(hessian, damping), grid)
+    before, after = (_output_error(weight, integers, grid, hessian) for integers in (rounded, corrected))
+    integers = torch.where((after < before)[:, None], corrected, rounded)
+    error = _root_mean(torch.minimum(after, before))
+    return Corrected(grid.dequantize(integers), integers, grid, error, _root_mean(before))
+
+
+def _hessian(inputs: Tensor) -> Float[Tensor, "in in"]:
+    """X^T X / n in float64: how much a change of two weights of a row changes the mean squared output."""
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
+    for part in rows.split(_ROWS):
+        total += part.double().T @ part.double()
+    return total / len(rows)
+
+
+def _factor(hessian: Tensor, damping: float) -> Float[Tensor, "in in"]:
+    """The upper Cholesky factor of the inverse Hessian.
+
+    Its row j holds what the elimination of columns 0 to j-1 leaves of row j of the inverse, over the square root of
+    its diagonal: all that the corrections need, found at once and without the noise of repeated elimination.
+    """
+    diagonal = hessian.diagonal()
+    damped = hessian + torch.diag(damping * diagonal.mean() + (diagonal == 0).double())  # a dead column stands alone
+    lower, failed = torch.linalg.cholesky_ex(damped)
+    if not failed:
+        upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+    if failed or not bool(torch.isfinite(upper).all()):
+        raise BadInput(f"the inputs do not span all columns (damping is {damping})", "give more inputs, or 0.01")
+    factor: Tensor = upper
+    return factor
+
+
+def _columns(weight: Float[Tensor, "out in"], factor: Tensor, grid: Grid) -> Int8[Tensor, "out in"]:
+    """The integers, column by column; `weight` is written over."""
+    integers = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+    n = weight.shape[1]
+    for start in range(0, n, _BLOCK):
+        end = min(start + _BLOCK, n)
+        errors = torch.empty(len(weight), end - start, dtype=weight.dtype, device=weight.device)
+        for j in range(start, end):
+            column = _column(grid, j)
+            integers[:, j] = column.quantize(weight[:, j, None])[:, 0]
+            rounded = column.dequantize(integers[:, j, None])[:, 0]
+            errors[:, j - start] = (weight[:, j] - rounded) / factor[j, j]
+            weight[:, j + 1 : end] -= errors[:, j - start, None] * factor[j, j + 1 : end]
+        weight[:, end:] -= errors @ factor[start:end, end:]
+    return integers
+
+
+def _column(grid: Grid, j: int) -> Grid:
+    """The grid of one column (out, 1)."""
+    group = 0 if grid.group is None else j // grid.group
+    scale, zero_point = grid.scale[:, group, None], grid.zero_point[:, group, None]
+    return Grid(scale, zero_point, grid.bits, grid.symmetric, full=grid.full)
+
+
+def _output_error(weight: Tensor, integers: Tensor, grid: Grid, hessian: Tensor) -> Float[Tensor, "out"]:
+    """Mean squared error of each output."""
+    lost = weight.double() - grid.dequantize(integers).double()
+    return ((lost @ hessian) * lost).sum(1).clamp(min=0)
+
+
+def _root_mean(squares: Tensor) -> float:
+    return math.sqrt(squares.mean().item())
+
+
+def _check(weight: Tensor, inputs: Tensor, damping: float) -> None:
+    if weight.ndim != 2 or inputs.ndim < 2 or inputs.shape[-1] != weight.shape[1]:
+        shapes = f"weight has shape {tuple(weight.shape)}, inputs {tuple(inputs.shape)}"
+        raise BadInput(shapes, "give (out, in) and (n, in)")
+    if not 0 <= damping < math.inf:
+        raise BadInput(f"damping is {damping!r}", "use a number from 0 on, such as 0.01")

@@ -1,0 +1,255 @@
+"""A classifier as an ONNX graph, written node by node: in float32, or with weights of 8 and 4 bits.
+
+`torch.onnx.export` would give the float32 graph, too. By hand it is shorter to run (the last layer serves the first
+token alone) and each product can have the bits that suit it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from course_lib.classifier.model import BERTForSentimentAnalysis
+from course_lib.compression.uniform import grid_of
+from course_lib.encoder import walks
+from course_lib.errors import BadInput
+
+OPSET = 17  # of the standard operators
+_IR_VERSION = 8  # the file format that came with that opset
+_MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 bits
+_BITS = (32, 8, 4)
+_INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy level that multiplies in int8
+
+
+@dataclass(frozen=True)
+class Bits:
+    """How many bits a weight has in the file.
+
+    Attributes:
+        matrices: of the encoder's products: 32, 8 (activations are quantised on the way, one scale for a batch), or 4.
+        words: of the table of word vectors.
+        block: consecutive weights that share a scale, where there are 4 bits; a power of 2 from 16 on.
+
+    Raises:
+        BadInput: other numbers.
+    """
+
+    matrices: int = 32
+    words: int = 32
+    block: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("matrices", "words"):
+            if getattr(self, name) not in _BITS:
+                raise BadInput(f"{name} is {getattr(self, name)} bits", f"use one of {', '.join(map(str, _BITS))}")
+        if self.block < 16 or self.block & (self.block - 1):
+            raise BadInput(f"block is {self.block}", "use a power of 2 from 16 on: 16, 32, 64, 128")
+
+
+def build(module: nn.Module, bits: Bits, positions: int = 128) -> onnx.ModelProto:
+    """The graph `input_ids, attention_mask (batch, seq) -> logits (batch, outputs)`, both sizes free.
+
+    Args:
+        module: a `BERTForSentimentAnalysis`; its last layer is computed for the first token alone.
+        bits: of the weights. With 32 for both, only operators of the ONNX standard are used.
+        positions: longest row that can be read.
+
+    Raises:
+        BadInput: another kind of model, more positions than it has, or a width that the block does not divide.
+    """
+    if not isinstance(module, BERTForSentimentAnalysis) or not walks(module.bert) or module.rating is not None:
+        raise BadInput(f"a {type(module).__name__} cannot be written as this graph", "give a BERT with one head")
+    have = module.bert.config.max_position_embeddings
+    if positions > have:
+        raise BadInput(f"positions is {positions}", f"this encoder has {have}")
+    return _Builder(module, bits, positions).model()
+
+
+class _Builder:
+    """Collects nodes and constants. Methods add what computes something and give the name of its output."""
+
+    def __init__(self, module: BERTForSentimentAnalysis, bits: Bits, positions: int) -> None:
+        self.module, self.bits, self.positions = module, bits, positions
+        self.config = module.bert.config
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def model(self) -> onnx.ModelProto:
+        """All of it, checked."""
+        mask = self.mask()
+        hidden = self.embed()
+        *lower, last = self.module.bert.encoder.layer
+        for number, layer in enumerate(lower):
+            hidden = self.layer(f"layer{number}", layer, hidden, hidden, mask)
+        first = self.node("Slice", hidden, self.ints("zero", [0]), self.ints("one", [1]), self.ints("one", [1]))
+        state = self.layer(f"layer{len(lower)}", last, first, hidden, mask)
+        state = self.node("Squeeze", state, self.ints("one", [1]))  # (batch, hidden)
+        pooled = self.node("Tanh", self.dense("pooler", self.module.bert.pooler.dense, state))
+        self.dense("head", self.module.classifier, pooled, output="logits")
+        outputs = self.module.classifier.out_features
+        graph = helper.make_graph(
+            self.nodes,
+            "classifier",
+            [
+                helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "seq"])
+                for n in ("input_ids", "attention_mask")
+            ],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", outputs])],
+            self.constants,
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        if any(node.domain == _MICROSOFT for node in self.nodes):
+            opsets.append(helper.make_opsetid(_MICROSOFT, 1))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="course_lib")
+        onnx.checker.check_model(model)
+        return model
+
+    # ---- parts of BERT -----------------------------------------------------------------------------------------
+
+    def mask(self) -> str:
+        """0 for a token and a very negative number for padding, (batch, 1, 1, seq), added to attention's scores."""
+        mask = self.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+        scaled = self.node("Mul", self.node("Sub", mask, self.float("1.0", 1.0)), self.float("1e4", 1e4))
+        return self.node("Unsqueeze", scaled, self.ints("axes12", [1, 2]))
+
+    def embed(self) -> str:
+        """Word + position + first segment, normalised: (batch, seq, hidden)."""
+        embeddings = self.module.bert.embeddings
+        place = embeddings.position_embeddings.weight[: self.positions] + embeddings.token_type_embeddings.weight[0]
+        table = self.constant("positions", _array(place))
+        seq = self.node("Slice", self.node("Shape", "input_ids"), self.ints("one", [1]), self.ints("two", [2]))
+        place_name = self.node("Slice", table, self.ints("zero", [0]), seq, self.ints("zero", [0]))
+        summed = self.node("Add", self.words(embeddings.word_embeddings.weight), place_name)
+        return self.norm("embeddings.norm", embeddings.LayerNorm, summed)
+
+    def words(self, table: torch.Tensor) -> str:
+        """Rows of the table, which has one scale a row with 8 bits, and one a block with 4."""
+        if self.bits.words == 32:
+            return self.node("Gather", self.constant("words", _array(table)), "input_ids")
+        if self.bits.words == 8:
+            grid = grid_of(table.detach().float(), bits=8, axis=0)
+            integers = self.constant("words", grid.quantize(table.detach().float()).numpy())
+            scale = self.constant("words.scale", grid.scale.reshape(-1, 1).numpy().astype(np.float32))
+            rows = self.node("Cast", self.node("Gather", integers, "input_ids"), to=TensorProto.FLOAT)
+            return self.node("Mul", rows, self.node("Gather", scale, "input_ids"))
+        packed, scales = _blocks(table, self.bits.block)
+        shape = (table.shape[0], table.shape[1] // 2)
+        name = self.constant("words", packed.reshape(shape))
+        blocks = self.constant("words.scale", scales)
+        return self.node(
+            "GatherBlockQuantized", name, "input_ids", blocks, domain=_MICROSOFT,
+            bits=4, block_size=self.bits.block, gather_axis=0, quantize_axis=1,
+        )  # fmt: skip
+
+    def layer(self, name: str, layer: Any, asking: str, hidden: str, mask: str) -> str:
+        """One encoder layer for the positions `asking`, which attend to all of `hidden`."""
+        own, after = layer.attention.self, layer.attention.output
+        mixed = self.attend(name, own, asking, hidden, mask)
+        added = self.node("Add", self.dense(f"{name}.output", after.dense, mixed), asking)
+        states = self.norm(f"{name}.attention_norm", after.LayerNorm, added)
+        wide = self.gelu(self.dense(f"{name}.expand", layer.intermediate.dense, states))
+        added = self.node("Add", self.dense(f"{name}.contract", layer.output.dense, wide), states)
+        return self.norm(f"{name}.norm", layer.output.LayerNorm, added)
+
+    def attend(self, name: str, own: Any, asking: str, hidden: str, mask: str) -> str:
+        """softmax(Q K^T / sqrt(size) + mask) V for all heads (Vaswani et al. 2017, equation 1)."""
+        heads, size = own.num_attention_heads, own.attention_head_size
+        parts = self.ints("heads", [0, 0, heads, size])
+
+        def split(which: str, linear: nn.Linear, states: str, order: list[int]) -> str:
+            parted = self.node("Reshape", self.dense(f"{name}.{which}", linear, states), parts)
+            return self.node("Transpose", parted, perm=order)
+
+        query = split("query", own.query, asking, [0, 2, 1, 3])
+        key = split("key", own.key, hidden, [0, 2, 3, 1])
+        value = split("value", own.value, hidden, [0, 2, 1, 3])
+        scores = self.node("Mul", self.node("MatMul", query, key), self.float("scale", size**-0.5))
+        weights = self.node("Softmax", self.node("Add", scores, mask), axis=-1)
+        merged = self.node("Transpose", self.node("MatMul", weights, value), perm=[0, 2, 1, 3])
+        return self.node("Reshape", merged, self.ints("merged", [0, 0, heads * size]))
+
+    def norm(self, name: str, norm: nn.LayerNorm, states: str) -> str:
+        """Layer normalisation over the width."""
+        weights = (self.constant(f"{name}.{kind}", _array(getattr(norm, kind))) for kind in ("weight", "bias"))
+        return self.node("LayerNormalization", states, *weights, axis=-1, epsilon=norm.eps)
+
+    def gelu(self, states: str) -> str:
+        """x (1 + erf(x / sqrt 2)) / 2, in one node where ONNX Runtime's operators are allowed."""
+        if self.bits.matrices != 32:
+            return self.node("Gelu", states, domain=_MICROSOFT)
+        error = self.node("Erf", self.node("Mul", states, self.float("sqrt_half", 0.5**0.5)))
+        share = self.node("Mul", self.node("Add", error, self.float("1.0", 1.0)), self.float("half", 0.5))
+        return self.node("Mul", states, share)
+
+    def dense(self, name: str, linear: nn.Linear, states: str, output: str | None = None) -> str:
+        """x W^T + b with the bits that matrices have; the head, a few hundred numbers, stays in float32."""
+        bits = 32 if name == "head" else self.bits.matrices
+        weight, bias = linear.weight.detach().float(), self.constant(f"{name}.bias", _array(linear.bias))
+        if bits == 32:
+            product = self.node("MatMul", states, self.constant(f"{name}.weight", _array(weight.T)))
+            return self.node("Add", product, bias, output=output)
+        if bits == 8:
+            return self.dense8(name, weight, bias, states)
+        return self.dense4(name, weight, bias, states)
+
+    def dense8(self, name: str, weight: torch.Tensor, bias: str, states: str) -> str:
+        """One scale an output; the batch's activations get 8 bits and one scale when they come."""
+        grid = grid_of(weight, bits=8, axis=0)
+        integers = self.constant(f"{name}.weight", np.ascontiguousarray(grid.quantize(weight).numpy().T))
+        scale = self.constant(f"{name}.scale", grid.scale.flatten().numpy().astype(np.float32))
+        zero = self.constant(f"{name}.zero", np.zeros(weight.shape[0], np.int8))
+        return self.node("DynamicQuantizeMatMul", states, integers, scale, zero, bias, domain=_MICROSOFT)
+
+    def dense4(self, name: str, weight: torch.Tensor, bias: str, states: str) -> str:
+        """One scale a block of inputs."""
+        (outputs, inputs), block = weight.shape, self.bits.block
+        if inputs % block:
+            raise BadInput(f"{name} has {inputs} inputs, which blocks of {block} do not divide", "use a smaller block")
+        packed, scales = _blocks(weight, block)
+        integers = self.constant(f"{name}.weight", packed.reshape(outputs, inputs // block, block // 2))
+        scale = self.constant(f"{name}.scale", scales.flatten())
+        return self.node(
+            "MatMulNBits", states, integers, scale, "", "", bias, domain=_MICROSOFT,
+            K=inputs, N=outputs, bits=4, block_size=block, accuracy_level=_INT8_ACTIVATIONS,
+        )  # fmt: skip
+
+    # ---- nodes and constants -------------------------------------------------------------------------------------
+
+    def node(self, kind: str, *inputs: str, output: str | None = None, **settings: Any) -> str:
+        name = output or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **settings))
+        return name
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        """A tensor of the file; one that has the name of an earlier one is that one."""
+        if all(name != have.name for have in self.constants):
+            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def ints(self, name: str, values: list[int]) -> str:
+        return self.constant(name, np.asarray(values, np.int64))
+
+    def float(self, name: str, value: float) -> str:
+        return self.constant(name, np.asarray(value, np.float32))
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    found: NDArray[Any] = tensor.detach().float().cpu().numpy()
+    return found
+
+
+def _blocks(weight: torch.Tensor, block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """4-bit integers, two a byte and stored as 0 to 15 with 8 for zero; and a scale a block, (rows, blocks)."""
+    rows = weight.detach().float().cpu()
+    grid = grid_of(rows, bits=4, group=block, range_="mse", full=True)
+    integers = grid.quantize(rows)
+    shifted = (integers.to(torch.int16) + 8).to(torch.uint8).reshape(-1, 2)
+    packed = (shifted[:, 0] | (shifted[:, 1] << 4)).numpy()
+    return packed, grid.scale.reshape(len(rows), -1).numpy().astype(np.float32)
