@@ -53,13 +53,14 @@ class Bits:
             raise BadInput(f"block is {self.block}", "use a power of 2 from 16 on: 16, 32, 64, 128")
 
 
-def build(module: nn.Module, bits: Bits, positions: int = 128) -> onnx.ModelProto:
+def build(module: nn.Module, bits: Bits, positions: int = 128, all_tokens: bool = False) -> onnx.ModelProto:
     """The graph `input_ids, attention_mask (batch, seq) -> logits (batch, outputs)`, both sizes free.
 
     Args:
-        module: a `BERTForSentimentAnalysis`; its last layer is computed for the first token alone.
+        module: a `BERTForSentimentAnalysis`.
         bits: of the weights. With 32 for both, only operators of the ONNX standard are used.
         positions: longest row that can be read.
+        all_tokens: computes the last layer for every token, as exporters of whole models do, and reads the first then.
 
     Raises:
         BadInput: another kind of model, more positions than it has, or a width that the block does not divide.
@@ -69,7 +70,7 @@ def build(module: nn.Module, bits: Bits, positions: int = 128) -> onnx.ModelProt
     have = module.bert.config.max_position_embeddings
     if positions > have:
         raise BadInput(f"positions is {positions}", f"this encoder has {have}")
-    return _Builder(module, bits, positions).model()
+    return _Builder(module, bits, positions).model(all_tokens)
 
 
 class _Builder:
@@ -81,16 +82,16 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, all_tokens: bool) -> onnx.ModelProto:
         """All of it, checked."""
         mask = self.mask()
         hidden = self.embed()
         *lower, last = self.module.bert.encoder.layer
         for number, layer in enumerate(lower):
             hidden = self.layer(f"layer{number}", layer, hidden, hidden, mask)
-        first = self.node("Slice", hidden, self.ints("zero", [0]), self.ints("one", [1]), self.ints("one", [1]))
-        state = self.layer(f"layer{len(lower)}", last, first, hidden, mask)
-        state = self.node("Squeeze", state, self.ints("one", [1]))  # (batch, hidden)
+        asking = hidden if all_tokens else self.first(hidden)
+        states = self.layer(f"layer{len(lower)}", last, asking, hidden, mask)
+        state = self.node("Squeeze", self.first(states) if all_tokens else states, self.ints("one", [1]))
         pooled = self.node("Tanh", self.dense("pooler", self.module.bert.pooler.dense, state))
         self.dense("head", self.module.classifier, pooled, output="logits")
         outputs = self.module.classifier.out_features
@@ -110,6 +111,11 @@ class _Builder:
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="course_lib")
         onnx.checker.check_model(model)
         return model
+
+    def first(self, states: str) -> str:
+        """The first token's states, (batch, 1, hidden)."""
+        zero, one = self.ints("zero", [0]), self.ints("one", [1])
+        return self.node("Slice", states, zero, one, one)
 
     # ---- parts of BERT -----------------------------------------------------------------------------------------
 
