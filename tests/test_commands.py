@@ -79,7 +79,17 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     out = capsys.readouterr().out
-    assert set(commands.COMMANDS) == {"doctor", "data", "finetune", "predict", "pretrain", "fill", "attack"}
+    assert set(commands.COMMANDS) == {
+        "doctor",
+        "data",
+        "finetune",
+        "predict",
+        "pretrain",
+        "fill",
+        "attack",
+        "compress",
+        "export",
+    }
     assert all(name in out for name in commands.COMMANDS)
 
 

@@ -84,7 +84,7 @@ def test_fewer_bits_make_a_smaller_file_that_answers_nearly_alike(bits: Bits, pl
 def test_fewer_bits_for_words_alone_differ_by_rounding_alone(tmp_path: Path) -> None:
     """Activations stay in float32, so that nothing but the table is moved."""
     errors = [export(fitted(), tmp_path / str(bits), Bits(32, bits), TEXTS).max_error for bits in (32, 8, 4)]
-    assert errors[0] < EXACT < errors[1] < errors[2] < 0.5
+    assert errors[0] < errors[1] < errors[2] / 5 < EXACT  # steps are 17 times as wide
 
 
 def test_smaller_models_are_exported_too(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ COMMANDS = {
     "pretrain": "pretrain a language model on the course's texts, measure it on held-out text and save it",
     "fill": "ask a pretrained language model for a missing word",
     "predict": "classify sentences with a saved model",
+    "compress": "make a smaller or faster model of a fine-tuned one, for ONNX Runtime, and measure both",
+    "export": "write a saved classifier as an ONNX file and compare it with torch",
     "attack": "look for small changes of sentences that turn a saved model's answers",
 }
 FAILED, INTERRUPTED = 1, 130  # argparse itself gives 2 for a misused command

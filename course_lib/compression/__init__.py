@@ -1,1 +1,83 @@
-"""Smaller models with nearly the same answers: quantize, prune, distill, factorize, export."""
+"""Smaller and faster models at nearly the same accuracy, each technique by hand and with its error.
+
+`uniform`, `activations`, `error_correction` round numbers to few bits. `pruning` sets weights to zero; `structure`
+takes layers, neurons and words away; `importance` says which. `lowrank` splits matrices. `distillation` lets a small
+model learn from a large one. `graph`, `export` and `onnx_classifier` bring the result to ONNX Runtime; `measure` says
+what it is worth, and `recipes` does all of it in one call.
+"""
+
+from course_lib.compression.distillation import Lesson, distil, distillation_loss, lesson, unlabelled_texts
+from course_lib.compression.error_correction import gptq
+from course_lib.compression.export import Export, export
+from course_lib.compression.graph import Bits
+from course_lib.compression.importance import importance, layer_damage, mask_heads
+from course_lib.compression.lowrank import factorized_embeddings, low_rank, low_rank_classifier, rank_for
+from course_lib.compression.measure import Quality, Speed, damage, products_a_token, quality, speed
+from course_lib.compression.onnx_classifier import OnnxClassifier
+from course_lib.compression.pruning import magnitude_mask, movement_scores, n_of_m_mask, sparse, sparsity_of
+from course_lib.compression.recipes import (
+    LADDER,
+    PLANS,
+    Compressed,
+    Plan,
+    compress,
+    compress_cost,
+    fitting,
+    model_bytes,
+    search,
+    shrunk,
+)
+from course_lib.compression.structure import keep_layers, keep_words, matrices, narrow, piece_counts
+from course_lib.compression.uniform import Grid, error, fake_quantize, grid_of, pack_int4, unpack_int4
+
+__all__ = [
+    "LADDER",
+    "PLANS",
+    "Bits",
+    "Compressed",
+    "Export",
+    "Grid",
+    "Lesson",
+    "OnnxClassifier",
+    "Plan",
+    "Quality",
+    "Speed",
+    "compress",
+    "compress_cost",
+    "damage",
+    "distil",
+    "distillation_loss",
+    "error",
+    "export",
+    "factorized_embeddings",
+    "fake_quantize",
+    "fitting",
+    "gptq",
+    "grid_of",
+    "importance",
+    "keep_layers",
+    "keep_words",
+    "layer_damage",
+    "lesson",
+    "low_rank",
+    "low_rank_classifier",
+    "magnitude_mask",
+    "mask_heads",
+    "matrices",
+    "model_bytes",
+    "movement_scores",
+    "n_of_m_mask",
+    "narrow",
+    "pack_int4",
+    "piece_counts",
+    "products_a_token",
+    "quality",
+    "rank_for",
+    "search",
+    "shrunk",
+    "sparse",
+    "sparsity_of",
+    "speed",
+    "unlabelled_texts",
+    "unpack_int4",
+]

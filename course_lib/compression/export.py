@@ -67,7 +67,7 @@ def export(
     bert_of(classifier)
     if classifier.head != "classification":
         raise BadInput(f"the classifier has the head {classifier.head!r}", "export one with head='classification'")
-    chosen, target = bits or Bits(), _place(folder)
+    chosen, target = bits or Bits(), place(folder)
     graph = build(classifier.module_, chosen, classifier.max_length)
     part = target.with_name(f".part-{target.name}-{os.getpid()}")
     try:
@@ -85,7 +85,8 @@ def export(
     return Export(target, sizes[MODEL_FILE], sum(sizes.values()), OPSET, len(texts) or _SHOWN, *compared)
 
 
-def _place(folder: str | os.PathLike[str]) -> Path:
+def place(folder: str | os.PathLike[str]) -> Path:
+    """The folder as an absolute path. Raises BadInput where it holds something that is no export."""
     target = Path(folder).resolve()
     foreign = sorted({entry.name for entry in target.iterdir()} - _OURS) if target.is_dir() else []
     if foreign or (target.exists() and not target.is_dir()):

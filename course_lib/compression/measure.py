@@ -117,7 +117,7 @@ def quality(probabilities: NDArray[Any], parent: NDArray[Any], labels: NDArray[A
         high=interval.high,
         lost=100 * float((theirs == labels).mean() - right.mean()),
         agreement=float((mine == theirs).mean()),
-        calibration_error=calibration(probabilities, labels, classes=list(classes)).error,
+        calibration_error=calibration(probabilities, labels, classes=list(classes)).ece,
         largest_change=float(change.max()),
         mean_change=float(change.mean()),
     )

@@ -15,7 +15,7 @@ from course_lib import machine
 from course_lib.batching import tokenize
 from course_lib.classifier import TextClassifier
 from course_lib.compression.distillation import distil, lesson
-from course_lib.compression.export import Export, export
+from course_lib.compression.export import Export, export, place
 from course_lib.compression.graph import Bits
 from course_lib.compression.importance import importance
 from course_lib.compression.structure import bert_of, keep_layers, keep_words, narrow, piece_counts
@@ -144,6 +144,7 @@ def compress(
     started = time.perf_counter()
     if not len(texts):
         raise BadInput("there is no text", "give texts of the kind that the model will read; they need no labels")
+    place(folder)  # found out before minutes of training
     student = shrunk(parent, plan, texts)
     if plan.training is not None:
         student = distil(student, lesson(parent, texts), plan.training, callbacks=callbacks)
@@ -182,7 +183,7 @@ def model_bytes(parent: TextClassifier, plan: Plan) -> int:
     places = min(parent.max_length, config.max_position_embeddings)
     of_matrices = _bytes(matrices, plan.bits.matrices, plan.bits.block, rows)
     of_words = _bytes(pieces * hidden, plan.bits.words, plan.bits.block, pieces)
-    return round(of_matrices + of_words + 4 * (places * hidden + outputs) + _OTHER_BYTES)
+    return int(of_matrices + of_words + 4 * (places * hidden + outputs) + _OTHER_BYTES)
 
 
 def _bytes(weights: int, bits: int, block: int, rows: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import notebook00, notebook01, notebook02, notebook03, notebook04, notebook05
+from course_lib.exercises import notebook00, notebook01, notebook02, notebook03, notebook04, notebook05, notebook06
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.quiz import Question
 
@@ -16,6 +16,7 @@ _NOTEBOOKS = {
     "03": notebook03,
     "04": notebook04,
     "05": notebook05,
+    "06": notebook06,
 }
 EXERCISES: dict[str, Exercise] = {e.name: e for notebook in _NOTEBOOKS.values() for e in notebook.EXERCISES}
 QUIZZES: dict[str, tuple[Question, ...]] = {number: notebook.QUIZ for number, notebook in _NOTEBOOKS.items()}

@@ -5,6 +5,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 
 from course_lib.plots.attacks import cost_of_success, first_order, transfer, under_attack
 from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
+from course_lib.plots.compression import damage, pareto, sensitivity, weight_histogram
 from course_lib.plots.data import disagreement, rating_histogram
 from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
 from course_lib.plots.quality import (
@@ -26,6 +27,7 @@ __all__ = [
     "augmentation_gains",
     "confusion",
     "cost_of_success",
+    "damage",
     "defences",
     "disagreement",
     "errors_by",
@@ -39,6 +41,7 @@ __all__ = [
     "loss_surface",
     "mask_picture",
     "memory_bars",
+    "pareto",
     "positional_encoding",
     "rating_histogram",
     "reliability",
@@ -46,6 +49,7 @@ __all__ = [
     "roc",
     "scaling_fit",
     "schedule",
+    "sensitivity",
     "small_png",
     "stored_curves",
     "text_movement",
@@ -53,4 +57,5 @@ __all__ = [
     "transfer",
     "transfer_matrix",
     "under_attack",
+    "weight_histogram",
 ]

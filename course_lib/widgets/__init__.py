@@ -5,6 +5,8 @@ Every function returns one ipywidgets widget: name it on the last line of a cell
 
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
+from course_lib.widgets.bits import bits_slider
+from course_lib.widgets.front import front
 from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.live_attack import watch_attack
 from course_lib.widgets.loss_surface import loss_surface_explorer
@@ -14,10 +16,12 @@ from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
 from course_lib.widgets.temperature import calibration_explorer
 
 __all__ = [
+    "bits_slider",
     "calibration_explorer",
     "compare_runs",
     "compare_settings",
     "diagnose",
+    "front",
     "loss_surface_explorer",
     "vote_on_attacks",
     "watch_attack",

@@ -1,0 +1,20 @@
+"""Exercises and quiz of notebook 06, "Compression": round, scale, cut, teach, and factorise."""
+
+from course_lib.exercises.notebook06 import (
+    choose_scale,
+    distillation_loss,
+    magnitude_mask,
+    quantize_dequantize,
+    rank_for_budget,
+)
+from course_lib.exercises.notebook06.questions import QUIZ
+
+EXERCISES = (
+    quantize_dequantize.EXERCISE,
+    choose_scale.EXERCISE,
+    magnitude_mask.EXERCISE,
+    distillation_loss.EXERCISE,
+    rank_for_budget.EXERCISE,
+)
+
+__all__ = ["EXERCISES", "QUIZ"]

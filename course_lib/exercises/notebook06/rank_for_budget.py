@@ -1,0 +1,203 @@
+"""Exercise: how thin the two factors of a matrix have to be.
+
+The library's version: `course_lib.compression.lowrank.rank_for`, which takes the shape and the number of weights
+allowed, and refuses (BadInput) where not even rank 1 fits; here rank 1 is taken then, and its count tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from course_lib.exercises.exercise import Answer, Case, Exercise, WrongAnswer
+from course_lib.exercises.values import kind, plain
+
+Pair = tuple[int, int]
+
+
+def rank_for_budget(out: int, inputs: int, share: float) -> tuple[int, int]:
+    """The largest rank, at least 1, whose factors hold at most share * out * inputs weights, and their number."""
+    rank = share * out * inputs / (out + inputs)
+    rank = int(rank + 1e-9)  # 56.99999999999999 means 57
+    rank = max(1, min(rank, out, inputs))
+    return rank, rank * (out + inputs)
+
+
+def _cases() -> list[Case]:
+    given = [
+        (8, 8, 0.5),
+        (4, 12, 0.5),  # 1.5: cut down
+        (12, 4, 0.7),  # 2.1
+        (100, 300, 0.25),  # 18.75
+        (384, 1536, 0.5),  # the feed-forward matrices of the course's encoder
+        (1536, 384, 0.1),
+        (384, 384, 1.0),  # all of the weights: half of the full rank
+        (200, 200, 0.57),  # 57 exactly, but 0.57 * 200 * 200 / 400 is 56.99999999999999
+        (6, 6, 0.1),  # not even rank 1 fits
+        (1, 5, 0.9),
+        (8, 8, 3.0),  # more room than the full rank needs
+        (10, 4, 2.5),
+    ]
+    return [dict(zip(("out", "inputs", "share"), one, strict=True)) for one in given]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _judge(case: Case, expected: Any, got: Any) -> str | None:
+    pair = plain(got)
+    if not isinstance(pair, list) or len(pair) != 2:
+        return f"The result should be a pair, the rank and the number of weights, but it is {kind(got)}."
+    for name, part in zip(("rank", "number of weights"), pair, strict=True):
+        if not _is_whole(part):
+            return f"The {name} should be a whole number, but it is {kind(part)}."
+    rank, count = pair
+    out, inputs, share = case["out"], case["inputs"], case["share"]
+    if not 1 <= rank <= min(out, inputs):
+        return f"A matrix of {out} by {inputs} has a rank from 1 to {min(out, inputs)}; yours is {rank}."
+    if rank != expected[0]:
+        fits = "more than" if rank > expected[0] else "less than could be of"
+        return f"With rank {rank} the factors hold {rank * (out + inputs)} weights, {fits} {share:g} * {out * inputs}."
+    return None if count == expected[1] else f"Rank {rank} is right, but its factors do not hold {count} weights."
+
+
+def _ranked(rank: Callable[[int, int, float], Any]) -> Answer:
+    """An answer with another quotient, rounded and kept between 1 and the full rank in the right way."""
+
+    def answer(out: int, inputs: int, share: float) -> Pair:
+        found = max(1, min(int(rank(out, inputs, share) + 1e-9), out, inputs))
+        return found, found * (out + inputs)
+
+    return answer
+
+
+def _bounded(rank: Callable[[float, int, int], int]) -> Answer:
+    """An answer with the right quotient; `rank` makes a whole number of (quotient, out, inputs)."""
+
+    def answer(out: int, inputs: int, share: float) -> Pair:
+        found = rank(share * out * inputs / (out + inputs), out, inputs)
+        return found, found * (out + inputs)
+
+    return answer
+
+
+def _counted(count: Callable[[int, int, int, float], Any]) -> Answer:
+    """An answer with the right rank and another count, made of (rank, out, inputs, share)."""
+
+    def answer(out: int, inputs: int, share: float) -> Any:
+        rank = rank_for_budget(out, inputs, share)[0]
+        return rank, count(rank, out, inputs, share)
+
+    return answer
+
+
+def _kept(rank: float, out: int, inputs: int) -> int:
+    return int(max(1, min(rank, out, inputs)))
+
+
+_share_of_rank = _ranked(lambda out, inputs, share: share * min(out, inputs))
+_left_factor = _ranked(lambda out, inputs, share: share * inputs)
+_right_factor = _ranked(lambda out, inputs, share: share * out)
+_as_if_square = _ranked(lambda out, inputs, share: share * min(out, inputs) / 2)
+_with_diagonal = _ranked(lambda out, inputs, share: share * out * inputs / (out + inputs + 1))
+_share_that_goes = _ranked(lambda out, inputs, share: (1 - share) * out * inputs / (out + inputs))
+_all_of_it = _ranked(lambda out, inputs, share: out * inputs / (out + inputs))
+_root = _ranked(lambda out, inputs, share: (share * out * inputs) ** 0.5)
+_to_the_nearest = _bounded(lambda rank, out, inputs: _kept(round(rank), out, inputs))
+_upwards = _bounded(lambda rank, out, inputs: _kept(np.ceil(rank - 1e-9), out, inputs))
+_strictly_less = _bounded(lambda rank, out, inputs: _kept(np.ceil(rank - 1e-9) - 1, out, inputs))
+_cut_by_rounding = _bounded(lambda rank, out, inputs: _kept(rank, out, inputs))
+_may_be_zero = _bounded(lambda rank, out, inputs: min(int(rank + 1e-9), out, inputs))
+_without_end = _bounded(lambda rank, out, inputs: max(1, int(rank + 1e-9)))
+_wider_side = _bounded(lambda rank, out, inputs: max(1, min(int(rank + 1e-9), max(out, inputs))))
+_budget_as_count = _counted(lambda rank, out, inputs, share: int(share * out * inputs + 1e-9))
+_one_factor_counted = _counted(lambda rank, out, inputs, share: rank * out)
+_product_counted = _counted(lambda rank, out, inputs, share: out * inputs)
+_multiplied_count = _counted(lambda rank, out, inputs, share: rank * out * rank * inputs)
+_saved = _counted(lambda rank, out, inputs, share: out * inputs - rank * (out + inputs))
+_as_share = _counted(lambda rank, out, inputs, share: rank * (out + inputs) / (out * inputs))
+
+
+def _rank_alone(out: int, inputs: int, share: float) -> int:
+    return rank_for_budget(out, inputs, share)[0]
+
+
+def _exchanged(out: int, inputs: int, share: float) -> Any:
+    return rank_for_budget(out, inputs, share)[::-1]
+
+
+def _as_floats(out: int, inputs: int, share: float) -> Any:
+    rank, count = rank_for_budget(out, inputs, share)
+    return float(rank), float(count)
+
+
+def _not_cut(out: int, inputs: int, share: float) -> Any:
+    rank = max(1.0, min(share * out * inputs / (out + inputs), out, inputs))
+    return rank, rank * (out + inputs)
+
+
+EXERCISE = Exercise(
+    reference=rank_for_budget,
+    notebook="06",
+    title="two thin matrices for a thick one",
+    difficulty=2,
+    minutes=8,
+    why="A matrix of 384 by 384 has rank 384. Two factors of rank 192 hold just as many weights as the matrix itself, "
+    "and nothing is saved. Whoever cuts the rank by a tenth makes the model larger. So count first.",
+    task="A weight of the shape `(out, inputs)` is replaced by two factors, `(out, rank)` and `(rank, inputs)`. Give a "
+    "pair of whole numbers:\n\n"
+    "1. the largest rank whose two factors together hold no more than `share` times the weights of the matrix. It is "
+    "at least 1, even where rank 1 is too much already, and never above the smaller side of the matrix.\n"
+    "2. how many weights the two factors then hold.\n\n"
+    "`share` is above 0, and may be above 1. Where the budget fits exactly, rounding may put a quotient just below the "
+    "whole number: 56.99999999999999 means 57. Add 1e-9 before you cut.\n\n"
+    "For 8 by 8 and a share of 0.5 the result is `(2, 32)`. For 4 by 12 and 0.5 it is `(1, 16)`: rank 2 would hold 32, "
+    "and 24 are allowed. The library's version, `course_lib.compression.lowrank.rank_for`, raises an error where not "
+    "even rank 1 fits.",
+    hints=(
+        "How many weights does a factor of the shape `(out, rank)` hold, and how many the other? Add them up. The rank "
+        "stands in both, so take it out.",
+        "The factors hold `rank * (out + inputs)` weights, and `share * out * inputs` are allowed. Divide the one by "
+        "`out + inputs` to know how large the rank may be.",
+        "`int(quotient + 1e-9)` cuts down. `min(rank, out, inputs)` keeps it below the smaller side, and "
+        "`max(1, ...)` above 0. Count the weights after that, with the rank that came out.",
+    ),
+    cases=_cases,
+    judge=_judge,
+    wrong_answers=(
+        WrongAnswer(
+            _share_of_rank,
+            "You take a share of the full rank. Two factors of half the rank of a square hold as much as the square.",
+        ),
+        WrongAnswer(_left_factor, "You count the factor (out, rank) alone. The other one takes room, too."),
+        WrongAnswer(_right_factor, "You count the factor (rank, inputs) alone. The other one takes room, too."),
+        WrongAnswer(_as_if_square, "You count as if both sides were as short as the shorter one. Use out + inputs."),
+        WrongAnswer(
+            _with_diagonal,
+            "You count the singular values as a third factor. They are multiplied into one of the two.",
+        ),
+        WrongAnswer(_share_that_goes, "`share` is what may stay. You use it as what goes."),
+        WrongAnswer(_all_of_it, "The share has no effect. This is the rank that saves nothing."),
+        WrongAnswer(_root, "You take the root of the budget. Divide it by out + inputs instead."),
+        WrongAnswer(_to_the_nearest, "You round to the nearest rank, which may be above the budget. Cut down."),
+        WrongAnswer(_upwards, "You round up, and then the factors hold more than they may. Cut down."),
+        WrongAnswer(_strictly_less, "Where the budget fits exactly you stay one below. It may be used up."),
+        WrongAnswer(_cut_by_rounding, "You cut 56.99999999999999 down to 56. Add 1e-9 first."),
+        WrongAnswer(_may_be_zero, "The rank may become 0. It is at least 1."),
+        WrongAnswer(_without_end, "The rank may be above the smaller side of the matrix. More than that is of no use."),
+        WrongAnswer(_wider_side, "You stop at the longer side of the matrix. Its rank ends at the shorter one."),
+        WrongAnswer(_budget_as_count, "The second number is the budget. Give what the factors really hold."),
+        WrongAnswer(_one_factor_counted, "The second number counts one factor. Count both."),
+        WrongAnswer(_product_counted, "The second number is that of the whole matrix. Count the two factors."),
+        WrongAnswer(_multiplied_count, "You multiply the sizes of the two factors. Add them."),
+        WrongAnswer(_saved, "The second number is what is saved. Give what the factors hold."),
+        WrongAnswer(_as_share, "The second number is a share. Give the number of weights."),
+        WrongAnswer(_rank_alone, "This is the rank alone. Give the number of weights as well, as a pair."),
+        WrongAnswer(_exchanged, "The pair is the wrong way round. The rank comes first."),
+        WrongAnswer(_as_floats, "The numbers are right, but they are floats. A rank counts columns: make it an int."),
+        WrongAnswer(_not_cut, "The rank is not a whole number. Cut it down."),
+    ),
+)

@@ -1,0 +1,127 @@
+"""Say how much accuracy you can lose, and see which models are left, and which of them is smallest and fastest."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+import ipywidgets
+import pandas as pd
+
+from course_lib import plots
+from course_lib.errors import BadInput
+from course_lib.plots.attacks import need_shares
+from course_lib.plots.compression import amount, measure_of
+from course_lib.plots.style import need
+
+X_AXES = {  # column -> what the dropdown calls it
+    "megabytes": "megabytes",
+    "median_ms": "latency (ms a text)",
+    "texts_a_second": "texts a second",
+}
+START = 1.0  # points of accuracy
+STEP = 0.1
+_CLOSE = 1e-7  # points: a loss that is so near to the limit is within it
+
+
+def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
+    """A choice of the x axis, a slider for the accuracy to lose, the models that are left in words, and all in a picture.
+
+    Args:
+        table: model, accuracy (0 to 1), megabytes, and median_ms or texts_a_second or both; accuracy's interval where
+            it is known, as low and high. A row for each model.
+        parent: the model whose accuracy is what can be lost; left out, the most accurate one.
+
+    Returns:
+        A box of the class `compression-front`: dropdown (children[0]), slider (children[1]), words (children[2], HTML)
+        and the picture.
+
+    Raises:
+        BadInput: no rows, a column is missing, two models of one name, a parent that is not there, an accuracy that is
+            no share, or a size or time that is not above 0.
+    """
+    axes = _checked(table)
+    top = _accuracy_of(table, parent)
+    most = max(START, float(math.ceil(100 * (top - float(table["accuracy"].min())))))
+    look = {"style": {"description_width": "initial"}, "layout": {"width": "min(100%, 480px)"}}
+    x = ipywidgets.Dropdown(options=[(X_AXES[axis], axis) for axis in axes], description="Compare by", **look)
+    points = ipywidgets.FloatSlider(
+        value=START, min=0.0, max=most, step=STEP, readout_format=".1f", description="Points of accuracy I can lose",
+        **look,
+    )  # fmt: skip
+    words, picture = (
+        ipywidgets.HTML(),
+        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
+    )
+
+    def show(_: object = None) -> None:
+        floor = top - points.value / 100
+        said = what_is_left(table, points.value, top, x.value)
+        words.value = f"<p aria-live='polite' style='font-size:1.1em'>{escape(said)}</p>"
+        picture.value = plots.to_png(plots.pareto(table, x.value, floor=floor))
+
+    for control in (x, points):
+        control.observe(show, names="value")
+    show()
+    box = ipywidgets.VBox([x, points, words, picture])
+    box.add_class("compression-front")
+    return box
+
+
+def what_is_left(table: pd.DataFrame, points: float, top: float, x: str = "megabytes") -> str:
+    """The smallest and the fastest of the models that lose no more than so many points, in one sentence.
+
+    Args:
+        table: as for `front`.
+        points: of accuracy that may be lost.
+        top: the accuracy that they are counted from.
+        x: `texts_a_second` asks for the fastest on many texts; else it is the fastest on one, where that is known.
+    """
+    left = table[100 * (top - table["accuracy"]) <= points + _CLOSE]
+    allowed = f"{points:.1f} {'point' if f'{points:.1f}' == '1.0' else 'points'}"
+    if left.empty:
+        return f"None of {len(table)} models loses {allowed} or less."
+    speed = "median_ms" if "median_ms" in table and x != "texts_a_second" else "texts_a_second"
+    smallest, fastest = (_best(left, column) for column in ("megabytes", speed))
+    some = f"{len(left)} of {len(table)} models {'loses' if len(left) == 1 else 'lose'} {allowed} or less"
+    size, time = amount("megabytes", smallest["megabytes"]), amount(speed, fastest[speed])
+    if smallest["model"] == fastest["model"]:
+        return f"{some}: {smallest['model']} is the smallest ({size}) and the fastest ({time}), {_right(smallest)}."
+    return (
+        f"{some}: the smallest is {smallest['model']} ({size}, {_right(smallest)}), "
+        f"the fastest is {fastest['model']} ({time}, {_right(fastest)})."
+    )
+
+
+def _best(rows: pd.DataFrame, column: str) -> pd.Series:
+    """The row at the good end of a column; of equal ones the most accurate."""
+    ordered = rows.sort_values([column, "accuracy"], ascending=[measure_of(column).better == "low", False])
+    return ordered.iloc[0]
+
+
+def _right(row: pd.Series) -> str:
+    return f"{row['accuracy']:.1%} right"
+
+
+def _checked(table: pd.DataFrame) -> list[str]:
+    """The x axes that the table has."""
+    need_shares(need(table, "model", "accuracy", "megabytes"), "accuracy")
+    axes = [column for column in X_AXES if column in table]
+    if len(axes) < 2:
+        raise BadInput("the table does not say how fast the models are", "add the column median_ms or texts_a_second")
+    if table["model"].duplicated().any():
+        twice = table["model"][table["model"].duplicated()].iloc[0]
+        raise BadInput(f"model {twice!r} stands there twice", "give each model a name of its own")
+    for column in axes:
+        if not ((table[column] > 0) & (table[column] < math.inf)).all():
+            raise BadInput(f"{column} is {table[column].tolist()}", "pass numbers above 0, without gaps")
+    return axes
+
+
+def _accuracy_of(table: pd.DataFrame, parent: str | None) -> float:
+    if parent is None:
+        return float(table["accuracy"].max())
+    found = table[table["model"] == parent]["accuracy"]
+    if found.empty:
+        raise BadInput(f"there is no model {parent!r}", f"name one of {table['model'].tolist()}")
+    return float(found.iloc[0])
