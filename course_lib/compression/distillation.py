@@ -28,7 +28,7 @@ def distillation_loss(
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the student's softened answers with the teacher's: T^2 CE(softmax(t / T), softmax(s / T)).
 
-    The factor T^2 keeps the gradient's size when T changes (Hinton et al. 2015, arXiv:1503.02531, section 2.1).
+    The factor T^2 keeps the gradient's size when T changes (Hinton et al. 2015, arXiv:1503.02531, section 2).
 
     Args:
         student: logits.

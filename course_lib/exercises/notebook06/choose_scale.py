@@ -41,6 +41,7 @@ def _cases() -> list[Case]:
         _case(small, 8),
         _case(np.zeros((2, 3)), 8),
         _case([[0.0, -0.7, 0.0, 0.1]], 3),
+        _case([[0.1, 0.2, -0.1, 0.3, -0.6]], 6),  # the largest stands last
     ]
 
 

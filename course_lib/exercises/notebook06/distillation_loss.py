@@ -2,7 +2,7 @@
 
 Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531).
 The library's version: `course_lib.compression.distillation.distillation_loss`, in torch. Whether a gradient reaches
-the teacher cannot be seen in numbers alone, so the notebook has to say it.
+the teacher cannot be seen in numbers alone, so the task says it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from course_lib.exercises.values import array_problem, as_numbers, same
 
 
 def distillation_loss(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    """T^2 times the cross-entropy of softened logits (batch, classes), the teacher's and the student's; a mean."""
+    """T^2 times the cross-entropy of the softened student with the softened teacher; (batch, classes)."""
     mine = student / temperature
     mine = mine - mine.max(axis=1, keepdims=True)  # exp() cannot overflow
     theirs = teacher / temperature

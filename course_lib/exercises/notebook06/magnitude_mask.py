@@ -37,7 +37,7 @@ def _cases() -> list[Case]:
         _case([1.0, -1.0, 1.0, 1.0], 0.5),  # all are equal
         _case([[3.0, 1.0, -1.0], [1.0, -4.0, 1.0]], 0.5),  # of four equal ones, one stays
         _case([[0.0, -1.0], [2.0, 0.0]], 0.0),  # nothing goes
-        _case([[0.3, -1.0], [2.0, 0.7]], 1.0),  # everything goes
+        _case(np.arange(-4, 8).reshape(3, 4), 1.0),  # everything goes
         _case(np.zeros((2, 2)), 0.25),
         _case(random.normal(size=5), 0.5),  # 2.5 is rounded to 2
         _case(random.normal(size=(7, 1)), 0.3),  # 2.1

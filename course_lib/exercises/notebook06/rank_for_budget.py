@@ -18,7 +18,7 @@ Pair = tuple[int, int]
 
 
 def rank_for_budget(out: int, inputs: int, share: float) -> tuple[int, int]:
-    """The largest rank, at least 1, whose factors hold at most share * out * inputs weights, and their number."""
+    """The largest rank whose factors hold at most share * out * inputs weights, and how many they hold."""
     rank = share * out * inputs / (out + inputs)
     rank = int(rank + 1e-9)  # 56.99999999999999 means 57
     rank = max(1, min(rank, out, inputs))
@@ -27,8 +27,8 @@ def rank_for_budget(out: int, inputs: int, share: float) -> tuple[int, int]:
 
 def _cases() -> list[Case]:
     given = [
-        (8, 8, 0.5),
         (4, 12, 0.5),  # 1.5: cut down
+        (8, 8, 0.5),
         (12, 4, 0.7),  # 2.1
         (100, 300, 0.25),  # 18.75
         (384, 1536, 0.5),  # the feed-forward matrices of the course's encoder
@@ -59,8 +59,8 @@ def _judge(case: Case, expected: Any, got: Any) -> str | None:
     if not 1 <= rank <= min(out, inputs):
         return f"A matrix of {out} by {inputs} has a rank from 1 to {min(out, inputs)}; yours is {rank}."
     if rank != expected[0]:
-        fits = "more than" if rank > expected[0] else "less than could be of"
-        return f"With rank {rank} the factors hold {rank * (out + inputs)} weights, {fits} {share:g} * {out * inputs}."
+        held, fits = rank * (out + inputs), "that is more than" if rank > expected[0] else "a larger rank fits in"
+        return f"With rank {rank} the factors hold {held} weights; {fits} {share:g} * {out * inputs}."
     return None if count == expected[1] else f"Rank {rank} is right, but its factors do not hold {count} weights."
 
 
