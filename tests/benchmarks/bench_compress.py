@@ -1,0 +1,199 @@
+"""The small and the fast model beside the full one in torch and in ONNX Runtime: size, accuracy, speed.
+
+python tests/benchmarks/bench_compress.py [--seeds 3] [--rounds 5] [--plans small fast]
+
+The parents are stored runs of the course; the compressed ones are made here, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from side_by_side.claims import Claim
+from side_by_side.clock import take_turns
+from side_by_side.report import Report
+from side_by_side.surroundings import load
+
+from course_lib import corpora
+from course_lib.batching import sorted_batches, tokenize
+from course_lib.classifier import TextClassifier
+from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
+from course_lib.compression.graph import build
+from course_lib.compression.onnx_classifier import session
+from course_lib.defenses.recipe import usual_run
+
+BATCH = 64  # of the peers, rows of nearly one length together: their best case
+Predict = Callable[[Sequence[str]], NDArray[np.float32]]
+Row = dict[str, Any]
+EAGER, DYNAMIC = "transformers, eager float32", "ONNX Runtime, dynamic int8"
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="of the parents (fewer than 3: a trial)")
+    parser.add_argument("--rounds", type=int, default=5, help="times that each contender runs; the median counts")
+    parser.add_argument("--rows", type=int, default=1000, help="test sentences that are timed (fewer: a trial)")
+    parser.add_argument("--singles", type=int, default=100, help="sentences that are asked one by one in a round")
+    parser.add_argument("--plans", nargs="+", choices=list(PLANS), default=list(PLANS))
+    return parser.parse_args(arguments)
+
+
+def main(asked: argparse.Namespace) -> None:
+    """Seed by seed; each row is written when it is there."""
+    report = Report("compress", vars(asked), asked.seeds < 3 or asked.rounds < 5 or asked.rows < 1000)
+    for seed in range(asked.seeds):
+        with tempfile.TemporaryDirectory() as scratch:
+            for row in rows_of(seed, Path(scratch), asked):
+                report.add(row)
+    report.close(HEADING, [line(row) for row in report.rows], claims(report.rows))
+
+
+def rows_of(seed: int, scratch: Path, asked: argparse.Namespace) -> list[Row]:
+    """The parent's seed: all contenders made, then timed in turns on the same sentences."""
+    folder = usual_run(seed).folder / "model"
+    parent = TextClassifier.from_pretrained(folder)
+    racing: dict[str, Predict] = {EAGER: eager(folder), DYNAMIC: dynamic(parent, scratch)}
+    sizes = {EAGER: (folder / "model.safetensors").stat().st_size, DYNAMIC: (scratch / "dynamic.onnx").stat().st_size}
+    made_in = {EAGER: 0.0, DYNAMIC: 0.0}
+    for name in asked.plans:
+        made = compress(parent, PLANS[name], scratch / name, unlabelled_texts())
+        racing[name] = OnnxClassifier(made.exported.folder).predict_proba
+        sizes[name], made_in[name] = made.exported.model_bytes, made.seconds
+    test = corpora.part("movie_reviews", "test")
+    texts, labels = test["text"].tolist(), test["label"].to_numpy()
+    before, times = load(), timed(racing, texts[: asked.rows], asked.rounds)
+    alone = timed(
+        {name: one_by_one(predict, texts[: asked.singles]) for name, predict in racing.items()}, [], asked.rounds
+    )
+    return [
+        {
+            "contender": name, "seed": seed, "load": before, "bytes": sizes[name], "made_in_seconds": made_in[name],
+            "accuracy": float((predict(texts).argmax(1) == labels).mean()),
+            "texts_a_second": asked.rows / median(times[name]),
+            "milliseconds_alone": 1000 * median(alone[name]) / asked.singles,
+            "seconds": times[name], "seconds_alone": alone[name],
+        }
+        for name, predict in racing.items()
+    ]  # fmt: skip
+
+
+def timed(racing: dict[str, Predict], texts: Sequence[str], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, after one answer to warm up."""
+    for predict in racing.values():
+        predict(texts[:BATCH])
+    return take_turns({name: lambda predict=predict: predict(texts) for name, predict in racing.items()}, rounds)
+
+
+def one_by_one(predict: Predict, singles: Sequence[str]) -> Predict:
+    """Asks each of the singles alone, whatever it is given."""
+
+    def ask(_: Sequence[str]) -> NDArray[np.float32]:
+        return np.concatenate([predict([text]) for text in singles])
+
+    return ask
+
+
+def eager(folder: Path) -> Predict:
+    """The full model as transformers runs it, in batches of rows of nearly one length."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def predict(texts: Sequence[str]) -> NDArray[np.float32]:
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        answers = np.empty((len(texts), 2), np.float32)
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            batch = tokenizer(
+                [texts[i] for i in rows], padding=True, truncation=True, max_length=128, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                answers[rows] = model(**batch).logits.softmax(-1).numpy()
+        return answers
+
+    return predict
+
+
+def dynamic(parent: TextClassifier, scratch: Path) -> Predict:
+    """The full model with the last layer of all tokens, quantised by ONNX Runtime with its own defaults."""
+    plain, small = scratch / "plain.onnx", scratch / "dynamic.onnx"
+    onnx.save(build(parent.module_, Bits(), all_tokens=True), str(plain))
+    quantize_dynamic(plain, small, weight_type=QuantType.QInt8)
+    running = session(small)
+
+    def predict(texts: Sequence[str]) -> NDArray[np.float32]:
+        ids = tokenize(texts, parent.tokenizer_, parent.max_length)
+        answers = np.empty((len(ids), 2), np.float32)
+        for rows in sorted_batches([len(row) for row in ids], BATCH * 32):
+            longest = max(len(ids[i]) for i in rows)
+            padded = np.zeros((len(rows), longest), np.int64)
+            mask = np.zeros_like(padded)
+            for at, i in enumerate(rows):
+                padded[at, : len(ids[i])], mask[at, : len(ids[i])] = ids[i], 1
+            (logits,) = running.run(None, {"input_ids": padded, "attention_mask": mask})
+            answers[list(rows)] = torch.from_numpy(logits).softmax(-1).numpy()
+        return answers
+
+    return predict
+
+
+def claims(rows: Sequence[Row]) -> list[Claim]:
+    """Means over the seeds."""
+    found: list[Claim] = []
+    full = _mean(rows, EAGER, "accuracy")
+    for name in PLANS:
+        if full is None or (accuracy := _mean(rows, name, "accuracy")) is None:
+            continue
+        found.append(Claim(f"{name}: points of accuracy lost", 1.0, 100 * (full - accuracy), at_most=True))
+        longest = max(row["made_in_seconds"] for row in rows if row["contender"] == name) / 60
+        found.append(Claim(f"{name}: minutes that it takes to make", 30, longest, at_most=True))
+        if name == "small":
+            size = max(row["bytes"] for row in rows if row["contender"] == name) / 1e6
+            found.append(Claim("small: megabytes", 7.5, size, at_most=True))
+        else:
+            found += _speeds(rows, name)
+    return found
+
+
+def _speeds(rows: Sequence[Row], name: str) -> list[Claim]:
+    mine, eager_, int8 = (_mean(rows, one, "texts_a_second") for one in (name, EAGER, DYNAMIC))
+    alone, before = (_mean(rows, one, "milliseconds_alone") for one in (name, EAGER))
+    if None in (mine, eager_, int8, alone, before):
+        return []
+    return [
+        Claim(f"{name}: throughput over eager float32", 6, mine / eager_),
+        Claim(f"{name}: throughput over ONNX Runtime's dynamic int8", 3, mine / int8),
+        Claim(f"{name}: time of one text, as a share of eager float32's", 1 / 8, alone / before, at_most=True),
+    ]
+
+
+def _mean(rows: Sequence[Row], name: str, figure: str) -> Any:
+    values = [row[figure] for row in rows if row["contender"] == name]
+    return mean(values) if values else None
+
+
+HEADING = ("contender", "seed", "MB", "accuracy", "texts/s", "ms alone", "made in")
+
+
+def line(row: Row) -> tuple[str, ...]:
+    """A row of the table."""
+    return (
+        row["contender"], str(row["seed"]), f"{row['bytes'] / 1e6:.1f}", f"{row['accuracy']:.2%}",
+        f"{row['texts_a_second']:.0f}", f"{row['milliseconds_alone']:.1f}", f"{row['made_in_seconds']:.0f} s",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(options())
