@@ -379,3 +379,29 @@ def test_claims_about_the_default_defence(script: Callable[[str], ModuleType]) -
     measured = [(round(claim.measured, 3), claim.met) for claim in bench.claims(rows)]
     assert measured == [(0.525, True), (0.525, True), (1.5, False), (16, False), (3.4, False)]
     assert bench.claims(rows[:2]) == []
+
+
+def test_compressed_models_are_held_against_the_full_ones(script: Callable[[str], ModuleType]) -> None:
+    bench = script("bench_compress")
+
+    def row(name: str, seed: int, accuracy: float, megabytes: float, speed: float, alone: float) -> dict[str, Any]:
+        return {"contender": name, "seed": seed, "accuracy": accuracy, "bytes": megabytes * 1e6, "made_in_seconds": 60.0,
+                "texts_a_second": speed, "milliseconds_alone": alone}  # fmt: skip
+
+    rows = [
+        row(bench.EAGER, 0, 0.87, 91, 100, 16), row(bench.EAGER, 1, 0.85, 91, 100, 16),
+        row(bench.DYNAMIC, 0, 0.86, 23, 250, 4), row(bench.DYNAMIC, 1, 0.86, 23, 250, 4),
+        row("small", 0, 0.86, 7.4, 200, 5), row("small", 1, 0.85, 7.5, 200, 5),
+        row("fast", 0, 0.85, 14, 700, 1), row("fast", 1, 0.83, 14, 700, 1),
+    ]  # fmt: skip
+    found = {claim.text: claim for claim in bench.claims(rows)}
+    assert found["small: points of accuracy lost"].measured == pytest.approx(0.5)
+    assert found["small: megabytes"].measured == 7.5
+    assert found["fast: throughput over eager float32"].measured == 7
+    assert found["fast: throughput over ONNX Runtime's dynamic int8"].measured == pytest.approx(2.8)
+    assert found["fast: time of one text, as a share of eager float32's"].measured == pytest.approx(1 / 16)
+    assert [claim.text for claim in found.values() if not claim.met] == [
+        "fast: points of accuracy lost", "fast: throughput over ONNX Runtime's dynamic int8",
+    ]  # fmt: skip
+    assert bench.claims([]) == []
+    assert len(bench.line(rows[0])) == len(bench.HEADING)

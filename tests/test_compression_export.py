@@ -15,7 +15,7 @@ from toy_classifiers import LABELS, MIXED, RATINGS, TEXTS, fitted, tiny
 from course_lib.compression.export import EXACT, export
 from course_lib.compression.graph import OPSET, Bits, build
 from course_lib.compression.onnx_classifier import OnnxClassifier, session
-from course_lib.compression.structure import keep_layers, keep_words
+from course_lib.compression.structure import keep_layers, keep_words, share_words
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
 
 FEWER = [Bits(8, 8), Bits(4, 4), Bits(8, 4), Bits(4, 8, block=16)]
@@ -91,6 +91,16 @@ def test_smaller_models_are_exported_too(tmp_path: Path) -> None:
     smaller = keep_words(keep_layers(fitted(), [1]), TEXTS)
     made = OnnxClassifier(export(smaller, tmp_path / "one").folder)
     assert np.abs(made.decision_logits(MIXED) - smaller.decision_logits(MIXED)).max() < EXACT
+
+
+@pytest.mark.parametrize("bits", [Bits(), Bits(32, 8), Bits(32, 4)], ids=str)
+def test_shared_vectors_are_stored_once(bits: Bits, tmp_path: Path) -> None:
+    shared = share_words(fitted(), TEXTS, 2000)
+    made, whole = (export(one, tmp_path / name, bits, TEXTS) for one, name in ((shared, "shared"), (fitted(), "whole")))
+    spared = (30522 - 2000) * 64 * bits.words / 8
+    assert whole.model_bytes - made.model_bytes > spared - 2 * 30522 - 1000
+    answers = OnnxClassifier(made.folder).decision_logits(MIXED)
+    assert np.abs(answers - shared.decision_logits(MIXED)).max() < (EXACT if bits == Bits() else 0.02)
 
 
 def test_names_and_three_classes_are_kept(tmp_path: Path) -> None:

@@ -24,7 +24,15 @@ from transformers import (
 )
 
 from course_lib import TextClassifier
-from course_lib.compression.structure import MATRICES, keep_layers, keep_words, matrices, narrow, piece_counts
+from course_lib.compression.structure import (
+    MATRICES,
+    keep_layers,
+    keep_words,
+    matrices,
+    narrow,
+    piece_counts,
+    share_words,
+)
 from course_lib.errors import BadInput
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
@@ -346,3 +354,41 @@ def test_matrices_are_named_once() -> None:
     assert {name: tuple(matrix.weight.shape) for (layer, name), matrix in found.items() if layer == 0} == {
         **dict.fromkeys(["query", "key", "value", "output"], (64, 64)), "expand": (128, 64), "contract": (64, 128),
     }  # fmt: skip
+
+
+# ---- shared vectors ----------------------------------------------------------------------------------------------
+
+
+def rows_of(classifier: TextClassifier) -> torch.Tensor:
+    return classifier.module_.bert.embeddings.word_embeddings.weight.detach()
+
+
+def test_rare_pieces_take_the_vector_of_the_most_similar_common_one() -> None:
+    shared, before = share_words(fitted(), TEXTS, 500), rows_of(fitted())
+    after, vocabulary = rows_of(shared), fitted().tokenizer_.get_vocab()
+    assert after.shape == before.shape
+    kept = (after == before).all(1)
+    assert int(kept.sum()) == 500
+    used = {vocabulary[piece] for piece in piece_counts(fitted(), TEXTS)} | set(fitted().tokenizer_.all_special_ids)
+    assert bool(kept[list(used)].all())
+    cosine = torch.nn.functional.cosine_similarity
+    special = set(fitted().tokenizer_.all_special_ids)
+    common = [row for row in kept.nonzero().flatten().tolist() if row not in special]
+    for row in (~kept).nonzero().flatten().tolist()[::3000]:
+        best = max(float(cosine(before[row], before[other], dim=0)) for other in common)
+        assert float(cosine(before[row], after[row], dim=0)) == pytest.approx(best, abs=1e-5)
+
+
+def test_texts_of_common_pieces_are_answered_as_before() -> None:
+    shared = share_words(fitted(), TEXTS, 500)
+    assert np.array_equal(shared.decision_logits(TEXTS), fitted().decision_logits(TEXTS))
+    assert shared.tokenizer_.get_vocab() == fitted().tokenizer_.get_vocab()
+
+
+def test_sharing_keeps_all_or_refuses() -> None:
+    assert same_bits(share_words(fitted(), TEXTS, 30522), fitted())
+    for size in (0, 5, 30523):
+        with pytest.raises(BadInput, match="size is"):
+            share_words(fitted(), TEXTS, size)
+    with pytest.raises(BadInput, match="'unheard of'"):
+        share_words(fitted(), {"unheard of": 3}, 500)

@@ -27,7 +27,7 @@ from course_lib.compression.recipes import (
     search,
     shrunk,
 )
-from course_lib.compression.structure import keep_layers, keep_words, matrices, narrow, piece_counts
+from course_lib.compression.structure import keep_layers, keep_words, matrices, narrow, piece_counts, share_words
 from course_lib.compression.uniform import Grid, error, fake_quantize, grid_of, pack_int4, unpack_int4
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "quality",
     "rank_for",
     "search",
+    "share_words",
     "shrunk",
     "sparse",
     "sparsity_of",

@@ -25,6 +25,7 @@ OPSET = 17  # of the standard operators
 _IR_VERSION = 8  # the file format that came with that opset
 _MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 bits
 _BITS = (32, 8, 4)
+_SHARED = 0.9  # a table with no more different rows than this share of all is stored as rows and their numbers
 _ROWS_AT_ONCE = 256  # of a weight whose ranges are sought: what stays in the processor's cache is sought faster
 _INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy level that multiplies in int8
 
@@ -137,20 +138,29 @@ class _Builder:
         return self.norm("embeddings.norm", embeddings.LayerNorm, summed)
 
     def words(self, table: torch.Tensor) -> str:
-        """Rows of the table, which has one scale a row with 8 bits, and one a block with 4."""
+        """A word's vector: rows of the table, each different one stored once, with the bits that words have."""
+        rows, number = torch.unique(table.detach().float().cpu(), dim=0, return_inverse=True)
+        if len(rows) > _SHARED * len(table):
+            return self.rows(table.detach().float().cpu(), "input_ids")
+        small = number.numpy().astype(np.int16 if len(rows) < 2**15 else np.int32)
+        which = self.node("Gather", self.constant("words.row", small), "input_ids")
+        return self.rows(rows, self.node("Cast", which, to=TensorProto.INT64))
+
+    def rows(self, table: torch.Tensor, ids: str) -> str:
+        """Rows of a table, which has one scale a row with 8 bits, and one a block with 4."""
         if self.bits.words == 32:
-            return self.node("Gather", self.constant("words", _array(table)), "input_ids")
+            return self.node("Gather", self.constant("words", _array(table)), ids)
         if self.bits.words == 8:
-            grid = grid_of(table.detach().float(), bits=8, axis=0)
-            integers = self.constant("words", grid.quantize(table.detach().float()).numpy())
+            grid = grid_of(table, bits=8, axis=0)
+            integers = self.constant("words", grid.quantize(table).numpy())
             scale = self.constant("words.scale", grid.scale.reshape(-1, 1).numpy().astype(np.float32))
-            rows = self.node("Cast", self.node("Gather", integers, "input_ids"), to=TensorProto.FLOAT)
-            return self.node("Mul", rows, self.node("Gather", scale, "input_ids"))
+            found = self.node("Cast", self.node("Gather", integers, ids), to=TensorProto.FLOAT)
+            return self.node("Mul", found, self.node("Gather", scale, ids))
         packed, scales = _blocks(table, self.bits.block)
         name = self.constant("words", packed)
         blocks = self.constant("words.scale", scales)
         return self.node(
-            "GatherBlockQuantized", name, "input_ids", blocks, domain=_MICROSOFT,
+            "GatherBlockQuantized", name, ids, blocks, domain=_MICROSOFT,
             bits=4, block_size=self.bits.block, gather_axis=0, quantize_axis=1,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from course_lib.compression.distillation import distil, lesson
 from course_lib.compression.export import Export, export, place
 from course_lib.compression.graph import Bits
 from course_lib.compression.importance import importance
-from course_lib.compression.structure import bert_of, keep_layers, keep_words, narrow, piece_counts
+from course_lib.compression.structure import bert_of, keep_layers, narrow, piece_counts, share_words
 from course_lib.errors import BadInput
 from course_lib.training import Callback, TrainingConfig
 
@@ -35,7 +35,7 @@ class Plan:
         name: for tables and messages.
         layers: how many stay, spread evenly from the first to the last.
         width: feed-forward neurons of a layer.
-        pieces: of words, at most; the ones that the texts use most.
+        vectors: of pieces of words that are different; rare pieces take that of the most similar common one.
         bits: of the weights in the file.
         training: of the distillation; None where nothing is learned anew.
     """
@@ -43,25 +43,25 @@ class Plan:
     name: str
     layers: int | None = None
     width: int | None = None
-    pieces: int | None = None
+    vectors: int | None = None
     bits: Bits = field(default_factory=Bits)
     training: TrainingConfig | None = None
 
 
 TAUGHT = TrainingConfig(epochs=3, learning_rate=2e-4)
 PLANS = {
-    "small": Plan("small", pieces=8000, bits=Bits(4, 4, 64), training=TrainingConfig(epochs=1, learning_rate=5e-5)),
+    "small": Plan("small", vectors=8000, bits=Bits(4, 4, 64), training=TrainingConfig(epochs=1, learning_rate=5e-5)),
     "fast": Plan("fast", layers=3, width=1024, bits=Bits(8, 8), training=TAUGHT),
 }
 # From the gentlest to the hardest: `choose` takes the first that fits the size and costs little accuracy.
 LADDER = (
     Plan("8 bits", bits=Bits(8, 8)),
-    Plan("8 bits, fewer words", pieces=14000, bits=Bits(8, 8)),
+    Plan("8 bits, fewer words", vectors=14000, bits=Bits(8, 8)),
     Plan("4 bits", bits=Bits(4, 4)),
-    Plan("4 bits, fewer words", pieces=14000, bits=Bits(4, 4)),
+    Plan("4 bits, fewer words", vectors=14000, bits=Bits(4, 4)),
     PLANS["small"],
-    Plan("3 layers, 4 bits", layers=3, pieces=8000, bits=Bits(4, 4, 64), training=TAUGHT),
-    Plan("3 narrow layers, 4 bits", layers=3, width=768, pieces=4000, bits=Bits(4, 4, 64), training=TAUGHT),
+    Plan("3 layers, 4 bits", layers=3, vectors=8000, bits=Bits(4, 4, 64), training=TAUGHT),
+    Plan("3 narrow layers, 4 bits", layers=3, width=768, vectors=4000, bits=Bits(4, 4, 64), training=TAUGHT),
 )
 
 
@@ -93,8 +93,9 @@ def shrunk(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClas
         student = narrow(student, plan.width, importance(student, some, parent.predict(some)).neurons)
     if plan.layers is not None and plan.layers != config.num_hidden_layers:
         student = keep_layers(student, spread(config.num_hidden_layers, plan.layers))
-    if plan.pieces is not None and plan.pieces < config.vocab_size:
-        student = keep_words(student, piece_counts(parent, texts), size=plan.pieces)
+    if plan.vectors is not None and plan.vectors < config.vocab_size:
+        student = share_words(student, piece_counts(parent, texts), plan.vectors)
+        student.frozen_embeddings = True  # training would part what shares a vector
     return student
 
 
@@ -179,10 +180,11 @@ def model_bytes(parent: TextClassifier, plan: Plan) -> int:
     layers = plan.layers or config.num_hidden_layers
     matrices = layers * (4 * hidden**2 + 2 * hidden * wide) + hidden**2
     rows, outputs = layers * (5 * hidden + wide) + hidden, layers * (9 * hidden + wide)
-    pieces = min(plan.pieces or config.vocab_size, config.vocab_size)
+    vectors = min(plan.vectors or config.vocab_size, config.vocab_size)
+    numbers = 0 if vectors > 0.9 * config.vocab_size else config.vocab_size * (2 if vectors < 2**15 else 4)
     places = min(parent.max_length, config.max_position_embeddings)
     of_matrices = _bytes(matrices, plan.bits.matrices, plan.bits.block, rows)
-    of_words = _bytes(pieces * hidden, plan.bits.words, plan.bits.block, pieces)
+    of_words = _bytes(vectors * hidden, plan.bits.words, plan.bits.block, vectors) + numbers
     return int(of_matrices + of_words + 4 * (places * hidden + outputs) + _OTHER_BYTES)
 
 

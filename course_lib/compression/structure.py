@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ from course_lib.batching import load_tokenizer, tokenize
 from course_lib.classifier import BERTForSentimentAnalysis, TextClassifier
 from course_lib.errors import BadInput
 
+_ROWS_AT_ONCE = 2048  # of the table, compared with all others
 # The six matrices of a layer, by the names of `course_lib.encoder`, and where transformers keeps them.
 MATRICES = {
     "query": "attention.self.query",
@@ -205,6 +207,50 @@ def keep_words(
     smaller.tokenizer_ = _with_pieces(classifier.tokenizer_, pieces)
     _keep_rows(bert_of(smaller), [vocabulary[piece] for piece in pieces])
     return smaller
+
+
+def share_words(classifier: TextClassifier, texts: Sequence[str] | Mapping[str, int], size: int) -> TextClassifier:
+    """A classifier in which rare pieces of words have the vector of the most similar common one.
+
+    Texts are split as before, and the table keeps its shape; but it holds only `size` different rows, so that a file
+    that stores each once and a number a piece is smaller (sharing of weights: Han et al. 2016, arXiv:1510.00149).
+    A rare word is read as a word of like meaning, where `keep_words` would read it as letters and syllables.
+
+    Args:
+        classifier: fitted; it stays as it is.
+        texts: what it will read, or how often each piece was used (`piece_counts`); equally used ones in their order.
+        size: different vectors; those of special tokens are always among them.
+
+    Raises:
+        BadInput: as `bert_of`; a count of what is no piece, or a size that has no room for the special tokens.
+    """
+    config = bert_of(classifier).config
+    counts = texts if isinstance(texts, Mapping) else piece_counts(classifier, texts)
+    tokenizer = classifier.tokenizer_
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    if unknown := [piece for piece in counts if piece not in vocabulary]:
+        raise BadInput(f"counts hold {unknown[0]!r}, which is no piece", "count with piece_counts(classifier, texts)")
+    special = {vocabulary[token] for token in tokenizer.all_special_tokens}
+    used = np.zeros(config.vocab_size)
+    used[[vocabulary[piece] for piece in counts]] = list(counts.values())
+    used[list(special)] = np.inf
+    size = whole(size, "size", len(special) + 1, config.vocab_size)
+    kept = torch.from_numpy(np.argsort(-used, kind="stable")[:size])
+    smaller = copy.deepcopy(classifier)
+    table = bert_of(smaller).embeddings.word_embeddings.weight
+    with torch.no_grad():
+        table.copy_(table[_nearest(table, kept.to(table.device), len(special))])
+    return smaller
+
+
+def _nearest(table: Tensor, kept: Tensor, first: int) -> Tensor:
+    """For each row the kept row of the largest cosine, never one of the `first` (special) ones; itself where kept."""
+    directions = F.normalize(table.detach().float(), dim=1)
+    common = kept[first:]
+    nearest = torch.cat([(rows @ directions[common].T).argmax(1) for rows in directions.split(_ROWS_AT_ONCE)])
+    found = common[nearest]
+    found[kept] = kept
+    return found
 
 
 def _vocabulary(classifier: TextClassifier) -> dict[str, int]:

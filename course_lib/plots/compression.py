@@ -116,8 +116,8 @@ def pareto(
     for mine, marker, fill, edge, name in kinds:
         if mine.any():
             ax.errorbar(
-                xs[mine], ys[mine], ends[:, mine], fmt=marker, color=edge, ecolor=GREY, capsize=3, label=name,
-                markerfacecolor=fill, markeredgecolor=edge, markersize=7.5, elinewidth=1,
+                xs[mine], ys[mine], ends[:, mine] if ends.any() else None, fmt=marker, color=edge, ecolor=GREY,
+                markerfacecolor=fill, markeredgecolor=edge, markersize=7.5, elinewidth=1, capsize=3, label=name,
                 zorder=3.5 if marker == "o" else 3,
             )  # fmt: skip
     if floor is not None:
@@ -197,7 +197,8 @@ def _ticks(low: float, high: float) -> list[float]:
     if len(inside) > 8:
         inside = [value for value in inside if math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9)]
     if len(inside) < 3:
-        inside = [float(value) for value in MaxNLocator(5).tick_values(low, high) if low <= value <= high]
+        even = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+        inside = [float(value) for value in even if low <= value <= high]
     return inside
 
 
@@ -328,7 +329,7 @@ def weight_histogram(weights: Tensor, grid: Grid, ax: Axes | None = None) -> Axe
 
     Where rows or groups have scales of their own, the points of the narrowest, the median and the widest are drawn.
     Hatched is what gets clipped: weights that lie more than half a step beyond the ends of their own grid, and the
-    range that no grid reaches.
+    range that is so far from the widest grid.
 
     Args:
         weights: any shape, finite.
@@ -353,7 +354,8 @@ def weight_histogram(weights: Tensor, grid: Grid, ax: Axes | None = None) -> Axe
     _count_axis(ax, int(counts.max()))
     alive = values != 0 if values.any() else values == 0  # a group of zeros has a scale of 1, whatever the others have
     low, high = (end[alive] for end in ends)
-    _span(ax, edges, float(low.min()), float(high.max()))
+    half = float((high - low).max()) / (grid.high - grid.low) / 2
+    _span(ax, edges, float(low.min()) - half, float(high.max()) + half)
     _points_below(ax, low, high, grid.high - grid.low + 1)
     if len(ax.get_legend_handles_labels()[0]) > 1:
         _legend_below(ax, own)
@@ -391,7 +393,7 @@ def _bars(ax: Axes, edges: NDArray[np.float64], counts: NDArray[Any], **look_: A
 
 
 def _span(ax: Axes, edges: NDArray[np.float64], low: float, high: float) -> None:
-    """The width of the picture, with the ranges hatched that no grid reaches."""
+    """The width of the picture, with the ranges hatched that lie outside of low and high."""
     left, right = min(low, float(edges[0])), max(high, float(edges[-1]))
     room = 0.02 * (right - left)
     ax.set_xlim(left - room, right + room)

@@ -25,7 +25,7 @@ _CLOSE = 1e-7  # points: a loss that is so near to the limit is within it
 
 
 def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
-    """A choice of the x axis, a slider for the accuracy to lose, the models that are left in words, and all in a picture.
+    """A choice of the x axis, a slider for the accuracy to lose, what is left in words, and all models in a picture.
 
     Args:
         table: model, accuracy (0 to 1), megabytes, and median_ms or texts_a_second or both; accuracy's interval where
@@ -42,7 +42,7 @@ def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
     """
     axes = _checked(table)
     top = _accuracy_of(table, parent)
-    most = max(START, float(math.ceil(100 * (top - float(table["accuracy"].min())))))
+    most = max(START, float(math.ceil(round(100 * (top - float(table["accuracy"].min())), 6))))
     look = {"style": {"description_width": "initial"}, "layout": {"width": "min(100%, 480px)"}}
     x = ipywidgets.Dropdown(options=[(X_AXES[axis], axis) for axis in axes], description="Compare by", **look)
     points = ipywidgets.FloatSlider(
