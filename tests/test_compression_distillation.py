@@ -85,6 +85,21 @@ def test_the_same_seed_gives_the_same_student(novice: TextClassifier) -> None:
     assert not same_bits(one, distil(novice, taught, replace(QUICK, seed=1)))
 
 
+def test_what_people_say_is_mixed_in() -> None:
+    plain = lesson(fitted(), TEXTS)
+    told = np.array([[0.5, 0.5], [1.0, 0.0], [0.3, 0.7]])
+    mixed = lesson(fitted(), TEXTS, told, share=0.25)
+    softmax = [torch.from_numpy(one.logits).softmax(-1).numpy() for one in (plain, mixed)]
+    assert np.abs(softmax[1][:3] - (0.75 * softmax[0][:3] + 0.25 * told)).max() < 1e-6
+    assert np.array_equal(mixed.logits[3:], plain.logits[3:])
+    assert np.array_equal(mixed.vectors, plain.vectors)
+    for bad in (told[:, :1], told * 2, np.full((len(TEXTS) + 1, 2), 0.5), np.array([[1.5, -0.5]])):
+        with pytest.raises(BadInput, match="soft labels of shape"):
+            lesson(fitted(), TEXTS, bad)
+    with pytest.raises(BadInput, match="share is 2"):
+        lesson(fitted(), TEXTS, told, share=2)
+
+
 def test_what_cannot_be_taught_is_refused() -> None:
     taught = lesson(fitted(), TEXTS)
     three = tiny().fit(TEXTS, [i % 3 for i in range(len(TEXTS))])

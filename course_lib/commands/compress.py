@@ -49,24 +49,34 @@ def _made(parent: TextClassifier, options: argparse.Namespace) -> Compressed:
     from course_lib.compression import PLANS, compress, compress_cost, fitting, search
     from course_lib.compression.distillation import unlabelled_texts
 
-    texts = unlabelled_texts(options.data)
+    texts, soft = unlabelled_texts(options.data), _shades(options.data, parent)
     if options.recipe:
         plan = PLANS[options.recipe]
         print(f"{plan.name}: {compress_cost(parent, plan, texts)}", file=sys.stderr, flush=True)
-        return compress(parent, plan, options.out, texts)
+        return compress(parent, plan, options.out, texts, soft_labels=soft)
     held_out = _held_out(options.data)
     before = parent.score(held_out["text"].tolist(), held_out["label"].to_numpy())
 
     def attempt(plan: Plan) -> tuple[Compressed, float]:
         print(f"{plan.name}: {compress_cost(parent, plan, texts)}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
-            made = compress(parent, plan, Path(scratch) / "model", texts)
+            made = compress(parent, plan, Path(scratch) / "model", texts, soft_labels=soft)
             lost = 100 * (before - _reader(made).score(held_out["text"].tolist(), held_out["label"].to_numpy()))
         print(f"{plan.name}: {lost:+.1f} points lost on held-out texts", file=sys.stderr, flush=True)
         return made, lost
 
     best, _ = search(fitting(parent, options.target_mb), attempt, options.max_lost)
     return _written(best, options.out, texts)
+
+
+def _shades(data: str, parent: TextClassifier) -> Any:
+    """What people said of the corpus's own texts, which stand in front; None for a model of other classes."""
+    from course_lib import corpora, finetuning
+
+    if parent.classes_.tolist() != [0, 1]:
+        return None
+    ratings = corpora.part(data, "train")["rating"].to_numpy()
+    return corpora.soft_labels(ratings, finetuning.recipe("default").sharpness)
 
 
 def _written(best: Compressed, out: Path, texts: list[str]) -> Compressed:

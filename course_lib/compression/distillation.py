@@ -61,11 +61,21 @@ class Lesson:
     classes: NDArray[np.generic]
 
 
-def lesson(teacher: TextClassifier, texts: Sequence[str]) -> Lesson:
-    """Asks the teacher about each text once.
+def lesson(
+    teacher: TextClassifier, texts: Sequence[str], soft_labels: ArrayLike | None = None, share: float = 0.5
+) -> Lesson:
+    """Asks the teacher about each text once, and mixes its answers with what people say of the first ones.
+
+    Args:
+        teacher: fitted.
+        texts: n strings, labelled or not.
+        soft_labels: (m, classes) probabilities for the first m texts, m <= n, such as `corpora.soft_labels` makes of
+            ratings. The teacher is too sure of the texts that it was trained on; people's shades mend that.
+        share: of those in the mixture; the rest is the teacher's.
 
     Raises:
-        BadInput: no text, an item that is not a string, or a teacher that is no fitted BERT with classes.
+        BadInput: no text, an item that is not a string, a teacher that is no fitted BERT with classes, soft labels of
+            another shape or whose rows do not add up to 1, or a share outside 0 to 1.
     """
     bert_of(teacher)
     if teacher.head == "regression":
@@ -77,8 +87,23 @@ def lesson(teacher: TextClassifier, texts: Sequence[str]) -> Lesson:
     ids = tokenize(rows, teacher.tokenizer_, teacher.max_length)
     vectors = forward(module, ids, int(teacher.tokenizer_.pad_token_id or 0), module.pooled)
     with torch.inference_mode():
-        logits = module.classifier.cpu()(torch.from_numpy(vectors)).numpy()
-    return Lesson(rows, logits, vectors, teacher.classes_)
+        logits = module.classifier.cpu()(torch.from_numpy(vectors))
+    if soft_labels is not None:
+        logits = _mixed(logits, np.asarray(soft_labels, np.float64), share)
+    return Lesson(rows, logits.numpy(), vectors, teacher.classes_)
+
+
+def _mixed(logits: Tensor, soft_labels: NDArray[np.float64], share: float) -> Tensor:
+    """Logits whose softmax is the mixture of both, in the first rows."""
+    fits = soft_labels.ndim == 2 and soft_labels.shape[1] == logits.shape[1] and len(soft_labels) <= len(logits)
+    if not fits or not np.allclose(soft_labels.sum(1), 1, atol=1e-4) or (soft_labels < 0).any():
+        shapes = f"{soft_labels.shape} for {len(logits)} texts and {logits.shape[1]} classes"
+        raise BadInput(f"soft labels of shape {shapes}", "give one row of probabilities for each of the first texts")
+    if not 0 <= share <= 1:
+        raise BadInput(f"share is {share}", "use a share from 0 to 1")
+    known = torch.from_numpy(soft_labels)
+    told = (1 - share) * logits[: len(known)].double().softmax(-1) + share * known
+    return torch.cat([told.clamp_min(1e-12).log().float(), logits[len(known) :]])
 
 
 @dataclass(frozen=True, eq=False)

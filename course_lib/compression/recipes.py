@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from course_lib import machine
 from course_lib.batching import tokenize
@@ -127,6 +128,7 @@ def compress(
     folder: str | os.PathLike[str],
     texts: Sequence[str],
     *,
+    soft_labels: ArrayLike | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Compressed:
     """Makes a smaller model of a fitted one and writes it into `folder` for ONNX Runtime (`OnnxClassifier` reads it).
@@ -136,6 +138,7 @@ def compress(
         plan: one of `PLANS`, or your own.
         folder: new, empty, or an earlier export.
         texts: of the kind that it will read, without labels; the parent tells the student what it thinks of them.
+        soft_labels: probabilities for the first texts, where people rated them; see `lesson`.
         callbacks: called with each row of the history of the distillation.
 
     Raises:
@@ -148,7 +151,7 @@ def compress(
     place(folder)  # found out before minutes of training
     student = shrunk(parent, plan, texts)
     if plan.training is not None:
-        student = distil(student, lesson(parent, texts), plan.training, callbacks=callbacks)
+        student = distil(student, lesson(parent, texts, soft_labels), plan.training, callbacks=callbacks)
     made = export(student, folder, plan.bits, texts[:256])
     return Compressed(plan, student, made, time.perf_counter() - started)
 

@@ -24,7 +24,7 @@ from side_by_side.clock import take_turns
 from side_by_side.report import Report
 from side_by_side.surroundings import load
 
-from course_lib import corpora
+from course_lib import corpora, finetuning
 from course_lib.batching import sorted_batches, tokenize
 from course_lib.classifier import TextClassifier
 from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
@@ -32,6 +32,7 @@ from course_lib.compression.graph import build
 from course_lib.compression.onnx_classifier import session
 from course_lib.defenses.recipe import usual_run
 
+SHARPNESS = finetuning.recipe("default").sharpness
 BATCH = 64  # of the peers, rows of nearly one length together: their best case
 Predict = Callable[[Sequence[str]], NDArray[np.float32]]
 Row = dict[str, Any]
@@ -66,8 +67,9 @@ def rows_of(seed: int, scratch: Path, asked: argparse.Namespace) -> list[Row]:
     racing: dict[str, Predict] = {EAGER: eager(folder), DYNAMIC: dynamic(parent, scratch)}
     sizes = {EAGER: (folder / "model.safetensors").stat().st_size, DYNAMIC: (scratch / "dynamic.onnx").stat().st_size}
     made_in = {EAGER: 0.0, DYNAMIC: 0.0}
+    soft = corpora.soft_labels(corpora.part("movie_reviews", "train")["rating"].to_numpy(), SHARPNESS)
     for name in asked.plans:
-        made = compress(parent, PLANS[name], scratch / name, unlabelled_texts())
+        made = compress(parent, PLANS[name], scratch / name, unlabelled_texts(), soft_labels=soft)
         racing[name] = OnnxClassifier(made.exported.folder).predict_proba
         sizes[name], made_in[name] = made.exported.model_bytes, made.seconds
     test = corpora.part("movie_reviews", "test")
