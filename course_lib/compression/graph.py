@@ -25,7 +25,7 @@ OPSET = 17  # of the standard operators
 _IR_VERSION = 8  # the file format that came with that opset
 _MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 bits
 _BITS = (32, 8, 4)
-_SHARED = 0.9  # a table with no more different rows than this share of all is stored as rows and their numbers
+SHARED = 0.9  # a table with no more different rows than this share of all is stored as rows and their numbers
 _ROWS_AT_ONCE = 256  # of a weight whose ranges are sought: what stays in the processor's cache is sought faster
 _INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy level that multiplies in int8
 
@@ -140,7 +140,7 @@ class _Builder:
     def words(self, table: torch.Tensor) -> str:
         """A word's vector: rows of the table, each different one stored once, with the bits that words have."""
         rows, number = torch.unique(table.detach().float().cpu(), dim=0, return_inverse=True)
-        if len(rows) > _SHARED * len(table):
+        if len(rows) > SHARED * len(table):
             return self.rows(table.detach().float().cpu(), "input_ids")
         small = number.numpy().astype(np.int16 if len(rows) < 2**15 else np.int32)
         which = self.node("Gather", self.constant("words.row", small), "input_ids")

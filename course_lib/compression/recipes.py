@@ -17,7 +17,7 @@ from course_lib.batching import tokenize
 from course_lib.classifier import TextClassifier
 from course_lib.compression.distillation import distil, lesson
 from course_lib.compression.export import Export, export, place
-from course_lib.compression.graph import Bits
+from course_lib.compression.graph import SHARED, Bits
 from course_lib.compression.importance import importance
 from course_lib.compression.structure import bert_of, keep_layers, narrow, piece_counts, share_words
 from course_lib.errors import BadInput
@@ -186,7 +186,7 @@ def model_bytes(parent: TextClassifier, plan: Plan) -> int:
     matrices = layers * (4 * hidden**2 + 2 * hidden * wide) + hidden**2
     rows, outputs = layers * (5 * hidden + wide) + hidden, layers * (9 * hidden + wide)
     vectors = min(plan.vectors or config.vocab_size, config.vocab_size)
-    numbers = 0 if vectors > 0.9 * config.vocab_size else config.vocab_size * (2 if vectors < 2**15 else 4)
+    numbers = 0 if vectors > SHARED * config.vocab_size else config.vocab_size * (2 if vectors < 2**15 else 4)
     places = min(parent.max_length, config.max_position_embeddings)
     of_matrices = _bytes(matrices, plan.bits.matrices, plan.bits.block, rows)
     of_words = _bytes(vectors * hidden, plan.bits.words, plan.bits.block, vectors) + numbers
