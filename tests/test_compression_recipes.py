@@ -222,6 +222,10 @@ def test_compress_follows_a_plan_and_says_every_figure(
     target = str(model_bytes(fitted(), LADDER[0]) / 1e6 + 0.01)
     assert commands.main(["compress", "--model", str(saved), "--out", out, "--target-mb", target]) == 0
     assert "8 bits" in capsys.readouterr().out
+    unwilling = ["compress", "--model", str(saved), "--out", out, "--target-mb", target, "--max-lost", "-100"]
+    monkeypatch.setattr("course_lib.compression.fitting", lambda *_: LADDER[:1])
+    assert commands.main(unwilling) == 0
+    assert "no plan of that size loses -100 points or less; '8 bits' loses least" in capsys.readouterr().err
 
 
 def test_compress_refuses_before_it_works(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -204,6 +204,14 @@ def test_strict_nbval_passes_what_is_stored_and_no_other_text(
         assert f"spoilt{number}.ipynb, Cell {number}: Cell {number}: Cell outputs differ" in table
 
 
+def test_a_check_that_was_killed_is_not_green(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_notebooks, "_check_one", lambda *_: -9)
+    assert run_notebooks.check([stored], tmp_path / "report.xml") == 1
+    assert "no cell was run" in capsys.readouterr().out
+
+
 def test_a_failing_notebook_is_left_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "broken.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("print(1)"), new_code_cell("1 / 0")]), path)

@@ -65,7 +65,10 @@ def _made(parent: TextClassifier, options: argparse.Namespace) -> Compressed:
         print(f"{plan.name}: {lost:+.1f} points lost on held-out texts", file=sys.stderr, flush=True)
         return made, lost
 
-    best, _ = search(fitting(parent, options.target_mb), attempt, options.max_lost)
+    best, lost = search(fitting(parent, options.target_mb), attempt, options.max_lost)
+    if lost > options.max_lost:
+        said = f"no plan of that size loses {options.max_lost:g} points or less"
+        print(f"{said}; {best.plan.name!r} loses least: {lost:.1f}", file=sys.stderr, flush=True)
     return _written(best, options.out, texts)
 
 

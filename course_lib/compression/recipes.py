@@ -49,7 +49,7 @@ class Plan:
     training: TrainingConfig | None = None
 
 
-# Chosen on held-out texts of the course's own model.
+# `small` follows a trial with the course's own model. `fast` does not: after three epochs its student lost 1.2 points.
 TAUGHT = TrainingConfig(epochs=5, learning_rate=2e-4)
 MENDED = TrainingConfig(epochs=1, learning_rate=1e-4)  # what a gentle cut needs
 PLANS = {
@@ -175,7 +175,7 @@ def compress_cost(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> m
 
 
 def model_bytes(parent: TextClassifier, plan: Plan) -> int:
-    """Bytes of the file that the plan makes, from counted weights; nothing is computed. True to about 2 %.
+    """Bytes of the file that the plan makes, from counted weights; nothing is computed. True to 2 % and 40 kB.
 
     Raises:
         BadInput: as `bert_of`.

@@ -87,7 +87,7 @@ def check(paths: Sequence[Path], report: Path) -> int:
         codes = pool.starmap(_check_one, zip(paths, parts, [threads] * len(paths), strict=True), chunksize=1)
     _merge(parts, report)
     print_table(rows(paths, report))
-    return max(codes)
+    return int(any(codes))  # a process that was killed has a negative code
 
 
 def _check_one(path: Path, part: Path, threads: int) -> int:
