@@ -27,8 +27,10 @@ from course_lib.attacks import (
     Document,
     EachWordOnce,
     Genetic,
+    GradientBeam,
     GradientGuided,
     Greedy,
+    InTurn,
     KeepWords,
     MaskedWords,
     MaxEditDistance,
@@ -322,6 +324,9 @@ def test_bad_settings(tiny: TextClassifier) -> None:
         (Beam, (0,), "width is 0"),
         (Genetic, (1,), "cannot search"),
         (GradientGuided, (0,), "asked is 0"),
+        (GradientBeam, (0,), "width is 0"),
+        (GradientBeam, (2, 0), "asked is 0"),
+        (InTurn, ((),), "there is no search"),
         (SentenceSimilarity, (1.5,), "least_cosine is 1.5"),
         (Shift, (0.0,), "by is 0.0"),
         (Greedy, "gradients", "importance is 'gradients'"),
@@ -449,6 +454,47 @@ def test_a_wider_beam_never_ends_worse() -> None:
     assert reached == sorted(reached)
 
 
+TALK = ["a good film but a bad plot", "good great end", "bad awful day after day"]
+
+
+def test_a_gradient_beam_that_asks_everything_is_a_beam(tiny: TextClassifier) -> None:
+    labels, goal = tiny.predict(TALK), ConfidenceReduction(0.02)
+    beam, guided = (
+        Attack("test", goal, Synonyms(), search).run(tiny, TALK, labels).results
+        for search in (Beam(3), GradientBeam(3, 999))
+    )
+    assert [one.adversarial for one in guided] == [one.adversarial for one in beam]
+    assert any(one.queries > 1 for one in beam)
+
+
+def test_a_gradient_beam_asks_no_more_than_it_may(tiny: TextClassifier) -> None:
+    attack = Attack("test", ConfidenceReduction(0.01), Characters(("delete",)), GradientBeam(2, 1))
+    (step, gradient, candidates, *_) = attack.steps(tiny, TALK[0], tiny.predict(TALK[:1])[0])
+    assert (step.asked, gradient.asked, candidates.asked) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("budget", range(1, 12))
+def test_a_gradient_beam_keeps_within_its_budget(budget: int, tiny: TextClassifier) -> None:
+    attack = Attack("test", Untargeted(), Characters(), GradientBeam(4, 2), query_budget=budget)
+    assert all(one.queries <= budget for one in attack.run(tiny, TALK, tiny.predict(TALK)).results)
+
+
+def test_a_second_search_begins_where_the_first_fails(tiny: TextClassifier) -> None:
+    first, second = GradientGuided(rounds=1), GradientBeam(2, 2)
+    goal, labels = ConfidenceReduction(0.02), tiny.predict(TALK)
+    alone, other, both = (
+        Attack("test", goal, Synonyms(), search).run(tiny, TALK, labels).results
+        for search in (first, second, InTurn((first, second)))
+    )
+    assert {one.status for one in alone} == {"succeeded", "failed"}
+    for one, two, result in zip(alone, other, both, strict=True):
+        if one.status == "succeeded":
+            assert (result.adversarial, result.queries) == (one.adversarial, one.queries)
+        else:
+            assert (result.status, result.adversarial) == (two.status, two.adversarial)
+            assert result.queries == one.queries + two.queries - 1  # the text itself is asked about once
+
+
 def test_weighted_saliency_takes_the_weighty_word_first() -> None:
     attack = Attack("test", ConfidenceReduction(0.9), Characters(("delete",)), WeightedSaliency())
     result = run_one(attack, Words(), "good great day")
@@ -465,7 +511,7 @@ def test_genetic_search_keeps_its_best() -> None:
 def test_steps_lead_to_what_run_finds(tiny: TextClassifier) -> None:
     text = "a good film but a bad plot"
     label = tiny.predict([text])[0]
-    for name in ("deepwordbug", "pwws", "gradient-synonyms"):
+    for name in ("deepwordbug", "pwws", "gradient-synonyms", "gradient-beam"):
         steps = recipe(name).steps(tiny, text, label, seed=2)
         result = recipe(name).run(tiny, [text], [label], seed=2).results[0]
         assert steps[0].text == text
@@ -583,7 +629,7 @@ def rater() -> TextClassifier:
     )
 
 
-@pytest.mark.parametrize("search", [Greedy(), GradientGuided(), Beam(2)], ids=str)
+@pytest.mark.parametrize("search", [Greedy(), GradientGuided(), GradientBeam(2), Beam(2)], ids=str)
 def test_a_rating_is_pushed(search: Any, rater: TextClassifier) -> None:
     texts = ["a good film", "great plot", "bad end"]
     attack = Attack("test", Shift(-0.3), Characters(), search)

@@ -342,8 +342,10 @@ def test_claims_about_attacks(script: Callable[[str], ModuleType]) -> None:
         attacked("ours", 10, 76, 25.0),
         attacked("TextAttack, padded to 64", 50, 77, 25.5),
         attacked("TextAttack", 300, 77, 25.5),
-        attacked("ours", 4, 70, 10, recipe="gradient-synonyms"),
+        attacked("ours", 2, 60, 5, recipe="gradient-synonyms"),
+        attacked("ours", 4, 70, 10, recipe="gradient-beam"),
         attacked("ours", 90, 72, 100, recipe="beam-synonyms"),
+        attacked("TextAttack", 30, 7, 300.0, recipe="beam", n=10),
         attacked("ours", 40.4, 300, 25.0, n=400, failed=20, model_share=0.7),
     ]
     found = {claim.text: claim for claim in script("bench_attack").claims(rows)}
@@ -355,7 +357,7 @@ def test_claims_about_attacks(script: Callable[[str], ModuleType]) -> None:
         "queries apart, as a share": (0.02, True),
         "gradient-guided search: points of success behind beam-8": (2.5, False),
         "its queries as a share of beam-8's": (0.1, True),
-        "times TextAttack's rate as installed (its DeepWordBug)": (75, True),
+        "times the rate of TextAttack's own beam-8 as installed": (75, True),
         "seconds a sentence at 400 over those at 100": (1.01, True),
         "share of the time inside the model": (0.7, False),
     }

@@ -14,12 +14,13 @@ from course_lib.attacks.embedding import PGD, EmbeddingReport, fgsm, loss_surfac
 from course_lib.attacks.engine import Attack
 from course_lib.attacks.gains import exchange_gains
 from course_lib.attacks.goals import ConfidenceReduction, Goal, Shift, Targeted, Untargeted
+from course_lib.attacks.gradient_search import GradientBeam, GradientGuided, InTurn
 from course_lib.attacks.masked_words import MaskedWords
 from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity, similarity
 from course_lib.attacks.populations import Beam, Genetic
 from course_lib.attacks.recipes import RECIPES, recipe
 from course_lib.attacks.report import AttackReport, AttackResult, Step
-from course_lib.attacks.search import GradientGuided, Greedy, WeightedSaliency
+from course_lib.attacks.search import Greedy, WeightedSaliency
 from course_lib.attacks.surface import LossSurface
 from course_lib.attacks.task import Search
 from course_lib.attacks.transfer import transfer_table
@@ -44,8 +45,10 @@ __all__ = [
     "EmbeddingReport",
     "Genetic",
     "Goal",
+    "GradientBeam",
     "GradientGuided",
     "Greedy",
+    "InTurn",
     "KeepWords",
     "LossSurface",
     "MaskedWords",

@@ -10,10 +10,11 @@ from course_lib.attacks.constraints import AvoidWords, EachWordOnce, KeepWords, 
 from course_lib.attacks.document import Document
 from course_lib.attacks.engine import Attack
 from course_lib.attacks.goals import Untargeted
+from course_lib.attacks.gradient_search import GradientBeam, GradientGuided, InTurn
 from course_lib.attacks.masked_words import MaskedWords
 from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity
 from course_lib.attacks.populations import Beam, Genetic
-from course_lib.attacks.search import GradientGuided, Greedy, WeightedSaliency
+from course_lib.attacks.search import Greedy, WeightedSaliency
 from course_lib.attacks.transformations import Characters, Synonyms
 from course_lib.attacks.vocabularies import AnyWord, Neighbours
 from course_lib.errors import BadInput
@@ -48,6 +49,12 @@ def pwws() -> Attack:
 def gradient_synonyms() -> Attack:
     """WordNet synonyms in the order of their first-order gain: few questions (a search of this course)."""
     return Attack("gradient-synonyms", Untargeted(), Synonyms(), GradientGuided(), WORD_RULES)
+
+
+def gradient_beam() -> Attack:
+    """As `gradient-synonyms`; what resists is tried again by a beam of 8 that the gradient guides."""
+    search = InTurn((GradientGuided(rounds=1), GradientBeam(8, 4)))
+    return Attack("gradient-beam", Untargeted(), Synonyms(), search, WORD_RULES)
 
 
 def beam_synonyms() -> Attack:
@@ -109,6 +116,7 @@ RECIPES: dict[str, Callable[[], Attack]] = {
     "lookalikes": lookalikes,
     "pwws": pwws,
     "gradient-synonyms": gradient_synonyms,
+    "gradient-beam": gradient_beam,
     "beam-synonyms": beam_synonyms,
     "genetic": genetic,
     "textfooler": textfooler,

@@ -13,7 +13,6 @@ import numpy as np
 
 from course_lib.attacks.document import Document
 from course_lib.attacks.task import Answer, Steps, Task, Wish
-from course_lib.attacks.view import Slope
 from course_lib.errors import BadInput
 
 
@@ -109,54 +108,3 @@ class WeightedSaliency:
             if answer.reached[0]:
                 break
         return best
-
-
-@dataclass(frozen=True)
-class GradientGuided:
-    """Positions and candidates in the order of their first-order gain; the model is asked about few of them.
-
-    The gain of a candidate is (its embedding - the old word's) x the goal's gradient there (Ebrahimi et al. 2018,
-    arXiv:1712.06751, equation 1). One backward pass gives it for every position and candidate, and counts as one query.
-
-    Args:
-        asked: candidates of a position that the model is asked about.
-        rounds: passes over the text; each begins with a new gradient, at the best document so far. From the second
-            pass on, all candidates of a position are asked about.
-
-    Raises:
-        BadInput: a number under 1.
-    """
-
-    asked: int = 2
-    rounds: int = 2
-
-    def __post_init__(self) -> None:
-        for name in ("asked", "rounds"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} is {getattr(self, name)}", "use 1 or more")
-
-    def steps(self, task: Task) -> Steps:
-        """A gradient, then a few candidates of one position after another."""
-        best, best_score = task.original, task.score
-        for number in range(self.rounds):
-            if not task.positions(best):
-                break
-            slope = (yield Wish([best], "slopes")).slopes[0]
-            for position, words in self._choices(task, best, slope, None if number else self.asked):
-                candidates = task.allowed([best.replace(position, word) for word in words])
-                if not candidates:
-                    continue
-                answer = yield Wish(candidates, positions=(position,))
-                first = int(answer.scores.argmax())
-                if answer.scores[first] <= best_score:
-                    continue
-                best, best_score = candidates[first], float(answer.scores[first])
-                if answer.reached[first]:
-                    return best
-        return best
-
-    def _choices(self, task: Task, current: Document, slope: Slope, most: int | None) -> list[tuple[int, list[str]]]:
-        """Each position with its words, the most promising position and word first."""
-        found = {position: task.ranked(slope, current, position, most) for position in task.positions(current)}
-        order = sorted((position for position, (words, _) in found.items() if words), key=lambda at: -found[at][1])
-        return [(position, found[position][0]) for position in order]

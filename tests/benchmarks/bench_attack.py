@@ -25,6 +25,8 @@ from course_lib.classifier import TextClassifier
 
 PEER = Path(__file__).parent / "side_by_side" / "textattack_run.py"
 MENDED_LENGTH = 64  # tokens; every movie sentence fits, and TextAttack then pads to it instead of to 512
+SEARCHES = ("gradient-synonyms", "gradient-beam", "beam-synonyms", "pwws")
+BEAM_PEER = 10  # sentences: TextAttack's own beam takes about a minute for each
 PARTS = ("deepwordbug", "gradient", "linear")
 Row = dict[str, Any]
 
@@ -56,7 +58,9 @@ def _part(part: str, classifier: TextClassifier, folder: Path, asked: argparse.N
         yield from (_ours(classifier, "deepwordbug", size, 0) for size in (asked.n, 2 * asked.n, 4 * asked.n))
         return
     if part == "gradient":
-        yield from (_ours(classifier, name, asked.n, 0) for name in ("gradient-synonyms", "beam-synonyms", "pwws"))
+        yield from (_ours(classifier, name, asked.n, 0) for name in SEARCHES)
+        if asked.textattack:
+            yield _peer(asked.textattack, folder, min(BEAM_PEER, asked.n), None, "beam")
         return
     yield from (_ours(classifier, "deepwordbug", asked.n, seed) for seed in range(asked.seeds))
     if asked.textattack:
@@ -82,18 +86,19 @@ def _figures(report: AttackReport) -> Row:
     }
 
 
-def _peer(python: Path, folder: Path, n: int, max_length: int | None) -> Row:
+def _peer(python: Path, folder: Path, n: int, max_length: int | None, attack: str = "deepwordbug") -> Row:
     rows, before = corpora.part("movie_reviews", "test", n), load()
     with tempfile.TemporaryDirectory() as scratch:
         sentences = Path(scratch) / "sentences.json"
         sentences.write_text(json.dumps(list(zip(rows["text"], rows["label"].tolist(), strict=True))), encoding="utf-8")
-        command = [str(python), str(PEER), str(folder), str(sentences), *([str(max_length)] if max_length else [])]
+        command = [str(python), str(PEER), attack, str(folder), str(sentences)]
+        command += [str(max_length)] if max_length else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the peer failed:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout.strip().splitlines()[-1])
     name = "TextAttack" if max_length is None else f"TextAttack, padded to {max_length}"
-    return {"contender": name, "recipe": "deepwordbug", "n": n, "seed": None, "load": before, **found}
+    return {"contender": name, "recipe": attack, "n": n, "seed": None, "load": before, **found}
 
 
 def success(rows: Sequence[Row]) -> float:
@@ -108,17 +113,18 @@ def mean(rows: Sequence[Row], name: str) -> float:
 
 def claims(rows: Sequence[Row]) -> list[Claim]:
     """What the finished parts say."""
-    first = min((row["n"] for row in rows), default=0)
+    first = min((row["n"] for row in rows if row["contender"] == "ours"), default=0)
     at_n = [row for row in rows if row["n"] == first]
     ours = [row for row in at_n if row["contender"] == "ours" and row["recipe"] == "deepwordbug"]
-    stock = [row for row in rows if row["contender"] == "TextAttack"]
+    stock = [row for row in rows if row["contender"] == "TextAttack" and row["recipe"] == "deepwordbug"]
+    beams = [row for row in rows if row["contender"] == "TextAttack" and row["recipe"] == "beam"]
     mended = [row for row in rows if row["contender"].startswith("TextAttack,")]
     found: list[Claim] = []
     if ours and stock and mended:
         found += _against_peer(ours, stock, mended)
     by_recipe = {row["recipe"]: row for row in at_n if row["contender"] == "ours"}
-    if {"gradient-synonyms", "beam-synonyms"} <= by_recipe.keys():
-        found += _gradient(by_recipe["gradient-synonyms"], by_recipe["beam-synonyms"], stock)
+    if {"gradient-beam", "beam-synonyms"} <= by_recipe.keys():
+        found += _gradient(by_recipe["gradient-beam"], by_recipe["beam-synonyms"], beams)
     growing = [row for row in rows if row["recipe"] == "deepwordbug" and row["contender"] == "ours"]
     largest = max(growing, key=lambda row: row["n"], default=None)
     if largest and ours and largest["n"] > first:
@@ -140,16 +146,16 @@ def _against_peer(ours: Sequence[Row], stock: Sequence[Row], mended: Sequence[Ro
     ]
 
 
-def _gradient(gradient: Row, beam: Row, stock: Sequence[Row]) -> list[Claim]:
+def _gradient(gradient: Row, beam: Row, peers: Sequence[Row]) -> list[Claim]:
     behind = 100 * (success([beam]) - success([gradient]))
     share = gradient["queries_per_text"] / beam["queries_per_text"]
     found = [
         Claim("gradient-guided search: points of success behind beam-8", 2, behind, at_most=True),
         Claim("its queries as a share of beam-8's", 0.2, share, at_most=True),
     ]
-    if stock:
-        times = mean(stock, "seconds") / gradient["seconds"]
-        found.append(Claim("times TextAttack's rate as installed (its DeepWordBug)", 60, times))
+    for peer in peers:
+        times = peer["seconds"] / peer["n"] / (gradient["seconds"] / gradient["n"])
+        found.append(Claim("times the rate of TextAttack's own beam-8 as installed", 60, times))
     return found
 
 

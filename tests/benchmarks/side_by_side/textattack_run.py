@@ -1,9 +1,10 @@
-"""TextAttack's DeepWordBug on a saved transformers classifier; runs in an environment of its own, see the README here.
+"""An attack of TextAttack's on a saved transformers classifier; runs in an environment of its own, see the README here.
 
-PYTHON textattack_run.py MODEL_FOLDER SENTENCES.json [MAX_LENGTH]
+PYTHON textattack_run.py deepwordbug|beam MODEL_FOLDER SENTENCES.json [MAX_LENGTH]
 
-SENTENCES.json is a list of [text, label]. MAX_LENGTH mends TextAttack's padding to the model's longest text (512);
-without it the run is as installed. Prints one JSON object on the last line. Nothing of the course is imported here.
+`beam` puts in WordNet's synonyms by a beam of 8. SENTENCES.json is a list of [text, label]. MAX_LENGTH mends
+TextAttack's padding to the model's longest text (512); without it the run is as installed. Prints one JSON
+object on the last line. Nothing of the course is imported here.
 """
 
 from __future__ import annotations
@@ -14,16 +15,31 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 _HOME = Path(sys.prefix)
 os.environ.update(HF_HUB_OFFLINE="1", NLTK_DATA=str(_HOME / "nltk_data"), TA_CACHE_DIR=str(_HOME / "ta"))
 
 
-def main(folder: str, sentences: str, max_length: str | None = None) -> None:
+def attack_of(name: str, model: Any) -> Any:
+    """Its own recipe, or its own parts put together."""
+    import textattack
+    from textattack.attack_recipes import DeepWordBugGao2018
+    from textattack.constraints.pre_transformation import RepeatModification, StopwordModification
+    from textattack.goal_functions import UntargetedClassification
+    from textattack.search_methods import BeamSearch
+    from textattack.transformations import WordSwapWordNet
+
+    if name == "deepwordbug":
+        return DeepWordBugGao2018.build(model)
+    rules = [RepeatModification(), StopwordModification()]
+    return textattack.Attack(UntargetedClassification(model), rules, WordSwapWordNet(), BeamSearch(8))
+
+
+def main(name: str, folder: str, sentences: str, max_length: str | None = None) -> None:
     """Attacks all sentences, one after the other, as `textattack.Attacker` does it."""
     import textattack
     import torch
-    from textattack.attack_recipes import DeepWordBugGao2018
     from textattack.models.wrappers import HuggingFaceModelWrapper
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -32,7 +48,7 @@ def main(folder: str, sentences: str, max_length: str | None = None) -> None:
         tokenizer.model_max_length = int(max_length)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     rows = [tuple(row) for row in json.loads(Path(sentences).read_text(encoding="utf-8"))]
-    attack = DeepWordBugGao2018.build(HuggingFaceModelWrapper(model, tokenizer))
+    attack = attack_of(name, HuggingFaceModelWrapper(model, tokenizer))
     settings = textattack.AttackArgs(num_examples=len(rows), disable_stdout=True, silent=True)
     started = time.perf_counter()
     results = textattack.Attacker(attack, textattack.datasets.Dataset(rows), settings).attack_dataset()
