@@ -1,8 +1,8 @@
 """Smaller and faster models at nearly the same accuracy, each technique by hand and with its error.
 
-`uniform`, `activations`, `error_correction` round numbers to few bits. `pruning` sets weights to zero; `structure`
+`uniform`, `activations`, `error_correction` round numbers to few bits, `rounding` whole classifiers. `pruning` sets weights to zero; `structure`
 takes layers, neurons and words away; `importance` says which. `lowrank` splits matrices. `distillation` lets a small
-model learn from a large one. `graph`, `export` and `onnx_classifier` bring the result to ONNX Runtime; `measure` says
+model learn from a large one, `layerwise` what its layers do. `graph`, `export` and `onnx_classifier` bring the result to ONNX Runtime; `measure` says
 what it is worth, and `recipes` does all of it in one call.
 """
 
@@ -11,6 +11,7 @@ from course_lib.compression.error_correction import gptq
 from course_lib.compression.export import Export, export
 from course_lib.compression.graph import Bits
 from course_lib.compression.importance import importance, layer_damage, mask_heads
+from course_lib.compression.layerwise import distil_layers
 from course_lib.compression.lowrank import factorized_embeddings, low_rank, low_rank_classifier, rank_for
 from course_lib.compression.measure import Quality, Speed, damage, products_a_token, quality, speed
 from course_lib.compression.onnx_classifier import OnnxClassifier
@@ -26,6 +27,13 @@ from course_lib.compression.recipes import (
     model_bytes,
     search,
     shrunk,
+)
+from course_lib.compression.rounding import (
+    integer_products,
+    matrix_errors,
+    quantization_aware,
+    rounded,
+    rounding_errors,
 )
 from course_lib.compression.structure import keep_layers, keep_words, matrices, narrow, piece_counts, share_words
 from course_lib.compression.uniform import Grid, error, fake_quantize, grid_of, pack_int4, unpack_int4
@@ -46,6 +54,7 @@ __all__ = [
     "compress_cost",
     "damage",
     "distil",
+    "distil_layers",
     "distillation_loss",
     "error",
     "export",
@@ -55,6 +64,7 @@ __all__ = [
     "gptq",
     "grid_of",
     "importance",
+    "integer_products",
     "keep_layers",
     "keep_words",
     "layer_damage",
@@ -64,6 +74,7 @@ __all__ = [
     "magnitude_mask",
     "mask_heads",
     "matrices",
+    "matrix_errors",
     "model_bytes",
     "movement_scores",
     "n_of_m_mask",
@@ -72,7 +83,10 @@ __all__ = [
     "piece_counts",
     "products_a_token",
     "quality",
+    "quantization_aware",
     "rank_for",
+    "rounded",
+    "rounding_errors",
     "search",
     "share_words",
     "shrunk",

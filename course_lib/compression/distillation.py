@@ -16,7 +16,7 @@ from torch import Tensor
 
 from course_lib import corpora
 from course_lib.batching import Batch, check_texts, tokenize
-from course_lib.classifier import Loss, TextClassifier
+from course_lib.classifier import Adversary, Loss, TextClassifier
 from course_lib.classifier.prediction import forward
 from course_lib.compression.structure import bert_of
 from course_lib.errors import BadInput
@@ -164,35 +164,40 @@ def distil(
         BadInput: classes or widths that differ, or a temperature that is not above 0.
     """
     width = bert_of(student).config.hidden_size
-    if student.classes_.tolist() != taught.classes.tolist():
-        raise BadInput(f"the student knows {student.classes_.tolist()}, the teacher {taught.classes.tolist()}",
-                       "make the student from this teacher")  # fmt: skip
     if vector and width != taught.vectors.shape[1]:
         raise BadInput(f"the student's vectors have {width} numbers, the teacher's {taught.vectors.shape[1]}",
                        "use vector=0, which compares answers alone")  # fmt: skip
     if not temperature > 0:
         raise BadInput(f"temperature is {temperature}", "use a number above 0")
+    objective = LikeTheTeacher(taught, temperature, vector)
+    return fit_to(student, taught, training, objective, validation=validation, callbacks=callbacks)
+
+
+def fit_to(
+    student: TextClassifier,
+    taught: Lesson,
+    training: TrainingConfig,
+    objective: Adversary,
+    *,
+    validation: tuple[Sequence[str], ArrayLike] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> TextClassifier:
+    """A copy of the student that went on with another objective on the lesson's texts; the student stays.
+
+    Raises:
+        BadInput: classes that differ, or a teacher that gives one answer to all texts.
+    """
+    if student.classes_.tolist() != taught.classes.tolist():
+        raise BadInput(f"the student knows {student.classes_.tolist()}, the teacher {taught.classes.tolist()}",
+                       "make the student from this teacher")  # fmt: skip
     learner = copy.deepcopy(student)
     learner.set_params(training=training, warm_start=True, frozen_encoder=False, lora_rank=0)
     soft = torch.from_numpy(taught.logits).softmax(-1).numpy()
-    objective = LikeTheTeacher(taught, temperature, vector)
-    _fit(learner, taught, soft, objective, validation, callbacks)
-    return learner
-
-
-def _fit(
-    learner: TextClassifier,
-    taught: Lesson,
-    soft: NDArray[np.float32],
-    objective: LikeTheTeacher,
-    validation: tuple[Sequence[str], ArrayLike] | None,
-    callbacks: Sequence[Callback],
-) -> None:
-    """`fit` wants one label of each class at least, though the objective reads none of them."""
     labels = taught.classes[soft.argmax(1)]
-    if len(np.unique(labels)) < len(taught.classes):
+    if len(np.unique(labels)) < len(taught.classes):  # `fit` wants one of each, though the objective reads none
         raise BadInput(f"the teacher calls all texts {sorted(set(labels.tolist()))}", "give more varied texts")
     learner.fit(taught.texts, labels, soft_labels=soft, adversary=objective, validation=validation, callbacks=callbacks)
+    return learner
 
 
 def unlabelled_texts(first: str = "movie_reviews") -> list[str]:
