@@ -87,6 +87,13 @@ def test_the_exercises_of_each_notebook() -> None:
         "fgsm",
         "majority_vote",
     ]
+    assert [e.name for e in of_notebook("06")] == [
+        "quantize_dequantize",
+        "choose_scale",
+        "magnitude_mask",
+        "distillation_loss",
+        "rank_for_budget",
+    ]
     assert of_notebook("99") == []
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_lib.attacks.document import Document
+from course_lib.attacks.search import improved
 from course_lib.attacks.task import Search, Steps, Task, Wish
 from course_lib.attacks.view import Slope
 from course_lib.errors import BadInput
@@ -47,12 +48,8 @@ class GradientGuided:
                 candidates = task.allowed([best.replace(position, word) for word in words])
                 if not candidates:
                     continue
-                answer = yield Wish(candidates, positions=(position,))
-                first = int(answer.scores.argmax())
-                if answer.scores[first] <= best_score:
-                    continue
-                best, best_score = candidates[first], float(answer.scores[first])
-                if answer.reached[first]:
+                best, best_score, reached = yield from improved(best, best_score, candidates, position)
+                if reached:
                     return best
         return best
 

@@ -43,12 +43,8 @@ class Greedy:
             candidates = task.candidates(best, position)
             if not candidates:
                 continue
-            answer = yield Wish(candidates, positions=(position,))
-            first = int(answer.scores.argmax())
-            if answer.scores[first] <= best_score:
-                continue
-            best, best_score = candidates[first], float(answer.scores[first])
-            if answer.reached[first]:
+            best, best_score, reached = yield from improved(best, best_score, candidates, position)
+            if reached:
                 break
         return best
 
@@ -65,6 +61,17 @@ class Greedy:
             probes = [probe(task.original, position, self.importance) for position in positions]
             weights = (yield Wish(probes, "probes", tuple(positions))).scores
         return [positions[i] for i in np.argsort(-weights, kind="stable")]
+
+
+def improved(
+    best: Document, best_score: float, candidates: list[Document], position: int
+) -> Generator[Wish, Answer, tuple[Document, float, bool]]:
+    """The best candidate for a position, its score, whether it reaches the goal; what was there if none is better."""
+    answer = yield Wish(candidates, positions=(position,))
+    first = int(answer.scores.argmax())
+    if answer.scores[first] <= best_score:
+        return best, best_score, False
+    return candidates[first], float(answer.scores[first]), bool(answer.reached[first])
 
 
 def probe(document: Document, position: int, importance: str) -> Document:
@@ -101,10 +108,7 @@ class WeightedSaliency:
         for position, word in changes:
             if not (allowed := task.allowed([best.replace(position, word)])):
                 continue
-            answer = yield Wish(allowed, positions=(position,))
-            if answer.scores[0] <= best_score:
-                continue
-            best, best_score = allowed[0], float(answer.scores[0])
-            if answer.reached[0]:
+            best, best_score, reached = yield from improved(best, best_score, allowed, position)
+            if reached:
                 break
         return best

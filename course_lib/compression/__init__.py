@@ -1,12 +1,14 @@
 """Smaller and faster models at nearly the same accuracy, each technique by hand and with its error.
 
-`uniform`, `activations`, `error_correction` round numbers to few bits, `rounding` whole classifiers. `pruning` sets weights to zero; `structure`
-takes layers, neurons and words away; `importance` says which. `lowrank` splits matrices. `distillation` lets a small
-model learn from a large one, `layerwise` what its layers do. `graph`, `export` and `onnx_classifier` bring the result to ONNX Runtime; `measure` says
-what it is worth, and `recipes` does all of it in one call.
+`uniform`, `activations`, `error_correction` round numbers to few bits, `rounding` whole classifiers. `pruning` sets
+weights to zero; `structure` takes layers, neurons and words away; `importance` says which. `lowrank` splits matrices.
+`distillation` lets a small model learn from a large one, `layerwise` also how its layers work; `students` are no
+transformers, and in `early_exit` easy texts leave early. `graph`, `export` and `onnx_classifier` bring the result to
+ONNX Runtime; `measure` says what it is worth, and `recipes` does all of it in one call; `studies` keeps what that made.
 """
 
 from course_lib.compression.distillation import Lesson, distil, distillation_loss, lesson, unlabelled_texts
+from course_lib.compression.early_exit import EarlyExit, early_exit, exit_table
 from course_lib.compression.error_correction import gptq
 from course_lib.compression.export import Export, export
 from course_lib.compression.graph import Bits
@@ -36,6 +38,7 @@ from course_lib.compression.rounding import (
     rounding_errors,
 )
 from course_lib.compression.structure import keep_layers, keep_words, matrices, narrow, piece_counts, share_words
+from course_lib.compression.students import SmallStudent, teach
 from course_lib.compression.uniform import Grid, error, fake_quantize, grid_of, pack_int4, unpack_int4
 
 __all__ = [
@@ -43,12 +46,14 @@ __all__ = [
     "PLANS",
     "Bits",
     "Compressed",
+    "EarlyExit",
     "Export",
     "Grid",
     "Lesson",
     "OnnxClassifier",
     "Plan",
     "Quality",
+    "SmallStudent",
     "Speed",
     "compress",
     "compress_cost",
@@ -56,7 +61,9 @@ __all__ = [
     "distil",
     "distil_layers",
     "distillation_loss",
+    "early_exit",
     "error",
+    "exit_table",
     "export",
     "factorized_embeddings",
     "fake_quantize",
@@ -93,6 +100,7 @@ __all__ = [
     "sparse",
     "sparsity_of",
     "speed",
+    "teach",
     "unlabelled_texts",
     "unpack_int4",
 ]

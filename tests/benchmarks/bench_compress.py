@@ -1,13 +1,15 @@
-"""The small and the fast model beside the full one in torch and in ONNX Runtime: size, accuracy, speed.
+"""The small and the fast model beside the full one in torch and in ONNX Runtime, and packaged peers: size and speed.
 
-python tests/benchmarks/bench_compress.py [--seeds 3] [--rounds 5] [--plans small fast]
+python tests/benchmarks/bench_compress.py [--seeds 3] [--rounds 5] [--plans small fast] [--peers INT8.onnx LAYERS3.onnx]
 
-The parents are stored runs of the course; the compressed ones are made here, which takes minutes.
+The peers are sentence encoders from packages (see the README here); a logistic regression on the mean of their states
+is trained on the same task. The parents are stored runs of the course; the compressed ones are made here: minutes each.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,9 +25,11 @@ from side_by_side.claims import Claim
 from side_by_side.clock import take_turns
 from side_by_side.report import Report
 from side_by_side.surroundings import load
+from sklearn.linear_model import LogisticRegression
 
 from course_lib import corpora, finetuning
-from course_lib.batching import sorted_batches, tokenize
+from course_lib.batching import collate, sorted_batches, tokenize
+from course_lib.checkpoints import write_atomically
 from course_lib.classifier import TextClassifier
 from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
 from course_lib.compression.graph import build
@@ -35,6 +39,7 @@ from course_lib.defenses.recipe import usual_run
 SHARPNESS = finetuning.recipe("default").sharpness
 BATCH = 64  # of the peers, rows of nearly one length together: their best case
 Predict = Callable[[Sequence[str]], NDArray[np.float32]]
+Compute = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
 Row = dict[str, Any]
 EAGER, DYNAMIC = "transformers, eager float32", "ONNX Runtime, dynamic int8"
 
@@ -47,31 +52,57 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1000, help="test sentences that are timed (fewer: a trial)")
     parser.add_argument("--singles", type=int, default=100, help="sentences that are asked one by one in a round")
     parser.add_argument("--plans", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--made", type=Path, help="folder that keeps the made models, for a run that is broken off")
+    parser.add_argument("--only-make", type=int, nargs="+", default=[], metavar="SEED", help="makes, measures nothing")
+    parser.add_argument("--peers", nargs="*", type=Path, default=[], help="ONNX files of packaged sentence encoders")
     return parser.parse_args(arguments)
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Seed by seed; each row is written when it is there."""
-    report = Report("compress", vars(asked), asked.seeds < 3 or asked.rounds < 5 or asked.rows < 1000)
-    for seed in range(asked.seeds):
-        with tempfile.TemporaryDirectory() as scratch:
-            for row in rows_of(seed, Path(scratch), asked):
+    """All models are made; then, seed by seed, all contenders are timed in turns."""
+    with tempfile.TemporaryDirectory() as scratch:
+        made = asked.made or Path(scratch)
+        for seed in asked.only_make or range(asked.seeds):
+            for name in asked.plans:
+                make(name, seed, made)
+        if asked.only_make:
+            return
+        settings = {**vars(asked), "made": None, "peers": [file.name for file in asked.peers]}
+        report = Report("compress", settings, asked.seeds < 3 or asked.rounds < 5 or asked.rows < 1000)
+        for seed in range(asked.seeds):
+            for row in rows_of(seed, made, Path(scratch), asked):
                 report.add(row)
-    report.close(HEADING, [line(row) for row in report.rows], claims(report.rows))
+        report.close(HEADING, [line(row) for row in report.rows], claims(report.rows))
 
 
-def rows_of(seed: int, scratch: Path, asked: argparse.Namespace) -> list[Row]:
-    """The parent's seed: all contenders made, then timed in turns on the same sentences."""
+def make(name: str, seed: int, made: Path) -> Row:
+    """A plan followed from the parent of a seed, into `made`; its seconds and bytes, from there if it has them."""
+    folder = made / f"{name}-{seed}"
+    note = folder.with_suffix(".json")
+    if note.exists():
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    ratings = corpora.part("movie_reviews", "train")["rating"].to_numpy()
+    parent = TextClassifier.from_pretrained(usual_run(seed).folder / "model")
+    one = compress(parent, PLANS[name], folder, unlabelled_texts(), soft_labels=corpora.soft_labels(ratings, SHARPNESS))
+    row = {"bytes": one.exported.model_bytes, "made_in_seconds": one.seconds, "threads": torch.get_num_threads()}
+    write_atomically(note, json.dumps(row))
+    return row
+
+
+def rows_of(seed: int, made: Path, scratch: Path, asked: argparse.Namespace) -> list[Row]:
+    """The parent's seed: all contenders timed in turns on the same sentences."""
     folder = usual_run(seed).folder / "model"
     parent = TextClassifier.from_pretrained(folder)
     racing: dict[str, Predict] = {EAGER: eager(folder), DYNAMIC: dynamic(parent, scratch)}
-    sizes = {EAGER: (folder / "model.safetensors").stat().st_size, DYNAMIC: (scratch / "dynamic.onnx").stat().st_size}
-    made_in = {EAGER: 0.0, DYNAMIC: 0.0}
-    soft = corpora.soft_labels(corpora.part("movie_reviews", "train")["rating"].to_numpy(), SHARPNESS)
+    of = {
+        EAGER: {"bytes": (folder / "model.safetensors").stat().st_size},
+        DYNAMIC: {"bytes": (scratch / "dynamic.onnx").stat().st_size},
+    }
     for name in asked.plans:
-        made = compress(parent, PLANS[name], scratch / name, unlabelled_texts(), soft_labels=soft)
-        racing[name] = OnnxClassifier(made.exported.folder).predict_proba
-        sizes[name], made_in[name] = made.exported.model_bytes, made.seconds
+        racing[name] = OnnxClassifier(made / f"{name}-{seed}").predict_proba
+        of[name] = make(name, seed, made)
+    for file in asked.peers:
+        racing[file.stem], of[file.stem] = packaged(file, parent), {"bytes": file.stat().st_size}
     test = corpora.part("movie_reviews", "test")
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
     before, times = load(), timed(racing, texts[: asked.rows], asked.rounds)
@@ -80,7 +111,7 @@ def rows_of(seed: int, scratch: Path, asked: argparse.Namespace) -> list[Row]:
     )
     return [
         {
-            "contender": name, "seed": seed, "load": before, "bytes": sizes[name], "made_in_seconds": made_in[name],
+            "contender": name, "seed": seed, "load": before, "made_in_seconds": 0.0, **of[name],
             "accuracy": float((predict(texts).argmax(1) == labels).mean()),
             "texts_a_second": asked.rows / median(times[name]),
             "milliseconds_alone": 1000 * median(alone[name]) / asked.singles,
@@ -136,19 +167,43 @@ def dynamic(parent: TextClassifier, scratch: Path) -> Predict:
     running = session(small)
 
     def predict(texts: Sequence[str]) -> NDArray[np.float32]:
-        ids = tokenize(texts, parent.tokenizer_, parent.max_length)
-        answers = np.empty((len(ids), 2), np.float32)
-        for rows in sorted_batches([len(row) for row in ids], BATCH * 32):
-            longest = max(len(ids[i]) for i in rows)
-            padded = np.zeros((len(rows), longest), np.int64)
-            mask = np.zeros_like(padded)
-            for at, i in enumerate(rows):
-                padded[at, : len(ids[i])], mask[at, : len(ids[i])] = ids[i], 1
-            (logits,) = running.run(None, {"input_ids": padded, "attention_mask": mask})
-            answers[list(rows)] = torch.from_numpy(logits).softmax(-1).numpy()
-        return answers
+        logits = in_batches(texts, parent, lambda ids, mask: _run(running, ids, mask)[0])
+        return torch.from_numpy(logits).softmax(-1).numpy()
 
     return predict
+
+
+def in_batches(texts: Sequence[str], parent: TextClassifier, compute: Compute) -> NDArray[np.float32]:
+    """What `compute` says of token ids and masks, rows of nearly one length together."""
+    ids, answers = tokenize(texts, parent.tokenizer_, parent.max_length), {}
+    for rows in sorted_batches([len(row) for row in ids], BATCH * 32):
+        batch = collate(ids, rows, int(parent.tokenizer_.pad_token_id or 0))
+        found = compute(batch.input_ids.numpy(), batch.attention_mask.numpy())
+        answers |= dict(zip(batch.index.tolist(), found, strict=True))
+    return np.stack([answers[i] for i in range(len(ids))])
+
+
+def packaged(file: Path, parent: TextClassifier) -> Predict:
+    """A packaged encoder with the parent's tokenizer; the mean of its states, and a logistic regression on that."""
+    running = session(file)
+
+    def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
+        def mean_state(ids: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+            states = next(one for one in _run(running, ids, mask) if one.ndim == 3)
+            return (states * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+
+        return in_batches(texts, parent, mean_state)
+
+    train = corpora.part("movie_reviews", "train")
+    probe = LogisticRegression(max_iter=2000).fit(vectors(train["text"].tolist()), train["label"].to_numpy())
+    return lambda texts: probe.predict_proba(vectors(texts)).astype(np.float32)
+
+
+def _run(running: Any, ids: NDArray[Any], mask: NDArray[Any]) -> list[NDArray[Any]]:
+    """All outputs; token types are 0 where the file asks for them."""
+    given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    found: list[NDArray[Any]] = running.run(None, {one.name: given[one.name] for one in running.get_inputs()})
+    return found
 
 
 def claims(rows: Sequence[Row]) -> list[Claim]:
