@@ -25,6 +25,7 @@ from course_lib.compression import (
     damage,
     export,
     fitting,
+    footprint,
     model_bytes,
     products_a_token,
     quality,
@@ -33,7 +34,7 @@ from course_lib.compression import (
     speed,
 )
 from course_lib.compression.recipes import spread
-from course_lib.errors import BadInput
+from course_lib.errors import BadInput, CourseError
 
 CUT = Plan("cut", layers=1, width=64, vectors=2000, bits=Bits(8, 8), training=QUICK)
 
@@ -218,6 +219,9 @@ def test_compress_follows_a_plan_and_says_every_figure(
     for name in ("accuracy", "lost", "agreement", "calibration_error", "model_bytes", "max_error", "seconds"):
         assert isinstance(said[name], (int, float)), name
     assert said["speed"]["compressed"]["median_ms"] > 0
+    assert 2e7 < said["memory_bytes"]["compressed"] < said["memory_bytes"]["parent"]  # no torch in the first
+    assert 0 <= said["attack"]["accuracy_under_attack"]["compressed"] <= 1
+    assert {"slice", "n", "before", "after", "lost"} <= set(said["slices"][0])
     assert said["model_bytes"] == (tmp_path / "small" / "model.onnx").stat().st_size
     target = str(model_bytes(fitted(), LADDER[0]) / 1e6 + 0.01)
     assert commands.main(["compress", "--model", str(saved), "--out", out, "--target-mb", target]) == 0
@@ -226,6 +230,16 @@ def test_compress_follows_a_plan_and_says_every_figure(
     monkeypatch.setattr("course_lib.compression.fitting", lambda *_: LADDER[:1])
     assert commands.main(unwilling) == 0
     assert "no plan of that size loses -100 points or less; '8 bits' loses least" in capsys.readouterr().err
+
+
+def test_a_process_that_cannot_answer_says_why(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(CourseError, match="No such file"):
+        footprint(tmp_path, ["a film"])
+    with pytest.raises(BadInput, match="no text"):
+        footprint(tmp_path, [])
+    with pytest.raises(BadInput, match="no folder"):
+        footprint(tmp_path / "nowhere", ["a film"])
 
 
 def test_compress_refuses_before_it_works(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

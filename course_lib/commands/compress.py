@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from course_lib.compression import Compressed, Plan
 
 
+ATTACK, ATTACKED = "deepwordbug", 50  # recipe, and test texts that it attacks
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Parent, place, and what is wanted."""
     parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (made when missing)")
@@ -40,7 +43,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     place(options.out)  # found out before minutes of work
     parent = TextClassifier.from_pretrained(options.model)
     made = _made(parent, options)
-    result = {"model": str(options.model), **made.figures(), **_measured(parent, made, options.data)}
+    result = {"model": str(options.model), **made.figures(), **_measured(parent, made, options)}
     result["out"] = str(options.out)
     return result, _lines(result), 0
 
@@ -103,27 +106,50 @@ def _held_out(data: str) -> pd.DataFrame:
     return corpora.part(data, "validation")
 
 
-def _measured(parent: TextClassifier, made: Compressed, data: str) -> dict[str, Any]:
-    """Accuracy, agreement and speed on the test part, the parent's beside them."""
+def _measured(parent: TextClassifier, made: Compressed, options: argparse.Namespace) -> dict[str, Any]:
+    """Accuracy, agreement, who loses, robustness, speed and memory on the test part, the parent's beside them."""
     from course_lib import corpora
-    from course_lib.compression import products_a_token, quality, speed
+    from course_lib.compression import damage, products_a_token, quality, speed
 
-    test = corpora.part(data, "test")
+    test = corpora.part(options.data, "test")
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
-    small = _reader(made)
-    good = quality(small.predict_proba(texts), parent.predict_proba(texts), labels, small.classes_)
-    speeds = {"parent": speed(parent, texts[:500]), "compressed": speed(small, texts[:500])}
+    both = {"parent": parent, "compressed": _reader(made)}
+    said = {name: model.predict_proba(texts) for name, model in both.items()}
+    good = quality(said["compressed"], said["parent"], labels, parent.classes_)
     return {
         "test_rows": len(texts),
         **asdict(good),
+        "slices": damage(test, said["compressed"], said["parent"]).to_dict("records"),
         "products_a_token": products_a_token(made.exported.folder / "model.onnx"),
-        "speed": {name: asdict(one) for name, one in speeds.items()},
+        "speed": {name: asdict(speed(model, texts[:500])) for name, model in both.items()},
+        "memory_bytes": _memory(parent, made, texts[:20]),
+        "attack": _attacked(both, texts[:ATTACKED], labels[:ATTACKED]),
     }
+
+
+def _memory(parent: TextClassifier, made: Compressed, texts: list[str]) -> dict[str, int]:
+    """Of a process of its own for each of the two."""
+    from course_lib.compression import footprint
+
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = parent.save(Path(scratch) / "parent")
+        return {"parent": footprint(saved, texts), "compressed": footprint(made.exported.folder, texts)}
+
+
+def _attacked(both: dict[str, Any], texts: list[str], labels: Any) -> dict[str, Any]:
+    """Accuracy under typing errors, each model attacked anew."""
+    from course_lib.attacks import recipe
+
+    attack = recipe(ATTACK)
+    under = {name: attack.run(model, texts, labels, seed=0).accuracy_under_attack for name, model in both.items()}
+    return {"recipe": ATTACK, "texts": len(texts), "accuracy_under_attack": under}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
     fast, slow = result["speed"]["compressed"], result["speed"]["parent"]
     before = f"({slow['median_ms']:.1f} ms before)"
+    memory, under = result["memory_bytes"], result["attack"]["accuracy_under_attack"]
+    worst = result["slices"][0]
     return [
         f"plan         {result['plan']['name']}",
         f"file         {result['model_bytes'] / 1e6:.1f} MB ({result['out']}/model.onnx)",
@@ -133,6 +159,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"calibration  {result['calibration_error']:.1%} expected error",
         f"throughput   {fast['texts_a_second']:.0f} texts a second ({slow['texts_a_second']:.0f} before)",
         f"one text     {fast['median_ms']:.1f} ms, 99 of 100 in {fast['p99_ms']:.1f} ms {before}",
+        f"memory       {memory['compressed'] / 1e6:.0f} MB a process ({memory['parent'] / 1e6:.0f} with torch before)",
+        f"under attack {under['compressed']:.0%} right after typing errors ({under['parent']:.0%} before)",
+        f"most lost    {worst['lost']:+.1f} points: {worst['slice']} ({worst['n']} texts)",
         f"rounding     logits move by {result['mean_error']:.3f} on average, {result['max_error']:.2f} at most",
         f"made in      {result['seconds']:.0f} s",
     ]

@@ -11,6 +11,7 @@ from course_lib.compression.distillation import Lesson, distil, distillation_los
 from course_lib.compression.early_exit import EarlyExit, early_exit, exit_table
 from course_lib.compression.error_correction import gptq
 from course_lib.compression.export import Export, export
+from course_lib.compression.footprint import footprint
 from course_lib.compression.graph import Bits
 from course_lib.compression.importance import importance, layer_damage, mask_heads
 from course_lib.compression.layerwise import distil_layers
@@ -68,6 +69,7 @@ __all__ = [
     "factorized_embeddings",
     "fake_quantize",
     "fitting",
+    "footprint",
     "gptq",
     "grid_of",
     "importance",
