@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from course_lib.compression import (
     shrunk,
     speed,
 )
-from course_lib.compression.recipes import spread
+from course_lib.compression.structure import spread
 from course_lib.errors import BadInput, CourseError
 
 CUT = Plan("cut", layers=1, width=64, vectors=2000, bits=Bits(8, 8), training=QUICK)
@@ -124,6 +125,15 @@ def test_costs_grow_with_what_is_learned() -> None:
     free, taught = (compress_cost(fitted(), plan, TEXTS) for plan in (LADDER[0], PLANS["fast"]))
     assert 0 < free.seconds < taught.seconds
     assert taught.flops > 3 * free.flops
+
+
+def test_a_plan_that_learns_layer_by_layer_costs_more_and_learns_something_else(tmp_path: Path) -> None:
+    plans = [replace(CUT, layerwise=layerwise) for layerwise in (False, True)]
+    made = [compress(fitted(), plan, tmp_path / str(plan.layerwise), TEXTS) for plan in plans]
+    answers = [one.student.predict_proba(TEXTS) for one in made]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-4
+    cheap, dear = (compress_cost(fitted(), plan, TEXTS).seconds for plan in plans)
+    assert dear > cheap
 
 
 def test_quality_by_hand() -> None:

@@ -17,8 +17,7 @@ from course_lib import machine
 from course_lib.batching import Batch
 from course_lib.classifier import Loss, TextClassifier
 from course_lib.compression.distillation import Lesson, distillation_loss, fit_to
-from course_lib.compression.recipes import spread
-from course_lib.compression.structure import bert_of
+from course_lib.compression.structure import bert_of, spread
 from course_lib.errors import BadInput
 from course_lib.training import Callback, TrainingConfig
 

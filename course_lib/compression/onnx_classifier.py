@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score
 from tokenizers import Tokenizer
@@ -26,7 +27,7 @@ class OnnxClassifier:
 
     Args:
         folder: with `model.onnx`, `tokenizer.json` and `classes.json`, as `export` writes it.
-        threads: of one answer; the processor's cores when left out.
+        threads: of one answer; as many as torch uses when left out, so that the two can be compared.
 
     Attributes:
         classes_: the labels, sorted.
@@ -99,16 +100,16 @@ class OnnxClassifier:
 
 
 def session(file: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """ONNX Runtime's session for a file on the processor.
+    """ONNX Runtime's session for a file on the processor; without a number, with as many threads as torch.
 
     Raises:
         CorruptAsset: it cannot be read.
         BadInput: `threads` is under 1.
     """
     if threads is not None and threads < 1:
-        raise BadInput(f"threads is {threads}", "use 1 or more, or None for all cores")
+        raise BadInput(f"threads is {threads}", "use 1 or more, or None for as many as torch uses")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3  # errors alone
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -78,6 +78,17 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
 # ---- layers ----------------------------------------------------------------------------------------------------
 
 
+def spread(layers: int, kept: int) -> list[int]:
+    """Which layers stay: the first, the last, and others evenly between; of one alone, the first.
+
+    Raises:
+        BadInput: more layers than there are, or none.
+    """
+    if not 1 <= kept <= layers:
+        raise BadInput(f"{kept} of {layers} layers", f"keep 1 to {layers}")
+    return sorted({round(i * (layers - 1) / max(1, kept - 1)) for i in range(kept)})
+
+
 def keep_layers(classifier: TextClassifier, layers: Sequence[int]) -> TextClassifier:
     """A classifier of some layers, in their old order; the others are left out.
 
