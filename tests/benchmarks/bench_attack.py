@@ -44,7 +44,9 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(asked: argparse.Namespace) -> None:
     """The parts that were asked, one after another; each row is written when it is there."""
     settings = {"n": asked.n, "seeds": asked.seeds, "parts": asked.parts, "peer": asked.textattack is not None}
-    report = Report("attack", settings, asked.n < 100 or asked.seeds < 3)
+    whole = set(asked.parts) == set(PARTS)  # a run of some parts has a file of its own
+    name = "attack" if whole else "-".join(["attack", *asked.parts])
+    report = Report(name, settings, asked.n < 100 or asked.seeds < 3)
     folder = finetuning.sentiment_folder()
     classifier = TextClassifier.from_pretrained(folder)
     for part in asked.parts:
