@@ -87,6 +87,7 @@ def test_help_lists_every_command(capsys):
         "pretrain",
         "fill",
         "attack",
+        "explain",
         "compress",
         "export",
     }

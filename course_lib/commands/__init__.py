@@ -21,6 +21,7 @@ COMMANDS = {
     "compress": "make a smaller or faster model of a fine-tuned one, for ONNX Runtime, and measure both",
     "export": "write a saved classifier as an ONNX file and compare it with torch",
     "attack": "look for small changes of sentences that turn a saved model's answers",
+    "explain": "say which words made a saved model answer as it does",
 }
 FAILED, INTERRUPTED = 1, 130  # argparse itself gives 2 for a misused command
 

@@ -1,0 +1,105 @@
+"""What an explanation is: one number a word, with what it starts from, what it explains, and its own error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from course_lib.errors import BadInput
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text, as one player: it stays or goes as a whole.
+
+    Attributes:
+        text: its letters.
+        spans: where it stands, as (start, end) in characters; several where equal words are one player.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How much each word of a text did for one class.
+
+    Attributes:
+        text: what was explained.
+        tokens: its n words with their places.
+        scores: (n,), in the unit of the output; above 0 speaks for the target.
+        base_value: what the method starts from: the output without any word, or a linear model's intercept.
+        value: the output for the whole text.
+        target: the class that is explained.
+        method: which one.
+        output: what is explained: `probability` of the target, or its `log-odds`.
+        error: the method's own error, in the unit that `error_kind` says; nan where it has none.
+        error_kind: `1 - R2` (LIME), `standard error` (the largest of a score, in the output's unit), `completeness gap`
+            or `efficiency gap` (as a share of value - base_value), or `none`.
+        queries: texts that the model was asked for this one, each different one once.
+        spread: (n,), standard deviation of each score over seeds, where asked for.
+    """
+
+    text: str
+    tokens: tuple[Word, ...]
+    scores: Floats
+    base_value: float
+    value: float
+    target: Any
+    method: str
+    output: str = "probability"
+    error: float = math.nan
+    error_kind: str = "none"
+    queries: int = 0
+    spread: Floats | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The words without their places."""
+        return [token.text for token in self.tokens]
+
+    @property
+    def gap(self) -> float:
+        """value - base_value - sum of scores: what the words' scores leave unsaid."""
+        return self.value - self.base_value - float(self.scores.sum())
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The k words of the largest scores, whatever their sign, largest first; of equal ones the earlier.
+
+        Raises:
+            BadInput: k below 0.
+        """
+        if k < 0:
+            raise BadInput(f"k is {k}", "use 0 or more")
+        order = np.argsort(-np.abs(self.scores), kind="stable")[:k]
+        return [(self.tokens[i].text, float(self.scores[i])) for i in order]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain Python values for JSON; nan becomes None."""
+        target = self.target.item() if isinstance(self.target, np.generic) else self.target
+        return {
+            "text": self.text, "tokens": self.words,
+            "spans": [[list(span) for span in one.spans] for one in self.tokens],
+            "scores": self.scores.tolist(), "base_value": _plain(self.base_value), "value": _plain(self.value),
+            "target": target, "method": self.method, "output": self.output, "error": _plain(self.error),
+            "error_kind": self.error_kind, "gap": _plain(self.gap), "queries": int(self.queries),
+            "spread": None if self.spread is None else [_plain(one) for one in self.spread.tolist()],
+        }  # fmt: skip
+
+
+def _plain(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None
+
+
+def relative_gap(gap: float, change: float) -> float:
+    """|gap| as a share of |change|; 0 where both are nothing, infinite where only the change is."""
+    if abs(gap) <= 1e-12:
+        return 0.0
+    return abs(gap) / abs(change) if change else math.inf

@@ -1,0 +1,177 @@
+"""Shapley values: exact, from random orders, from pairs of coalitions; interactions; occlusion."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+from toy_classifiers import fitted
+from toy_games import WEIGHTS, Three, Toy, additive, tangled
+
+from course_lib.errors import BadInput
+from course_lib.explain import Game, explain, interaction_values, interactions, shapley_values
+from course_lib.explain.kernel_shap import draw_pairs, usual_samples
+from course_lib.explain.shapley import all_coalitions
+
+EXACT = ("exact", "shap", "permutation")
+LONG = "one little film that nobody has seen before or ever will again maybe"  # 13 words
+
+
+def by_orders(game: Game) -> np.ndarray:
+    """Shapley values as they are defined: over all orders."""
+    n = len(game.players[0])
+    sums, orders = np.zeros(n), list(permutations(range(n)))
+    value = dict(zip((tuple(row) for row in all_coalitions(n).tolist()),
+                     next(game.answer([(0, all_coalitions(n))]))[2], strict=True))  # fmt: skip
+    for order in orders:
+        kept = [False] * n
+        for word in order:
+            before = value[tuple(kept)]
+            kept[word] = True
+            sums[word] += value[tuple(kept)] - before
+    return sums / len(orders)
+
+
+def test_by_the_definition() -> None:
+    wanted = by_orders(Game(tangled(), ["a long and winding road"], target="yes"))
+    found = explain(tangled(), ["a long and winding road"], "exact", target="yes")[0]
+    assert np.allclose(found.scores, wanted, atol=1e-12) and found.error == 0.0 and found.queries == 2**5
+
+
+def test_three_words_by_hand() -> None:
+    """v is 1 for both gloves together: each glove gets one half, the hat none."""
+    table = np.array([0, 0, 0, 1, 0, 0, 0, 1], float)
+    assert shapley_values(table).tolist() == [0.5, 0.5, 0.0]
+    assert interaction_values(table).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    with pytest.raises(BadInput, match="table of shape"):
+        shapley_values(np.zeros(6))
+
+
+@pytest.mark.parametrize("method", [*EXACT, "occlusion", "shap-package"])
+def test_an_additive_model_gives_its_weights(method: str) -> None:
+    text = "very very good film, bad thing"
+    found = explain(additive(), [text], method, target="yes")[0]
+    assert np.allclose(found.scores, [0.1, 0.1, 0.3, 0.05, -0.2, 0.0], atol=1e-9)
+    assert found.base_value == pytest.approx(0.4) and found.value == pytest.approx(0.75)
+    assert found.error < 1e-9
+    against = explain(additive(), [text], method, target="no")[0]
+    assert np.allclose(against.scores, -found.scores, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", EXACT)
+def test_efficiency_symmetry_dummy(method: str) -> None:
+    """Two words that do the same get the same, one that does nothing gets nothing; all sum to what was done."""
+    pair = Toy(lambda words: 0.2 + 0.5 * ("left" in words) * ("right" in words) + 0.1 * ("good" in words))
+    samples = {} if method == "exact" else {"samples": 400}
+    found = explain(pair, ["left the right good one"], method, target="yes", **samples)[0]
+    left, the, right, good, one = found.scores
+    assert left == pytest.approx(right) == pytest.approx(0.25) and good == pytest.approx(0.1)
+    assert the == pytest.approx(0, abs=1e-12) and one == pytest.approx(0, abs=1e-12)
+    for text in (LONG, "so so so"):
+        if method != "exact" or text != LONG:
+            assert abs(explain(tangled(), [text], method)[0].gap) < 1e-12
+
+
+@pytest.mark.parametrize("method", ["shap", "permutation"])
+def test_sampling_converges_and_knows_its_error(method: str) -> None:
+    text = " ".join(LONG.split()[:11])
+    exact = explain(tangled(), [text], "exact", target="yes")[0].scores
+    apart, said = {}, {}
+    for samples in (100, 800):
+        runs = [explain(tangled(), [text], method, target="yes", samples=samples, seed=seed)[0] for seed in range(8)]
+        apart[samples] = float(np.sqrt(np.mean([(run.scores - exact) ** 2 for run in runs])))
+        said[samples] = float(np.mean([run.error for run in runs]))
+        assert all(run.queries <= samples for run in runs)
+    assert apart[800] < apart[100] / 2
+    assert 0.5 * apart[800] < said[800] < 6 * apart[800]  # the largest of 11 standard errors, itself an estimate
+
+
+def test_pairs_are_exact_when_all_are_asked() -> None:
+    text = " ".join(LONG.split()[:7])
+    exact = explain(tangled(), [text], "exact")[0]
+    found = explain(tangled(), [text], "shap", samples=2**7)[0]
+    assert np.allclose(found.scores, exact.scores, atol=1e-10) and found.error == 0.0
+    assert found.queries == 2**7
+
+
+def test_pairs_beat_random_orders() -> None:
+    text = " ".join(LONG.split()[:12])
+    exact = explain(tangled(), [text], "exact", target="yes")[0].scores
+    errors = {}
+    for method in ("shap", "permutation"):
+        runs = [explain(tangled(), [text], method, target="yes", samples=222, seed=s)[0].scores for s in range(10)]
+        errors[method] = float(np.mean([((run - exact) ** 2).sum() for run in runs]))
+    assert errors["shap"] < errors["permutation"]
+
+
+@pytest.mark.parametrize(("words", "samples"), [(2, 4), (3, 6), (5, 12), (8, 60), (13, 300), (40, 80), (40, 3000)])
+def test_drawn_pairs(words: int, samples: int) -> None:
+    """None twice, none the complement of another, sizes as even as there are coalitions, about as many as asked."""
+    pairs = draw_pairs(words, samples, np.random.default_rng(0))
+    size = pairs.coalitions.sum(1)
+    both = np.concatenate([pairs.coalitions, ~pairs.coalitions])
+    assert len(np.unique(both, axis=0)) == len(both) and size.min() >= 1 and size.max() <= words // 2
+    assert len(both) == min(samples - 2, 2**words - 2)
+    assert (pairs.weights > 0).all()
+    if samples == 3000:
+        counts = np.bincount(size, minlength=21)[1:]
+        assert counts[0] == 40 and counts[1:19].min() >= counts[1:19].max() - 1 and counts[19] < counts[18]
+
+
+def test_weights_make_the_kernel() -> None:
+    """Drawn coalitions stand for all of their size: their weights sum to the Shapley kernel's."""
+    pairs = draw_pairs(9, 60, np.random.default_rng(1))
+    for size in range(1, 5):
+        whole = math.comb(9, size) * 8 / (math.comb(9, size) * size * (9 - size))
+        of = pairs.coalitions.sum(1) == size
+        assert pairs.weights[of].sum() == pytest.approx(whole, rel=1 / of.sum())
+
+
+def test_texts_do_not_depend_on_their_neighbours() -> None:
+    alone = explain(fitted(), ["a good film and so on"], "shap")[0]
+    beside = explain(fitted(), ["an awful film", "a good film and so on", "an awful film"], "shap")
+    assert np.allclose(alone.scores, beside[1].scores, atol=1e-6)
+    assert np.array_equal(beside[0].scores, beside[2].scores)
+    again = explain(fitted(), [LONG], "shap", samples=60, seed=1)[0]
+    other = explain(fitted(), [LONG], "shap", samples=60, seed=2)[0]
+    assert np.array_equal(again.scores, explain(fitted(), [LONG], "shap", samples=60, seed=1)[0].scores)
+    assert not np.array_equal(again.scores, other.scores)
+
+
+def test_interactions_of_two_words() -> None:
+    negated = Toy(lambda words: 0.5 + 0.3 * ("good" in words) - 0.5 * ("not" in words) * ("good" in words))
+    found = interactions(Game(negated, ["not a good film"], target="yes"))[0]
+    assert found.top(1) == [("not", "good", pytest.approx(-0.5))]
+    assert np.allclose(found.matrix, found.matrix.T) and found.queries == 2**4
+    assert np.abs(found.matrix).sum() == pytest.approx(1.0)
+    straight = interactions(Game(additive(WEIGHTS), ["very good film"], target="yes"))[0]
+    assert np.abs(straight.matrix).max() < 1e-12
+    assert interactions(Game(additive(), ["film", ""]))[0].matrix.tolist() == [[0.0]]
+
+
+def test_occlusion_says_what_it_misses() -> None:
+    """Either of two words is enough: neither alone is missed."""
+    either = Toy(lambda words: 0.1 + 0.8 * ("fine" in words or "great" in words))
+    found = explain(either, ["fine great film"], "occlusion")[0]
+    assert np.allclose(found.scores, 0, atol=1e-12) and found.error == pytest.approx(1.0)
+    assert found.queries == 5 and found.error_kind == "efficiency gap"
+
+
+def test_three_classes_sum_to_nothing() -> None:
+    text = "ant bee cat bat"
+    scores = [explain(Three(), [text], "exact", target=name)[0].scores for name in "abc"]
+    assert np.allclose(np.sum(scores, axis=0), 0, atol=1e-12) and scores[0][0] > 0 > scores[1][0]
+
+
+def test_too_few_samples_and_too_many_words() -> None:
+    with pytest.raises(BadInput, match=r"13 words, so 8\.19e\+03 coalitions"):
+        explain(tangled(), [LONG], "exact")
+    with pytest.raises(BadInput, match="samples is 20 for a text of 13 words"):
+        explain(tangled(), [LONG], "shap", samples=20)
+    with pytest.raises(BadInput, match="samples is 49 for a text of 13 words"):
+        explain(tangled(), [LONG], "permutation", samples=49)
+    assert np.isfinite(explain(tangled(), [LONG], "permutation", samples=50)[0].error)
+    assert np.isfinite(explain(tangled(), [LONG], "shap", samples=26)[0].scores).all()
+    assert usual_samples(2) == 128 and usual_samples(100) == 1600
