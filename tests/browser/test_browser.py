@@ -387,6 +387,33 @@ def break_a_sentence(opened: Opened) -> None:
     opened.photograph("votes", votes)
 
 
+def take_bits_away(opened: Opened) -> None:
+    """A bit less and another layout bring another histogram and accuracy; the front answers to axis and slider."""
+    box = opened.page.locator(".bits-slider").first
+    box.scroll_into_view_if_needed()
+    handle = box.locator(".noUi-handle").first
+    for change in (
+        lambda: (handle.focus(), handle.press("ArrowLeft")),
+        lambda: box.locator("select").first.select_option(index=1),
+    ):
+        before = box.evaluate(SHOWN)
+        change()
+        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, "the histogram is the old one")
+        wait_until(lambda: "Accuracy:" in box.inner_text(), opened.page, "there is no accuracy")
+    opened.photograph("bits", box)
+    front = opened.page.locator(".compression-front").first
+    front.scroll_into_view_if_needed()
+    points = front.locator(".noUi-handle").first
+    for change in (
+        lambda: front.locator("select").first.select_option(index=1),
+        lambda: (points.focus(), [points.press("ArrowRight") for _ in range(5)]),
+    ):
+        before = front.evaluate(SHOWN)
+        change()
+        wait_until(lambda before=before: front.evaluate(SHOWN) != before, opened.page, "the front is the old one")
+    opened.photograph("front", front)
+
+
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
     """Waits up to 30 s."""
     deadline = time.monotonic() + 30
@@ -403,6 +430,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "03_finetuning_bert": move_the_sliders,
     "04_data_augmentation": rewrite_a_sentence,
     "05_adversarial_examples": break_a_sentence,
+    "06_compression": take_bits_away,
 }
 
 
