@@ -94,6 +94,13 @@ def test_the_exercises_of_each_notebook() -> None:
         "distillation_loss",
         "rank_for_budget",
     ]
+    assert [e.name for e in of_notebook("07")] == [
+        "lime_weights",
+        "shapley_values",
+        "integrated_gradients",
+        "comprehensiveness",
+        "rank_agreement",
+    ]
     assert of_notebook("99") == []
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import difflib
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import notebook00, notebook01, notebook02, notebook03, notebook04, notebook05, notebook06
+from course_lib.exercises import (
+    notebook00,
+    notebook01,
+    notebook02,
+    notebook03,
+    notebook04,
+    notebook05,
+    notebook06,
+    notebook07,
+)
 from course_lib.exercises.exercise import Exercise
 from course_lib.exercises.quiz import Question
 
@@ -17,6 +26,7 @@ _NOTEBOOKS = {
     "04": notebook04,
     "05": notebook05,
     "06": notebook06,
+    "07": notebook07,
 }
 EXERCISES: dict[str, Exercise] = {e.name: e for notebook in _NOTEBOOKS.values() for e in notebook.EXERCISES}
 QUIZZES: dict[str, tuple[Question, ...]] = {number: notebook.QUIZ for number, notebook in _NOTEBOOKS.items()}

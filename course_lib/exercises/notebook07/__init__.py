@@ -1,0 +1,20 @@
+"""Exercises and quiz of notebook 07, "Explainability": near the text, in all orders, along a line, and how faithful."""
+
+from course_lib.exercises.notebook07 import (
+    comprehensiveness,
+    integrated_gradients,
+    lime_weights,
+    rank_agreement,
+    shapley_values,
+)
+from course_lib.exercises.notebook07.questions import QUIZ
+
+EXERCISES = (
+    lime_weights.EXERCISE,
+    shapley_values.EXERCISE,
+    integrated_gradients.EXERCISE,
+    comprehensiveness.EXERCISE,
+    rank_agreement.EXERCISE,
+)
+
+__all__ = ["EXERCISES", "QUIZ"]

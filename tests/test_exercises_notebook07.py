@@ -1,0 +1,484 @@
+"""Exercises of notebook 07: other right answers pass, sly ones do not, references agree with the library and scipy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from answers import assert_all_pass, assert_none_passes, assert_recognised
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata, spearmanr
+from toy_games import tangled
+
+from course_lib import explain
+from course_lib.exercises import check, reference
+from course_lib.exercises.catalogue import find, of_notebook
+from course_lib.exercises.notebook07.comprehensiveness import Mood, NotWords
+from course_lib.exercises.notebook07.integrated_gradients import Slope, WrongShape
+from course_lib.exercises.notebook07.shapley_values import Game, NoSuchPlayer
+from course_lib.explain.gradients import quadrature
+from course_lib.explain.shapley import all_coalitions
+
+# ---------------------------------------------------------------- alternative right answers
+
+
+def weights_in_a_loop(samples: np.ndarray, width: float = 25.0) -> list[float]:
+    weights = []
+    for row in samples:
+        length = math.sqrt(sum(row)) * math.sqrt(len(row))
+        cosine = sum(row) / length if length else 0.0
+        weights.append(math.exp(-((100 * (1 - cosine)) ** 2) / (2 * width**2)))
+    return weights
+
+
+def weights_by_torch(samples: np.ndarray, width: float = 25.0) -> torch.Tensor:
+    rows = torch.from_numpy(samples).float()
+    cosine = torch.nn.functional.cosine_similarity(rows, torch.ones_like(rows), dim=1)  # 0 for zeros
+    return (-(((1 - cosine) * 100 / width) ** 2) / 2).exp()
+
+
+def shapley_by_orders(value: Callable[[frozenset[int]], float], n: int) -> np.ndarray:
+    values = np.zeros(n)
+    for order in itertools.permutations(range(n)):
+        here: frozenset[int] = frozenset()
+        for player in order:
+            values[player] += value(here | {player}) - value(here)
+            here |= {player}
+    return values / math.factorial(n)
+
+
+def shapley_by_sizes(value: Callable[[Any], float], n: int) -> list[float]:
+    """The mean over sizes of the mean over coalitions of a size; coalitions as plain tuples."""
+    values = []
+    for player in range(n):
+        others = [i for i in range(n) if i != player]
+        by_size = [
+            np.mean([value((*some, player)) - value(some) for some in itertools.combinations(others, size)])
+            for size in range(n)
+        ]
+        values.append(float(np.mean(by_size)))
+    return values
+
+
+def gradients_backwards(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    shares = np.linspace(1 - 0.5 / steps, 0.5 / steps, steps)  # from x to the baseline: the same middles
+    points = [share * x + (1 - share) * baseline for share in shares]
+    return (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
+
+
+def gradients_as_lists(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    step, point = (x - baseline) / steps, baseline - (x - baseline) / (2 * steps)
+    total = 0 * x
+    for _ in range(steps):
+        point = point + step
+        total = total + step * gradient(point)
+    return total.tolist()
+
+
+def fall_by_pairs(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> float:
+    order = sorted(range(len(words)), key=lambda i: (-scores[i], i))
+    gone = math.ceil(round(share * len(words), 6))
+    left = list(words)
+    for i in sorted(order[:gone], reverse=True):
+        del left[i]
+    return predict(words) - predict(left)
+
+
+def fall_by_mask(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> Any:
+    keep = np.ones(len(words), dtype=bool)
+    left = scores.astype(float)
+    while (~keep).sum() < share * len(words) - 1e-9:
+        top = int(left.argmax())
+        keep[top], left[top] = False, -np.inf
+    return np.float32(predict(words) - predict(np.array(words, dtype=object)[keep]))
+
+
+def agreement_by_scipy(one: np.ndarray, other: np.ndarray) -> Any:
+    return spearmanr(one, other).statistic if len(one) > 1 else np.nan
+
+
+def agreement_in_loops(one: np.ndarray, other: np.ndarray) -> float:
+    def ranks(scores: np.ndarray) -> list[float]:
+        ordered = sorted(scores)
+        places: dict[float, list[int]] = {}
+        for place, score in enumerate(ordered):
+            places.setdefault(score, []).append(place)
+        return [sum(places[score]) / len(places[score]) for score in scores]
+
+    with np.errstate(invalid="ignore"):
+        return float(np.corrcoef(ranks(one), ranks(other))[0, 1])
+
+
+RIGHT: dict[str, list[Callable[..., Any]]] = {
+    "lime_weights": [weights_in_a_loop, weights_by_torch],
+    "shapley_values": [shapley_by_orders, shapley_by_sizes],
+    "integrated_gradients": [gradients_backwards, gradients_as_lists],
+    "comprehensiveness": [fall_by_pairs, fall_by_mask],
+    "rank_agreement": [agreement_by_scipy, agreement_in_loops],
+}
+
+# ---------------------------------------------------------------- sly answers, right on most cases
+
+
+def two_players_together(value: Callable[..., float], n: int) -> Any:
+    """Exact where no more than two players work together."""
+    base, everyone = value(frozenset()), frozenset(range(n))
+    alone = np.array([value(frozenset({i})) - base for i in range(n)])
+    left = np.array([value(everyone) - value(everyone - {i}) for i in range(n)])
+    return (alone + left) / 2 + (value(everyone) - base - (alone + left).sum() / 2) / n
+
+
+SLY: dict[str, list[Callable[..., Any]]] = {
+    "lime_weights": [
+        lambda samples, width=24.0: weights_in_a_loop(samples, width),
+        lambda samples, width=25.0: weights_in_a_loop(samples, max(width, 15.0)),
+        lambda samples, width=25.0: weights_in_a_loop(samples, min(width, 50.0)),
+        lambda samples, width=25.0: weights_in_a_loop(samples[:, :8], width),
+        lambda samples, width=25.0: weights_in_a_loop(samples, width)[:5],
+        lambda samples, width=25.0: weights_by_torch(samples, width).round(decimals=3),
+        lambda samples, width=25.0: weights_by_torch(samples, width)[None],
+        lambda samples, width=25.0: np.maximum(weights_in_a_loop(samples, width), 1e-3),
+        lambda samples, width=25.0: [str(weight) for weight in weights_in_a_loop(samples, width)],
+    ],
+    "shapley_values": [
+        two_players_together,
+        lambda value, n: shapley_by_orders(value, min(n, 3)),
+        lambda value, n: np.maximum(shapley_by_orders(value, n), -0.5),
+        lambda value, n: shapley_by_orders(value, n).round(2),
+        lambda value, n: shapley_by_orders(value, n)[::-1],
+        lambda value, n: np.sort(shapley_by_orders(value, n)),
+        lambda value, n: shapley_by_orders(value, n)[:, None],
+        lambda value, n: shapley_by_orders(lambda s: value(s) if len(s) < 4 else 0.0, n),
+        lambda value, n: sum(shapley_by_orders(value, n)),
+    ],
+    "integrated_gradients": [
+        lambda gradient, x, baseline, steps: gradients_as_lists(gradient, x, baseline, min(steps, 8)),
+        lambda gradient, x, baseline, steps: gradients_as_lists(gradient, x, baseline, max(steps, 2)),
+        lambda gradient, x, baseline, steps: gradients_backwards(gradient, x, baseline, steps).round(2),
+        lambda gradient, x, baseline, steps: gradients_backwards(gradient, x, baseline, steps).ravel(),
+        lambda gradient, x, baseline, steps: gradients_backwards(gradient, x, baseline, steps).T,
+        lambda gradient, x, baseline, steps: gradients_backwards(gradient, x, 0 * x, steps),
+        lambda gradient, x, baseline, steps: gradients_backwards(gradient, x, baseline, steps) + 1e-5,
+        lambda gradient, x, baseline, steps: [gradients_backwards(gradient, x, baseline, steps)],
+    ],
+    "comprehensiveness": [
+        lambda scores, predict, words, share: fall_by_pairs(scores, predict, words, min(share, 0.5)),
+        lambda scores, predict, words, share: fall_by_pairs(scores, predict, words, max(share, 0.26)),
+        lambda scores, predict, words, share: fall_by_pairs(np.maximum(scores, 0), predict, words, share),
+        lambda scores, predict, words, share: fall_by_pairs(scores.round(), predict, words, share),
+        lambda scores, predict, words, share: max(fall_by_pairs(scores, predict, words, share), -0.1),
+        lambda scores, predict, words, share: min(fall_by_pairs(scores, predict, words, share), 0.4),
+        lambda scores, predict, words, share: fall_by_pairs(scores, predict, words, share) if words else math.nan,
+        lambda scores, predict, words, share: round(fall_by_pairs(scores, predict, words, share), 3),
+        lambda scores, predict, words, share: [fall_by_pairs(scores, predict, words, share)],
+        lambda scores, predict, words, share: fall_by_pairs(scores, lambda w: predict(sorted(w)), words, share),
+    ],
+    "rank_agreement": [
+        lambda one, other: agreement_by_scipy(one.round(1), other),
+        lambda one, other: agreement_by_scipy(one[:9], other[:9]),
+        lambda one, other: agreement_by_scipy(np.maximum(one, 0), np.maximum(other, 0)),
+        lambda one, other: round(agreement_by_scipy(one, other), 3),
+        lambda one, other: agreement_by_scipy(one, other) if len(one) > 2 else 0.0,
+        lambda one, other: agreement_by_scipy(one, other) if len(one) > 1 else 1.0,
+        lambda one, other: 1.0 if one.tolist() == other.tolist() else agreement_by_scipy(one, other),
+        lambda one, other: agreement_by_scipy(one, rankdata(other, method="ordinal")),
+        lambda one, other: [agreement_by_scipy(one, other)],
+        lambda one, other: str(agreement_by_scipy(one, other)),
+    ],
+}
+
+
+def test_all_exercises_have_both() -> None:
+    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("07")]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_right_answers_pass(name: str) -> None:
+    assert_all_pass(name, RIGHT[name])
+
+
+@pytest.mark.parametrize("name", SLY)
+def test_sly_wrong_answers_do_not_pass(name: str) -> None:
+    assert_none_passes(name, SLY[name])
+
+
+# ---------------------------------------------------------------- mistakes in other words than the stored ones
+
+
+def without_root(samples: np.ndarray, width: float = 25.0) -> Any:
+    return np.array(weights_in_a_loop(samples, width)) ** 2
+
+
+def scalar_product_of_units(samples: np.ndarray, width: float = 25.0) -> Any:
+    rows = samples / np.linalg.norm(samples, axis=1, keepdims=True)  # nan for zeros
+    cosine = rows @ np.ones(samples.shape[1]) / math.sqrt(samples.shape[1])
+    return np.exp(-((100 * (1 - cosine)) ** 2) / (2 * width**2))
+
+
+def plain_mean_of_gains(value: Callable[..., float], n: int) -> Any:
+    gains: list[list[float]] = [[] for _ in range(n)]
+    for kept in itertools.product([False, True], repeat=n):
+        here = frozenset(i for i in range(n) if kept[i])
+        for i in set(range(n)) - here:
+            gains[i].append(value(here | {i}) - value(here))
+    return [sum(one) / len(one) for one in gains]
+
+
+def leave_one_out(value: Callable[..., float], n: int) -> Any:
+    return [value(tuple(range(n))) - value([j for j in range(n) if j != i]) for i in range(n)]
+
+
+def ends_of_the_parts(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    return sum((x - baseline) / steps * gradient(baseline + k / steps * (x - baseline)) for k in range(1, steps + 1))
+
+
+def saliency_times_x(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    return (gradient(x) * x).tolist()
+
+
+def removed_by_name(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> Any:
+    gone = math.ceil(share * len(words) - 1e-9)
+    top = [words[i] for i in np.argsort(-scores, kind="stable")[:gone]]
+    return predict(words) - predict([word for word in words if word not in top])
+
+
+def only_the_top(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> Any:
+    gone = math.ceil(share * len(words) - 1e-9)
+    return predict(words) - predict([words[i] for i in sorted(np.argsort(-scores, kind="stable")[:gone])])
+
+
+def ranked_twice(one: np.ndarray, other: np.ndarray) -> Any:
+    if len(set(one)) == 1 or len(set(other)) == 1:
+        return float("nan")
+    return np.corrcoef(rankdata(one, method="ordinal"), rankdata(other, method="ordinal"))[0, 1]
+
+
+def almost_divided(one: np.ndarray, other: np.ndarray) -> Any:
+    mine, theirs = (rankdata(scores) - rankdata(scores).mean() for scores in (one, other))
+    return mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs) + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("answer", "name", "words"),
+    [
+        (without_root, "lime_weights", "The square root over exp() is missing"),
+        (scalar_product_of_units, "lime_weights", "A row of zeros gives nan"),
+        (plain_mean_of_gains, "shapley_values", "these are Banzhaf values"),
+        (leave_one_out, "shapley_values", "That is occlusion"),
+        (ends_of_the_parts, "integrated_gradients", "You take the right end of each part"),
+        (saliency_times_x, "integrated_gradients", "This is gradient times input"),
+        (removed_by_name, "comprehensiveness", "A word that stands twice goes twice"),
+        (only_the_top, "comprehensiveness", "this is sufficiency"),
+        (ranked_twice, "rank_agreement", "Of equal scores, the later one ranks higher"),
+        (almost_divided, "rank_agreement", "Without an order you give 0"),
+    ],
+)
+def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
+    assert_recognised(name, answer, words)
+
+
+def test_the_judges_say_what_they_see() -> None:
+    high = check.lime_weights(lambda samples, width=25.0: 2 * np.array(weights_in_a_loop(samples, width)))
+    assert high.message.startswith("Row 0 has the weight 2. A weight is between 0 and 1"), high
+    row = check.lime_weights(lambda samples, width=25.0: np.ones(len(samples)))
+    assert row.message.startswith("Row 1 keeps 1 of 4 words. Its weight should be 0.135335, not 1."), row
+    total = check.shapley_values(lambda value, n: 2 * shapley_by_orders(value, n) + 1)
+    assert "0.2 here. Yours sum to 2.4." in total.message, total
+    shared = check.shapley_values(lambda value, n: shapley_by_orders(value, n) + np.eye(n)[0] - 1 / n)
+    assert shared.message.startswith("The sum is right, but player 0 should get 0.3, not 0.8."), shared
+    line = check.integrated_gradients(lambda g, x, b, steps: 2 * gradients_backwards(g, x, b, steps) + 1)
+    assert "changes by 8. The attributions should sum to about this (7.5 with these steps); yours sum to 16." in (
+        line.message
+    ), line
+    place = check.integrated_gradients(lambda g, x, b, steps: gradients_backwards(g, x, b, 2 * steps))
+    assert place.message.startswith("Position 0 holds 7.875; it should hold 7.5."), place
+    still = check.integrated_gradients(
+        lambda g, x, b, steps: gradients_backwards(g, x, b, steps) + (x == b) * (len(x) == 3)
+    )
+    assert still.message.startswith("Where the input is equal to the baseline nothing was added"), still
+    wide = check.comprehensiveness(lambda scores, predict, words, share: 7)
+    assert wide.message.startswith("Two probabilities differ by no more than 1, but your result is 7."), wide
+    two = check.comprehensiveness(lambda scores, predict, words, share: fall_by_pairs(scores, predict, words, 0.4))
+    assert two.message.startswith("Of 3 words 1 should go with the share 0.3. It looks as if 2 do."), two
+    half = check.comprehensiveness(lambda scores, predict, words, share: 0.5)
+    assert half.message.startswith("The whole gives 0.851953. The result should be 0.289776, not 0.5."), half
+    large = check.rank_agreement(lambda one, other: 2.0)
+    assert large.message.startswith("A correlation lies between -1 and 1. Yours is 2."), large
+    none = check.rank_agreement(lambda one, other: math.nan)
+    assert none.message.startswith("The result is nan or infinity, but both arrays have an order."), none
+    flat = check.rank_agreement(lambda *both: np.nan_to_num(agreement_by_scipy(*both), nan=0.5))
+    assert "nan is asked, and you give 0.5." in flat.message, flat
+    tenth = check.rank_agreement(lambda one, other: 0.1)
+    assert tenth.message.startswith("The ranks are [3, 1, 2] and [3, 1.5, 1.5]. Their correlation is 0.866025"), tenth
+
+
+def test_no_warning_reaches_the_learner(recwarn: pytest.WarningsRecorder) -> None:
+    for exercise in of_notebook("07"):
+        for wrong in find(exercise.name).wrong_answers:
+            assert getattr(check, exercise.name)(wrong.function).status == "wrong"
+    assert not recwarn.list, [str(one.message) for one in recwarn.list]
+
+
+# ---------------------------------------------------------------- what the learners' functions are asked with
+
+
+def test_a_game_is_shown_by_its_values_and_knows_its_players() -> None:
+    game = find("shapley_values").cases()[0]["value"]
+    assert repr(game) == "<v()=0.5, v(0)=0.5, v(1)=0.1, v(0,1)=0.7>"
+    assert game == find("shapley_values").cases()[0]["value"]
+    assert [game(some) for some in (frozenset(), {1}, [0, 1], (np.int64(0),), [1, 1])] == [0.5, 0.1, 0.7, 0.5, 0.1]
+    with pytest.raises(NoSuchPlayer, match="the players are 0 to 1, and there is no 2"):
+        game({2})
+    assert max(case["n"] for case in find("shapley_values").cases()) == 4
+    assert all(case["n"] == case["value"].players for case in find("shapley_values").cases())
+
+
+def test_a_gradient_takes_one_point_and_is_that_of_its_function() -> None:
+    for case in find("integrated_gradients").cases():
+        gradient, point = case["gradient"], case["baseline"] + 0.3 * (case["x"] - case["baseline"])
+        slope = np.empty(point.shape)
+        for place in np.ndindex(point.shape):
+            step = np.zeros(point.shape)
+            step[place] = 1e-5
+            slope[place] = (gradient.height(point + step) - gradient.height(point - step)) / 2e-5
+        np.testing.assert_allclose(gradient(point), slope, atol=1e-6, err_msg=repr(gradient))
+        with pytest.raises(WrongShape, match="gradient takes one point"):
+            gradient(np.stack([point, point]))
+    assert repr(Slope("product of x", (2,))) == "<gradient of product of x>"
+
+
+def test_the_model_of_moods_feels_the_order() -> None:
+    mood = find("comprehensiveness").cases()[0]["predict"]
+    assert repr(mood) == "<p(positive)>"
+    assert mood == find("comprehensiveness").cases()[0]["predict"]
+    assert mood([]) == 0.5
+    assert mood(["not", "good"]) == pytest.approx(1 - mood(["good"]))
+    assert mood(["very", "nice"]) == mood(["good"]) == Mood((("good", 1.5),))(("a", "good"))
+    for wrong in ("good film", [1, 2]):
+        with pytest.raises(NotWords, match="predict takes a list of words"):
+            mood(wrong)
+
+
+# ---------------------------------------------------------------- references against the library and scipy
+
+SEEDS = st.integers(0, 10**6)
+
+
+@given(st.integers(1, 6), st.integers(1, 12), st.floats(1, 100), SEEDS)
+@settings(deadline=None, max_examples=40)
+def test_lime_weights_are_those_of_the_library(rows: int, n: int, width: float, seed: int) -> None:
+    samples = np.random.default_rng(seed).integers(0, 2, size=(rows, n))
+    theirs = explain.kernel(samples.astype(bool), width)
+    np.testing.assert_allclose(reference.lime_weights(samples, width), theirs, atol=1e-12)
+    assert reference.lime_weights(np.ones((1, n)), width).tolist() == [1.0]
+
+
+@given(st.integers(1, 4), SEEDS)
+@settings(deadline=None, max_examples=40)
+def test_shapley_values_are_those_of_the_library(n: int, seed: int) -> None:
+    table = np.random.default_rng(seed).normal(size=2**n)
+    game = Game(tuple(table.tolist()))
+    for row, value in zip(all_coalitions(n), table, strict=True):
+        assert game(frozenset(np.flatnonzero(row))) == value, "the tables count alike"
+    found = reference.shapley_values(game, n)
+    np.testing.assert_allclose(found, explain.shapley_values(table), atol=1e-12)
+    assert found.sum() == pytest.approx(table[-1] - table[0])
+
+
+@given(st.integers(1, 5), st.integers(1, 12), SEEDS)
+@settings(deadline=None, max_examples=40)
+def test_integrated_gradients_take_the_points_of_the_library(n: int, steps: int, seed: int) -> None:
+    x, baseline = np.random.default_rng(seed).normal(size=(2, n))
+    asked: list[np.ndarray] = []
+
+    def gradient(point: np.ndarray) -> np.ndarray:
+        asked.append(point)
+        return np.cos(point)
+
+    found = reference.integrated_gradients(gradient, x, baseline, steps)
+    points, weights = quadrature("riemann", steps)
+    line = baseline + points[:, None] * (x - baseline)
+    np.testing.assert_allclose(asked, line, atol=1e-12)
+    np.testing.assert_allclose(found, (x - baseline) * (weights @ np.cos(line)), atol=1e-12)
+
+
+def test_more_steps_come_nearer_to_the_change() -> None:
+    case = find("integrated_gradients").cases()[4]
+    gradient, x, baseline = case["gradient"], case["x"], case["baseline"]
+    change = gradient.height(x) - gradient.height(baseline)
+    gaps = [abs(reference.integrated_gradients(gradient, x, baseline, n).sum() - change) for n in (2, 8, 32, 128)]
+    assert gaps == sorted(gaps, reverse=True) and gaps[-1] < 1e-4
+    assert np.abs(gradient(x)).max() < 0.05 * gradient(0 * x).max(), "flat where the model is sure"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.34, 0.5, 1.0])
+def test_comprehensiveness_is_that_of_the_library(share: float) -> None:
+    texts = ["one little film that nobody has seen", "good", "very good film thing", "..."]
+    model = tangled()
+
+    def predict(words: Sequence[str]) -> float:
+        return float(model.predict_proba([" ".join(words)])[0, 1])
+
+    scored = explain.explain(model, texts, "occlusion", target="yes")
+    theirs = explain.comprehensiveness(model, scored, shares=[share])
+    ours = [reference.comprehensiveness(s.scores, predict, [w.text for w in s.tokens], share) for s in scored]
+    assert ours == pytest.approx(theirs.tolist(), abs=1e-12)
+    assert len(set(ours)) > 2
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=12))
+@settings(deadline=None, max_examples=60)
+def test_rank_agreement_is_that_of_the_library(pairs: list[tuple[int, int]]) -> None:
+    one, other = np.array(pairs, dtype=float).T
+    theirs = explain.rank_correlation(one, other)
+    assert reference.rank_agreement(one, other) == pytest.approx(theirs, abs=1e-9, nan_ok=True)
+
+
+# ---------------------------------------------------------------- what the texts say
+
+
+def test_the_worked_examples_of_the_tasks() -> None:
+    rows = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]])
+    weights = reference.lime_weights(rows).tolist()
+    assert [float(f"{weight:.3g}") for weight in weights] == [1, 0.135, 0.000335]
+    game = find("shapley_values").cases()[0]["value"]
+    assert [game(s) for s in ([], [0], [1], [0, 1])] == [0.5, 0.5, 0.1, 0.7]
+    np.testing.assert_allclose(reference.shapley_values(game, 2), [0.3, -0.1])
+    assert [game([0]) - game([]), game([0, 1]) - game([1])] == pytest.approx([0, 0.6])
+    assert [game([1]) - game([]), game([0, 1]) - game([0])] == pytest.approx([-0.4, 0.2])
+    assert [2**4, 2**20] == [16, 1_048_576]
+    cube = Slope("sum of x^3", (1,))
+    assert [float(cube([point])[0]) for point in (0.5, 1.5)] == [0.75, 6.75]
+    assert reference.integrated_gradients(cube, np.array([2.0]), np.array([0.0]), 2).tolist() == [7.5]
+    assert cube.height(np.array([2.0])) == 8
+    said = {"a good film": 0.9, "a film": 0.6}
+    scores, words = np.array([0, 0.4, 0.1]), ["a", "good", "film"]
+    fall = reference.comprehensiveness(scores, lambda some: said[" ".join(some)], words, 0.3)
+    assert fall == pytest.approx(0.3)
+    assert 0.28 * 25 == 7.000000000000001
+    assert round(reference.rank_agreement(np.array([0.3, 0.1, 0.2]), np.array([5, 1, 1])), 3) == 0.866
+    assert [rankdata([0.3, 0.1, 0.2]).tolist(), rankdata([5, 1, 1]).tolist()] == [[3, 1, 2], [3, 1.5, 1.5]]
+
+
+def test_the_numbers_of_the_quiz() -> None:
+    game = find("shapley_values").cases()[0]["value"]
+    assert game([0, 1]) - game([1]) == pytest.approx(0.6), "occlusion of the word not"
+    assert game([0, 1]) - game([0]) > 0, "bad raises the output of not bad"
+    equal = np.full(2, 0.1)
+    assert equal.sum() == pytest.approx(reference.shapley_values(game, 2).sum()), "another sharing, the same sum"
+
+
+def test_four_times_the_samples_halve_the_error_of_lime() -> None:
+    text = "one little film that nobody has seen before"
+
+    def scatter(samples: int) -> float:
+        runs = [explain.explain(tangled(), [text], "lime", samples=samples, seed=seed)[0].scores for seed in range(60)]
+        return float(np.std(runs, axis=0, ddof=1).mean())
+
+    assert scatter(400) / scatter(1600) == pytest.approx(2.0, rel=0.2)
