@@ -7,6 +7,8 @@ from course_lib.plots.attacks import cost_of_success, first_order, transfer, und
 from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
 from course_lib.plots.compression import damage, pareto, sensitivity, weight_histogram
 from course_lib.plots.data import disagreement, rating_histogram
+from course_lib.plots.explanations import HeatMap, heat_map, seed_spread, word_bars
+from course_lib.plots.faithfulness import agreement_map, deletion_curves, faithfulness_against_time, sanity
 from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
 from course_lib.plots.quality import (
     confusion,
@@ -22,16 +24,21 @@ from course_lib.plots.training import LiveCurve, learning_curve, length_histogra
 from course_lib.plots.transformer import attention_map, positional_encoding
 
 __all__ = [
+    "HeatMap",
     "LiveCurve",
+    "agreement_map",
     "attention_map",
     "augmentation_gains",
     "confusion",
     "cost_of_success",
     "damage",
     "defences",
+    "deletion_curves",
     "disagreement",
     "errors_by",
+    "faithfulness_against_time",
     "first_order",
+    "heat_map",
     "intervals",
     "label_agreement",
     "label_efficiency",
@@ -47,8 +54,10 @@ __all__ = [
     "reliability",
     "robustness_curve",
     "roc",
+    "sanity",
     "scaling_fit",
     "schedule",
+    "seed_spread",
     "sensitivity",
     "small_png",
     "stored_curves",
@@ -58,4 +67,5 @@ __all__ = [
     "transfer_matrix",
     "under_attack",
     "weight_histogram",
+    "word_bars",
 ]

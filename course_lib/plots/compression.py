@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from course_lib.errors import BadInput
 from course_lib.plots.attacks import need_shares
-from course_lib.plots.style import GREY, INK, canvas, house, in_percent, look, need
+from course_lib.plots.scatter import Better, front_of, log_axis, name_points
+from course_lib.plots.style import GREY, INK, canvas, house, in_percent, legend_below, look, need
 from course_lib.plots.style import label as name_axes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from course_lib.compression.uniform import Grid
-
-Better = Literal["low", "high"]
 
 BINS = 61  # of a histogram of weights
 SHADES = 12  # of a heat map
@@ -123,23 +120,12 @@ def pareto(
     if floor is not None:
         ax.axhline(floor, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"at least {floor:.1%}", zorder=1)
     _frame(ax, xs, np.concatenate([ys - ends[0], ys + ends[1], [] if floor is None else [floor]]))
-    _legend_below(ax, own)
+    legend_below(ax, own)
     name_axes(ax, _front_in_words(rows, x, y, label, on_front, wanted, floor), measure_of(x).name, y, fold=68)
     inks = np.where(on_front, INK, QUIET).tolist()
     lines = [corners] if floor is None else [corners, np.array([(value, floor) for value in ax.get_xlim()])]
-    _name_points(ax, rows[label].astype(str).tolist(), inks, np.stack([xs, ys], axis=1), ends, lines)
+    name_points(ax, rows[label].astype(str).tolist(), inks, np.stack([xs, ys], axis=1), ends, lines)
     return ax
-
-
-def front_of(
-    xs: NDArray[np.float64], ys: NDArray[np.float64], better: Better, allowed: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Which of the allowed points no other allowed one dominates, (n,)."""
-    cost = xs if better == "low" else -xs
-    as_good = (cost[:, None] <= cost) & (ys[:, None] >= ys) & allowed[:, None]  # row: the rival
-    better_in_one = (cost[:, None] < cost) | (ys[:, None] > ys)
-    free: NDArray[np.bool_] = allowed & ~(as_good & better_in_one).any(axis=0)
-    return free
 
 
 def _checked(
@@ -175,31 +161,11 @@ def _corners(xs: NDArray[np.float64], ys: NDArray[np.float64], better: Better) -
 
 def _frame(ax: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> None:
     """A log axis with plain numbers, and room for names at all sides."""
-    ax.set_xscale("log")
-    side = max(1.25, float(xs.max() / xs.min()) ** 0.12)
-    low, high = float(xs.min()) / side, float(xs.max()) * side
-    ax.set_xlim(low, high)
-    ax.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    log_axis(ax, xs)
     room = 0.12 * max(float(ys.max() - ys.min()), 0.01)
     ax.set_ylim(max(-0.02, float(ys.min()) - room), min(1.02, float(ys.max()) + room))
     ax.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     in_percent(ax.yaxis)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers inside; where the powers of ten with 1, 2 and 5 are few, evenly spaced ones."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    round_ones = [digit * 10.0**power for power, digit in product(powers, (1, 2, 5))]
-    inside = [value for value in round_ones if low <= value <= high]
-    if len(inside) > 8:
-        inside = [value for value in inside if math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9)]
-    if len(inside) < 3:
-        even = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
-        inside = [float(value) for value in even if low <= value <= high]
-    return inside
 
 
 def _front_in_words(
@@ -212,112 +178,6 @@ def _front_in_words(
     best = measure_of(x).best if better == measure_of(x).better else "highest" if better == "high" else "lowest"
     many = f"{len(front)} of {len(rows)}"
     return f"{many} on the front; {best}: {first[label]} ({amount(x, first[x])}, {first[y]:.1%})"
-
-
-def _legend_below(ax: Axes, own: bool) -> None:
-    """Under the figure of our own, or else under the given axes."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    if own:
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, columnspacing=1.4)
-    else:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-
-
-# ---- names that do not meet ------------------------------------------------------------------------------------
-
-
-class _Box(NamedTuple):
-    """In dots."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    def meets(self, other: _Box) -> bool:
-        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
-
-    def holds(self, other: _Box) -> bool:
-        return self.x0 <= other.x0 and other.x1 <= self.x1 and self.y0 <= other.y0 and other.y1 <= self.y1
-
-
-_AWAY = (7, 14, 22, 32, 44, 58, 74, 92)  # dots between a point and its name
-# Right, up, and how much worse that is, in dots: above and below, the whisker hides the line that leads to a name.
-_WAYS = {(1, 0): 0, (-1, 0): 1, (1, 1): 2, (-1, 1): 3, (1, -1): 4, (-1, -1): 5, (0, 1): 45, (0, -1): 46}
-_BLOCKED, _CROSSED = 1000, 30  # what it costs to cover a name or point, and a line or whisker, in dots of distance
-
-
-def _name_points(
-    ax: Axes,
-    names: list[str],
-    inks: list[str],
-    places: NDArray[np.float64],
-    ends: NDArray[np.float64],
-    lines: list[NDArray[np.float64]],
-) -> None:
-    """A name near each point, where it covers no other name or point, and few lines; a thin line leads to it from afar.
-
-    Args:
-        names: of n points.
-        inks: their colours.
-        places: (n, 2).
-        ends: (2, n), the whiskers down and up.
-        lines: the corners of lines that names had better not cover, (m, 2) each.
-    """
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    figure.canvas.draw()  # places in dots are known from here on
-    frame = _Box(*ax.get_window_extent().extents)
-    centres = ax.transData.transform(places)
-    points = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
-    whiskers = np.stack([places - ends[[0]].T * (0, 1), places + ends[[1]].T * (0, 1)], axis=1)
-    parts = [part for line in [*lines, *whiskers] if len(line) for part in pairwise(ax.transData.transform(line))]
-    crossed = [_Box(*np.minimum(a, b) - 2, *np.maximum(a, b) + 2) for a, b in parts]
-    named: list[_Box] = []
-    for name, ink, place, centre in zip(names, inks, places, centres, strict=True):
-        size = _size(ax, name)
-        _, shift, away, box = min(
-            (_cost(centre, box, frame, [*points, *named], crossed, named) + away + worse, shift, away, box)
-            for away, (way, worse) in product(_AWAY, _WAYS.items())
-            for shift, box in [_beside(centre, size, way, away)]
-        )
-        named.append(box)
-        leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkB": 4} if away > _AWAY[1] else None
-        offset = (shift[0] * 72 / figure.dpi, shift[1] * 72 / figure.dpi)
-        ax.annotate(
-            name, place, offset, textcoords="offset points", ha="center", va="center", fontsize=9, color=ink,
-            arrowprops=leader, path_effects=[withStroke(linewidth=2.5, foreground="white")], zorder=4,
-        )  # fmt: skip
-
-
-def _size(ax: Axes, name: str) -> tuple[float, float]:
-    """Width and height of a name in dots."""
-    text = ax.text(0.5, 0.5, name, fontsize=9, transform=ax.transAxes)
-    extent = text.get_window_extent()
-    text.remove()
-    return extent.width + 2, extent.height
-
-
-def _beside(
-    centre: Any, size: tuple[float, float], way: tuple[int, int], away: float
-) -> tuple[tuple[float, float], _Box]:
-    """How far a name's middle is from the point, and the name's box."""
-    gap = away * math.hypot(*way) / sum(map(abs, way))
-    right, up = (side * (gap + extent / 2) for side, extent in zip(way, size, strict=True))
-    x, y = float(centre[0]) + right, float(centre[1]) + up
-    return (right, up), _Box(x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
-
-
-def _cost(centre: Any, box: _Box, frame: _Box, taken: list[_Box], crossed: list[_Box], named: list[_Box]) -> float:
-    """What a name covers, and what the line from its point to it passes through."""
-    blocked = sum(box.meets(other) for other in taken) + (not frame.holds(box))
-    if blocked:
-        return _BLOCKED * blocked
-    middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
-    way = [_Box(x, y, x, y) for x, y in np.linspace(centre, middle, 12).tolist()]
-    passed = sum(any(other.holds(dot) for dot in way) for other in named)
-    return _CROSSED * (sum(box.meets(part) for part in crossed) + 2 * passed)
 
 
 # ---- weights and grids -----------------------------------------------------------------------------------------
@@ -358,7 +218,7 @@ def weight_histogram(weights: Tensor, grid: Grid, ax: Axes | None = None) -> Axe
     _span(ax, edges, float(low.min()) - half, float(high.max()) + half)
     _points_below(ax, low, high, grid.high - grid.low + 1)
     if len(ax.get_legend_handles_labels()[0]) > 1:
-        _legend_below(ax, own)
+        legend_below(ax, own)
     scales = grid.scale.numel()
     many = "one scale" if scales == 1 else f"{scales:,} scales"
     rounded = "nothing lost" if math.isinf(lost.sqnr_db) else f"SQNR {lost.sqnr_db:.1f} dB"
@@ -518,7 +378,7 @@ def damage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     in_percent(ax.xaxis)
     ax.grid(axis="y", visible=False)
-    _legend_below(ax, own)
+    legend_below(ax, own)
     worst = rows.iloc[0]
     title = f"Largest loss: {lost[0]:.1f} points, {worst['slice']}"
     name_axes(ax, title if lost[0] >= 0.05 else "No kind of sentence loses accuracy", "accuracy")

@@ -107,6 +107,16 @@ def label(ax: Axes, title: str, x: str = "", y: str = "", fold: int = 0) -> None
     ax.set_ylabel(y)
 
 
+def legend_below(ax: Axes, own: bool) -> None:
+    """Under the figure of our own, or else under the given axes."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    if own:
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, columnspacing=1.4)
+    else:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+
+
 def in_percent(axis: Any) -> None:
     """Shares from 0 to 1, written as percent."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))

@@ -6,6 +6,8 @@ Every function returns one ipywidgets widget: name it on the last line of a cell
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
 from course_lib.widgets.bits import bits_slider
+from course_lib.widgets.deletion import delete_words
+from course_lib.widgets.explanations import explain_text
 from course_lib.widgets.front import front
 from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.live_attack import watch_attack
@@ -13,6 +15,7 @@ from course_lib.widgets.loss_surface import loss_surface_explorer
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import watch_prediction
 from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
+from course_lib.widgets.samples import sampling
 from course_lib.widgets.temperature import calibration_explorer
 
 __all__ = [
@@ -20,9 +23,12 @@ __all__ = [
     "calibration_explorer",
     "compare_runs",
     "compare_settings",
+    "delete_words",
     "diagnose",
+    "explain_text",
     "front",
     "loss_surface_explorer",
+    "sampling",
     "vote_on_attacks",
     "watch_attack",
     "watch_attention",

@@ -13,7 +13,7 @@ import numpy as np
 from course_lib.attacks.difference import inline
 from course_lib.attacks.document import Document
 from course_lib.errors import BadInput
-from course_lib.widgets.prediction import SENTIMENT, Classifier
+from course_lib.widgets.prediction import Classifier, class_names
 from course_lib.widgets.sentence import sentence_line
 from course_lib.widgets.trouble import in_words
 
@@ -173,11 +173,8 @@ def _film(
         raise BadInput("the line is empty", "type a sentence")
     if recipe is None:
         raise BadInput("there is no attack to choose", "pass at least one")
-    if not hasattr(classifier, "classes_"):
-        raise BadInput(f"this {type(classifier).__name__} has not been trained yet", "call its fit first")
-    classes = [name.item() if isinstance(name, np.generic) else name for name in classifier.classes_]
-    known = names if names is not None else SENTIMENT if classes == [0, 1] else {}
-    called = [str(known.get(name, name)) for name in classes]
+    called_by_class = class_names(classifier, names)
+    classes, called = list(called_by_class), list(called_by_class.values())
     truth = int(np.asarray(classifier.predict_proba([text]))[0].argmax())
     steps = attacks[recipe].steps(classifier, text, classes[truth], seed)
     if not steps or steps[0].text != text:

@@ -69,14 +69,23 @@ def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None
     return _label(f"{called[best]} ({probabilities[best]:.2f})") + bars
 
 
-def _predict(text: str, classifier: Classifier, names: Mapping[Any, str] | None) -> tuple[Any, list[str]]:
-    """Probabilities (classes,) and what the classes are called."""
+def class_names(classifier: Any, names: Mapping[Any, str] | None = None) -> dict[Any, str]:
+    """What each class is called, in the model's order; without names, 0 and 1 are negative and positive.
+
+    Raises:
+        BadInput: the classifier was not trained.
+    """
     if not hasattr(classifier, "classes_"):
         raise BadInput(f"this {type(classifier).__name__} has not been trained yet", "call its fit first")
-    probabilities = np.asarray(classifier.predict_proba([text]), dtype=np.float64)[0]
     classes = [name.item() if isinstance(name, np.generic) else name for name in classifier.classes_]
     known = names if names is not None else SENTIMENT if classes == [0, 1] else {}
-    return probabilities, [str(known.get(name, name)) for name in classes]
+    return {name: str(known.get(name, name)) for name in classes}
+
+
+def _predict(text: str, classifier: Classifier, names: Mapping[Any, str] | None) -> tuple[Any, list[str]]:
+    """Probabilities (classes,) and what the classes are called."""
+    called = list(class_names(classifier, names).values())
+    return np.asarray(classifier.predict_proba([text]), dtype=np.float64)[0], called
 
 
 def _label(words: str) -> str:

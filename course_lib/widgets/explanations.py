@@ -1,0 +1,150 @@
+"""Type a text and see which words several methods hold responsible for what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from course_lib import plots
+from course_lib.errors import BadInput
+from course_lib.explain import METHODS, Attribution, explain
+from course_lib.plots.scored_text import digits_of, error_in_words, figure_of
+from course_lib.widgets.prediction import Classifier, class_names
+from course_lib.widgets.trouble import in_words
+
+Settings = Mapping[str, Any]
+Answer = Attribution | Exception  # what a method said, or what went wrong
+
+
+def explain_text(
+    classifier: Classifier,
+    methods: Sequence[str] | Mapping[str, Settings] = ("lime", "shap", "occlusion"),
+    text: str = "I like this movie because the actors are good.",
+    names: Mapping[Any, str] | None = None,
+) -> ipywidgets.VBox:
+    """A line to type in, a box to tick for each method, a button, and a heat map of the words by each ticked method.
+
+    The text is explained when Enter is pressed in the line, when the line is left, or by the button. Each method is
+    asked once for each text; ticking shows and hides. A method that fails says why below the others.
+
+    Args:
+        classifier: has `predict_proba(list of texts)` and `classes_`; gradients and attention need a `TextClassifier`.
+        methods: names of `explain.METHODS`, or each with its settings, as for `explain.explain`.
+        text: to begin with; it is explained at once.
+        names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
+
+    Returns:
+        A box of the class `explain-text`: the line and the button (children[0], a box), the ticks (children[1], a box),
+        what the model and the methods say in words (children[2], HTML) and the heat map (children[3], HTML).
+
+    Raises:
+        BadInput: no method, or one that does not exist.
+    """
+    asked = {name: dict(methods[name]) if isinstance(methods, Mapping) else {} for name in methods}
+    unknown = [name for name in asked if name not in METHODS]
+    if unknown or not asked:
+        raise BadInput(f"methods are {list(asked)}", f"choose from {', '.join(METHODS)}")
+    return _Explainer(classifier, asked, text, names).box
+
+
+class _Explainer:
+    """The controls, and what was answered so far: (text, method) -> answer."""
+
+    def __init__(
+        self, classifier: Classifier, methods: Mapping[str, Settings], text: str, names: Mapping[Any, str] | None
+    ) -> None:
+        self.classifier, self.methods, self.names = classifier, methods, names
+        self.known: dict[tuple[str, str], Answer] = {}
+        self.line = ipywidgets.Text(
+            value=text, description="Your sentence", placeholder="type a sentence, then press Enter",
+            continuous_update=False, style={"description_width": "initial"}, layout={"width": "min(100%, 640px)"},
+        )  # fmt: skip
+        self.button = ipywidgets.Button(
+            description="explain", button_style="primary", tooltip="explain the typed text", layout={"width": "auto"}
+        )
+        self.ticks = [
+            ipywidgets.Checkbox(value=True, description=name, indent=False, tooltip=METHODS[name].what,
+                                layout={"width": "auto", "margin": "0 1.2em 0 0"})
+            for name in methods
+        ]  # fmt: skip
+        self.words, self.picture = ipywidgets.HTML(), ipywidgets.HTML(layout={"width": "min(100%, 960px)"})
+        wrap = {"flex_flow": "row wrap"}
+        self.box = ipywidgets.VBox([
+            ipywidgets.HBox([self.line, self.button], layout=wrap), ipywidgets.HBox(self.ticks, layout=wrap),
+            self.words, self.picture,
+        ])  # fmt: skip
+        self.box.add_class("explain-text")
+        self.button.on_click(self.show)
+        for control in (self.line, *self.ticks):
+            control.observe(self.show, names="value")
+        self.show()
+
+    def show(self, _: object = None) -> None:
+        """Asks whom it has not asked yet about this text, and shows what all ticked ones say."""
+        text, chosen = self.line.value, [tick.description for tick in self.ticks if tick.value]
+        if not text.strip() or not chosen:
+            self.picture.value = ""
+            self.words.value = told("Tick a method." if text.strip() else "Type a sentence.")
+            return
+        if any((text, name) not in self.known for name in chosen):
+            self._ask(text, chosen)
+        answers = {name: self.known[text, name] for name in chosen}
+        found = [one for one in answers.values() if isinstance(one, Attribution)]
+        troubles = {name: one for name, one in answers.items() if isinstance(one, Exception)}
+        self.picture.value = plots.heat_map(found, self._names()).html if found else ""
+        said = escape(self._in_words(found)) if found else "There is no explanation to show."
+        failed = "".join(f"<div><b>{escape(name)}</b>{in_words(error)}</div>" for name, error in troubles.items())
+        self.words.value = told(said) + failed
+        for name in troubles:
+            del self.known[text, name]  # may be mended meanwhile: asked again next time
+
+    def _ask(self, text: str, chosen: list[str]) -> None:
+        self.button.disabled, self.button.description = True, "explaining …"
+        self.words.value = told("The text is being explained …")
+        try:
+            for name in chosen:
+                if (text, name) not in self.known:
+                    self.known[text, name] = self._answer(text, name)
+        finally:
+            self.button.disabled, self.button.description = False, "explain"
+
+    def _answer(self, text: str, name: str) -> Answer:
+        try:
+            class_names(self.classifier)
+            found = explain(self.classifier, [text], name, **self.methods[name])[0]
+            plots.heat_map(found)  # finds scores that cannot be shown
+            return found
+        except Exception as error:  # of any model, even one half written: shown, not hidden
+            return error
+
+    def _names(self) -> dict[Any, str]:
+        return class_names(self.classifier, self.names)
+
+    def _in_words(self, found: Sequence[Attribution]) -> str:
+        """What the model says, and each method's first word."""
+        called = self._names()
+        first = found[0]
+        target = first.target.item() if isinstance(first.target, np.generic) else first.target
+        said = f"The {first.output} of {called[target]} is {_number(first)}."
+        if not first.tokens:
+            return f"{said} The text has no words."
+        return " ".join([said, *(f"{one.method}: {_first(one)}, {one.queries:,} queries." for one in found)])
+
+
+def _number(one: Attribution) -> str:
+    return f"{one.value:.1%}" if one.output == "probability" else f"{one.value:+.2f}"
+
+
+def _first(one: Attribution) -> str:
+    """The strongest word, with the method's own error."""
+    word, score = one.top(1)[0]
+    return f"“{word}” {figure_of(one, score, digits_of(one.scores))} is strongest, {error_in_words(one)}"
+
+
+def told(words: str) -> str:
+    """A line of words (HTML) that is read aloud when it changes."""
+    return f"<p aria-live='polite' style='font-size:1.1em'>{words}</p>"

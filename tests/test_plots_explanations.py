@@ -1,0 +1,483 @@
+"""Heat maps of words can be read without colours; pictures of explanations say their finding and fit their frame."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from io import BytesIO
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from toy_games import Three, additive, tangled
+
+from course_lib import explain as explaining
+from course_lib import plots
+from course_lib.errors import BadInput
+from course_lib.explain import Attribution, Curve, Word, explain
+from course_lib.plots import explanations, scored_text
+
+mpl.use("Agg")
+
+TEXT = 'A very <good> film, "really" -- isn\'t bad & long 👍🏽!\nGood, though.'
+
+
+def made(scores, text="good bad film", **more) -> Attribution:
+    """An attribution of a text's words with these scores."""
+    spans = [match.span() for match in re.finditer(r"\w+", text)]
+    words = tuple(Word(text[a:b], ((a, b),)) for a, b in spans)
+    told = {"base_value": 0.5, "value": 0.7, "target": "yes", "method": "shap", "queries": 8} | more
+    return Attribution(text, words, np.array(scores, float), **told)
+
+
+ONE = made([0.3, -0.2, 0.05])
+MANY = explain(tangled(), [TEXT], "shap", samples=64, target="yes")[0]
+RUNS = [explain(tangled(), [TEXT], "lime", samples=50, seed=seed, target="yes")[0] for seed in range(4)]
+TEXTS = ["a very good film with a strange end", "the worst film in many years", "good film", "nothing to see"]
+BY_METHOD = {name: explain(tangled(), TEXTS, name) for name in ("lime", "shap", "occlusion")}
+CURVES = {name: explaining.curves(tangled(), found) for name, found in BY_METHOD.items()}
+TEN = ["lime", "shap", "permutation", "occlusion", "ig", "gradient", "smoothgrad", "attention", "rollout", "package"]
+ALIKE = pd.DataFrame(
+    np.fromfunction(lambda a, b: np.where(a == b, 1.0, ((a * b + a + b) % 19) / 20 - 0.15), (10, 10)), TEN, TEN
+)
+TIMES = pd.DataFrame(
+    {
+        "method": [*TEN, "random"],
+        "seconds": [0.21, 0.09, 0.3, 0.011, 0.04, 0.004, 0.05, 0.0035, 0.0036, 1.9, 0.0001],
+        "comprehensiveness": [0.36, 0.39, 0.385, 0.31, 0.28, 0.15, 0.16, 0.08, 0.09, 0.37, 0.05],
+    }
+)
+TIMES = TIMES.assign(low=TIMES["comprehensiveness"] - 0.03, high=TIMES["comprehensiveness"] + 0.02)
+STAGES = ["classifier", "bert.pooler", *(f"bert.encoder.layer.{i}" for i in (5, 4, 3, 2, 1, 0)), "bert.embeddings"]
+SANE = pd.DataFrame({"stage": STAGES, "signed": np.linspace(0.4, -0.05, 9), "absolute": np.linspace(0.7, 0.08, 9)})
+SANE_METHODS = pd.concat(
+    [SANE.assign(method=name, absolute=SANE["absolute"] * k) for k, name in ((1, "attention"), (0.5, "ig"))]
+)
+
+FIGURES = {  # name -> (draw in given axes, what the title must say)
+    "word_bars": (lambda ax=None: plots.word_bars(ONE, ax=ax), "“good” speaks most for yes: +0.30 (shap)"),
+    "word_bars_against": (
+        lambda ax=None: plots.word_bars(made([0.1, -0.2, 0.05]), names={"yes": "positive"}, ax=ax),
+        "“bad” speaks most against positive: −0.20 (shap)",
+    ),
+    "word_bars_of_many": (lambda ax=None: plots.word_bars(MANY, 20, ax=ax), "(shap)"),
+    "seed_spread": (lambda ax=None: plots.seed_spread(RUNS, ax=ax), "Over 4 seeds “"),
+    "agreement_map": (
+        lambda ax=None: plots.agreement_map(ALIKE, ax=ax),
+        "Most alike: shap and rollout (0.70); least: shap and package (−0.15)",
+    ),
+    "time": (
+        lambda ax=None: plots.faithfulness_against_time(TIMES, ax=ax),
+        "Most faithful: shap (0.39 in 0.09\u00a0s); fastest: attention (0.08 in 0.0035\u00a0s)",
+    ),
+    "sanity": (lambda ax=None: plots.sanity(SANE, ax=ax), "All weights random: the scores still agree at 0.08"),
+    "sanity_of_methods": (
+        lambda ax=None: plots.sanity(SANE_METHODS, ax=ax),
+        "All weights random: attention still agrees most, at 0.08",
+    ),
+}
+PICTURES = {
+    **{name: draw for name, (draw, _) in FIGURES.items()},
+    "deletion_curves": lambda: plots.deletion_curves(CURVES)[0],
+    "deletion_curves_of_ten": lambda: plots.deletion_curves(dict.fromkeys([*TEN, "random"], CURVES["shap"]))[0],
+}
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+def title(ax) -> str:
+    return ax.get_title(loc="left").replace("\n", " ")
+
+
+def lines_of(ax) -> dict[str, np.ndarray]:
+    return {str(line.get_label()): line.get_xydata() for line in ax.lines}
+
+
+# ---------------------------------------------------------------- heat maps
+
+
+class Page(HTMLParser):
+    """Open and closed elements, and what each word's element says."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.titles: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        if tag != "br":
+            self.open.append(tag)
+        self.titles += [value for name, value in attributes if name == "title"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def words_of(html: str) -> list[tuple[str, str, str]]:
+    """Class, word and number of each word of a heat map."""
+    found = re.findall(r'<b class="(\w+)">([^<]*)</b><small>([^<]*)</small>', html)
+    return [(kind, unescape(word), number) for kind, word, number in found]
+
+
+def test_a_word_has_its_number_its_line_and_its_title():
+    html = plots.heat_map(ONE, {"yes": "<positive>"}).html
+    assert words_of(html) == [("p5", "good", "+0.30"), ("n3", "bad", "−0.20"), ("p1", "film", "+0.05")]
+    assert Page(html).titles == [
+        "“good” +0.300: for <positive>", "“bad” −0.200: against <positive>", "“film” +0.050: for <positive>"
+    ]  # fmt: skip
+    assert "<positive>" not in html and "probability of &lt;positive&gt;: 0.700" in html
+
+
+def test_lines_grow_and_differ_in_kind_so_that_no_colour_is_needed():
+    style = plots.heat_map(ONE).html
+    rules = dict(re.findall(r"\.heat-map b\.(\w+)\{background:#\w+;border-bottom:(\w+ \w+)", style))
+    assert [rules[f"p{level}"] for level in range(1, 6)] == [f"{level}px solid" for level in range(1, 6)]
+    assert [rules[f"n{level}"] for level in range(1, 6)] == [f"{level}px dashed" for level in range(1, 6)]
+
+
+def test_attention_speaks_for_no_class():
+    look = made([0.3, 0.2, 0.0], method="attention")
+    html = plots.heat_map(look).html
+    assert words_of(html) == [("a5", "good", "0.30"), ("a3", "bad", "0.20"), ("z", "film", "0.00")]
+    assert Page(html).titles[0] == "“good” 0.300" and "for no class" in html and "b.a1{" in html
+    assert "border-bottom:5px dotted" in html and "[0.30]" in plots.heat_map(look).plain
+    ax = plots.word_bars(look)
+    assert title(ax) == "“good” is looked at most: 0.30 (attention)" and ax.get_xlabel() == "score (share of a look)"
+
+
+@pytest.mark.parametrize("side", "pna")
+def test_black_letters_can_be_read_on_every_tint(side):
+    def light(colour):  # WCAG 2.2, relative luminance
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    tints = re.findall(rf"b\.{side}\d\{{background:#(\w+)", plots.heat_map(ONE).html)
+    contrasts = [(light(tint) + 0.05) / (light("222222") + 0.05) for tint in tints]
+    assert len(tints) == 5 and contrasts == sorted(contrasts, reverse=True) and min(contrasts) > 7
+
+
+def test_the_text_stands_there_whole_and_escaped():
+    html = plots.heat_map(MANY).html
+    assert not Page(html).open
+    cell = re.search(r"<td>(.*?)</td>", html)[1]
+    plain = re.sub(r"<[^>]*>", "", re.sub(r"<small>[^<]*</small>", "", cell.replace("<br>", "\n")))
+    assert unescape(plain) == TEXT and "<good>" not in cell and len(words_of(html)) == len(MANY.words)
+
+
+@given(st.text(st.sampled_from("ab <>&\"'\n\t.,👍🏽\u200dé$"), max_size=25))
+@settings(max_examples=60, deadline=None)
+def test_any_text_gives_a_page_that_holds_it(text):
+    found = explain(additive({"a": 0.1, "b": -0.2}), ["a" + text], "occlusion", target="yes")[0]
+    html = plots.heat_map(found).html
+    assert not Page(html).open and len(words_of(html)) == len(found.tokens)
+    cell = re.sub(r"<[^>]*>", "", re.sub(r"<small>[^<]*</small>", "", re.search(r"<td>(.*?)</td>", html)[1]))
+    assert re.sub(r"\s", "", unescape(cell)) == re.sub(r"\s", "", found.text)
+
+
+def test_half_a_character_does_not_break_the_page():
+    assert "good?" in plots.heat_map(made([0.3], "good\ud800")).html.encode().decode().replace("</b>", "").replace(
+        "<small>+0.30</small></span>", ""
+    )
+
+
+def test_signs_stay_with_their_word_on_one_line():
+    cell = plots.heat_map(made([0.1, 0.2, 0.3], "(so well-done!) ".strip())).html
+    parts = [
+        re.sub(r"<small>[^<]*</small>|<[^>]*>", "", part)
+        for part in re.findall(r'<span class="k">(.*?</span>\W*)</span>(?= |</td>)', cell)
+    ]
+    assert parts == ["(so", "well-done!)"]
+
+
+def test_several_methods_have_a_row_each_with_error_and_queries():
+    rows = [ONE, replace(ONE, method="lime", error=0.126, error_kind="1 - R2", queries=1), replace(ONE, method="ig")]
+    html = plots.heat_map(rows).html
+    assert re.findall(r'<th scope="row">(\w+)</th>', html) == ["shap", "lime", "ig"]
+    assert html.count("<tr>") == 4 and len(words_of(html)) == 9 and 'aria-label="Scores of the words' in html
+    assert "1 − R² = 0.13<br>1 query<" in html and "no error stated<br>8 queries<" in html
+    assert html.count('scope="col"') == 3 and html.count("probability of yes") == 1
+
+
+def test_rows_for_different_classes_say_which():
+    found = [explain(Three(), ["apt bee cat cow"], "shap", target=name)[0] for name in "ac"]
+    map_ = plots.heat_map(found, {"a": "first"})
+    assert re.findall(r"<small>(probability of \w+): [\d.]+</small>", map_.html) == [
+        "probability of first",
+        "probability of c",
+    ]
+    assert "the class of the row" in map_.html and "Explained:" not in map_.html
+    assert repr(map_).count("probability of") == 2
+
+
+def test_the_full_tint_is_the_largest_or_what_is_asked_for():
+    weak = made([0.003, -0.0015, 0.0])
+    assert [kind for kind, *_ in words_of(plots.heat_map(weak).html)] == ["p5", "n2", "z"]
+    assert [number for *_, number in words_of(plots.heat_map(weak).html)] == ["+0.0030", "−0.0015", "0.0000"]
+    assert [kind for kind, *_ in words_of(plots.heat_map(weak, strongest=0.3).html)] == ["z"] * 3
+    assert [kind for kind, *_ in words_of(plots.heat_map(ONE, strongest=0.1).html)] == ["p5", "n5", "p2"]
+    assert "0.1 has them in full" in plots.heat_map(ONE, strongest=0.1).html
+
+
+def test_words_that_go_together_are_marked_wherever_they_stand():
+    found = explain(additive(), ["good film, good end"], "occlusion", together=True, target="yes")[0]
+    assert [word for _, word, _ in words_of(plots.heat_map(found).html)] == ["good", "film", "good", "end"]
+
+
+def test_spread_over_seeds_is_told():
+    html = plots.heat_map(replace(ONE, spread=np.array([0.01, 0.02, 0.003]))).html
+    assert "spread over seeds at most 0.02" in html and "“bad” −0.200: against yes, ± 0.02 over seeds" in html
+
+
+def test_a_text_without_words_says_so():
+    html = plots.heat_map(explain(additive(), ["..."], "shap", target="yes")).html
+    assert "there is no word to explain" in html and not words_of(html)
+
+
+def test_a_notebook_shows_the_page_and_a_terminal_the_words():
+    shown = plots.heat_map([ONE, replace(ONE, method="lime")])
+    assert shown._repr_html_() == shown.html
+    line = "good[+0.30] bad[−0.20] film[+0.05] (no error stated, 8 queries)"
+    assert repr(shown) == f"probability of yes: 0.700\nshap: {line}\nlime: {line}"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (float("nan"), "none", "no error stated"),
+        (float("nan"), "standard error", "standard error not known"),
+        (0.0123, "standard error", "standard error at most 0.012"),
+        (0.0, "standard error", "no sampling error"),
+        (0.05, "1 - R2", "1 − R² = 0.05"),
+        (0.004, "completeness gap", "completeness gap 0.4%"),
+        (34.2, "efficiency gap", "efficiency gap 34.20 times the change"),
+        (float("inf"), "efficiency gap", "efficiency gap without a scale: the output stays as it is"),
+    ],
+)
+def test_errors_are_told_with_their_unit(error, kind, said):
+    assert scored_text.error_in_words(made([0, 0, 0], error=error, error_kind=kind)) == said
+
+
+@pytest.mark.parametrize(
+    ("score", "digits", "said"), [(0.126, 2, "+0.13"), (-0.0004, 3, "0.000"), (0, 2, "0.00"), (-2e-7, 8, "−2.0e−07")]
+)
+def test_numbers_have_a_sign_where_they_are_something(score, digits, said):
+    assert scored_text.signed(score, digits) == said
+
+
+# ---------------------------------------------------------------- figures
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_title_and_axes(name):
+    draw, said = FIGURES[name]
+    ax = draw()
+    assert said in title(ax) and (ax.get_xlabel() or ax.get_xticklabels()[0].get_text())
+    mine = plt.subplots(1, 2)[1][1]
+    assert draw(mine) is mine and len(plt.get_fignums()) == 2
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_nothing_is_cut_off_and_it_can_be_read_in_grey(name):
+    before = dict(mpl.rcParams)
+    ax = PICTURES[name]()
+    figure = ax.figure
+    figure.canvas.draw()
+    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
+    png = plots.to_png(ax)
+    grey = np.asarray(Image.open(BytesIO(png)).convert("L"))
+    assert len(png) < 26_000 and not plt.get_fignums() and dict(mpl.rcParams) == before
+    assert grey.min() < 60 and (grey > 250).mean() > 0.2
+
+
+def test_bars_are_the_top_words_and_differ_in_hatch():
+    ax = plots.word_bars(ONE, 2)
+    widths = {round(bar.get_width(), 6): bar.get_hatch() for bar in ax.patches}
+    assert widths == {0.3: "", -0.2: "///"}
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "bad"]
+    assert [text.get_text() for text in ax.texts] == ["+0.30", "−0.20"]
+    assert ax.get_xlabel() == "score (probability of yes); no error stated"
+    assert plots.word_bars(MANY, 3).get_ylim()[0] == pytest.approx(2.6)
+
+
+def test_the_same_word_twice_says_which():
+    ax = plots.word_bars(made([0.1, 0.2, 0.3], "so so good"))
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "so (2)", "so (1)"]
+
+
+@pytest.mark.parametrize(
+    ("more", "length", "said"),
+    [
+        ({"error": 0.02, "error_kind": "standard error"}, 0.02, "whiskers: ± the largest standard error"),
+        ({"spread": np.array([0.01, 0.04, 0.03])}, 0.01, "whiskers: ± standard deviation over seeds"),
+        ({"error": 0.4, "error_kind": "1 - R2"}, None, "1 − R² = 0.4"),
+    ],
+)
+def test_whiskers_are_the_error_where_there_is_one_for_a_score(more, length, said):
+    ax = plots.word_bars(replace(ONE, **more))
+    whiskers = [part for one in ax.collections for part in one.get_segments()]
+    assert ax.get_xlabel().endswith(said)
+    if length is None:
+        assert not whiskers
+    else:
+        assert whiskers[0][:, 0].tolist() == pytest.approx([0.3 - length, 0.3 + length])
+
+
+def test_a_word_within_its_error_does_not_stand_out():
+    unsure = replace(ONE, error=0.15, error_kind="standard error")
+    assert title(plots.word_bars(unsure)) == "No word stands out: “good” +0.30 ±\u00a00.15 (shap)"
+    assert "speaks most" in title(plots.word_bars(replace(unsure, error=0.149)))
+    assert title(plots.word_bars(made([0, 0, 0]))) == "No word speaks for or against yes (shap)"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("film", "film"),
+        ("👍🏽", "[thumbs up sign]"),
+        ("好", "[U+597D]"),
+        ("x" * 23, "x" * 21 + "…"),
+        ("x" * 22, "x" * 22),
+    ],
+)
+def test_words_are_told_with_the_fonts_own_letters(word, said, recwarn):
+    assert explanations.drawable(word) == said
+    plots.to_png(plots.word_bars(Attribution(word, (Word(word, ((0, len(word)),)),), np.ones(1), 0, 1, "yes", "shap")))
+    assert not [one for one in recwarn if "Glyph" in str(one.message)]
+
+
+def test_seeds_are_dots_and_the_bar_is_mean_and_deviation():
+    runs = [made([0.1, 0, 0.2]), made([0.3, 0, 0.2]), made([0.2, 0, 0.2])]
+    ax = plots.seed_spread(runs, limits=(-1, 1))
+    bar = ax.patches[0]
+    assert (bar.get_x(), bar.get_width()) == pytest.approx((0.1, 0.2)) and ax.get_xlim() == (-1, 1)
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [0.1, 0.3, 0.2] and title(ax) == "Over 3 seeds “good” moves most: ±\u00a00.1 (shap)"
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "bad", "film"]
+    assert [tick.get_text() for tick in plots.seed_spread(runs, words=[2, 0]).get_yticklabels()] == ["good", "film"]
+    assert "All 2 seeds give the same scores" in title(plots.seed_spread([ONE, ONE]))
+
+
+def test_the_strongest_words_are_in_the_texts_order():
+    runs = [made([0.1, -0.5, 0.2]), made([0.1, -0.3, -0.2])]
+    assert explanations.strongest_words(runs, 2) == [1, 2]
+
+
+def test_curves_of_one_text_are_its_own_points():
+    curve = Curve(np.array([0.9, 0.3, 0.2]), np.array([0.2, 0.6, 0.9]))
+    left, right = plots.deletion_curves({"shap": curve})
+    assert lines_of(left)["shap"].tolist() == [[0, 0.9], [0.5, 0.3], [1, 0.2]]
+    assert lines_of(right)["shap"].tolist() == [[0, 0.2], [0.5, 0.6], [1, 0.9]]
+    assert title(left) == "Deletion: mean 0.42 (shap)" and left.get_ylabel() == "probability of the target"
+
+
+def test_curves_of_several_texts_are_averaged_at_equal_shares():
+    curves = [Curve(np.array([1, 0.5, 0.0]), np.array([0, 1.0, 1])), Curve(np.array([1, 0.0]), np.array([0, 1.0]))]
+    flat = [Curve(np.array([1.0]), np.array([1.0])), Curve(np.ones(5), np.ones(5))]
+    left, _ = plots.deletion_curves({"ig": curves, "random": flat}, unit="log-odds")
+    found = lines_of(left)
+    assert found["ig"][:, 1] == pytest.approx(1 - found["ig"][:, 0]) and len(found["ig"]) == 41
+    assert (found["random"][:, 1] == 1).all() and left.get_ylabel() == "log-odds, mean over texts"
+    assert title(left) == "Deletion: mean 0.50 (ig)"  # random is no rival
+
+
+def test_the_title_names_the_method_that_falls_and_the_one_that_rises():
+    fast, slow = (
+        Curve(np.array([1, 0.1, 0]), np.array([0, 0.1, 1])),
+        Curve(np.array([1, 0.9, 0]), np.array([0, 0.9, 1])),
+    )
+    left, right = plots.deletion_curves({"slow": [slow], "fast": [fast]})
+    assert title(left) == "fast falls fastest: mean 0.30" and title(right) == "slow rises fastest: mean 0.70"
+
+
+def test_ten_methods_can_be_told_apart_without_colour():
+    ax = plots.deletion_curves(dict.fromkeys(TEN, CURVES["shap"]))[0]
+    looks = {(line.get_marker(), line.get_markerfacecolor() == "white") for line in ax.lines}
+    assert len(looks) == 10
+
+
+def test_agreement_shows_every_pair_and_names_the_ends():
+    frame = pd.DataFrame([[1, 0.9, np.nan], [0.9, 1, -0.25], [np.nan, -0.25, 1]], list("abc"), list("abc"))
+    ax = plots.agreement_map(frame)
+    assert [text.get_text() for text in ax.texts] == ["", "0.90", "–", "0.90", "", "−0.25", "–", "−0.25", ""]
+    assert title(ax) == "Most alike: a and b (0.90); least: b and c (−0.25)"
+    assert ax.images[0].get_clim() == (-0.25, 1)
+    unknown = frame.where(np.eye(3, dtype=bool))
+    assert title(plots.agreement_map(unknown)) == "No two methods can be compared"
+    assert "shap" in title(plots.agreement_map(explaining.agreement(BY_METHOD)))
+
+
+def test_the_front_in_time_is_what_no_other_method_beats():
+    ax = plots.faithfulness_against_time(TIMES)
+    points = {str(one.get_label()): one.lines[0].get_xydata().tolist() for one in ax.containers}
+    assert points["on the front"] == [[0.0035, 0.08], [0.0036, 0.09], [0.004, 0.15], [0.011, 0.31], [0.09, 0.39]]
+    assert len(points["another is as fast and more faithful"]) == 5
+    assert sorted(text.get_text() for text in ax.texts) == sorted(TEN)  # random is a line
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_label() == "random order"] == [0.05]
+    ax.figure.canvas.draw()
+    boxes = [mpl.text.Text.get_window_extent(text) for text in ax.texts]
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
+    whiskers = [part[:, 1].tolist() for one in ax.collections for part in one.get_segments()]
+    assert pytest.approx([0.36, 0.41]) in whiskers
+
+
+def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
+    ax = plots.sanity(SANE)
+    found = lines_of(ax)
+    assert found["sizes of the scores (absolute)"][:, 1].tolist() == [1.0, *SANE["absolute"]]
+    assert found["scores (signed)"][:, 1].tolist() == [1.0, *SANE["signed"]]
+    ticks = [tick.get_text().replace("\n", " ") for tick in ax.get_xticklabels()]
+    assert ticks[:4] == ["nothing", "head", "pooler", "layer 5"] and ticks[-1] == "embed- dings"
+    methods = plots.sanity(SANE_METHODS, "signed")
+    assert set(lines_of(methods)) >= {"attention", "ig"} and "(signed)" in methods.get_ylabel()
+    unknown = SANE.assign(signed=np.nan, absolute=np.nan)
+    assert title(plots.sanity(unknown)) == "Nothing can be ranked once all is random"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: plots.heat_map([]), "no attribution"),
+        (lambda: plots.heat_map([ONE, MANY]), "the texts differ"),
+        (lambda: plots.heat_map(ONE, strongest=0), "strongest is 0"),
+        (lambda: plots.heat_map(made([1, 2])), "2 scores for 3 words"),
+        (lambda: plots.heat_map(made([1, 2, np.nan])), "not finite"),
+        (lambda: plots.word_bars(made([1, 2, np.inf])), "not finite"),
+        (lambda: plots.word_bars(ONE, 0), "0 of 3 words"),
+        (lambda: plots.word_bars(made([], "...")), "of 0 words"),
+        (lambda: plots.seed_spread([ONE]), "1 runs"),
+        (lambda: plots.seed_spread([ONE, replace(ONE, method="lime")]), "2 runs"),
+        (lambda: plots.seed_spread([made([], "")] * 2), "no words"),
+        (lambda: plots.deletion_curves({}), "curves of each method"),
+        (lambda: plots.deletion_curves({"a": []}), "curves of each method"),
+        (lambda: plots.deletion_curves({"a": CURVES["shap"], "b": CURVES["shap"][:1]}), "'a': 4, 'b': 1"),
+        (lambda: plots.deletion_curves({"a": Curve(np.array([np.nan, 1]), np.ones(2))}), "curve of a is not finite"),
+        (lambda: plots.agreement_map(ALIKE.iloc[:1, :1]), "rows"),
+        (lambda: plots.agreement_map(ALIKE.iloc[:3]), "rows"),
+        (lambda: plots.agreement_map(2 * ALIKE), "numbers up to 2"),
+        (lambda: plots.faithfulness_against_time(TIMES.tail(1)), "no rows"),
+        (lambda: plots.faithfulness_against_time(TIMES.drop(columns="low")), "no column 'low'"),
+        (lambda: plots.faithfulness_against_time(TIMES.assign(seconds=0)), "seconds are"),
+        (lambda: plots.faithfulness_against_time(TIMES.assign(low=1.0)), "does not hold"),
+        (lambda: plots.sanity(SANE.head(0)), "no rows"),
+        (lambda: plots.sanity(SANE.drop(columns="signed")), "no column 'signed'"),
+        (lambda: plots.sanity(SANE, "both"), "value is 'both'"),
+        (lambda: plots.sanity(SANE.assign(signed=3.0)), "numbers up to 3"),
+        (lambda: plots.sanity(pd.concat([SANE, SANE])), "stage stands there twice"),
+    ],
+)
+def test_bad_input_is_named(call, said):
+    with pytest.raises(BadInput, match=said) as caught:
+        call()
+    assert caught.value.fix
