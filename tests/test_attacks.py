@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -651,6 +652,33 @@ def test_goals_fit_their_models(rater: TextClassifier, tiny: TextClassifier) -> 
 # ---- rough answers -------------------------------------------------------------------------------------------------
 
 
+class Liar:
+    """Calls every text by one class."""
+
+    def __init__(self, column: int) -> None:
+        self.classes_, self.column, self.asked = np.array([0, 1]), column, 0
+
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
+        self.asked += len(texts)
+        return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
+
+
+def test_what_a_twin_finds_is_confirmed_by_the_model_itself(tiny: TextClassifier) -> None:
+    labels = tiny.predict(TALK)
+    exact = recipe("deepwordbug").run(tiny, TALK, labels)
+    same = recipe("deepwordbug").run(tiny, TALK, labels, twin=copy.deepcopy(tiny))
+    assert [one.adversarial for one in same.results] == [one.adversarial for one in exact.results]
+    liar = Liar(1 - int(labels[0]))  # the goal is reached by any text, it says
+    misled = recipe("deepwordbug").run(tiny, TALK[:1], labels[:1], twin=liar)
+    assert liar.asked > 5
+    for result in misled.results:
+        assert (tiny.predict([result.adversarial])[0] != result.label) == (result.status == "succeeded")
+    other = Liar(0)
+    other.classes_ = np.array(["no", "yes"])
+    with pytest.raises(BadInput, match="twin does not know"):
+        recipe("deepwordbug").run(tiny, TALK, labels, twin=other)
+
+
 def test_a_goal_that_only_the_rough_model_sees_reached_is_not_reached(
     tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -704,6 +732,9 @@ def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, caps
     assert answer["accuracy_under_attack"] == pytest.approx(failed / 6, abs=1e-4)
     assert answer["queries_per_text"] == pytest.approx(np.mean([text["queries"] for text in attacked]), abs=1e-4)
     assert answer["seconds"] >= answer["model_seconds"] > 0
+    assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "6", "--json", "--twin"]) == 0
+    quick = json.loads(capsys.readouterr().out)
+    assert quick["accuracy"] == answer["accuracy"] and len(quick["texts"]) == 6
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "0"]) == 1
 
 

@@ -63,7 +63,9 @@ class Attack:
             f"  search          {self.search}\n  constraints     {rules}{budget}"
         )
 
-    def run(self, classifier: Any, texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> AttackReport:
+    def run(
+        self, classifier: Any, texts: Sequence[str], labels: ArrayLike, seed: int = 0, twin: Any = None
+    ) -> AttackReport:
         """Attacks every text that the model has right and whose goal is not reached already.
 
         At the end the model is asked once more about every changed text: a success is what it says then.
@@ -75,16 +77,19 @@ class Attack:
             labels: their n true labels, of the classifier's classes; for regression the true numbers, which are only
                 noted.
             seed: of all draws; the same seed gives the same texts.
+            twin: a faster model that answers nearly alike, such as the classifier's export in 8 bits. The search asks
+                it, and the classifier itself wherever the goal seems reached.
 
         Raises:
-            BadInput: an item that is not a string, lengths that differ, a label that the classifier does not know, a
-                target that it has not, a goal that does not fit a regression model, a budget under 1.
+            BadInput: an item that is not a string, lengths that differ, a twin of other classes, a label that the
+                classifier does not know, a target that it has not, a goal that does not fit a regression model, a
+                budget under 1.
             NotFitted: before `fit` or `from_pretrained`.
         """
         texts = check_texts(texts)
         columns, truth = self._columns(classifier, labels, len(texts))
         started = time.perf_counter()
-        view = View(classifier, self.goal, self.precision)
+        view = View(classifier, self.goal, self.precision, twin)
         runs = self._begin(view, texts, columns, seed)
         rounds = Rounds(view, self.constraints, self.query_budget)
         while active := [run for run in runs if run.wish]:

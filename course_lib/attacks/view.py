@@ -91,11 +91,18 @@ class View:
         classifier: anything with `predict_proba`, or a regression `TextClassifier`.
         goal: what gradients are taken of.
         precision: of the answers, for classifiers that can choose.
+        twin: another model of the same classes that is asked in the classifier's place, such as its export in 8 bits.
+
+    Raises:
+        BadInput: a twin of other classes.
     """
 
-    def __init__(self, classifier: Any, goal: Goal, precision: str | None = None) -> None:
+    def __init__(self, classifier: Any, goal: Goal, precision: str | None = None, twin: Any = None) -> None:
         self.original = classifier
         self.classifier = classifier
+        if twin is not None:
+            _same_classes(classifier, twin)
+            self.classifier, precision = twin, None
         gains = precision != "auto" or machine.precision() != torch.float32
         if precision and gains and getattr(classifier, "precision", precision) != precision:
             self.classifier = copy.copy(classifier)
@@ -172,6 +179,12 @@ class View:
             (gradient,) = torch.autograd.grad(rise, seen)
         found: Rows = gradient.float().cpu().numpy()
         return found
+
+
+def _same_classes(classifier: Any, twin: Any) -> None:
+    mine, its = (getattr(one, "classes_", None) for one in (classifier, twin))
+    if mine is None or its is None or mine.tolist() != its.tolist():
+        raise BadInput("the twin does not know the classifier's classes", "give an export of this very classifier")
 
 
 def input_embeddings(module: nn.Module) -> nn.Embedding:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the attack's draws (0)")
     parser.add_argument("--target", help="the label that the model is to give, instead of any wrong one")
     parser.add_argument("--budget", type=int, help="queries that a sentence may cost (no bound)")
+    parser.add_argument("--twin", action="store_true", help="searches on an export in 8 bits, confirms on the model")
     parser.add_argument("--html", type=Path, help="writes the texts beside each other, changes marked, to this file")
 
 
@@ -50,12 +54,25 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     cost = attack_cost(attack.name, classifier, texts)
     if cost is not None:
         print(f"This will take {cost}.", file=sys.stderr, flush=True)
-    report = attack.run(classifier, texts, frame["label"].to_numpy(), seed=options.seed)
+    with _twin(classifier, options.twin) as twin:
+        report = attack.run(classifier, texts, frame["label"].to_numpy(), seed=options.seed, twin=twin)
     won = [result for result in report.results if result.status == "succeeded"]
     near = similarity([one.text for one in won], [one.adversarial for one in won])
     if options.html:
         _write_html(options.html, report)
     return _json(report, options, near), [str(attack), "", *_lines(report, near)], 0
+
+
+@contextmanager
+def _twin(classifier: Any, wanted: bool) -> Iterator[Any]:
+    """The classifier in 8 bits, for ONNX Runtime; None where nobody wants it."""
+    if not wanted:
+        yield None
+        return
+    from course_lib.compression import Bits, OnnxClassifier, export
+
+    with tempfile.TemporaryDirectory() as scratch:
+        yield OnnxClassifier(export(classifier, Path(scratch) / "twin", Bits(8, 8)).folder)
 
 
 def _attack(options: argparse.Namespace) -> Attack:
