@@ -406,7 +406,7 @@ def take_bits_away(opened: Opened) -> None:
     points = front.locator(".noUi-handle").first
     for change in (
         lambda: front.locator("select").first.select_option(index=1),
-        lambda: (points.focus(), [points.press("ArrowRight") for _ in range(5)]),
+        lambda: (points.focus(), [points.press("ArrowLeft") for _ in range(8)]),  # fewer models are left
     ):
         before = front.evaluate(SHOWN)
         change()
