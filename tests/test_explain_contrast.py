@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_classifiers import TEXTS, fitted, tiny
+from toy_classifiers import LABELS, TEXTS, fitted, tiny
 from toy_games import Three, additive
 
 from course_lib.errors import BadInput
@@ -48,6 +48,15 @@ def test_two_classes_are_the_log_odds() -> None:
         for one, other in zip(mine, usual, strict=True):
             assert one.scores == pytest.approx(other.scores, rel=1e-3, abs=1e-6)
             assert np.abs(one.scores).max() > (1e-4 if method == "gradient" else 1)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_module_stays_in_its_mode(training: bool) -> None:
+    """Dropout would be on in whatever the caller does with the module next."""
+    classifier = tiny().fit(TEXTS, LABELS)
+    classifier.module_.train(training)
+    contrast(classifier, TEXTS[:1], 1, 0, method="ig")
+    assert {part.training for part in classifier.module_.modules()} == {training}
 
 
 def test_gradients_of_three_classes() -> None:

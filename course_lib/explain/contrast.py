@@ -87,6 +87,7 @@ class _TwoOutputs(nn.Module):
     def __init__(self, module: nn.Module, columns: list[int]) -> None:
         super().__init__()
         self.module, self.columns = module, columns
+        self.training = module.training  # whoever puts it back puts the module back
 
     def get_input_embeddings(self) -> nn.Embedding:
         """For gradients."""
