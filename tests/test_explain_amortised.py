@@ -99,6 +99,24 @@ def test_the_classifier_stays_and_a_seed_gives_the_same() -> None:
     assert first.error == again.error != other.error
 
 
+def test_values_that_are_there_are_learned_as_if_asked() -> None:
+    quick = replace(TRAINING, epochs=1)
+    values = explain(fitted(), LEARNED, "shap", samples=32, seed=3)
+    given = amortise(fitted(), LEARNED, taught=values, training=quick, seed=3)
+    asked = amortise(fitted(), LEARNED, samples=32, training=quick, seed=3)
+    assert given.error == pytest.approx(asked.error, rel=1e-4)
+
+
+def test_values_of_something_else_are_refused() -> None:
+    values = explain(fitted(), LEARNED, "occlusion")
+    with pytest.raises(BadInput, match="not those of the"):
+        amortise(fitted(), LEARNED, taught=values[1:])
+    with pytest.raises(BadInput, match="was explained for the log-odds"):
+        amortise(fitted(), LEARNED, taught=explain(fitted(), LEARNED, "occlusion", output="log-odds"))
+    with pytest.raises(BadInput, match="explain the probability of"):
+        amortise(fitted(), LEARNED, taught=explain(fitted(), LEARNED, "occlusion", target=1))
+
+
 def test_what_cannot_be_taught() -> None:
     with pytest.raises(BadInput, match="Toy without a BERT"):
         amortise(additive(), LEARNED)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from toy_games import WEIGHTS, Three, Toy, additive, tangled
 
 from course_lib.errors import BadInput
 from course_lib.explain import Game, explain, interaction_values, interactions, shapley_values
-from course_lib.explain.kernel_shap import draw_pairs, usual_samples
+from course_lib.explain.kernel_shap import draw_pairs, kernel_values, usual_samples
 from course_lib.explain.shapley import all_coalitions
 
 EXACT = ("exact", "shap", "permutation")
@@ -127,6 +127,16 @@ def test_weights_make_the_kernel() -> None:
         whole = math.comb(9, size) * 8 / (math.comb(9, size) * size * (9 - size))
         of = pairs.coalitions.sum(1) == size
         assert pairs.weights[of].sum() == pytest.approx(whole, rel=1 / of.sum())
+
+
+def test_sums_in_parts_are_the_whole_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    pairs = draw_pairs(9, 200, random)
+    values, complements = random.random((2, len(pairs.coalitions)))
+    whole = kernel_values(pairs, values, complements, 0.1, 0.9)
+    monkeypatch.setattr("course_lib.explain.kernel_shap._ROWS", 3)
+    parts = kernel_values(pairs, values, complements, 0.1, 0.9)
+    assert np.allclose(whole, parts, atol=1e-12) and whole[1].min() > 0
 
 
 def test_texts_do_not_depend_on_their_neighbours() -> None:

@@ -118,6 +118,7 @@ def amortise(
     texts: Sequence[str],
     *,
     samples: int | None = None,
+    taught: Sequence[Attribution] | None = None,
     training: TrainingConfig | None = None,
     seed: int = 0,
 ) -> Amortised:
@@ -130,11 +131,14 @@ def amortise(
         texts: at least 20 different ones with words, of the kind that will be explained; no labels are needed.
         samples: coalitions asked of each for `kernel_shap`. Few will do: the student averages over texts what each
             value is off.
+        taught: values of these texts that are there already, in their order, of the probability of each text's
+            likeliest class; then nothing is asked for them.
         training: hyper-parameters; 5 epochs at 1e-4 when left out. Its seed is not used.
         seed: of coalitions, the held-out part, the new layer and the training's order.
 
     Raises:
-        BadInput: a classifier that is no fitted BERT, too few texts, scores that are all 0, too few samples.
+        BadInput: a classifier that is no fitted BERT, too few texts, scores that are all 0, too few samples, values
+            of other texts, words, classes or outputs.
     """
     check_seed(seed)
     if getattr(getattr(classifier, "module_", None), "bert", None) is None:
@@ -143,8 +147,9 @@ def amortise(
     with_words = np.flatnonzero([len(one) > 0 for one in game.players])
     if len(with_words) < FEWEST:
         raise BadInput(f"{len(with_words)} different texts hold words", f"give at least {FEWEST}; thousands are better")
-    taught = [one.scores for one in kernel_shap(game, samples=samples, seed=seed)]
-    unit = float(np.sqrt(np.mean(np.concatenate(taught) ** 2)))
+    values = _values(game, texts, taught) if taught is not None else kernel_shap(game, samples=samples, seed=seed)
+    scores = [one.scores for one in values]
+    unit = float(np.sqrt(np.mean(np.concatenate(scores) ** 2)))
     if not unit:
         raise BadInput(
             "every word's value is 0", "the classifier says the same of all texts: there is nothing to learn"
@@ -156,9 +161,25 @@ def amortise(
     order = np.random.default_rng(seed).permutation(with_words)
     held_out, learned = np.split(order, [max(2, round(HELD_OUT * len(order)))])
     pieces = Pieces.of(game)
-    history = _teach(module, pieces, taught, learned, replace(training or TRAINING, seed=seed))
-    error, correlation = _measured(_scores(module, pieces, held_out), [taught[row] for row in held_out])
+    history = _teach(module, pieces, scores, learned, replace(training or TRAINING, seed=seed))
+    error, correlation = _measured(_scores(module, pieces, held_out), [scores[row] for row in held_out])
     return Amortised(classifier, module, error, correlation, len(held_out), history)
+
+
+def _values(game: Game, texts: Sequence[str], taught: Sequence[Attribution]) -> list[Attribution]:
+    """The explanations that were given, one for each different text."""
+    if [one.text for one in taught] != list(texts):
+        raise BadInput(f"taught has {len(taught)} explanations, not those of the {len(texts)} texts", "give one a text")
+    of = {one.text: one for one in taught}
+    classes = game.classifier.classes_.tolist()
+    for text, players, column in zip(game.texts, game.players, game.columns.tolist(), strict=True):
+        one = of[text]
+        if one.output != "probability" or one.target != classes[column] or one.tokens != players.words:
+            raise BadInput(
+                f"{text[:50]!r} was explained for the {one.output} of {one.target!r}, word by word or otherwise",
+                f"explain the probability of {classes[column]!r}, which the classifier gives, with equal words apart",
+            )
+    return [of[text] for text in game.texts]
 
 
 def _teach(

@@ -25,6 +25,7 @@ from course_lib.explain.words import Coalitions
 
 _GROUPS = 10  # of the jackknife
 _LISTED = 4096  # coalitions of one size that are listed rather than drawn
+_ROWS = 1024  # pairs that enter the sums at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +131,17 @@ def kernel_values(
         empty: without any word.
         full: of the whole text.
     """
-    n = pairs.coalitions.shape[1]
-    size, share = pairs.coalitions.sum(1), (full - empty) / n
-    rows = pairs.coalitions - size[:, None] / n
-    wanted = values - complements - (2 * size - n) * share
+    n, share = pairs.coalitions.shape[1], (full - empty) / pairs.coalitions.shape[1]
     left = np.zeros((_GROUPS + 1, n, n))  # the last are the pairs without error
     right = np.zeros((_GROUPS + 1, n))
     for group in range(-1, _GROUPS):
-        of = pairs.groups == group
-        weighted = rows[of] * pairs.weights[of, None]
-        left[group], right[group] = 2 * weighted.T @ rows[of], weighted.T @ wanted[of]
+        of = np.flatnonzero(pairs.groups == group)
+        for part in np.split(of, range(_ROWS, len(of), _ROWS)):  # so that memory does not grow with the pairs
+            size = pairs.coalitions[part].sum(1)
+            rows = pairs.coalitions[part] - size[:, None] / n
+            weighted = rows * pairs.weights[part, None]
+            left[group] += 2 * weighted.T @ rows
+            right[group] += weighted.T @ (values[part] - complements[part] - (2 * size - n) * share)
     found = share + _solve(left.sum(0), right.sum(0))
     used = [group for group in range(_GROUPS) if (pairs.groups == group).any()]
     if len(used) < 2:

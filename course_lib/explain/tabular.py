@@ -109,8 +109,8 @@ def _shap(
     make = shap.explainers.Exact if exact else shap.explainers.Permutation
     named: dict[str, Any] = {} if exact else {"seed": seed}
     explainer = make(lambda part: _ask(model, part, names), masker, **named)
-    asked: dict[str, Any] = {} if exact else {"max_evals": 10 * (2 * len(names) + 1), "silent": True}
-    said = explainer(table, **asked)
+    asked: dict[str, Any] = {} if exact else {"max_evals": 10 * (2 * len(names) + 1)}
+    said = explainer(table, silent=True, **asked)
     values, bases = np.asarray(said.values, np.float64), np.asarray(said.base_values, np.float64)
     return [(values[i, :, column], float(bases[i, column]), {}) for i, column in enumerate(columns)]
 

@@ -414,6 +414,40 @@ def take_bits_away(opened: Opened) -> None:
     opened.photograph("front", front)
 
 
+def ask_for_reasons(opened: Opened) -> None:
+    """More samples bring another picture, another sentence other words, and words go in two orders."""
+    samples = opened.page.locator(".explanation-sampling").first
+    samples.scroll_into_view_if_needed()
+    handle, before = samples.locator(".noUi-handle").first, samples.evaluate(SHOWN)
+    handle.focus()
+    handle.press("ArrowRight")
+    wait_until(lambda: samples.evaluate(SHOWN) != before, opened.page, "the picture of 50 samples is still there")
+    wait_until(lambda: "100 samples" in samples.inner_text(), opened.page, "nothing is said of 100 samples")
+    opened.photograph("samples", samples)
+    box = opened.page.locator(".explain-text").first
+    box.scroll_into_view_if_needed()
+    line = box.locator("input[type=text]").first
+    line.fill("Not a bad film 🙂, but not a good one.")
+    line.press("Enter")
+    heat = box.locator(".heat-map")
+    wait_until(lambda: heat.count() == 1 and "🙂" in heat.inner_text(), opened.page, "the old sentence is still there")
+    rows = heat.locator("tbody tr").count()
+    box.locator("input[type=checkbox]").last.uncheck()
+    wait_until(lambda: heat.locator("tbody tr").count() == rows - 1, opened.page, "the row has not gone")
+    opened.photograph("reasons", box)
+    falling = opened.page.locator(".delete-words").first
+    falling.scroll_into_view_if_needed()
+    words, before = falling.locator(".noUi-handle").first, falling.evaluate(SHOWN)
+    words.focus()
+    for _ in range(3):
+        words.press("ArrowRight")
+    wait_until(lambda: falling.evaluate(SHOWN) != before, opened.page, "no word has gone")
+    before = falling.evaluate(SHOWN)
+    falling.locator("select").first.select_option(index=2)
+    wait_until(lambda: falling.evaluate(SHOWN) != before, opened.page, "the order is the old one")
+    opened.photograph("deleted", falling)
+
+
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
     """Waits up to 30 s."""
     deadline = time.monotonic() + 30
@@ -431,6 +465,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "04_data_augmentation": rewrite_a_sentence,
     "05_adversarial_examples": break_a_sentence,
     "06_compression": take_bits_away,
+    "07_explainability": ask_for_reasons,
 }
 
 
