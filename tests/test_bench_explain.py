@@ -261,7 +261,7 @@ def test_a_whole_run_is_the_default_and_less_is_a_trial(script: ModuleType) -> N
     assert not any(script.is_trial(name, whole) for name in script.PARTS)
     fewer = script.options(["--sentences", "3", "--sizes", "500", "5000"])
     assert [name for name in script.PARTS if script.is_trial(name, fewer)] == ["lime", "shap", "memory"]
-    assert script.settings("many", whole) == {"many": 1000}
+    assert script.settings("many", whole) == {"many": 1000, "many_samples": [128]}
     with pytest.raises(SystemExit):
         script.options(["--parts", "weather"])
 

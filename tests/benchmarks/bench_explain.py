@@ -51,6 +51,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reference", type=int, default=20_000, help="lime: perturbations of what ranks are held to")
     parser.add_argument("--converged", type=int, default=8000, help="shap: samples of the converged Shapley values")
     parser.add_argument("--many", type=int, default=1000, help="many: sentences in one call")
+    parser.add_argument("--many-samples", type=int, nargs="+", default=[128], help="many: coalitions, 0: the default")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="memory: samples")
     parser.add_argument("--judged", type=int, default=200, help="faithfulness: sentences")
     parser.add_argument("--bounded", type=int, default=50, help="faithfulness: of these, with bounds of AOPC")
@@ -64,7 +65,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def settings(name: str, asked: argparse.Namespace) -> dict[str, int | list[int]]:
     """What a part depends on."""
-    return {"sizes": asked.sizes} if name == "memory" else {option: getattr(asked, option) for option in WHOLE[name]}
+    if name == "memory":
+        return {"sizes": asked.sizes}
+    more = {"many_samples": asked.many_samples} if name == "many" else {}
+    return {option: getattr(asked, option) for option in WHOLE[name]} | more
 
 
 def is_trial(name: str, asked: argparse.Namespace) -> bool:

@@ -29,7 +29,6 @@ OURS, STOCK, BATCHED = "ours", "shap package, pipeline", "shap package, pipeline
 CURVE = (64, 128, 256, 512)  # samples
 EXACT_WORDS = 12
 ALL_EVALUATIONS = 1_000_000  # more than any sentence needs: Owen values of a tree of words end by themselves
-FEW = 128  # samples, enough for sentences of 64 words
 
 
 def measured(subject: Subject, asked: argparse.Namespace) -> Iterator[Row]:
@@ -183,13 +182,13 @@ SHAP = Part(measured, claims, HEADING, line, notes)
 
 
 def many_measured(subject: Subject, asked: argparse.Namespace) -> Iterator[Row]:
-    """All in one call: at the default samples, then at 128 a sentence."""
+    """All in one call, for each number of samples; 0 is the method's own number."""
     texts = corpora.part("movie_reviews", "test", asked.many)["text"].tolist()
     classifier = subject.classifier
     explain(classifier, texts[:2], "shap")
-    for samples in (None, FEW):
+    for samples in asked.many_samples:
         before, started = load(), now()
-        found = explain(classifier, texts, "shap", samples=samples)
+        found = explain(classifier, texts, "shap", samples=samples or None)
         yield {
             "samples": samples or "default", "texts": len(texts), "load": before, "seconds": now() - started,
             "queries": sum(one.queries for one in found) / len(found), "errors": quantiles(_errors(found)),
