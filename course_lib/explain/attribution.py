@@ -42,7 +42,8 @@ class Attribution:
         output: what is explained: `probability` of the target, or its `log-odds`.
         error: the method's own error, in the unit that `error_kind` says; nan where it has none.
         error_kind: `1 - R2` (LIME), `standard error` (the largest of a score, in the output's unit), `completeness gap`
-            or `efficiency gap` (as a share of value - base_value), or `none`.
+            or `efficiency gap` (as a share of value - base_value), `root mean square gap` (of a score, over held-out
+            texts: amortised), or `none`.
         queries: texts that the model was asked for this one, each different one once.
         spread: (n,), standard deviation of each score over seeds, where asked for.
     """
