@@ -73,7 +73,7 @@ FIGURES = {  # name -> (draw in given axes, what the title must say)
     ),
     "time": (
         lambda ax=None: plots.faithfulness_against_time(TIMES, ax=ax),
-        "Most faithful: shap (0.39 in 0.09\u00a0s); fastest: attention (0.08 in 0.0035\u00a0s)",
+        "Highest: shap (0.39 in 0.09\u00a0s); fastest: attention (0.08 in 0.0035\u00a0s)",
     ),
     "sanity": (lambda ax=None: plots.sanity(SANE, ax=ax), "All weights random: the scores still agree at 0.08"),
     "sanity_of_methods": (
@@ -440,7 +440,7 @@ def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
     ticks = [tick.get_text().replace("\n", " ") for tick in ax.get_xticklabels()]
     assert ticks[:4] == ["nothing", "head", "pooler", "layer 5"] and ticks[-1] == "embed- dings"
     methods = plots.sanity(SANE_METHODS, "signed")
-    assert set(lines_of(methods)) >= {"attention", "ig"} and "(signed)" in methods.get_ylabel()
+    assert set(lines_of(methods)) >= {"attention", "ig"} and "of the scores\n" in methods.get_ylabel()
     unknown = SANE.assign(signed=np.nan, absolute=np.nan)
     assert title(plots.sanity(unknown)) == "Nothing can be ranked once all is random"
 

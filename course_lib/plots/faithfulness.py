@@ -115,11 +115,12 @@ def _fastest(side: str, areas: Mapping[str, Any]) -> str:
 
 
 @house
-def agreement_map(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def agreement_map(frame: pd.DataFrame, of: str = "scores", ax: Axes | None = None) -> Axes:
     """The rank correlation of every two methods' scores; the darker, the more they agree.
 
     Args:
         frame: a row and a column for each method, as `explain.agreement` gives it; nan where nothing can be said.
+        of: what was ranked: `scores`, or their `sizes` where `explain.agreement` was asked for `absolute`.
 
     Raises:
         BadInput: fewer than two methods, rows and columns of different names, or numbers that are not from -1 to 1.
@@ -150,7 +151,7 @@ def agreement_map(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.spines[:].set_visible(False)
     figure = ax.get_figure(root=True)
     assert figure is not None
-    figure.colorbar(shades, ax=ax, label="rank correlation, mean over texts", pad=0.02)
+    figure.colorbar(shades, ax=ax, label=f"rank correlation of {of}, mean over texts", pad=0.02)
     label(ax, _extremes(names, pairs))
     return ax
 
@@ -213,7 +214,7 @@ def faithfulness_against_time(frame: pd.DataFrame, unit: str = "seconds a text",
     ax.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     legend_below(ax, own)
     best = int(np.argmax(ys))
-    title = f"Most faithful: {rows['method'][best]} ({ys[best]:.2f} in {xs[best]:.2g}\u00a0s)"
+    title = f"Highest: {rows['method'][best]} ({ys[best]:.2f} in {xs[best]:.2g}\u00a0s)"
     fastest = int(np.argmin(xs))
     if fastest != best:
         title += f"; fastest: {rows['method'][fastest]} ({ys[fastest]:.2f} in {xs[fastest]:.2g}\u00a0s)"
@@ -247,16 +248,17 @@ def sanity(frame: pd.DataFrame, value: Literal["absolute", "signed"] = "absolute
         raise BadInput(f"numbers up to {np.nanmax(np.abs(numbers)):.3g}", "pass rank correlations, from -1 to 1")
     stages = list(dict.fromkeys(frame["stage"].astype(str)))
     lines = _sanity_lines(frame, value, stages)
-    ax = canvas(ax, 2.6 + 0.55 * len(stages), 4.0)
+    own, ax = ax is None, canvas(ax, 2.6 + 0.55 * len(stages), 4.0)
     ax.axhline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="no agreement", zorder=1)
     for number, (name, heights) in enumerate(lines.items()):
         ax.plot(range(len(stages) + 1), [1.0, *heights], label=name, **_style(name, number, 1))
     ax.set_xticks(range(len(stages) + 1), ["nothing", *map(_stage, stages)])
     ax.set_xlim(-0.3, len(stages) + 0.3)
-    ax.set_ylim(min(-0.15, float(np.nanmin(numbers, initial=0.0)) - 0.05), 1.05)
-    ax.legend(loc="upper right")
+    ax.set_ylim(min(-0.15, float(np.nanmin(list(lines.values()), initial=0.0)) - 0.05), 1.05)
+    legend_below(ax, own)
     ends = {name: float(heights[-1]) for name, heights in lines.items() if not math.isnan(heights[-1])}
-    kind = "rank correlation with the whole model" + (f"\n({value})" if "method" in frame else "")
+    of = {"absolute": "of the scores' sizes\n", "signed": "of the scores\n"}[value] if "method" in frame else ""
+    kind = f"rank correlation {of}with the whole model's" if of else "rank correlation with the whole model"
     label(ax, _left_over(ends, "method" in frame), "random weights, from the head down to", kind)
     return ax
 

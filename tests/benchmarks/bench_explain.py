@@ -37,7 +37,7 @@ WHOLE: dict[str, dict[str, int]] = {
     "memory": {},
     "faithfulness": {"judged": 200, "bounded": 50},
     "shortcut": {"rows": 2000, "tested": 60, "seeds": 3},
-    "amortised": {"lessons": 3500, "held": 60},
+    "amortised": {"lessons": 7900, "held": 60},
 }
 
 
@@ -57,7 +57,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bounded", type=int, default=50, help="faithfulness: of these, with bounds of AOPC")
     parser.add_argument("--rows", type=int, default=2000, help="shortcut: training sentences")
     parser.add_argument("--tested", type=int, default=60, help="shortcut: test sentences that get the word")
-    parser.add_argument("--lessons", type=int, default=3500, help="amortised: training sentences explained for it")
+    parser.add_argument("--lessons", type=int, default=7900, help="amortised: training sentences explained for it")
     parser.add_argument("--held", type=int, default=60, help="amortised: test sentences with converged values")
     parser.add_argument("--taught", type=Path, help="amortised: file that keeps the explained training sentences")
     return parser.parse_args(arguments)

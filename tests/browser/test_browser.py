@@ -19,6 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,14 +127,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     ARTEFACTS.mkdir(exist_ok=True)
     folder, port, token = tmp_path_factory.mktemp("lab"), free_port(), secrets.token_hex(16)
     server = Lab(f"http://127.0.0.1:{port}", token)
-    with (ARTEFACTS / "jupyterlab.log").open("w") as log:
+    name = f"jupyterlab-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}.log"  # each worker has a JupyterLab of its own
+    with (ARTEFACTS / name).open("w") as log:
         process = subprocess.Popen(
             lab_command(port, token, folder), cwd=ROOT, env=lab_environment(folder), stdout=log, stderr=log
         )
         try:
             deadline = time.monotonic() + 90
             while server.status(token) != 200:
-                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/jupyterlab.log"
+                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/{name}"
                 assert time.monotonic() < deadline, "JupyterLab did not answer within 90 s"
                 time.sleep(0.3)
             yield server
@@ -214,7 +216,12 @@ def unmeant_errors(state: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=find(), ids=lambda path: path.stem)
+def notebooks() -> list[Any]:
+    """All of the course, the last ones, which take longest, first; a notebook's tests stay in one worker."""
+    return [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem)) for path in reversed(find())]
+
+
+@pytest.fixture(scope="module", params=notebooks())
 def opened(request: pytest.FixtureRequest, lab: Lab, browser: Browser) -> Iterator[Opened]:
     """One notebook after the other, opened and run whole."""
     path: Path = request.param
@@ -294,13 +301,8 @@ def move_the_sliders(opened: Opened) -> None:
     for box in boxes.all():
         box.scroll_into_view_if_needed()
         for handle in box.locator(".noUi-handle").all():
-            before = box.evaluate(SHOWN)
             at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-            handle.focus()
-            handle.press("ArrowLeft" if at_end else "ArrowRight")
-            wait_until(
-                lambda box=box, before=before: box.evaluate(SHOWN) != before, opened.page, f"still: {before[:200]!r}"
-            )
+            moved(box, partial(press, handle, "ArrowLeft" if at_end else "ArrowRight"), opened.page, "the old curve")
     for number, box in enumerate(boxes.all()):
         opened.photograph(f"sliders-{number}", box)
 
@@ -310,15 +312,9 @@ def switch_the_mask(opened: Opened) -> None:
     box = opened.page.locator(".watch-attention").first
     box.scroll_into_view_if_needed()
     opened.photograph("attention", box)
-    line = box.locator("input[type=text]").first
-    for change in (
-        lambda: line.fill("A poet reads a poem."),
-        lambda: box.get_by_role("button", name="causal").click(),
-    ):
-        before = box.evaluate(SHOWN)
-        change()
-        line.press("Enter")
-        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, "the map has not changed")
+    line, causal = box.locator("input[type=text]").first, box.get_by_role("button", name="causal")
+    moved(box, lambda: write(line, "A poet reads a poem."), opened.page, "the map of the old sentence")
+    moved(box, causal.click, opened.page, "the map of both directions")
     opened.photograph("attention-causal", box)
 
 
@@ -331,10 +327,7 @@ def mask_a_word(opened: Opened) -> None:
     opened.photograph("masked", box)
     runs = opened.page.locator(".compare-settings").first
     runs.scroll_into_view_if_needed()
-    handle, before = runs.locator(".noUi-handle").first, runs.evaluate(SHOWN)
-    handle.focus()
-    handle.press("ArrowRight")
-    wait_until(lambda: runs.evaluate(SHOWN) != before, opened.page, "another run has not come out")
+    moved(runs, lambda: press(runs.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old run")
     opened.photograph("settings", runs)
 
 
@@ -345,15 +338,13 @@ def rewrite_a_sentence(opened: Opened) -> None:
     opened.photograph("rewrites", box)
     line, choice = box.locator("input[type=text]").first, box.locator("select").first
     strength, seed = box.locator(".noUi-handle").all()
-    for change in (
-        lambda: (line.fill("A clever story with good actors."), line.press("Enter")),
+    for move in (
+        lambda: write(line, "A clever story with good actors."),
         lambda: choice.select_option("deletion"),
-        lambda: (strength.focus(), [strength.press("ArrowRight") for _ in range(8)]),
-        lambda: (seed.focus(), seed.press("ArrowRight")),
+        lambda: press(strength, "ArrowRight", 8),
+        lambda: press(seed, "ArrowRight"),
     ):
-        before = box.evaluate(SHOWN)
-        change()
-        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, "the rewrites are the old ones")
+        moved(box, move, opened.page, "the old rewrites")
     opened.photograph("rewrites-moved", box)
 
 
@@ -361,25 +352,20 @@ def break_a_sentence(opened: Opened) -> None:
     """The attack is walked through, another sentence attacked in another way, the ball widened, a question shown."""
     box = opened.page.locator(".watch-attack").first
     box.scroll_into_view_if_needed()
-    line, step, before = box.locator("input[type=text]").first, box.locator(".noUi-handle").first, box.evaluate(SHOWN)
-    step.focus()
-    step.press("ArrowRight")
-    wait_until(lambda: box.evaluate(SHOWN) != before, opened.page, "still the first step")
-    for change in (
-        lambda: (line.fill("A dull film, badly made."), line.press("Enter")),
+    line, step = box.locator("input[type=text]").first, box.locator(".noUi-handle").first
+    moved(box, lambda: press(step, "ArrowRight"), opened.page, "the first step")
+    for move in (
+        lambda: write(line, "A dull film, badly made."),
         lambda: box.locator("select").first.select_option("gradient-synonyms"),
     ):
-        change()
+        move()
         wait_until(lambda: "Press" in box.inner_text(), opened.page, "the old attack is still shown")
         box.get_by_role("button", name="attack").click()
         wait_until(lambda: "Queries so far" in box.inner_text(), opened.page, "no attack is shown")
     opened.photograph("attacked", box)
     surface = opened.page.locator(".loss-surface").first
     surface.scroll_into_view_if_needed()
-    handle, before = surface.locator(".noUi-handle").first, surface.evaluate(SHOWN)
-    handle.focus()
-    handle.press("ArrowRight")
-    wait_until(lambda: surface.evaluate(SHOWN) != before, opened.page, "the ball has not grown")
+    moved(surface, lambda: press(surface.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old ball")
     opened.photograph("surface", surface)
     votes = opened.page.locator(".vote-on-attacks").first  # looked at only: a vote given here would be a reader's
     votes.scroll_into_view_if_needed()
@@ -392,25 +378,18 @@ def take_bits_away(opened: Opened) -> None:
     box = opened.page.locator(".bits-slider").first
     box.scroll_into_view_if_needed()
     handle = box.locator(".noUi-handle").first
-    for change in (
-        lambda: (handle.focus(), handle.press("ArrowLeft")),
+    for move in (
+        lambda: press(handle, "ArrowLeft"),
         lambda: box.locator("select").first.select_option(index=1),
     ):
-        before = box.evaluate(SHOWN)
-        change()
-        wait_until(lambda before=before: box.evaluate(SHOWN) != before, opened.page, "the histogram is the old one")
+        moved(box, move, opened.page, "the old histogram")
         wait_until(lambda: "Accuracy:" in box.inner_text(), opened.page, "there is no accuracy")
     opened.photograph("bits", box)
     front = opened.page.locator(".compression-front").first
     front.scroll_into_view_if_needed()
     points = front.locator(".noUi-handle").first
-    for change in (
-        lambda: front.locator("select").first.select_option(index=1),
-        lambda: (points.focus(), [points.press("ArrowLeft") for _ in range(8)]),  # fewer models are left
-    ):
-        before = front.evaluate(SHOWN)
-        change()
-        wait_until(lambda before=before: front.evaluate(SHOWN) != before, opened.page, "the front is the old one")
+    moved(front, lambda: front.locator("select").first.select_option(index=1), opened.page, "the old axis")
+    moved(front, lambda: press(points, "ArrowLeft", 8), opened.page, "models that the slider takes out")
     opened.photograph("front", front)
 
 
@@ -418,17 +397,17 @@ def ask_for_reasons(opened: Opened) -> None:
     """More samples bring another picture, another sentence other words, and words go in two orders."""
     samples = opened.page.locator(".explanation-sampling").first
     samples.scroll_into_view_if_needed()
-    handle, before = samples.locator(".noUi-handle").first, samples.evaluate(SHOWN)
-    handle.focus()
-    handle.press("ArrowRight")
-    wait_until(lambda: samples.evaluate(SHOWN) != before, opened.page, "the picture of 50 samples is still there")
-    wait_until(lambda: "100 samples" in samples.inner_text(), opened.page, "nothing is said of 100 samples")
+    moved(samples, lambda: press(samples.locator(".noUi-handle").first, "ArrowRight"), opened.page, "50 samples")
+    wait_until(
+        lambda: "100 samples" in samples.inner_text() and "being drawn" not in samples.inner_text(),
+        opened.page,
+        "nothing is said of 100 samples",
+    )
     opened.photograph("samples", samples)
     box = opened.page.locator(".explain-text").first
     box.scroll_into_view_if_needed()
     line = box.locator("input[type=text]").first
-    line.fill("Not a bad film 🙂, but not a good one.")
-    line.press("Enter")
+    write(line, "Not a bad film 🙂, but not a good one.")
     heat = box.locator(".heat-map")
     wait_until(lambda: heat.count() == 1 and "🙂" in heat.inner_text(), opened.page, "the old sentence is still there")
     rows = heat.locator("tbody tr").count()
@@ -437,20 +416,35 @@ def ask_for_reasons(opened: Opened) -> None:
     opened.photograph("reasons", box)
     falling = opened.page.locator(".delete-words").first
     falling.scroll_into_view_if_needed()
-    words, before = falling.locator(".noUi-handle").first, falling.evaluate(SHOWN)
-    words.focus()
-    for _ in range(3):
-        words.press("ArrowRight")
-    wait_until(lambda: falling.evaluate(SHOWN) != before, opened.page, "no word has gone")
-    before = falling.evaluate(SHOWN)
-    falling.locator("select").first.select_option(index=2)
-    wait_until(lambda: falling.evaluate(SHOWN) != before, opened.page, "the order is the old one")
+    words, order = falling.locator(".noUi-handle").first, falling.locator("select").first
+    moved(falling, lambda: press(words, "ArrowRight", 3), opened.page, "all words")
+    moved(falling, lambda: order.select_option(index=2), opened.page, "the old order")
     opened.photograph("deleted", falling)
 
 
+def press(handle: Locator, key: str, times: int = 1) -> None:
+    """Moves a slider by its keys."""
+    handle.focus()
+    for _ in range(times):
+        handle.press(key)
+
+
+def write(line: Locator, text: str) -> None:
+    """Puts a text into an input and sends it."""
+    line.fill(text)
+    line.press("Enter")
+
+
+def moved(widget: Locator, move: Callable[[], object], page: Page, old: str) -> None:
+    """Makes a move, and waits until the widget shows something else than before."""
+    before = widget.evaluate(SHOWN)
+    move()
+    wait_until(lambda: widget.evaluate(SHOWN) != before, page, f"{old} is still shown: {before[:200]!r}")
+
+
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
-    """Waits up to 30 s."""
-    deadline = time.monotonic() + 30
+    """Waits up to 60 s: two notebooks may run beside each other."""
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline, otherwise
         page.wait_for_timeout(200)

@@ -252,7 +252,7 @@ EXERCISE = Exercise(
             _from_end_to_end, "np.linspace(0, 1, steps) has both ends in it. Take the middles: (k + 0.5) / steps."
         ),
         WrongAnswer(_both_ends, "You take the mean of steps + 1 points, both ends among them. Take the middles."),
-        WrongAnswer(_trapezoid, "This is the trapezoid rule. It is as good as the middles, but others are asked."),
+        WrongAnswer(_trapezoid, "This is the trapezoid rule. Ask at the middles of the parts."),
         WrongAnswer(_without_ends, "Your points are k / (steps + 1). The middles of the parts are (k + 0.5) / steps."),
         WrongAnswer(_fifty_steps, "You always go in 50 steps. Use the argument steps."),
         WrongAnswer(_one_step_more, "You go in one step too many. range(steps) counts from 0."),
