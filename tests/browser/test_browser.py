@@ -127,15 +127,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     ARTEFACTS.mkdir(exist_ok=True)
     folder, port, token = tmp_path_factory.mktemp("lab"), free_port(), secrets.token_hex(16)
     server = Lab(f"http://127.0.0.1:{port}", token)
-    name = f"jupyterlab-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}.log"  # each worker has a JupyterLab of its own
-    with (ARTEFACTS / name).open("w") as log:
+    with (ARTEFACTS / "jupyterlab.log").open("w") as log:
         process = subprocess.Popen(
             lab_command(port, token, folder), cwd=ROOT, env=lab_environment(folder), stdout=log, stderr=log
         )
         try:
             deadline = time.monotonic() + 90
             while server.status(token) != 200:
-                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/{name}"
+                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/jupyterlab.log"
                 assert time.monotonic() < deadline, "JupyterLab did not answer within 90 s"
                 time.sleep(0.3)
             yield server
@@ -216,12 +215,7 @@ def unmeant_errors(state: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def notebooks() -> list[Any]:
-    """All of the course, the last ones, which take longest, first; a notebook's tests stay in one worker."""
-    return [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem)) for path in reversed(find())]
-
-
-@pytest.fixture(scope="module", params=notebooks())
+@pytest.fixture(scope="module", params=find(), ids=lambda path: path.stem)
 def opened(request: pytest.FixtureRequest, lab: Lab, browser: Browser) -> Iterator[Opened]:
     """One notebook after the other, opened and run whole."""
     path: Path = request.param
@@ -443,7 +437,7 @@ def moved(widget: Locator, move: Callable[[], object], page: Page, old: str) -> 
 
 
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
-    """Waits up to 60 s: two notebooks may run beside each other."""
+    """Waits up to 60 s: the machine may be busy."""
     deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline, otherwise

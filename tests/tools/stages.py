@@ -39,22 +39,19 @@ class Stage:
 
 
 LAYERS = "from importlinter.cli import lint_imports_command; lint_imports_command()"  # it has no `python -m`
-# Two at a time, each on half of the cores: the threads of one product wait for each other, two tests do not.
-BESIDE = ("-n", "2", "--dist")
 STAGES = (
     Stage("lint", "lint: ruff", (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "."))),
     Stage("types", "types: mypy on course_lib", (("-m", "mypy"),)),
     Stage("layers", "layers: import-linter", (("-c", LAYERS),)),
+    # Two at a time, each on half of the cores: the threads of one product wait for each other, two tests do not.
     Stage(
         "unit",
         "unit tests",
-        (("-m", "pytest", "-q", *BESIDE, "loadfile", "--durations=10", "--junitxml={report}"),),
+        (("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=10", "--junitxml={report}"),),
     ),
     Stage("notebooks", "notebooks: strict nbval", (("-m", "run_notebooks", "check", "--report={report}"),)),
     Stage(
-        "browser",
-        "browser: JupyterLab in Chromium",
-        (("-m", "pytest", "-v", *BESIDE, "loadgroup", "tests/browser", "--junitxml={report}"),),
+        "browser", "browser: JupyterLab in Chromium", (("-m", "pytest", "-v", "tests/browser", "--junitxml={report}"),)
     ),
 )
 
