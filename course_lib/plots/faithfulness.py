@@ -254,7 +254,8 @@ def sanity(frame: pd.DataFrame, value: Literal["absolute", "signed"] = "absolute
         ax.plot(range(len(stages) + 1), [1.0, *heights], label=name, **_style(name, number, 1))
     ax.set_xticks(range(len(stages) + 1), ["nothing", *map(_stage, stages)])
     ax.set_xlim(-0.3, len(stages) + 0.3)
-    ax.set_ylim(min(-0.15, float(np.nanmin(list(lines.values()), initial=0.0)) - 0.05), 1.05)
+    lowest = min((height for heights in lines.values() for height in heights if not math.isnan(height)), default=0.0)
+    ax.set_ylim(min(-0.15, lowest - 0.05), 1.05)
     legend_below(ax, own)
     ends = {name: float(heights[-1]) for name, heights in lines.items() if not math.isnan(heights[-1])}
     of = {"absolute": "of the scores' sizes\n", "signed": "of the scores\n"}[value] if "method" in frame else ""
