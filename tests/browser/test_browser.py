@@ -437,8 +437,8 @@ def moved(widget: Locator, move: Callable[[], object], page: Page, old: str) -> 
 
 
 def wait_until(true: Callable[[], bool], page: Page, otherwise: str) -> None:
-    """Waits up to 60 s: the machine may be busy."""
-    deadline = time.monotonic() + 60
+    """Waits up to 30 s."""
+    deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline, otherwise
         page.wait_for_timeout(200)
