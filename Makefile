@@ -37,9 +37,10 @@ notebooks: $(TEST_STAMP) data ## run every notebook afresh (preset cpu) and stor
 bench: $(TEST_STAMP) data ## measure against other libraries, side by side
 	@set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
 
-format: $(TEST_STAMP) ## put the code into ruff's form
+format: $(TEST_STAMP) ## put the code into ruff's form, the notebooks into their stored one
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+	$(PY) tests/tools/run_notebooks.py form
 
 clean: ## remove reports, screenshots and caches of tools (not .venv, not data/cache)
 	rm -rf tests/reports tests/browser/artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

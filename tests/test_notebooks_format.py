@@ -212,6 +212,18 @@ def test_a_check_that_was_killed_is_not_green(
     assert "no cell was run" in capsys.readouterr().out
 
 
+def test_an_edited_notebook_is_put_into_its_stored_form(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_notebooks.form([stored]) == 0
+    assert capsys.readouterr().out == ""  # it has that form already
+    edited = read(stored)
+    edited.cells[0].id = "mine"
+    nbformat.write(edited, stored)
+    assert run_notebooks.form([stored]) == 0
+    assert "put into its stored form" in capsys.readouterr().out
+    assert read(stored) == normalise(read(stored))
+    assert read(stored).cells[0].id != "mine"
+
+
 def test_a_failing_notebook_is_left_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "broken.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("print(1)"), new_code_cell("1 / 0")]), path)

@@ -127,14 +127,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     ARTEFACTS.mkdir(exist_ok=True)
     folder, port, token = tmp_path_factory.mktemp("lab"), free_port(), secrets.token_hex(16)
     server = Lab(f"http://127.0.0.1:{port}", token)
-    with (ARTEFACTS / "jupyterlab.log").open("w") as log:
+    name = f"jupyterlab-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.log"
+    with (ARTEFACTS / name).open("w") as log:
         process = subprocess.Popen(
             lab_command(port, token, folder), cwd=ROOT, env=lab_environment(folder), stdout=log, stderr=log
         )
         try:
             deadline = time.monotonic() + 90
             while server.status(token) != 200:
-                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/jupyterlab.log"
+                assert process.poll() is None, f"JupyterLab stopped: see {ARTEFACTS.name}/{name}"
                 assert time.monotonic() < deadline, "JupyterLab did not answer within 90 s"
                 time.sleep(0.3)
             yield server

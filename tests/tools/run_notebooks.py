@@ -1,4 +1,7 @@
-"""Runs the course's notebooks: `store` executes them and keeps the outputs, `check` compares with what is stored."""
+"""Runs the course's notebooks: `store` executes them and keeps the outputs, `check` compares with what is stored.
+
+`form` runs nothing: it puts notebooks that were edited by hand into their stored form.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 from notebook_cells import ROOT, Coverage, code_cells, coverage, find, normalise, read
 
 SANITIZE = ROOT / "tests" / "tools" / "nbval_sanitize.cfg"
@@ -36,9 +40,23 @@ def execute(path: Path) -> None:
         coalesce_streams=True,
     )
     client.execute()
+    _replace(path, normalise(notebook))
+
+
+def _replace(path: Path, notebook: NotebookNode) -> None:
+    """Writes beside the file, then puts it in the file's place: never half a notebook."""
     beside = path.with_suffix(".ipynb.part")
-    nbformat.write(normalise(notebook), beside)
+    nbformat.write(notebook, beside)
     os.replace(beside, path)
+
+
+def form(paths: Sequence[Path]) -> int:
+    """Puts the notebooks into their stored form (ids follow the sources, and so on), outputs kept; always 0."""
+    for path in paths:
+        if (normal := normalise(read(path))) != read(path):
+            _replace(path, normal)
+            print(f"{path.name}: put into its stored form")
+    return 0
 
 
 def store(paths: Sequence[Path]) -> int:
@@ -77,17 +95,24 @@ def check(paths: Sequence[Path], report: Path) -> int:
     """Runs the notebooks under strict nbval and prints the table; 0 when every output is as stored.
 
     Two run at a time, each on half of the cores: the threads of one product wait for each other, two notebooks do not.
+    Those with most cells come first, so that no long one ends alone.
     A run that both of them need is computed once; the other waits for it.
     """
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
     parts = [report.with_suffix(f".{number}.part") for number in range(len(paths))]
+    tasks = sorted(zip(paths, parts, [threads] * len(paths), strict=True), key=lambda task: -cells(task[0]))
     with ThreadPool(AT_A_TIME) as pool:
-        codes = pool.starmap(_check_one, zip(paths, parts, [threads] * len(paths), strict=True), chunksize=1)
+        codes = pool.starmap(_check_one, tasks, chunksize=1)
     _merge(parts, report)
     print_table(rows(paths, report))
     return int(any(codes))  # a process that was killed has a negative code
+
+
+def cells(path: Path) -> int:
+    """How many code cells a notebook has."""
+    return len(code_cells(read(path)))
 
 
 def _check_one(path: Path, part: Path, threads: int) -> int:
@@ -163,7 +188,7 @@ def print_table(table: Sequence[Row]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("store", "check"))
+    parser.add_argument("what", choices=("store", "check", "form"))
     parser.add_argument("notebooks", nargs="*", type=Path, help="all of the course where none is named")
     parser.add_argument("--report", type=Path, default=ROOT / "tests" / "reports" / "course.xml")
     options = parser.parse_args(arguments)
@@ -171,7 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not paths:
         print("There is no notebook in notebooks/.", file=sys.stderr)
         return 1
-    return store(paths) if options.what == "store" else check(paths, options.report)
+    if options.what == "check":
+        return check(paths, options.report)
+    return store(paths) if options.what == "store" else form(paths)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Stage:
 
 
 LAYERS = "from importlinter.cli import lint_imports_command; lint_imports_command()"  # it has no `python -m`
+BROWSER = ("tests/browser", "-n", "2")  # two notebooks at a time, see its conftest.py
 STAGES = (
     Stage("lint", "lint: ruff", (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "."))),
     Stage("types", "types: mypy on course_lib", (("-m", "mypy"),)),
@@ -50,9 +51,7 @@ STAGES = (
         (("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--durations=10", "--junitxml={report}"),),
     ),
     Stage("notebooks", "notebooks: strict nbval", (("-m", "run_notebooks", "check", "--report={report}"),)),
-    Stage(
-        "browser", "browser: JupyterLab in Chromium", (("-m", "pytest", "-v", "tests/browser", "--junitxml={report}"),)
-    ),
+    Stage("browser", "browser: JupyterLab in Chromium", (("-m", "pytest", "-v", *BROWSER, "--junitxml={report}"),)),
 )
 
 
