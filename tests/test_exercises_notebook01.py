@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
-from answers import assert_all_pass, assert_none_passes, assert_recognised
+from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.exercises import reference
-from course_lib.exercises.catalogue import of_notebook
 
 # ---------------------------------------------------------------- alternative right answers
 
@@ -177,20 +175,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-def test_all_exercises_have_both() -> None:
-    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("01")]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_right_answers_pass(name: str) -> None:
-    assert_all_pass(name, RIGHT[name])
-
-
-@pytest.mark.parametrize("name", SLY)
-def test_sly_wrong_answers_do_not_pass(name: str) -> None:
-    assert_none_passes(name, SLY[name])
-
-
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
@@ -229,20 +213,22 @@ def by_std_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: floa
     return (torch.from_numpy(gain) * (table - mean) / torch.sqrt(variance + eps) + torch.from_numpy(bias)).numpy()
 
 
-@pytest.mark.parametrize(
-    ("answer", "name", "words"),
-    [
-        (not_scaled_by_torch, "attention", "not scaled"),
-        (softmax_over_dim_0, "attention", "over the queries"),
-        (multiplied_by_tril, "masked_weights", "multiplied after the softmax"),
-        (diagonal_hidden, "masked_weights", "does not see itself"),
-        (view_at_once, "split_heads", "A reshape alone mixes tokens"),
-        (sines_then_cosines, "positional_encoding", "left half"),
-        (by_std_of_torch, "layer_norm", "divides by n - 1"),
-    ],
-)
-def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
-    assert_recognised(name, answer, words)
+MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+    (not_scaled_by_torch, "attention", "not scaled"),
+    (softmax_over_dim_0, "attention", "over the queries"),
+    (multiplied_by_tril, "masked_weights", "multiplied after the softmax"),
+    (diagonal_hidden, "masked_weights", "does not see itself"),
+    (view_at_once, "split_heads", "A reshape alone mixes tokens"),
+    (sines_then_cosines, "positional_encoding", "left half"),
+    (by_std_of_torch, "layer_norm", "divides by n - 1"),
+]
+
+(
+    test_all_exercises_have_both,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+) = judging("01", RIGHT, SLY, MISTAKES)
 
 
 # ---------------------------------------------------------------- references against torch, and what they promise

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import assert_all_pass, assert_none_passes, assert_recognised
+from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.exercises import check, reference
-from course_lib.exercises.catalogue import of_notebook
 
 # ---------------------------------------------------------------- alternative right answers
 
@@ -181,20 +180,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-def test_all_exercises_have_both() -> None:
-    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("02")]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_right_answers_pass(name: str) -> None:
-    assert_all_pass(name, RIGHT[name])
-
-
-@pytest.mark.parametrize("name", SLY)
-def test_sly_wrong_answers_do_not_pass(name: str) -> None:
-    assert_none_passes(name, SLY[name])
-
-
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
@@ -244,21 +229,23 @@ def everything_counts(losses: np.ndarray, mask: np.ndarray, characters: np.ndarr
     return math.exp(losses.mean()), losses.sum() / math.log(2) / characters.sum()
 
 
-@pytest.mark.parametrize(
-    ("answer", "name", "words"),
-    [
-        (special_forgotten, "mask_tokens", "The special tokens were masked"),
-        (labels_after_the_masking, "mask_tokens", "taken after the masking"),
-        (each_piece, "mask_whole_words", "by its own draw"),
-        (also_its_own, "sentence_pairs", "their own included"),
-        (zero_for_ignored, "masked_lm_loss", "as if word 0 were asked for"),
-        (summed_by_torch, "masked_lm_loss", "This is the sum"),
-        (text_by_text, "perplexity_and_bits", "average the perplexities"),
-        (everything_counts, "perplexity_and_bits", "Padding is counted"),
-    ],
-)
-def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
-    assert_recognised(name, answer, words)
+MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+    (special_forgotten, "mask_tokens", "The special tokens were masked"),
+    (labels_after_the_masking, "mask_tokens", "taken after the masking"),
+    (each_piece, "mask_whole_words", "by its own draw"),
+    (also_its_own, "sentence_pairs", "their own included"),
+    (zero_for_ignored, "masked_lm_loss", "as if word 0 were asked for"),
+    (summed_by_torch, "masked_lm_loss", "This is the sum"),
+    (text_by_text, "perplexity_and_bits", "average the perplexities"),
+    (everything_counts, "perplexity_and_bits", "Padding is counted"),
+]
+
+(
+    test_all_exercises_have_both,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+) = judging("02", RIGHT, SLY, MISTAKES)
 
 
 def test_the_places_of_the_mistake_are_named() -> None:

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import assert_all_pass, assert_none_passes, assert_recognised
+from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.augmentation.mixup import mix
 from course_lib.exercises import check, reference
-from course_lib.exercises.catalogue import of_notebook
 
 # ---------------------------------------------------------------- alternative right answers
 
@@ -172,20 +171,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-def test_all_exercises_have_both() -> None:
-    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("04")]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_right_answers_pass(name: str) -> None:
-    assert_all_pass(name, RIGHT[name])
-
-
-@pytest.mark.parametrize("name", SLY)
-def test_sly_wrong_answers_do_not_pass(name: str) -> None:
-    assert_none_passes(name, SLY[name])
-
-
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
@@ -247,21 +232,23 @@ def partner_of_the_partner(vectors: np.ndarray, labels: np.ndarray, permutation:
     return rows, targets
 
 
-@pytest.mark.parametrize(
-    ("answer", "name", "words"),
-    [
-        (swap_two_lines, "random_swap", "overwritten before it is moved"),
-        (swap_in_the_given_list, "random_swap", "changes the words it was given"),
-        (swaps_without_minimum, "random_swap", "at least one swap"),
-        (deletes_while_going, "random_deletion", "while you go through it"),
-        (keeps_all_instead, "random_deletion", "you keep them all"),
-        (inserts_into_a_growing_list, "insert_punctuation", "a list that grows"),
-        (writes_into_the_rows, "mixup", "You write into the rows"),
-        (partner_of_the_partner, "mixup", "row permutation[i] with row i"),
-    ],
-)
-def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
-    assert_recognised(name, answer, words)
+MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+    (swap_two_lines, "random_swap", "overwritten before it is moved"),
+    (swap_in_the_given_list, "random_swap", "changes the words it was given"),
+    (swaps_without_minimum, "random_swap", "at least one swap"),
+    (deletes_while_going, "random_deletion", "while you go through it"),
+    (keeps_all_instead, "random_deletion", "you keep them all"),
+    (inserts_into_a_growing_list, "insert_punctuation", "a list that grows"),
+    (writes_into_the_rows, "mixup", "You write into the rows"),
+    (partner_of_the_partner, "mixup", "row permutation[i] with row i"),
+]
+
+(
+    test_all_exercises_have_both,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+) = judging("04", RIGHT, SLY, MISTAKES)
 
 
 def test_the_judges_name_the_word_and_the_row() -> None:

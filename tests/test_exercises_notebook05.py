@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import assert_all_pass, assert_none_passes, assert_recognised
+from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from course_lib.attacks.report import AttackReport, AttackResult
 from course_lib.attacks.search import Greedy
 from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
-from course_lib.exercises.catalogue import find, of_notebook
+from course_lib.exercises.catalogue import find
 from course_lib.exercises.notebook05.opinions import Opinion
 
 # ---------------------------------------------------------------- alternative right answers
@@ -208,20 +208,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-def test_all_exercises_have_both() -> None:
-    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("05")]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_right_answers_pass(name: str) -> None:
-    assert_all_pass(name, RIGHT[name])
-
-
-@pytest.mark.parametrize("name", SLY)
-def test_sly_wrong_answers_do_not_pass(name: str) -> None:
-    assert_none_passes(name, SLY[name])
-
-
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
@@ -272,22 +258,24 @@ def first_of_the_counts(probabilities: np.ndarray) -> np.ndarray:
     return np.array([np.bincount(row).argmax() for row in votes])
 
 
-@pytest.mark.parametrize(
-    ("answer", "name", "words"),
-    [
-        (each_token_its_own, "fgsm", "each token has its own length"),
-        (minus_the_step, "fgsm", "You step downhill"),
-        (own_token_at_zero, "hotflip_scores", "A token may stay itself, with the score 0"),
-        (columns_forbidden, "hotflip_scores", "forbidden in every place"),
-        (from_left_to_right, "greedy_search", "from left to right"),
-        (without_end, "greedy_search", "You do not stop"),
-        (fallen_accuracy, "attack_success_rate", "the fall of the accuracy"),
-        (averaged, "majority_vote", "You average the probabilities"),
-        (first_of_the_counts, "majority_vote", "A tie goes to the smallest class"),
-    ],
-)
-def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
-    assert_recognised(name, answer, words)
+MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+    (each_token_its_own, "fgsm", "each token has its own length"),
+    (minus_the_step, "fgsm", "You step downhill"),
+    (own_token_at_zero, "hotflip_scores", "A token may stay itself, with the score 0"),
+    (columns_forbidden, "hotflip_scores", "forbidden in every place"),
+    (from_left_to_right, "greedy_search", "from left to right"),
+    (without_end, "greedy_search", "You do not stop"),
+    (fallen_accuracy, "attack_success_rate", "the fall of the accuracy"),
+    (averaged, "majority_vote", "You average the probabilities"),
+    (first_of_the_counts, "majority_vote", "A tie goes to the smallest class"),
+]
+
+(
+    test_all_exercises_have_both,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+) = judging("05", RIGHT, SLY, MISTAKES)
 
 
 def test_the_judges_say_what_they_see() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import assert_all_pass, assert_none_passes, assert_recognised
+from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,20 +167,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-def test_all_exercises_have_both() -> None:
-    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("06")]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_right_answers_pass(name: str) -> None:
-    assert_all_pass(name, RIGHT[name])
-
-
-@pytest.mark.parametrize("name", SLY)
-def test_sly_wrong_answers_do_not_pass(name: str) -> None:
-    assert_none_passes(name, SLY[name])
-
-
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
@@ -235,23 +221,25 @@ def floor_division(out: int, inputs: int, share: float) -> Any:
     return rank, rank * (out + inputs)
 
 
-@pytest.mark.parametrize(
-    ("answer", "name", "words"),
-    [
-        (rounded_half_up, "quantize_dequantize", "From halfway you always round up"),
-        (never_an_int8, "quantize_dequantize", "not stored as int8"),
-        (one_scale_for_all, "choose_scale", "All rows share the scale"),
-        (scale_plus_a_little, "choose_scale", "gets the scale 0, or nearly 0"),
-        (kept_above_a_threshold, "magnitude_mask", "all that are equal to it go"),
-        (row_after_row, "magnitude_mask", "Every row loses the same share"),
-        (divergence_by_torch, "distillation_loss", "This is the KL divergence: "),
-        (no_square, "distillation_loss", "The factor T^2 is missing"),
-        (half_of_the_rank, "rank_for_budget", "You take a share of the full rank"),
-        (floor_division, "rank_for_budget", "Add 1e-9 first"),
-    ],
-)
-def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
-    assert_recognised(name, answer, words)
+MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+    (rounded_half_up, "quantize_dequantize", "From halfway you always round up"),
+    (never_an_int8, "quantize_dequantize", "not stored as int8"),
+    (one_scale_for_all, "choose_scale", "All rows share the scale"),
+    (scale_plus_a_little, "choose_scale", "gets the scale 0, or nearly 0"),
+    (kept_above_a_threshold, "magnitude_mask", "all that are equal to it go"),
+    (row_after_row, "magnitude_mask", "Every row loses the same share"),
+    (divergence_by_torch, "distillation_loss", "This is the KL divergence: "),
+    (no_square, "distillation_loss", "The factor T^2 is missing"),
+    (half_of_the_rank, "rank_for_budget", "You take a share of the full rank"),
+    (floor_division, "rank_for_budget", "Add 1e-9 first"),
+]
+
+(
+    test_all_exercises_have_both,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+) = judging("06", RIGHT, SLY, MISTAKES)
 
 
 def test_the_judges_say_what_they_see() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import assert_all_pass, assert_none_passes, assert_recognised
+from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
@@ -194,20 +194,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
 }
 
 
-def test_all_exercises_have_both() -> None:
-    assert list(RIGHT) == list(SLY) == [exercise.name for exercise in of_notebook("07")]
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_right_answers_pass(name: str) -> None:
-    assert_all_pass(name, RIGHT[name])
-
-
-@pytest.mark.parametrize("name", SLY)
-def test_sly_wrong_answers_do_not_pass(name: str) -> None:
-    assert_none_passes(name, SLY[name])
-
-
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
@@ -264,23 +250,25 @@ def almost_divided(one: np.ndarray, other: np.ndarray) -> Any:
     return mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs) + 1e-9)
 
 
-@pytest.mark.parametrize(
-    ("answer", "name", "words"),
-    [
-        (without_root, "lime_weights", "The square root over exp() is missing"),
-        (scalar_product_of_units, "lime_weights", "A row of zeros gives nan"),
-        (plain_mean_of_gains, "shapley_values", "these are Banzhaf values"),
-        (leave_one_out, "shapley_values", "That is occlusion"),
-        (ends_of_the_parts, "integrated_gradients", "You take the right end of each part"),
-        (saliency_times_x, "integrated_gradients", "This is gradient times input"),
-        (removed_by_name, "comprehensiveness", "A word that stands twice goes twice"),
-        (only_the_top, "comprehensiveness", "this is sufficiency"),
-        (ranked_twice, "rank_agreement", "Of equal scores, the later one ranks higher"),
-        (almost_divided, "rank_agreement", "Without an order you give 0"),
-    ],
-)
-def test_a_mistake_written_in_another_way_is_recognised(answer: Callable[..., Any], name: str, words: str) -> None:
-    assert_recognised(name, answer, words)
+MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+    (without_root, "lime_weights", "The square root over exp() is missing"),
+    (scalar_product_of_units, "lime_weights", "A row of zeros gives nan"),
+    (plain_mean_of_gains, "shapley_values", "these are Banzhaf values"),
+    (leave_one_out, "shapley_values", "That is occlusion"),
+    (ends_of_the_parts, "integrated_gradients", "You take the right end of each part"),
+    (saliency_times_x, "integrated_gradients", "This is gradient times input"),
+    (removed_by_name, "comprehensiveness", "A word that stands twice goes twice"),
+    (only_the_top, "comprehensiveness", "this is sufficiency"),
+    (ranked_twice, "rank_agreement", "Of equal scores, the later one ranks higher"),
+    (almost_divided, "rank_agreement", "Without an order you give 0"),
+]
+
+(
+    test_all_exercises_have_both,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+) = judging("07", RIGHT, SLY, MISTAKES)
 
 
 def test_the_judges_say_what_they_see() -> None:

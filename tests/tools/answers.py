@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+
 from course_lib.exercises import check
+from course_lib.exercises.catalogue import of_notebook
 
 Answer = Callable[..., Any]
+Mistake = tuple[Answer, str, str]  # the answer, its exercise, words of the verdict
 
 
 def assert_all_pass(name: str, answers: Sequence[Answer]) -> None:
@@ -32,3 +36,27 @@ def assert_recognised(name: str, answer: Answer, words: str) -> None:
     verdict = getattr(check, name)(answer)
     assert verdict.status == "wrong", verdict
     assert words in verdict.message.splitlines()[0], verdict
+
+
+def judging(
+    notebook: str, right: dict[str, list[Answer]], sly: dict[str, list[Answer]], mistakes: list[Mistake]
+) -> tuple[Callable[..., None], ...]:
+    """Four tests for a module to take up under its own names: all exercises are there, right, sly, recognised."""
+
+    def all_are_there() -> None:
+        assert list(right) == list(sly) == [exercise.name for exercise in of_notebook(notebook)]
+        assert {name for _, name, _ in mistakes} == set(right)
+
+    @pytest.mark.parametrize("name", right)
+    def right_answers_pass(name: str) -> None:
+        assert_all_pass(name, right[name])
+
+    @pytest.mark.parametrize("name", sly)
+    def sly_answers_do_not(name: str) -> None:
+        assert_none_passes(name, sly[name])
+
+    @pytest.mark.parametrize(("answer", "name", "words"), mistakes)
+    def mistakes_are_recognised(answer: Answer, name: str, words: str) -> None:
+        assert_recognised(name, answer, words)
+
+    return all_are_there, right_answers_pass, sly_answers_do_not, mistakes_are_recognised
