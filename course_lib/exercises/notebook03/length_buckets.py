@@ -148,8 +148,8 @@ EXERCISE = Exercise(
     "mostly on padding. Put like beside like, and an epoch takes far less time.",
     task="`lengths[i]` is the number of tokens of text `i`. Share out the indices `0` to `n - 1` into batches, as a "
     "list of lists. Each index stands in one batch. Every batch holds `batch_size` indices; only one may hold "
-    "fewer. The padding should be as little as this allows. The order of the batches, and that inside "
-    "a batch, is yours.\n\n"
+    "fewer. Texts of like length go together: the padding should be no more than you get by sorting the texts by "
+    "length, up or down, and cutting. The order of the batches, and that inside a batch, is yours.\n\n"
     "With lengths `[9, 2, 8, 3]` and two to a batch, `[[1, 3], [2, 0]]` needs 2 places of padding. "
     "`[[0, 1], [2, 3]]` needs 12.",
     hints=(

@@ -104,8 +104,8 @@ EXERCISE = Exercise(
     title="labels that know how sure they are",
     difficulty=2,
     minutes=8,
-    why="Twenty people rated each text, from -4 (very negative) to 4 (very positive). A mean of 0.1 and a mean of 3.9 "
-    "both become the label 1, and the difference is thrown away. A soft label keeps it.",
+    why="About twenty people rated each text, from -4 (very negative) to 4 (very positive). A mean of 0.1 and a mean "
+    "of 3.9 both become the label 1, and the difference is thrown away. A soft label keeps it.",
     task="Turn the mean `ratings` into targets with two columns. The second holds the probability of positive,\n\n"
     "$$p = \\sigma(\\text{sharpness} \\cdot \\text{rating}), \\qquad \\sigma(x) = \\frac{1}{1 + e^{-x}}$$\n\n"
     "and the first holds $1 - p$. A rating of 0 gives `[0.5, 0.5]`. The larger `sharpness` is, the nearer "
