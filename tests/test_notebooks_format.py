@@ -14,7 +14,7 @@ import pytest
 import run_notebooks
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_cells import Coverage, coverage, find, normalise, read
+from notebook_cells import NOTEBOOKS, ROOT, Coverage, coverage, find, normalise, read
 from notebook_rules import RULES
 
 FIRST = {"00_start_here.ipynb", "03_finetuning_bert.ipynb"}
@@ -34,6 +34,13 @@ def test_notebook_keeps(path: Path, rule: str) -> None:
 def test_notebook_is_stored_in_normal_form(path: Path) -> None:
     stored = read(path)
     assert normalise(read(path)) == stored
+
+
+@pytest.mark.parametrize("path", find(), ids=lambda path: path.stem)
+def test_every_notebook_is_linked_from_the_first_and_from_the_readme(path: Path) -> None:
+    first = "\n".join(cell.source for cell in read(NOTEBOOKS / "00_start_here.ipynb").cells)
+    assert path.name == "00_start_here.ipynb" or f"]({path.name})" in first
+    assert f"](notebooks/{path.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def good() -> NotebookNode:
