@@ -121,11 +121,11 @@ FIGURES = {  # name -> (draw, what the first axes' title must say)
     "positional_encoding": (lambda: plots.positional_encoding(WAVES), "Cosine of neighbours: 0.8"),
     "mask_picture": (
         lambda: plots.mask_picture(TOKENS, MASKED, ASKED),
-        "Asked for 3 of 5 tokens (60%): 1 masked, 1 random, 1 kept",
+        "Asked for 3 of 3 ordinary tokens (100%): 1 masked, 1 random, 1 kept",
     ),
     "mask_picture_of_many": (
         lambda: plots.mask_picture(TOKENS * 9, MASKED + TOKENS * 8, ASKED + [-100] * 40),
-        "Asked for 3 of 45 tokens (7%): 1 masked, 1 random, 1 kept",
+        "Asked for 3 of 27 ordinary tokens (11%): 1 masked, 1 random, 1 kept",
     ),
     "loss_curves": (
         lambda: plots.loss_curves(PRETRAINED, unigram_entropy=6.0),

@@ -86,7 +86,7 @@ def test_the_picture_counts_what_is_asked(asked):
     tokens = [f"w{k}" for k in range(len(asked))]
     masked = ["[MASK]" if one else token for one, token in zip(asked, tokens, strict=True)]
     ax = plots.mask_picture(tokens, masked, [5 if one else -100 for one in asked])
-    assert ax.get_title(loc="left").startswith(f"Asked for {sum(asked)} of {len(asked)} tokens")
+    assert ax.get_title(loc="left").startswith(f"Asked for {sum(asked)} of {len(asked)} ordinary tokens")
     assert len(ax.patches) == sum(asked) and len(ax.texts) == 2 * len(asked) + sum(asked)
     plt.close("all")
 

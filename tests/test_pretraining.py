@@ -27,6 +27,7 @@ from course_lib.pretraining import (
     SentenceRows,
     bits_per_character,
     held_out_batches,
+    loss_by_fate,
     measure,
     objective,
     pretrain,
@@ -354,6 +355,26 @@ def test_measures_are_those_of_the_whole_logits(material) -> None:
     assert found.perplexity == pytest.approx(math.exp(np.mean(losses)))
     with pytest.raises(BadInput, match="no held-out batch"):
         measure(model, [])
+
+
+def test_the_loss_by_fate_is_that_of_each_place(material) -> None:
+    model, batches = toy_model(vocab_size=len(material.tokenizer)), held_out_batches(toy_recipe(material), material)
+    mask_id = material.tokenizer.mask_token_id
+    losses: dict[str, list[float]] = {"masked": [], "kept": [], "random": []}
+    with torch.inference_mode():
+        for batch in batches:
+            logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).flatten(0, 1)
+            for place, target in zip(batch.positions.tolist(), batch.targets.tolist(), strict=True):
+                seen = batch.input_ids.flatten()[place].item()
+                fate = "masked" if seen == mask_id else "kept" if seen == target else "random"
+                losses[fate].append(float(F.cross_entropy(logits[place], torch.tensor(target))))
+    found = loss_by_fate(model, batches, mask_id)
+    assert found == pytest.approx({fate: np.mean(some) for fate, some in losses.items()})
+    n = {fate: len(some) for fate, some in losses.items()}
+    mean = sum(found[fate] * n[fate] for fate in n) / sum(n.values())
+    assert mean == pytest.approx(measure(model, batches).loss)
+    with pytest.raises(BadInput, match="no held-out batch"):
+        loss_by_fate(model, [], mask_id)
 
 
 def test_two_processes_train_as_one_would(material, monkeypatch, tmp_path) -> None:

@@ -54,7 +54,9 @@ def mask_picture(
     counts = {fate: fates.count(fate) for fate in _FATES}
     _legend_below(ax, [Patch(label=f"{fate} ({n})", **_FATES[fate]) for fate, n in counts.items()], own)
     told = ", ".join(f"{n} {fate}" for fate, n in counts.items())
-    title = f"Asked for {asked.sum()} of {len(tokens)} tokens ({asked.mean():.0%}): {told}"
+    ordinary = sum(not _is_special(token) for token in tokens)
+    share = f" ({asked.sum() / ordinary:.0%})" if ordinary else ""
+    title = f"Asked for {asked.sum()} of {ordinary} ordinary tokens{share}: {told}"
     label(ax, title, f"place in the line ({columns} tokens to a line)" if lines > 1 else "place in the text")
     return ax
 
@@ -76,6 +78,11 @@ _FATES: dict[str, dict[str, Any]] = {
 }
 
 
+def _is_special(token: str) -> bool:
+    """Whether a token stands for no piece of the text, such as [CLS]; [UNK] is an unknown piece."""
+    return token.startswith("[") and token.endswith("]") and len(token) > 2 and token != "[UNK]"
+
+
 def _fate(token: str, new: str, asked: bool) -> str:
     if not asked:
         return ""
@@ -84,7 +91,7 @@ def _fate(token: str, new: str, asked: bool) -> str:
 
 def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, fate: str) -> None:
     """One column of three cells: the text, what is read, what is asked."""
-    plain = GREY if token.startswith("[") and token.endswith("]") else INK
+    plain = GREY if _is_special(token) else INK
     ax.text(x, top, token, ha="center", va="center", color=plain)
     if fate:
         ax.add_patch(Rectangle((x - 0.47, top + 0.6), 0.94, 0.8, **_FATES[fate]))
@@ -115,7 +122,7 @@ def loss_curves(
     Args:
         runs: name -> rows with `tokens` and `value`; rows without a value are left out, and of more than
             MOST_ROWS the rolling mean is drawn.
-        unigram_entropy: in nats; a line that a model must pass to have learned more than how frequent words are.
+        unigram_entropy: in nats; whoever knows only how frequent words are cannot get below it where nothing is seen.
         chosen: the run to bring out; the others are then grey.
         value: the column, in nats ("validation_loss" for held-out text).
 

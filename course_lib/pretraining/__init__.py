@@ -12,7 +12,7 @@ from course_lib.pretraining.expense import pretraining_cost, step_flops
 from course_lib.pretraining.language_model import LanguageModel, save_language_model
 from course_lib.pretraining.loss import tied_cross_entropy
 from course_lib.pretraining.masking import MaskingRule, mask_tokens
-from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
+from course_lib.pretraining.measures import Measures, bits_per_character, loss_by_fate, measure, unigram_entropy
 from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.pairs import PairRows
 from course_lib.pretraining.pseudo_perplexity import pseudo_perplexity
@@ -52,6 +52,7 @@ __all__ = [
     "documents",
     "held_out_batches",
     "held_out_documents",
+    "loss_by_fate",
     "mask_tokens",
     "material_of",
     "measure",

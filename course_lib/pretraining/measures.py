@@ -77,6 +77,30 @@ def measure(model: BertForPretraining, batches: Iterable[PretrainingBatch]) -> M
     )
 
 
+@torch.inference_mode()
+def loss_by_fate(model: BertForPretraining, batches: Iterable[PretrainingBatch], mask_id: int) -> dict[str, float]:
+    """Mean loss (nats) at the predicted tokens that were `masked`, at the `kept` and at the `random` ones.
+
+    Only the first tells whether a masked model reads: at a kept token it can copy what it sees. A fate that no
+    token met has no entry.
+
+    Raises:
+        BadInput: there is no batch.
+    """
+    sums: dict[str, list[float]] = {}
+    for batch in batches:
+        hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids).flatten(0, 1)
+        seen = batch.input_ids.flatten()[batch.positions]
+        masked, kept = seen == mask_id, seen == batch.targets
+        for fate, where in {"masked": masked, "kept": kept, "random": ~(masked | kept)}.items():
+            loss = word_scores(model, hidden[batch.positions[where]], batch.targets[where])[0]
+            so_far = sums.setdefault(fate, [0.0, 0.0])
+            sums[fate] = [so_far[0] + loss, so_far[1] + float(where.sum())]
+    if not sums:
+        raise BadInput("there is no held-out batch", "use more held-out text")
+    return {fate: loss / n for fate, (loss, n) in sums.items() if n}
+
+
 def word_scores(
     model: BertForPretraining, chosen: Float[Tensor, "predicted hidden"], targets: Int[Tensor, "predicted"]
 ) -> tuple[float, float]:
@@ -94,7 +118,8 @@ def unigram_entropy(tokens: NDArray[np.integer]) -> float:
     """Entropy of the token frequencies of a text, in nats.
 
     It is the lowest loss that a model can reach on this text which knows how often each token stands there and nothing
-    of the context. A model whose loss is below it reads its context.
+    of the context. A causal model whose loss is below it reads its context; a masked one may also copy the chosen
+    tokens that were kept (see `loss_by_fate`).
 
     Raises:
         BadInput: there is no token.

@@ -12,10 +12,11 @@ import pandas as pd
 from course_lib import experiments, machine
 from course_lib.encoder import EncoderConfig, parameter_count
 from course_lib.pretraining.expense import pretraining_cost, step_flops
-from course_lib.pretraining.language_model import save_language_model
+from course_lib.pretraining.language_model import LanguageModel, save_language_model
 from course_lib.pretraining.masking import MaskingRule
+from course_lib.pretraining.measures import loss_by_fate
 from course_lib.pretraining.recipes import PretrainingRecipe
-from course_lib.pretraining.run import pretrain
+from course_lib.pretraining.run import held_out_batches, material_of, pretrain
 from course_lib.training import TrainingConfig
 
 VOCABULARY = 8192
@@ -95,6 +96,13 @@ def table(runs: Sequence[experiments.Run]) -> pd.DataFrame:
             "unigram_entropy": run.result["unigram_entropy"], "bits_per_character": run.result["bits_per_character"],
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def fates(run: experiments.Run) -> dict[str, float]:
+    """Held-out loss of a masked run's model by what became of the asked token; see `measures.loss_by_fate`."""
+    recipe, saved = study_recipe(run.config), LanguageModel.from_pretrained(run.folder / "model")
+    batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, material_of(recipe))]
+    return loss_by_fate(saved.model, batches, saved.tokenizer.mask_token_id)
 
 
 def curve(run: experiments.Run) -> pd.DataFrame:

@@ -60,7 +60,7 @@ QUIZ = (
                 "perplexities cannot, bits per character can: both models are asked for the same characters.",
             ),
             Option(
-                "They are equal: 20 / 4 = 60 / 12.",
+                "A: 20 / 4 = 5 is less than 60 / 6 = 10.",
                 "perplexities are powers. Take logarithms before you divide by the length.",
             ),
         ),
