@@ -54,8 +54,8 @@ def _said(rows: pd.DataFrame) -> str:
     best = rows.loc[rows["gain"].idxmax()]
     by = f"{best['gain']:+.1f} points by {best['method']} with {best['labels']:,} labels"
     if best["gain"] > 0:
-        return f"Largest gain: {by}; {int((rows['low'] > 0).sum())} of {len(rows)} are clearly above 0"
-    return f"No gain: at best {by}; {int((rows['high'] < 0).sum())} of {len(rows)} are clearly below 0"
+        return f"Largest gain: {by}; {int((rows['low'] > 0).sum())} of {len(rows)} clearly above 0"
+    return f"No gain: at best {by}; {int((rows['high'] < 0).sum())} of {len(rows)} clearly below 0"
 
 
 @house
@@ -95,7 +95,7 @@ def text_movement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @house
 def label_agreement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Share of the rewrites whose label a judge still finds, by strength, one line an operation; bands are intervals.
+    """Share of the rewrites whose label a judge still finds, by strength, one line an operation, with intervals.
 
     The dashed line is what the judge finds of the originals: no rewrite can be asked for more.
 
@@ -109,21 +109,21 @@ def label_agreement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rows = need(table, "operation", "alpha", "agreement", "agreement_low", "agreement_high", "agreement_before")
     ax, before = canvas(ax, 6.4, 3.6), float(rows["agreement_before"].mean())
     ax.axhline(before, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="the originals")
-    for number, (operation, mine) in enumerate(rows.groupby("operation", sort=False)):
+    operations = rows.groupby("operation", sort=False)
+    for number, (operation, mine) in enumerate(operations):
         shape, mine = look(number), mine.sort_values("alpha")
-        ax.fill_between(
-            mine["alpha"], mine["agreement_low"], mine["agreement_high"], color=shape.colour, alpha=0.12, linewidth=0
-        )
-        ax.plot(
-            mine["alpha"], mine["agreement"], linestyle=shape.line, marker=shape.marker, color=shape.colour,
-            label=str(operation),
+        aside = 0.008 * (number - (operations.ngroups - 1) / 2)  # so that no whisker hides another
+        ax.errorbar(
+            mine["alpha"] + aside, mine["agreement"], _whiskers(mine, "agreement", "agreement_low", "agreement_high"),
+            fmt=shape.marker, linestyle=shape.line, color=shape.colour, capsize=3, label=str(operation),
         )  # fmt: skip
     in_percent(ax.xaxis)
     in_percent(ax.yaxis)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     low = rows.loc[rows["agreement"].idxmin()]
-    title = f"{low['operation']} of {low['alpha']:.0%} of the words leaves {low['agreement']:.0%} of the labels true, "
-    label(ax, title + f"of {before:.0%} before", "share of the words", "label found by the judge", fold=54)
+    title = f"After {low['operation']} of {low['alpha']:.0%} of the words the judge finds {low['agreement']:.0%} of "
+    side = "label found by the judge, 95 % interval"
+    label(ax, title + f"the labels, {before:.0%} before", "share of the words asked for", side, fold=54)
     return ax
 
 

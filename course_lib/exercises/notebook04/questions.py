@@ -54,7 +54,7 @@ QUIZ = (
     ),
     Question(
         "You rewrite each of 2,000 labelled sentences four times, and then split all 10,000 at random into training "
-        "and test. The accuracy rises from 85 to 96 %. Why?",
+        "(80 %) and test. The accuracy rises from 85 to 96 %. Why?",
         (
             Option(
                 "Five times as much data.",
@@ -96,7 +96,8 @@ QUIZ = (
         right="d",
     ),
     Question(
-        "One run with augmentation has 88 %, one without has 87 %, on the same 2,000 test sentences. What now?",
+        "One run with four rewrites of each sentence has 88 %, one without has 87 %, on the same 2,000 test "
+        "sentences. What now?",
         (
             Option(
                 "Keep the augmentation: a point is a point.",

@@ -49,6 +49,7 @@ def _cases() -> list[Case]:
         _case("great", [[0.4, 0.4]], 0.5),  # nothing to swap with
         _case("good", [[0.9, 0.2], [0.1, 0.6]], 1.0),
         _case("no no no never", [[0.8, 0.4], [0.2, 0.5], [0.3, 0.3], [0.9, 0.9]], 0.25),
+        _case("no no no never", [[0.1, 0.1], [0.2, 0.5], [0.3, 0.3], [0.9, 0.9]], 0.25),  # equal words change places
         _drawn(1, 19, 0.1),
         _drawn(2, 26, 0.3),
         _drawn(3, 12, 1.0),
@@ -161,6 +162,17 @@ def _single_word_fails(words: list[str], draws: np.ndarray, alpha: float = 0.1) 
     return _swaps(words, [_places(words, draw) for draw in draws[: _number(words, alpha)]])
 
 
+def _equal_words_left_out(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
+    swapped, n = list(words), len(words)
+    for first, second in draws[: _number(words, alpha) if n > 1 else 0]:
+        one = int(first * n)
+        others = [place for place in range(n) if swapped[place] != swapped[one]]
+        others = others or [place for place in range(n) if place != one]
+        other = others[int(second * len(others))]
+        swapped[one], swapped[other] = swapped[other], swapped[one]
+    return swapped
+
+
 def _joined(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
     return " ".join(random_swap(words, draws, alpha))
 
@@ -238,6 +250,11 @@ EXERCISE = Exercise(
         WrongAnswer(
             _in_place,
             "Your function changes the words it was given. Copy them first: the original is still needed.",
+        ),
+        WrongAnswer(
+            _equal_words_left_out,
+            "Where a word stands more than once, you leave out all its places. Leave out one place, whatever stands "
+            "at the others.",
         ),
         WrongAnswer(_single_word_fails, "A text of one word makes your function fail. Give it back as it is."),
         WrongAnswer(_joined, "This is one string. Give a list of words."),
