@@ -80,6 +80,7 @@ def test_scores_of_three_classes_cancel() -> None:
     assert np.mean([a.words[int(a.scores.argmax())] == a.target for a in found]) > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:174 words of 1 texts")
 def test_texts_without_words_and_beyond_what_is_read() -> None:
     empty, dots, long, emoji = student().explain(["", "...", "good film " * 150, "😀 good"], target=1)
     assert empty.scores.shape == dots.scores.shape == (0,) and empty.error == 0

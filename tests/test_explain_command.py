@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from toy_classifiers import RATINGS, TEXTS, fitted, tiny
 
+from course_lib.commands import explain as module
 from course_lib.commands import main
 from course_lib.explain import METHODS, explain
 
@@ -90,6 +91,49 @@ def test_a_file(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert all(float(row["base_value"]) == pytest.approx(one.base_value, abs=1e-5) for row in mine)
     assert rows[3]["score"] == "" and rows[3]["text"] == "" and rows[5]["text"] == texts[2]
     assert sorted(file.name for file in out.parent.iterdir()) == ["out.csv"]
+
+
+def explained(folder: Path, model: Path, content: str, out: str = "out.csv") -> list[dict[str, str]]:
+    (folder / "in.csv").write_bytes(content.encode())
+    call = ["explain", "--model", str(model), "--method", "occlusion", "--csv", str(folder / "in.csv"), "--json"]
+    assert main([*call, "--out", str(folder / out)]) == 0
+    with open(folder / out, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def test_line_ends_within_a_text_stay(model: Path, tmp_path: Path) -> None:
+    texts = ["good\r\nfilm", "good\rfilm", "good\nfilm"]
+    for end in ("\n", "\r\n", "\r"):
+        rows = explained(tmp_path, model, end.join(["text", *(f'"{text}"' for text in texts)]) + end)
+        assert list(dict.fromkeys(row["text"] for row in rows)) == texts
+        for number, text in enumerate(texts):
+            mine = [row for row in rows if row["row"] == str(number)]
+            assert [row["text"][int(row["start"]) : int(row["end"])] for row in mine] == ["good", "film"]
+            assert text.index("film") == int(mine[1]["start"])
+
+
+def test_a_long_cell(model: Path, tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    text = "." * 150_000 + " good"
+    (tmp_path / "in.csv").write_text(f"text\n{text}\n", encoding="utf-8")
+    assert module._column(tmp_path / "in.csv") == [text] and csv.field_size_limit() == limit
+
+
+def test_a_link_is_followed(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out.csv").symlink_to(tmp_path / "there" / "real.csv")
+    assert len(explained(tmp_path, model, "text\na good film\n")) == 3
+    assert (tmp_path / "out.csv").is_symlink() and (tmp_path / "there" / "real.csv").is_file()
+
+
+def test_a_place_that_cannot_be_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_explained", lambda *_: pytest.fail("the work was begun"))
+    (tmp_path / "in.csv").write_text("text\na film\n", encoding="utf-8")
+    below = tmp_path / "in.csv" / "new" / "out.csv"
+    assert main(["explain", "--csv", str(tmp_path / "in.csv"), "--out", str(below), "--json"]) == 1
+    assert "in.csv takes no files" in told(capsys)["error"]
 
 
 @pytest.mark.parametrize(

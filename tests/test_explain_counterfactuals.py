@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,6 +14,7 @@ from toy_games import Three, Toy, additive
 from course_lib.errors import BadInput
 from course_lib.explain import Attribution, explain
 from course_lib.explain import counterfactuals as module
+from course_lib.explain.contrast import contrast
 from course_lib.explain.counterfactuals import counterfactual, removals
 
 
@@ -81,6 +83,30 @@ def test_explanations_of_another_class() -> None:
         removals(additive(), explain(additive(), ["very good film"], "exact", target="no"))
     with pytest.raises(BadInput, match="do not stand for its words"):
         removals(additive(), [replace(scored(additive(), "good film", 1.0, 0.0), text="so")])
+
+
+class Shy(Toy):
+    """Has no answer to a text without words, but one of a wrong shape or none that is a number."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__(lambda words: 0.9)
+        self.answer = answer
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        return super().predict_proba(texts) if texts[0].strip() else np.asarray(self.answer)
+
+
+@pytest.mark.parametrize(("answer", "says"), [([[np.nan, np.nan]], "not finite"), ([[0.1, 0.2, 0.7]], "the shape")])
+def test_an_answer_that_is_none_turns_nothing(answer: object, says: str) -> None:
+    with pytest.raises(BadInput, match=f"Shy .*{says}"):
+        removals(Shy(answer), explain(Toy(lambda words: 0.9), ["film"], "exact"))
+
+
+def test_contrasts_name_the_words_too() -> None:
+    (found,) = removals(Three(), contrast(Three(), ["ant bee cat cat"], "c", "b", method="exact"))
+    assert found is not None and (found.words, found.before, found.after) == (("cat",), "c", "a")
+    with pytest.raises(BadInput, match="is explained for 'b', the answer is 'c'"):
+        removals(Three(), contrast(Three(), ["ant bee cat cat"], "b", "c", method="exact"))
 
 
 def test_an_attack_gives_the_smallest_change_first() -> None:

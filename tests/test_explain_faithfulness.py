@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from toy_classifiers import LABELS, LEARNING, TEXTS, fitted, same_bits, tiny
 from toy_games import Three, Toy, additive, tangled
@@ -27,6 +28,7 @@ from course_lib.explain import (
     sanity_check,
     sufficiency,
 )
+from course_lib.explain.contrast import contrast
 from course_lib.explain.sanity import stages
 
 TEXT = "very good film thing"  # weights 0.1, 0.3, 0.05, 0; 0.4 without any
@@ -110,6 +112,33 @@ def test_explanations_that_do_not_fit() -> None:
     assert curves(additive(), [together])[0].deletion == pytest.approx([0.9, 0.6, 0.4])
 
 
+def test_contrasts_are_judged_among_their_two_classes() -> None:
+    """Three's logits are counts of first letters: b before c by 1, by 0 without words."""
+    text = "ant bee bee cat"
+    found = contrast(Three(), [text], "b", "c", method="exact")
+    (curve,) = curves(Three(), found)
+    assert curve.deletion == pytest.approx([1, 0, -1, -1, 0], abs=1e-9)
+    assert (curve.deletion[0], curve.deletion[-1]) == (pytest.approx(found[0].value), pytest.approx(0, abs=1e-9))
+    assert comprehensiveness(Three(), found, shares=[0.5]) == pytest.approx([2])
+    turned = contrast(Three(), [text], "c", "b", method="exact")
+    assert len(curves(Three(), [*found, *turned, *randomly(found)])) == 3
+    for other in (contrast(Three(), [text], "b", "a"), explain(Three(), [text], target="b", output="log-odds")):
+        with pytest.raises(BadInput, match="contrasts of several pairs"):
+            curves(Three(), [*found, *other])
+    assert curves(fitted(), contrast(fitted(), TEXTS[:2], 1, 0, method="ig"))[0].deletion[0] != 0
+
+
+@pytest.mark.parametrize("output", ["probability", "log-odds"])
+def test_the_classifier_must_be_the_one_that_was_explained(output: str) -> None:
+    found = explain(additive(), [TEXT], "exact", target="yes", output=output)
+    assert curves(additive(), found)[0].deletion[0] == pytest.approx(found[0].value)
+    for other in (additive(base=0.42), additive({"good": 0.1})):
+        with pytest.raises(BadInput, match=f"{output} .* was explained"):
+            comprehensiveness(other, found)
+    again = explain(fitted(), TEXTS, "occlusion", output=output)
+    assert len(curves(fitted(), again[:1])) == 1  # alone as in a batch
+
+
 def test_agreement() -> None:
     one, turned = scored(0.1, 0.3, 0.05, 0.0), scored(-0.1, -0.3, -0.05, 0.0)
     table = agreement({"a": [one, scored(0.0, 0.0, 0.0, 0.0)], "b": [turned, one]})
@@ -171,6 +200,7 @@ def json_safe(one: Attribution) -> bool:
     return bool(json.loads(json.dumps(one.to_dict(), allow_nan=False)))
 
 
+@pytest.mark.filterwarnings("ignore:174 words of 1 texts")
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("exact", "shap-package")])
 def test_a_text_beyond_what_is_read(method: str) -> None:
     """300 words, 128 tokens of them read: whatever looks inside gives nothing to the rest."""
@@ -229,5 +259,7 @@ def test_targets_a_text() -> None:
     """The same text for two classes is two explanations."""
     yes, no = explain(additive(), [TEXT, TEXT], "exact", target=["yes", "no"])
     assert np.allclose(yes.scores, -no.scores) and yes.scores[1] == pytest.approx(0.3)
+    series = explain(additive(), [TEXT, TEXT], "exact", target=pd.Series(["yes", "no"], index=[4, 2]))
+    assert [one.target for one in series] == ["yes", "no"] and np.array_equal(series[0].scores, yes.scores)
     with pytest.raises(BadInput, match="1 classes for 2 texts"):
         explain(additive(), [TEXT, TEXT], "exact", target=["yes"])

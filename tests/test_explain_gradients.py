@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from toy_classifiers import LABELS, LEARNING, TEXTS, fitted, tiny
-from toy_games import additive
+from toy_games import Toy, additive
+from transformers import PreTrainedTokenizerFast
 
 from course_lib.attacks.view import input_embeddings
 from course_lib.errors import BadInput
@@ -54,6 +57,37 @@ def test_pieces_of_words() -> None:
     assert all(owners[i] == owners[i - 1] for i, token in enumerate(tokens) if token.startswith("##"))
     assert pieces.owners[1].tolist() == [-1, -1] and set(pieces.owners[2][1:-1]) == {0}
     assert pieces.by_word(0, np.ones(len(owners) + 3)).sum() == (owners >= 0).sum()
+
+
+class Blanks(Toy):
+    """Has a tokenizer as SentencePiece makes them: a token starts at the blank before its word."""
+
+    module_, max_length = None, 16
+
+    def __init__(self) -> None:
+        super().__init__(lambda words: 0.5)
+        pieces = ["<unk>", "▁", "▁a", "▁good", "▁fi", "lm", ",", "▁("]
+        tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        self.tokenizer_ = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+def test_a_token_that_starts_at_the_blank_before_its_word() -> None:
+    pieces = Pieces.of(Game(Blanks(), ["a good film, (a  film"]))
+    tokens = Blanks().tokenizer_.convert_ids_to_tokens(pieces.ids[0])
+    assert tokens[:6] == ["▁a", "▁good", "▁fi", "lm", ",", "▁("]
+    assert pieces.owners[0].tolist() == [0, 1, 2, 2, -1, -1, 3, -1, 4, 4]
+
+
+@pytest.mark.parametrize("method", ["ig", "gradient", "smoothgrad", "attention"])
+def test_words_that_are_not_read_are_counted(method: str) -> None:
+    """128 tokens are read, [CLS] and [SEP] among them."""
+    with pytest.warns(UserWarning, match="86 words of 1 texts stand beyond the 128 tokens"):
+        found = explain(fitted(), ["good film " * 106, TEXT], method, target=1)
+    assert (found[0].scores[126:] == 0).all() and (found[0].scores[:126] != 0).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain(fitted(), [TEXT, "good " * 126], method, target=1)
 
 
 @pytest.mark.parametrize("baseline", ["pad", "mask"])
@@ -210,7 +244,8 @@ def test_nobody_looks_into_a_stranger(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "named", "says"),
-    [("ig", {"steps": 0}, "steps is 0"), ("ig", {"baseline": "blur"}, "baseline is 'blur'"),
+    [("ig", {"steps": 0}, "steps is 0"), ("ig", {"steps": 2.5}, "steps is 2.5"),
+     ("ig", {"baseline": "blur"}, "baseline is 'blur'"),
      ("ig", {"rule": "simpson"}, "rule is 'simpson'"), ("smoothgrad", {"samples": 1}, "samples is 1"),
      ("smoothgrad", {"noise": -0.1}, "noise is -0.1"), ("smoothgrad", {"seed": -1}, "seed is -1")],
     ids=str,

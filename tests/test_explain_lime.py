@@ -47,6 +47,12 @@ def test_the_packages_numbers_on_the_same_samples(text: str, bow: bool, samples:
     assert found.intercept == pytest.approx(intercept, abs=1e-9) and found.r2 == pytest.approx(score, abs=1e-9)
 
 
+@pytest.mark.parametrize("method", ["lime", "lime-package", "shap"])
+def test_a_whole_number_may_be_written_as_a_float(method: str) -> None:
+    whole, written = (explain(tangled(), [TEXT], method, samples=samples)[0] for samples in (100, 1e2))
+    assert np.array_equal(whole.scores, written.scores)
+
+
 def test_the_kernel_is_of_cosine_distance() -> None:
     rows = np.random.default_rng(0).random((30, 7)) < 0.5
     distance = sklearn.metrics.pairwise.pairwise_distances(rows.astype(float), np.ones((1, 7)), metric="cosine")
@@ -141,7 +147,10 @@ def test_bad_settings() -> None:
         ("shap-package", {"algorithm": "tree"}, "algorithm is 'tree'"),
         ("shap-package", {"algorithm": "permutation", "samples": 5}, "samples is 5"),
         ("lime", {"repeats": 0}, "repeats is 0"), ("exact", {"repeats": 2}, "draws nothing"),
-        ("lime", {"seed": -1}, "seed is -1"), ("grad-cam", {}, "method is 'grad-cam'"),
+        ("lime", {"seed": -1}, "seed is -1"), ("lime-package", {"seed": 2**32}, "seed is 4294967296"),
+        ("shap-package", {"seed": 2**32}, "seed is 4294967296"), ("lime", {"samples": 10.5}, "samples is 10.5"),
+        ("shap", {"samples": "many"}, "samples is 'many'"), ("lime", {"samples": float("inf")}, "samples is inf"),
+        ("grad-cam", {}, "method is 'grad-cam'"),
     ]:  # fmt: skip
         with pytest.raises(BadInput, match=says):
             explain(additive(), [TEXT], method, **named)  # type: ignore[arg-type]

@@ -139,6 +139,63 @@ def test_sums_in_parts_are_the_whole_sums(monkeypatch: pytest.MonkeyPatch) -> No
     assert np.allclose(whole, parts, atol=1e-12) and whole[1].min() > 0
 
 
+@pytest.mark.parametrize("samples", [24, 27])
+def test_pairs_that_are_too_few_for_an_error_say_so(samples: int) -> None:
+    """Eleven values are to be found; without one of ten groups there are fewer pairs than that."""
+    found = explain(tangled(), [" ".join(LONG.split()[:12])], "shap", samples=samples)[0]
+    assert np.isnan(found.error) and np.isfinite(found.scores).all() and abs(found.gap) < 1e-9
+
+
+@pytest.mark.parametrize("samples", [40, 72, 192])
+def test_all_groups_hold_as_many_pairs(samples: int) -> None:
+    groups = draw_pairs(12, samples, np.random.default_rng(0)).groups
+    counts = np.bincount(groups[groups >= 0], minlength=10)
+    assert counts.max() - counts.min() <= 1 and len(counts) == 10
+
+
+@pytest.mark.parametrize("samples", [24, 36])
+def test_the_stated_error_covers_the_true_one_or_is_not_known(samples: int) -> None:
+    """Products of three words each, whose Shapley values are a third of each product."""
+    inside = 0
+    for game in range(10):
+        random = np.random.default_rng(game)
+        terms = [(random.choice(12, 3, replace=False), random.normal()) for _ in range(12)]
+        wanted = np.zeros(12)
+        for words, weight in terms:
+            wanted[words] += weight / 3
+
+        def value(rows: np.ndarray, terms: list[tuple[np.ndarray, float]] = terms) -> np.ndarray:
+            return np.sum([weight * rows[:, words].all(1) for words, weight in terms], axis=0)
+
+        for seed in range(10):
+            pairs = draw_pairs(12, samples, np.random.default_rng([game, seed]))
+            full = float(value(np.ones((1, 12), bool))[0])
+            found, errors = kernel_values(pairs, value(pairs.coalitions), value(~pairs.coalitions), 0.0, full)
+            inside += np.isnan(errors).any() or np.abs(found - wanted).max() <= 2 * errors.max()
+    assert inside >= 90
+
+
+def test_a_thousand_words() -> None:
+    """The number of coalitions is beyond a float from 1,024 words on."""
+    text = " ".join(f"w{i}" for i in range(1100))
+    found = explain(additive({"w3": 0.1, "w700": -0.2}), [text], "shap", target="yes", samples=2200)[0]
+    assert found.scores[3] == pytest.approx(0.1) and found.scores[700] == pytest.approx(-0.2)
+    assert np.abs(np.delete(found.scores, [3, 700])).max() < 1e-6 and np.isnan(found.error)
+    with pytest.raises(BadInput, match=r"1100 words, so 2\^1100 coalitions"):
+        explain(additive(), [text], "exact")
+    with pytest.raises(BadInput, match=r"samples is 2199 for a text of 1100 words\n.*use 2200 or more"):
+        explain(additive(), [text], "shap", samples=2199)
+
+
+def test_few_orders_that_agree_by_chance_state_no_error() -> None:
+    """All three words together do it: two pairs of orders often give the same two thirds, or nothing, to a word."""
+    all_three = Toy(lambda words: 0.1 + 0.8 * all(word in words for word in "xyz"))
+    two, four = ([explain(all_three, ["x y z"], "permutation", target="yes", samples=samples, seed=seed)[0]
+                  for seed in range(40)] for samples in (10, 18))  # fmt: skip
+    assert any(np.abs(one.scores - 0.8 / 3).max() > 0.1 for one in two)
+    assert all(np.isnan(one.error) for one in two) and all(np.isfinite(one.error) for one in four)
+
+
 def test_texts_do_not_depend_on_their_neighbours() -> None:
     alone = explain(fitted(), ["a good film and so on"], "shap")[0]
     beside = explain(fitted(), ["an awful film", "a good film and so on", "an awful film"], "shap")
@@ -176,12 +233,12 @@ def test_three_classes_sum_to_nothing() -> None:
 
 
 def test_too_few_samples_and_too_many_words() -> None:
-    with pytest.raises(BadInput, match=r"13 words, so 8\.19e\+03 coalitions"):
+    with pytest.raises(BadInput, match=r"13 words, so 2\^13 coalitions"):
         explain(tangled(), [LONG], "exact")
     with pytest.raises(BadInput, match="samples is 20 for a text of 13 words"):
         explain(tangled(), [LONG], "shap", samples=20)
     with pytest.raises(BadInput, match="samples is 49 for a text of 13 words"):
         explain(tangled(), [LONG], "permutation", samples=49)
-    assert np.isfinite(explain(tangled(), [LONG], "permutation", samples=50)[0].error)
+    assert np.isfinite(explain(tangled(), [LONG], "permutation", samples=50)[0].scores).all()
     assert np.isfinite(explain(tangled(), [LONG], "shap", samples=26)[0].scores).all()
     assert usual_samples(2) == 128 and usual_samples(100) == 1600

@@ -80,11 +80,13 @@ def test_the_words_of_a_model_that_is_known() -> None:
     ("changes", "message"),
     [
         ({"groups": ["x"]}, "1 groups for 5 explanations"),
+        ({"groups": ["x", None, "x", np.nan, "y"]}, "2 of 5 groups are missing"),
+        ({"groups": ["x", "y", "x", np.nan, "y"]}, "1 of 5 groups are missing"),
         ({"least": 0}, "least is 0"),
         ({"top": 0}, "top is 0"),
         ({"confidence": 1.0}, "confidence is 1.0"),
     ],
-    ids=["groups", "least", "top", "confidence"],
+    ids=["groups", "None", "nan", "least", "top", "confidence"],
 )
 def test_what_cannot_be_summed_up(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):

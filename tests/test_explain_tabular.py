@@ -66,6 +66,48 @@ def test_lime_finds_the_features_that_count() -> None:
     assert alone["score"].tolist() == found[-1]["score"].tolist()
 
 
+class Products:
+    """Probability from products of three of twelve features: the order in which features come counts."""
+
+    classes_ = np.array(["no", "yes"])
+
+    def predict_proba(self, table: pd.DataFrame) -> np.ndarray:
+        x = table.to_numpy()
+        share = 1 / (1 + np.exp(-(x[:, 0] * x[:, 1] + x[:, 2] * x[:, 3] * x[:, 4])))
+        return np.column_stack([1 - share, share])
+
+
+@pytest.mark.parametrize("method", ["shap", "lime"])
+def test_rows_together_and_one_by_one(method: str) -> None:
+    wide = pd.DataFrame(np.random.default_rng(1).normal(size=(13, 12)), columns=[f"x{i}" for i in range(12)])
+    rows, ground = wide.head(3), wide.tail(10)
+    for at, one in enumerate(explain_rows(Products(), rows, ground, method, target="yes")):
+        alone = explain_rows(Products(), rows.iloc[[at]], ground, method, target="yes")[0]
+        assert one["score"].tolist() == alone["score"].tolist() and one["score"].abs().max() > 0
+
+
+def test_lime_draws_around_the_means_of_the_background() -> None:
+    """As its docstring says: the row itself is one of its draws, no more."""
+
+    class Asked(Products):
+        asked = np.empty((0, 12))
+
+        def predict_proba(self, table: pd.DataFrame) -> np.ndarray:
+            self.asked = max(self.asked, table.to_numpy(), key=len)
+            return super().predict_proba(table)
+
+    wide = pd.DataFrame(np.random.default_rng(1).normal(size=(13, 12)), columns=[f"x{i}" for i in range(12)])
+    model, ground = Asked(), wide.tail(10)
+    explain_rows(model, wide.head(1) + 5, ground, "lime")
+    assert np.abs(model.asked.mean(0) - ground.to_numpy().mean(0)).max() < 0.2
+
+
+def test_targets_may_be_a_series() -> None:
+    targets = pd.Series(["yes", "no"], index=[7, 3])
+    found = explain_rows(MODEL, ROWS.head(2), GROUND, target=targets)
+    assert [one.attrs["target"] for one in found] == ["yes", "no"]
+
+
 def test_both_agree_on_a_trained_model() -> None:
     for method in ("shap", "lime"):
         found = explain_rows(MODEL, ROWS, GROUND, method, target=["yes", "no", "yes", "no", "yes"])
@@ -85,7 +127,9 @@ def test_both_agree_on_a_trained_model() -> None:
         ({"rows": ROWS.assign(age="old")}, "rows holds something that is not a number"),
         ({"rows": ROWS.assign(age=np.nan)}, "rows holds numbers that are not finite"),
         ({"samples": 1}, "samples is 1"),
+        ({"samples": 10.5}, "samples is 10.5"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32, "method": "lime"}, "seed is 4294967296"),
         ({"model": "a model"}, "model is a str without predict_proba"),
     ],
     ids=lambda case: str(next(iter(case))) if isinstance(case, dict) else "",

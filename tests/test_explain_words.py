@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +56,28 @@ def test_emoji_are_words() -> None:
     assert players.render(np.array([[1, 0, 1, 1, 0, 1, 1]], bool)) == [f"good 😀{thumbs} {flag}♥️!"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (unicodedata.normalize("NFD", "très bien, café"), ["tre\u0300s", "bien", "cafe\u0301"]),
+        ("हिन्दी फिल्म", ["हिन्दी", "फिल्म"]),
+        ("won\u00adder\u00adful zero\u200bwidth \u200dx\u200d", ["won\u00adder\u00adful", "zero\u200bwidth", "x"]),
+        ("\u0301a 1\ufe0f\u20e3", ["a", "1\ufe0f\u20e3"]),
+        ("⭐⭐ ⏰ ⬆️ good⭐", ["⭐", "⭐", "⏰", "⬆️", "good", "⭐"]),
+        ("a\u0301" * 3000 + "!", ["a\u0301" * 3000]),
+    ],
+    ids=["accents", "hindi", "unseen", "marks", "signs", "long"],
+)
+def test_marks_and_what_is_not_seen_stand_within_a_word(text: str, words: list[str]) -> None:
+    assert [word.text for word in Players.of(text).words] == words
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(max_codepoint=0x2FF, exclude_characters="\u00ad"), max_size=30))
+def test_latin_texts_are_cut_at_all_that_is_no_letter(text: str) -> None:
+    assert [word.text for word in Players.of(text).words] == re.findall(r"\w+", text)
+
+
 def test_equal_words_alone_and_together() -> None:
     alone, together = Players.of("so so good"), Players.of("so so good", together=True)
     assert alone.words == (Word("so", ((0, 2),)), Word("so", ((3, 5),)), Word("good", ((6, 10),)))
@@ -87,6 +112,11 @@ def test_log_odds() -> None:
     logits = fitted().decision_logits(text)[0].astype(float)
     assert odds[0] == pytest.approx(logits[1] - logits[0])
     assert Game(additive(), text, target="yes", output="log-odds").full[0] == pytest.approx(np.log(0.75 / 0.25))
+    alone = Rows([[1.0]])
+    alone.classes_ = np.array(["only"])
+    assert Game(alone, text).full.tolist() == [1.0]
+    with pytest.raises(BadInput, match="knows one class"):
+        Game(alone, text, output="log-odds")
     sure = Toy(lambda words: 1.0)
     assert np.isfinite(Game(sure, text, output="log-odds").full).all()
 
@@ -201,5 +231,8 @@ def test_attribution() -> None:
         and said["scores"] == [0.1, -0.4, 0.1]
         and said["target"] == 1
     )
+    odd = replace(one, scores=np.array([np.nan, np.inf, 0.1]), error=np.inf)
+    said = json.loads(json.dumps(odd.to_dict(), allow_nan=False))
+    assert said["scores"] == [None, None, 0.1] and said["error"] is None and said["gap"] is None
     with pytest.raises(BadInput, match="k is -1"):
         one.top(-1)

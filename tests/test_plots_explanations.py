@@ -366,6 +366,10 @@ def test_seeds_are_dots_and_the_bar_is_mean_and_deviation():
     assert dots == [0.1, 0.3, 0.2] and title(ax) == "Over 3 seeds “good” moves most: ±\u00a00.1 (shap)"
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "bad", "film"]
     assert [tick.get_text() for tick in plots.seed_spread(runs, words=[2, 0]).get_yticklabels()] == ["good", "film"]
+    few = plots.seed_spread(
+        [made([0.1, 0, 0.2]), made([0.3, 0.9, 0.2])], words=[0, 2]
+    )  # bad moves most, but is not drawn
+    assert "“good” moves most" in title(few)
     assert "All 2 seeds give the same scores" in title(plots.seed_spread([ONE, ONE]))
 
 

@@ -14,6 +14,7 @@ from toy_games import Three, Toy, additive, tangled
 from course_lib import widgets
 from course_lib.errors import BadInput
 from course_lib.explain import explain
+from course_lib.widgets import samples
 from course_lib.widgets.deletion import ORDERS
 
 TEXT = "very good <b> bad film"
@@ -242,6 +243,32 @@ def test_troubles_while_sampling_are_shown_and_asked_again(trouble, said):
     model.troubles.clear()
     slider.value = 60
     assert "60 samples" in words.value and picture.value
+
+
+def test_an_answer_that_cannot_be_used_is_not_remembered():
+    class Nan(Broken):
+        def predict_proba(self, texts):
+            return super().predict_proba(texts) * (np.nan if self.answers_nan else 1)
+
+        answers_nan = True
+
+    model = Nan()
+    _, slider, _, words, picture = sampler(model)
+    assert "Nan gave numbers that are not finite" in plain(words.value) and picture.layout.display == "none"
+    model.answers_nan = False
+    slider.value = 60
+    assert "60 samples" in words.value and picture.value
+    slider.value = 20
+    assert "20 samples" in words.value and not picture.layout.display
+
+
+def test_an_error_of_a_seed_that_is_not_known_is_not_passed_over():
+    runs = explain(tangled(), ["one two three"], "lime", samples=30) * 3
+    runs = [
+        replace(one, error=error, error_kind="standard error")
+        for one, error in zip(runs, (0.1, np.nan, 0.2), strict=True)
+    ]
+    assert "standard error not known" in samples.what_seeds_do(runs, 30)
 
 
 @pytest.mark.parametrize("answer", [np.zeros((1, 2)), np.zeros(3), 1.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from course_lib.explain import Attribution
 
 _BAR = 20  # signs of the longest bar
+_LONGEST_CELL = 2**31 - 1  # characters
 _COLUMNS = ("row", "position", "token", "start", "end", "score", "target", "value", "base_value", "error",
             "error_kind", "queries", "method", "text")  # fmt: skip
 
@@ -65,6 +67,9 @@ def _texts(options: argparse.Namespace) -> list[str]:
         return [options.text]
     if options.out.is_dir() or options.out.resolve() == options.csv.resolve():
         raise BadInput(f"--out {options.out} cannot be written: it is a folder, or --csv itself", "name a new file")
+    above = next(one for one in options.out.resolve().parents if one.exists())  # folders below it will be made
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise BadInput(f"--out {options.out} cannot be written: {above} takes no files", "give another place")
     return _column(options.csv)
 
 
@@ -72,10 +77,14 @@ def _column(file: Path) -> list[str]:
     """The column `text` of a CSV file."""
     from course_lib.errors import BadInput
 
+    limit = csv.field_size_limit(_LONGEST_CELL)
     try:
-        rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""), strict=True))
+        page = io.StringIO(file.read_bytes().decode("utf-8-sig"), newline="")  # line ends in a cell stay as they are
+        rows = list(csv.reader(page, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"--csv {file} cannot be read: {error}", "give a CSV file in UTF-8") from error
+    finally:
+        csv.field_size_limit(limit)
     header, *lines = [row for row in rows if row] or [[]]
     names = [name.strip() for name in header]
     if "text" not in names:
@@ -120,12 +129,13 @@ def _target(classifier: Any, name: str | None) -> Any:
 
 
 def _write(file: Path, found: list[Attribution]) -> None:
-    """A row a word; a text without words has one row without a token."""
+    """A row a word; a text without words has one row without a token. A link is followed, not replaced."""
     from course_lib.checkpoints import write_atomically
     from course_lib.errors import BadInput
 
     page = io.StringIO()
-    writer = csv.writer(page, lineterminator="\n")
+    # Before Python 3.13 a lone \r would not be quoted otherwise, and the row could not be read.
+    writer = csv.writer(page, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row, one in enumerate(found):
         said = one.to_dict()
@@ -134,7 +144,7 @@ def _write(file: Path, found: list[Attribution]) -> None:
                  for at, (token, score) in enumerate(zip(one.tokens, said["scores"], strict=True))]  # fmt: skip
         writer.writerows([row, *word, *end, one.text] for word in words or [("", "", "", "", "")])
     try:
-        write_atomically(file, page.getvalue())
+        write_atomically(file.resolve(), page.getvalue())
     except OSError as error:
         raise BadInput(f"--out {file} cannot be written: {error}", "give another place") from error
 

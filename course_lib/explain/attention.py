@@ -26,7 +26,8 @@ def attention(game: Game) -> list[Attribution]:
     """How much the first token of the last layer looks at each word, the mean over heads; pieces are summed.
 
     Scores are shares of a look, at least 0: they speak for no class, and there is no error to state. With special
-    tokens and punctuation they sum to 1. `base_value` is 0.
+    tokens and punctuation they sum to 1. `base_value` is 0. Words beyond the classifier's `max_length` tokens are not
+    read and score 0; a warning says how many.
 
     Raises:
         BadInput: a classifier that is no BERT.

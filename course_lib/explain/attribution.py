@@ -44,7 +44,8 @@ class Attribution:
         error_kind: `1 - R2` (LIME), `standard error` (the largest of a score, in the output's unit), `completeness gap`
             or `efficiency gap` (as a share of value - base_value), `root mean square gap` (of a score, over held-out
             texts: amortised), or `none`.
-        queries: texts that the model was asked for this one, each different one once.
+        queries: texts that the model was asked for this one; equal ones that are asked together, such as those of one
+            pair of orders (permutation), count once.
         spread: (n,), standard deviation of each score over seeds, where asked for.
     """
 
@@ -83,12 +84,13 @@ class Attribution:
         return [(self.tokens[i].text, float(self.scores[i])) for i in order]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain Python values for JSON; nan becomes None."""
+        """Everything as plain Python values for JSON; what is no finite number (nan, infinite) becomes None."""
         target = self.target.item() if isinstance(self.target, np.generic) else self.target
         return {
             "text": self.text, "tokens": self.words,
             "spans": [[list(span) for span in one.spans] for one in self.tokens],
-            "scores": self.scores.tolist(), "base_value": _plain(self.base_value), "value": _plain(self.value),
+            "scores": [_plain(one) for one in self.scores.tolist()],
+            "base_value": _plain(self.base_value), "value": _plain(self.value),
             "target": target, "method": self.method, "output": self.output, "error": _plain(self.error),
             "error_kind": self.error_kind, "gap": _plain(self.gap), "queries": int(self.queries),
             "spread": None if self.spread is None else [_plain(one) for one in self.spread.tolist()],

@@ -23,7 +23,7 @@ from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution
 from course_lib.explain.faithfulness import game_of
 from course_lib.explain.faithfulness import ranks as places_by_score
-from course_lib.explain.game import CHARACTERS_AT_ONCE, ROWS_AT_ONCE, Game
+from course_lib.explain.game import CHARACTERS_AT_ONCE, ROWS_AT_ONCE, check_answers
 from course_lib.explain.words import Coalitions, Players
 
 _Rows = NDArray[np.bool_]
@@ -65,12 +65,13 @@ def removals(classifier: Any, attributions: Sequence[Attribution], *, removal: s
         removal: as in `explain`.
 
     Raises:
-        BadInput: an explanation of another class than the answer, or of words that are not the text's own.
+        BadInput: an explanation of another class than the answer, of another classifier, or of words that are not the
+            text's own; answers of a wrong shape or that are not finite.
     """
     game = game_of(classifier, attributions, removal)
     searches = [_Search(players, places_by_score(one)) for players, one in zip(game.players, attributions, strict=True)]
     answers = _answers(classifier, game.texts)
-    _check_answers(classifier.classes_.tolist(), game, answers)
+    _check_targets(classifier.classes_.tolist(), attributions, answers)
     while any(search.wish is not None for search in searches):
         active = [(i, search) for i, search in enumerate(searches) if search.wish is not None]
         rendered = [search.rendered() for _, search in active]
@@ -80,11 +81,12 @@ def removals(classifier: Any, attributions: Sequence[Attribution], *, removal: s
     return [search.result(classifier, int(answers[i])) for i, search in enumerate(searches)]
 
 
-def _check_answers(classes: list[Any], game: Game, answers: NDArray[np.int64]) -> None:
-    for text, column, target in zip(game.texts, answers, game.columns, strict=True):
-        if column != target:
+def _check_targets(classes: list[Any], attributions: Sequence[Attribution], answers: NDArray[np.int64]) -> None:
+    for one, column in zip(attributions, answers, strict=True):
+        if classes[column] != one.target:
+            target = classes[classes.index(one.target)]
             raise BadInput(
-                f"{text[:50]!r} is explained for {classes[target]!r}, the answer is {classes[column]!r}",
+                f"{one.text[:50]!r} is explained for {target!r}, the answer is {classes[column]!r}",
                 "explain each text's likeliest class: leave target out",
             )
 
@@ -148,14 +150,19 @@ def _answers(classifier: Any, texts: list[str]) -> NDArray[np.int64]:
     parts, chunk, characters = [], list[str](), 0
     for text in place:
         if chunk and (len(chunk) >= ROWS_AT_ONCE or characters + len(text) > CHARACTERS_AT_ONCE):
-            parts.append(np.asarray(classifier.predict_proba(chunk)).argmax(1))
+            parts.append(_likeliest(classifier, chunk))
             chunk, characters = [], 0
         chunk.append(text)
         characters += len(text)
     if chunk:
-        parts.append(np.asarray(classifier.predict_proba(chunk)).argmax(1))
+        parts.append(_likeliest(classifier, chunk))
     found = np.concatenate(parts) if parts else np.empty(0, np.int64)
     return np.asarray(found[[place[text] for text in texts]], np.int64)
+
+
+def _likeliest(classifier: Any, texts: list[str]) -> NDArray[np.int64]:
+    """(m,), the number of each text's likeliest class."""
+    return np.asarray(check_answers(classifier, classifier.predict_proba(texts), len(texts)).argmax(1), np.int64)
 
 
 def counterfactual(classifier: Any, texts: Sequence[str], recipe: str = "pwws", seed: int = 0) -> list[AttackResult]:

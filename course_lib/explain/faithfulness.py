@@ -19,28 +19,55 @@ from scipy.stats import spearmanr
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.bounds import aopc_bounds
+from course_lib.explain.contrast import Contrast, TwoClasses
 from course_lib.explain.game import Game
 from course_lib.explain.words import Coalitions
 
+# By how much the same classifier may miss the value that it gave, as a share of it and at least. bfloat16, which
+# precision='auto' may choose, has 8 binary digits: logits of some units are rounded by up to 0.03, otherwise in another
+# batch, and so a probability moves by up to 0.01. Log-odds have larger errors the larger they are: from float32
+# probabilities next to 1, where they are 16, one rounding moves them by 0.4.
+TOLERANCES = {"probability": (0.0, 0.01), "log-odds": (0.03, 0.1)}
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # of a text's words (DeYoung et al. 2020, section 4)
 
 
 def game_of(classifier: Any, attributions: Sequence[Attribution], removal: str = "delete") -> Game:
     """The game that these explanations are about: the same texts, words, targets and output.
 
+    A `Contrast` is about two classes alone: all others are ruled out.
+
     Raises:
-        BadInput: explanations of different outputs, or words that are not the texts' own.
+        BadInput: explanations of different outputs or pairs of classes, words that are not the texts' own, or a
+            classifier that answers otherwise than the one that was explained.
     """
     outputs = sorted({one.output for one in attributions}) or ["probability"]
     if len(outputs) > 1:
         raise BadInput(f"explanations of {' and of '.join(outputs)}", "judge them one output at a time")
     together = any(len(word.spans) > 1 for one in attributions for word in one.tokens)
     texts, targets = [one.text for one in attributions], [one.target for one in attributions]
-    game = Game(classifier, texts, target=targets, output=outputs[0], removal=removal, together=together)
-    for one, players in zip(attributions, game.players, strict=True):
+    judged = _judged(classifier, attributions)
+    game = Game(judged, texts, target=targets, output=outputs[0], removal=removal, together=together)
+    share, least = TOLERANCES[game.output]
+    for one, players, full in zip(attributions, game.players, game.full.tolist(), strict=True):
         if players.words != one.tokens or len(one.scores) != len(players):
             raise BadInput(f"the scores of {one.text[:50]!r} do not stand for its words", "take them from explain(...)")
+        if not math.isclose(full, one.value, rel_tol=share, abs_tol=least):
+            raise BadInput(
+                f"{one.text[:50]!r}: {one.output} {full:.4g}, but {one.value:.4g} was explained",
+                "pass the classifier that was explained",
+            )
     return game
+
+
+def _judged(classifier: Any, attributions: Sequence[Attribution]) -> Any:
+    """The classifier itself, or the two of its classes that contrasts are about."""
+    contrasts = [one for one in attributions if isinstance(one, Contrast)]
+    pairs = {frozenset((one.target, one.foil)) for one in contrasts}
+    if len(pairs) > 1 or len(contrasts) not in (0, len(attributions)):
+        raise BadInput(
+            "contrasts of several pairs of classes, or contrasts beside others", "judge them a pair at a time"
+        )
+    return TwoClasses(classifier, contrasts[0].target, contrasts[0].foil) if contrasts else classifier
 
 
 def ranks(attribution: Attribution) -> np.ndarray[Any, np.dtype[np.int64]]:

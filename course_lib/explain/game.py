@@ -24,6 +24,7 @@ from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.words import Coalitions, Players, replacement_for
 
 OUTPUTS = ("probability", "log-odds")
+MOST_SEED = 2**32 - 1  # of NumPy's old generators, which the lime and shap packages draw with
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 2_000_000  # of a chunk that the classifier is asked at once
 _SMALLEST = 1e-7  # float32 probabilities nearer to 0 or 1 say nothing of their log-odds
 
@@ -46,10 +47,11 @@ class Game:
         players: of each text.
         columns: (n,), the target's number among the classes.
         full: (n,), the output for each whole text.
-        queries: (n,), different texts that the classifier was asked for each.
+        queries: (n,), texts that the classifier was asked for each; equal ones of one job count once.
 
     Raises:
-        BadInput: no classifier, no strings, an unknown target, output or removal, answers of a wrong shape.
+        BadInput: no classifier, no strings, an unknown target, output or removal, log-odds of a single class, answers
+            of a wrong shape.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Game:
         check_classifier(classifier, "classifier")
         if output not in OUTPUTS:
             raise BadInput(f"output is {output!r}", f"use one of {', '.join(OUTPUTS)}")
+        if output == "log-odds" and len(classifier.classes_) < 2:
+            raise BadInput("the classifier knows one class, whose log-odds are infinite", "use output='probability'")
         self.classifier, self.output = classifier, output
         self.texts = check_texts(texts)
         replacement = replacement_for(classifier, removal)
@@ -162,15 +166,7 @@ class Game:
         if not texts:  # scikit-learn's models refuse an empty list
             return np.empty((0, classes), np.float64)
         ask = self.classifier.decision_logits if self._logits else self.classifier.predict_proba
-        rows = np.asarray(ask(texts), np.float64)
-        if rows.shape != (len(texts), classes):
-            raise BadInput(
-                f"{type(self.classifier).__name__} answered {len(texts)} texts with the shape {rows.shape}",
-                f"predict_proba must give ({len(texts)}, {classes}): one row a text, one column a class",
-            )
-        if not np.isfinite(rows).all():
-            raise BadInput(f"{type(self.classifier).__name__} gave numbers that are not finite", "mend the classifier")
-        return rows
+        return check_answers(self.classifier, ask(texts), len(texts))
 
     def _output(self, rows: Floats, columns: NDArray[np.int64]) -> Floats:
         at = np.arange(len(rows))
@@ -188,10 +184,45 @@ class Game:
         return self.output == "log-odds" and hasattr(self.classifier, "decision_logits")
 
 
-def check_seed(seed: int) -> None:
-    """Raises BadInput unless it is a whole number from 0 on."""
+def check_answers(classifier: Any, answers: Any, n: int) -> Floats:
+    """(n, classes), what a classifier answered n texts.
+
+    Raises:
+        BadInput: another shape, or numbers that are not finite.
+    """
+    rows, name, classes = np.asarray(answers, np.float64), type(classifier).__name__, len(classifier.classes_)
+    if rows.shape != (n, classes):
+        raise BadInput(
+            f"{name} answered {n} texts with the shape {rows.shape}",
+            f"predict_proba must give ({n}, {classes}): one row a text, one column a class",
+        )
+    if not np.isfinite(rows).all():
+        raise BadInput(f"{name} gave numbers that are not finite", "mend the classifier")
+    return rows
+
+
+def check_seed(seed: int, most: int | None = None) -> None:
+    """Raises BadInput unless it is a whole number from 0 on, and no more than `most`."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed is {seed!r}", "use a whole number from 0 on")
+    if most is not None and seed > most:
+        raise BadInput(f"seed is {seed}, which the package cannot take", f"use a whole number from 0 to {most}")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """The value as an int; 1e3 is whole, too.
+
+    Raises:
+        BadInput: anything else, such as 2.5 or "3".
+    """
+    if not isinstance(value, (int, float, np.integer, np.floating)) or value % 1 != 0:
+        raise BadInput(f"{name} is {value!r}", "use a whole number")
+    return int(value)
+
+
+def several(target: Any) -> bool:
+    """Whether it names a class for each text (a list, an array, a pandas Series), and not one for all."""
+    return np.ndim(target) == 1
 
 
 def columns_of(classifier: Any, target: Any, n: int) -> NDArray[np.int64]:
@@ -201,12 +232,12 @@ def columns_of(classifier: Any, target: Any, n: int) -> NDArray[np.int64]:
         BadInput: a class that the classifier does not know, or a list of another length.
     """
     known = classifier.classes_.tolist()
-    several = isinstance(target, (list, tuple, np.ndarray))
-    wanted = list(target) if several else [target]
-    if several and len(wanted) != n:
+    each = several(target)
+    wanted = list(target) if each else [target]
+    if each and len(wanted) != n:
         raise BadInput(f"target has {len(wanted)} classes for {n} texts", "give one class, or one a text")
     for one in wanted:
         if one not in known:
             raise BadInput(f"target is {one!r}, which the classifier does not know", f"use one of {known}")
     columns = np.array([known.index(one) for one in wanted], np.int64)
-    return columns if several else np.repeat(columns, n)
+    return columns if each else np.repeat(columns, n)

@@ -56,6 +56,7 @@ def integrated_gradients(
 
     (x - x') times the gradient's mean on the line from the baseline x' to the embeddings x. The scores sum to
     value - base_value, as far as the sum over steps is the integral; the error is the share that they miss.
+    Words beyond the classifier's `max_length` tokens are not read and score 0; a warning says how many.
 
     Args:
         game: a `TextClassifier` and texts.

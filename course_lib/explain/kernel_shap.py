@@ -52,29 +52,31 @@ def draw_pairs(words: int, samples: int, random: np.random.Generator) -> Pairs:
     """Pairs for `samples` coalitions, of which the empty and the whole text are two.
 
     Raises:
-        BadInput: fewer samples than unknowns, 2 n, and fewer than all coalitions there are.
+        BadInput: fewer samples than unknowns, 2 n.
     """
     _check(samples, words)
     available = [_pairs_of_size(words, size) for size in range(1, words // 2 + 1)]
     wanted = _shares(words, available, (samples - 2) // 2)
     # One random offset rounds all shares: each is right on average, and their sum always.
     ends = np.floor(np.round(np.cumsum([0.0, *wanted]), 9) + random.random())
-    parts, weights, groups = [], [], []
+    parts, weights, groups, sampled = [], [], [], 0
     for size, (most, share) in enumerate(zip(available, wanted, strict=True), 1):
         count = int(ends[size] - ends[size - 1])
         drawn = _subsets(words, size, count, most, random)
         parts.append(drawn)
-        # (n - 1) / (C(n, s) s (n - s)) a coalition, over the chance share / most to be asked.
-        kernel = (words - 1) / (math.comb(words, size) * size * (words - size))
-        weights.append(np.full(count, kernel * most / share if count else 0.0))
-        groups.append(np.full(count, -1) if share >= most else random.permutation(count) % _GROUPS)
+        # (n - 1) / (C(n, s) s (n - s)) a coalition, over the chance share / most to be asked. C(n, s) is beyond a float
+        # for 1,024 words and more, but most / C(n, s) is not: 1, or 1 / 2 in the middle.
+        part = most / math.comb(words, size)
+        weights.append(np.full(count, (words - 1) * part / (size * (words - size)) / share if count else 0.0))
+        dealt = -1 if share >= most else (random.permutation(count) + sampled) % _GROUPS
+        groups.append(np.full(count, dealt))
+        sampled += 0 if share >= most else count  # the next size goes on with the group after the last
     return Pairs(np.concatenate(parts), np.concatenate(weights), np.concatenate(groups))
 
 
 def _check(samples: int, words: int) -> None:
-    fewest = min(2 * words, 2.0**words)
-    if samples < fewest:
-        raise BadInput(f"samples is {samples} for a text of {words} words", f"use {fewest:.0f} or more, or None")
+    if samples < 2 * words:
+        raise BadInput(f"samples is {samples} for a text of {words} words", f"use {2 * words} or more, or None")
 
 
 def _pairs_of_size(words: int, size: int) -> int:
@@ -121,6 +123,8 @@ def kernel_values(
 ) -> tuple[Floats, Floats]:
     """Shapley values (n,) and their standard errors (n,), the latter by a jackknife over groups of pairs.
 
+    The errors are nan where the pairs without one group are too few to tell n values.
+
     With phi = (full - empty) / n + u the constraint is that u sums to 0. A coalition of s words asks for
     (z - s / n) u = v(S) - empty - s (full - empty) / n, and its complement for the same with the other sign.
 
@@ -142,26 +146,33 @@ def kernel_values(
             weighted = rows * pairs.weights[part, None]
             left[group] += 2 * weighted.T @ rows
             right[group] += weighted.T @ (values[part] - complements[part] - (2 * size - n) * share)
-    found = share + _solve(left.sum(0), right.sum(0))
+    found = share + _solve(left.sum(0), right.sum(0))[0]
     used = [group for group in range(_GROUPS) if (pairs.groups == group).any()]
     if len(used) < 2:
         return found, np.full(n, math.nan if used else 0.0)
     scale = len(used) / (len(used) - 1)
     drawn = left[:-1].sum(0), right[:-1].sum(0)
-    again = np.array([_solve(left[-1] + scale * (drawn[0] - left[g]), right[-1] + scale * (drawn[1] - right[g]))
-                      for g in used])  # fmt: skip
+    fits = []
+    for g in used:
+        fit, rank = _solve(left[-1] + scale * (drawn[0] - left[g]), right[-1] + scale * (drawn[1] - right[g]))
+        if rank < n - 1:
+            return found, np.full(n, math.nan)
+        fits.append(fit)
+    again = np.array(fits)
     return found, np.asarray(np.sqrt(((again - again.mean(0)) ** 2).sum(0) / scale), np.float64)
 
 
-def _solve(left: Floats, right: Floats) -> Floats:
-    """The shortest solution; it sums to 0, since all rows do."""
-    return np.asarray(np.linalg.lstsq(left, right, rcond=1e-10)[0], np.float64)
+def _solve(left: Floats, right: Floats) -> tuple[Floats, int]:
+    """The shortest solution and the rank; it sums to 0, since all rows do, and the rank is at most n - 1."""
+    solution, _, rank, _ = np.linalg.lstsq(left, right, rcond=1e-10)
+    return np.asarray(solution, np.float64), int(rank)
 
 
 def kernel_shap(game: Game, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
     """Shapley values of every text from few coalitions; exact where `samples` reaches 2^n.
 
-    The error is the largest standard error of a word's value. It is itself an estimate from ten groups of pairs.
+    The error is the largest standard error of a word's value. It is itself an estimate from ten groups of pairs, and
+    nan (not known) where nine of them are too few to tell n values, as with 2 n samples.
 
     Args:
         game: classifier and texts.

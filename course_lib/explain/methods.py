@@ -14,7 +14,7 @@ from course_lib.defenses.answers import check_classifier
 from course_lib.errors import BadInput
 from course_lib.explain.attention import attention, rollout
 from course_lib.explain.attribution import Attribution
-from course_lib.explain.game import Game, check_seed, columns_of
+from course_lib.explain.game import Game, check_seed, columns_of, several, whole_number
 from course_lib.explain.gradients import gradient_x_input, integrated_gradients, smoothgrad
 from course_lib.explain.kernel_shap import kernel_shap
 from course_lib.explain.lime import lime
@@ -58,6 +58,8 @@ METHODS = {
     "shap-package": Method(shap_package, "answers", "the shap package's Partition or Permutation explainer"),
 }
 
+WHOLE = {"samples", "steps", "most_steps"}  # settings that are numbers of something
+
 
 def explain(
     classifier: Any,
@@ -77,6 +79,9 @@ def explain(
 
     An explanation depends on its text, target and seed alone, not on the texts beside it. Equal texts are explained
     once.
+
+    Methods that look into the classifier (gradients, attention) give a score of 0 to words beyond the tokens that it
+    reads, its `max_length`, and warn of them.
 
     Args:
         classifier: anything with `predict_proba` and `classes_`; gradients and attention need a `TextClassifier`.
@@ -98,12 +103,14 @@ def explain(
     """
     if samples is not None:
         settings["samples"] = samples
+    settings |= {name: whole_number(name, settings[name]) for name in WHOLE & settings.keys()}
     chosen, texts = _checked(method, settings, seed, repeats), check_texts(texts)
     check_classifier(classifier, "classifier")
+    target = list(target) if several(target) else target
     place = _places(classifier, texts, target)
     rows = list(place.values())
     wanted = [texts[i] for i in rows]
-    targets = [target[i] for i in rows] if _several(target) else target
+    targets = [target[i] for i in rows] if several(target) else target
 
     def once(seed: int) -> list[Attribution]:
         game = Game(classifier, wanted, target=targets, output=output, removal=removal, together=together)
@@ -134,17 +141,13 @@ def _checked(method: str, settings: dict[str, Any], seed: int, repeats: int) -> 
     return chosen
 
 
-def _several(target: Any) -> bool:
-    return isinstance(target, (list, tuple, np.ndarray))
-
-
 def _keys(texts: list[str], target: Any) -> list[tuple[str, Any]]:
-    return list(zip(texts, target, strict=True)) if _several(target) else [(text, None) for text in texts]
+    return list(zip(texts, target, strict=True)) if several(target) else [(text, None) for text in texts]
 
 
 def _places(classifier: Any, texts: list[str], target: Any) -> dict[tuple[str, Any], int]:
     """The first row of each different pair of text and target."""
-    if _several(target):
+    if several(target):
         columns_of(classifier, target, len(texts))  # says what is wrong before anything is zipped
     places: dict[tuple[str, Any], int] = {}
     for i, key in enumerate(_keys(texts, target)):

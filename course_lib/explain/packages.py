@@ -9,7 +9,7 @@ import numpy as np
 
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats, relative_gap
-from course_lib.explain.game import Game
+from course_lib.explain.game import MOST_SEED, Game, check_seed
 from course_lib.explain.shapley import of_one_word
 from course_lib.explain.words import WORD, Coalitions, Players
 
@@ -28,12 +28,14 @@ def lime_package(game: Game, *, samples: int = 1000, seed: int = 0) -> list[Attr
         seed: the package's `random_state`.
 
     Raises:
-        BadInput: fewer than 2 samples; words that are removed together and masked, which the package cannot do.
+        BadInput: fewer than 2 samples, a seed of 2^32 or more; words that are removed together and masked, which the
+            package cannot do.
     """
     from lime.lime_text import LimeTextExplainer
 
     if samples < 2:
         raise BadInput(f"samples is {samples}", "use 2 or more; 1000 is usual")
+    check_seed(seed, MOST_SEED)
     found = []
     for text, players in enumerate(game.players):
         if not len(players):
@@ -120,12 +122,14 @@ def shap_package(
             `permutation` estimates Shapley values.
 
     Raises:
-        BadInput: an unknown algorithm, or too few samples for one order there and back: 2 n + 1.
+        BadInput: an unknown algorithm, a seed of 2^32 or more, or too few samples for one order there and back:
+            2 n + 1.
     """
     import shap
 
     if algorithm not in SHAP_ALGORITHMS:
         raise BadInput(f"algorithm is {algorithm!r}", f"use one of {', '.join(SHAP_ALGORITHMS)}")
+    check_seed(seed, MOST_SEED)
     make = shap.explainers.Partition if algorithm == "partition" else shap.explainers.Permutation
     name, empty, found = f"shap-package {algorithm}", game.empty, []
     state = np.random.get_state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from course_lib.batching import collate, sorted_batches
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Floats
 from course_lib.explain.game import Game
+from course_lib.explain.words import Players
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Pieces:
 
     @classmethod
     def of(cls, game: Game) -> Pieces:
-        """Cuts the texts; words beyond the model's `max_length` have no piece.
+        """Cuts the texts; words beyond the model's `max_length` have no piece, and a warning says how many they are.
 
         Raises:
             BadInput: a classifier without a torch module: nobody can look into it.
@@ -55,11 +57,15 @@ class Pieces:
             game.texts, truncation=True, max_length=classifier.max_length,
             return_attention_mask=False, return_offsets_mapping=True,
         )  # fmt: skip
-        owners = []
-        for players, offsets in zip(game.players, encoded["offset_mapping"], strict=True):
-            places = np.array(offsets, np.int64).reshape(-1, 2)
-            owner = players.owner_of_characters()[places[:, 0]]
-            owners.append(np.where(places[:, 1] > places[:, 0], owner, -1))
+        places = [np.array(offsets, np.int64).reshape(-1, 2) for offsets in encoded["offset_mapping"]]
+        unread = [_unread(*one, classifier.max_length) for one in zip(game.players, places, strict=True)]
+        if any(unread):
+            warnings.warn(
+                f"{sum(unread)} words of {sum(map(bool, unread))} texts stand beyond the {classifier.max_length} "
+                "tokens that the classifier reads: their scores are 0",
+                stacklevel=2,
+            )
+        owners = [_owners(*one) for one in zip(game.players, places, strict=True)]
         return cls(game, encoded["input_ids"], owners)
 
     def by_word(self, text: int, numbers: NDArray[Any]) -> Floats:
@@ -72,6 +78,27 @@ class Pieces:
     @property
     def pad_id(self) -> int:
         return int(self.game.classifier.tokenizer_.pad_token_id or 0)
+
+
+def _owners(players: Players, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(tokens,), the player of the first character of a word in each token's place; -1 for none.
+
+    That need not be the token's first character: SentencePiece and byte-level BPE hold the blank before a word.
+
+    Args:
+        players: of the text.
+        places: (tokens, 2), start and end in characters.
+    """
+    owner = players.owner_of_characters()
+    here = np.where(owner >= 0, np.arange(len(owner)), len(owner) - 1)
+    first = np.minimum.accumulate(here[::-1])[::-1][places[:, 0]]  # the next character of a word, from the start on
+    return np.where(first < places[:, 1], owner[first], -1)
+
+
+def _unread(players: Players, places: NDArray[np.int64], max_length: int) -> int:
+    """How many words stand behind the last token of a text that was cut off."""
+    end = places[:, 1].max(initial=0)
+    return sum(word.spans[0][0] >= end for word in players.words) if len(places) >= max_length else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from course_lib.explain.game import Game, Job
 from course_lib.explain.words import Coalitions
 
 MOST_WORDS = 12  # 4096 coalitions
+FEWEST_PAIRS = 4  # of orders, from which an error is stated
 KIND = "standard error"
 
 
@@ -122,7 +123,7 @@ def _tables(game: Game) -> list[Floats]:
     for players in game.players:
         if len(players) > MOST_WORDS:
             raise BadInput(
-                f"{shortened(players.text)} has {len(players)} words, so {2.0 ** len(players):.3g} coalitions",
+                f"{shortened(players.text)} has {len(players)} words, so 2^{len(players)} coalitions",
                 f"use a sampling method ('shap' or 'permutation'), or texts of at most {MOST_WORDS} words",
             )
     tables = [np.full(2 ** len(one), float(whole)) for one, whole in zip(game.players, game.full, strict=True)]
@@ -136,7 +137,8 @@ def permutation(game: Game, *, samples: int | None = None, seed: int = 0) -> lis
     """Shapley values from random orders of the words, each also backwards (Mitchell et al. 2022, arXiv:2104.12199).
 
     An order and its reverse together are exact where no more than two words work together. The error is the largest
-    standard error of a word's value, from the spread over pairs of orders.
+    standard error of a word's value, from the spread over pairs of orders. It is nan (not known) for fewer than 4
+    pairs, which may agree by chance.
 
     Args:
         game: classifier and texts.
@@ -151,7 +153,7 @@ def permutation(game: Game, *, samples: int | None = None, seed: int = 0) -> lis
     done: dict[int, Attribution] = {}
     for text, answers in groupby(game.answer(_order_jobs(game, pairs, seed)), key=lambda one: one[0]):
         drawn = np.array([_of_pair(found, values, empty[text], game.full[text]) for _, found, values in answers])
-        error = drawn.std(0, ddof=1).max() / math.sqrt(len(drawn))
+        error = drawn.std(0, ddof=1).max() / math.sqrt(len(drawn)) if len(drawn) >= FEWEST_PAIRS else math.nan
         done[text] = game.attribution(text, drawn.mean(0), empty[text], "permutation", error, KIND)
     return [done.get(i) or of_one_word(game, i, "permutation") for i in range(len(game.texts))]
 

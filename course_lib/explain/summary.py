@@ -46,8 +46,8 @@ def important_words(
         groups), `word`, `texts` (how many hold it), `mean` (in the output's unit), `low` and `high`.
 
     Raises:
-        BadInput: explanations by several methods or of several outputs, groups of another number, `least` or `top`
-            below 1, a confidence outside (0, 1).
+        BadInput: explanations by several methods or of several outputs, groups of another number or missing ones,
+            `least` or `top` below 1, a confidence outside (0, 1).
     """
     _check(attributions, least, top, confidence)
     keys = ["class", "word"] if groups is None else ["class", "group", "word"]
@@ -84,6 +84,11 @@ def _groups(groups: ArrayLike | None, n: int) -> list[Any]:
     values = list(np.asarray(groups))
     if len(values) != n:
         raise BadInput(f"{len(values)} groups for {n} explanations", "give one a text")
+    missing = int(pd.isna(np.asarray(groups, object)).sum())
+    if missing:
+        raise BadInput(
+            f"{missing} of {n} groups are missing (None or nan)", "give them a name, or leave out their texts"
+        )
     return values
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from course_lib.defenses.answers import check_classifier
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Floats
-from course_lib.explain.game import check_seed, columns_of
+from course_lib.explain.game import MOST_SEED, check_seed, columns_of, whole_number
 
 TABULAR_METHODS = ("shap", "lime")
 EXACT_FEATURES = 10  # 1024 coalitions a row; more features are asked in random orders
@@ -36,9 +36,9 @@ def explain_rows(
         model: scikit-learn's kind of classifier: `predict_proba` of a table with these columns, and `classes_`.
         rows: n rows of numbers.
         background: rows of the same columns, some dozens to hundreds. SHAP puts their values in the place of a
-            feature's and averages the answers (Lundberg and Lee 2017, arXiv:1705.07874); LIME draws around the row with
-            their means and spreads (Ribeiro et al. 2016, arXiv:1602.04938), its scores are for features in units of
-            these spreads.
+            feature's and averages the answers (Lundberg and Lee 2017, arXiv:1705.07874); LIME draws around their
+            means with their spreads, not around the row (the `lime` package's way, Ribeiro et al. 2016,
+            arXiv:1602.04938; near draws count more), and its scores are for features in units of these spreads.
         method: `shap` (exact up to 10 features, then ten random orders there and back) or `lime`.
         target: the class, a list of n of them, or None for each row's likeliest.
         samples: perturbations of a row, of LIME alone.
@@ -51,14 +51,15 @@ def explain_rows(
 
     Raises:
         BadInput: an unknown method or class, no classifier, a column that is not there or holds no finite numbers, no
-            background, fewer than 2 samples.
+            background, fewer than 2 samples, a seed of 2^32 or more, which the packages do not take.
     """
     check_classifier(model, "model")
     if method not in TABULAR_METHODS:
         raise BadInput(f"method is {method!r}", f"use one of {', '.join(TABULAR_METHODS)}")
+    samples = whole_number("samples", samples)
     if samples < 2:
         raise BadInput(f"samples is {samples}", "use 2 or more; 1000 is usual")
-    check_seed(seed)
+    check_seed(seed, MOST_SEED)
     names = list(rows.columns)
     table, ground = _numbers(rows, names, "rows"), _numbers(background, names, "background")
     if not len(ground):
@@ -108,11 +109,15 @@ def _shap(
     exact = len(names) <= EXACT_FEATURES
     make = shap.explainers.Exact if exact else shap.explainers.Permutation
     named: dict[str, Any] = {} if exact else {"seed": seed}
-    explainer = make(lambda part: _ask(model, part, names), masker, **named)
     asked: dict[str, Any] = {} if exact else {"max_evals": 10 * (2 * len(names) + 1)}
-    said = explainer(table, silent=True, **asked)
-    values, bases = np.asarray(said.values, np.float64), np.asarray(said.base_values, np.float64)
-    return [(values[i, :, column], float(bases[i, column]), {}) for i, column in enumerate(columns)]
+    found: list[_Said] = []
+    for row, column in zip(table, columns.tolist(), strict=True):
+        # One explainer a row, so that a row's numbers do not depend on those before it.
+        explainer = make(lambda part: _ask(model, part, names), masker, **named)
+        said = explainer(row[None], silent=True, **asked)
+        values, bases = np.asarray(said.values, np.float64), np.asarray(said.base_values, np.float64)
+        found.append((values[0, :, column], float(bases[0, column]), {}))
+    return found
 
 
 def _lime(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,23 @@ from numpy.typing import NDArray
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Word
 
-# Runs of letters, digits and _, all that the `lime` package leaves when it splits at \W+. An emoji, which it takes for
-# punctuation, is a word here: with its skin tone, and with what a zero-width joiner hangs on to it.
-_EMOJI = "[\u2600-\u27bf\U0001f000-\U0001faff]"
+
+def _marks() -> str:
+    """Unicode's combining marks (category M) as ranges for a class of a regular expression."""
+    codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    runs = groupby(codes, key=lambda code: unicodedata.category(chr(code))[0] == "M")
+    ends = [(run[0], run[-1]) for run in (list(run) for is_mark, run in runs if is_mark)]
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ends)
+
+
+# Runs of letters, digits and _, all that the `lime` package leaves when it splits at \W+. It splits at combining
+# marks, too, and at what is not seen (soft hyphen, zero-width space and joiners): here these stand within a word. An
+# emoji, which it takes for punctuation, is a word, with its skin tone and with what a zero-width joiner hangs on to it.
+_UNSEEN = "\u00ad\u200b-\u200d"
+_EMOJI = "[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 WORD = re.compile(
-    rf"\w+|[\U0001f1e6-\U0001f1ff]{{2}}|{_EMOJI}(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{_EMOJI})*"
+    rf"\w+(?:[{_marks()}]\w*|[{_UNSEEN}]+\w+)*"
+    rf"|[\U0001f1e6-\U0001f1ff]{{2}}|{_EMOJI}(?:[\ufe0f\U0001f3fb-\U0001f3ff]|\u200d{_EMOJI})*"
 )  # fmt: skip
 REMOVALS = ("delete", "mask")
 

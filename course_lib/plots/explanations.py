@@ -172,7 +172,7 @@ def seed_spread(
     if limits is not None:
         ax.set_xlim(*limits)
     legend_below(ax, own)
-    most = int(deviation.argmax())
+    most = chosen[int(deviation[chosen].argmax())]
     name = str((names or {}).get(first.target, first.target))
     title = f"Over {len(runs)} seeds “{drawable(first.tokens[most].text)}” moves most: ±\u00a0{deviation[most]:.2g}"
     if not deviation[most] > 1e-12:

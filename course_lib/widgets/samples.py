@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
+from course_lib.explain.game import check_answers
 from course_lib.plots.explanations import strongest_words
 from course_lib.plots.scored_text import error_in_words
 from course_lib.widgets.explanations import told
@@ -64,7 +66,7 @@ def sampling(
 
 
 class _Remembered:
-    """A classifier that is asked each text once."""
+    """A classifier that is asked each text once, unless its answer cannot be used."""
 
     def __init__(self, classifier: Any) -> None:
         self.classifier, self.rows = classifier, dict[str, Any]()
@@ -77,9 +79,7 @@ class _Remembered:
     def predict_proba(self, texts: Sequence[str]) -> Any:
         new = [text for text in dict.fromkeys(texts) if text not in self.rows]
         if new:
-            rows = np.asarray(self.classifier.predict_proba(new))
-            if rows.shape[:1] != (len(new),):
-                return rows  # whoever asked says what is wrong
+            rows = check_answers(self.classifier, self.classifier.predict_proba(new), len(new))
             self.rows.update(zip(new, rows, strict=True))
         return np.array([self.rows[text] for text in texts])
 
@@ -154,7 +154,7 @@ def what_seeds_do(runs: Sequence[Attribution], samples: int) -> str:
     spread, n = scores.std(0, ddof=1), len(runs)
     firsts = [one.top(1)[0][0] for one in runs]
     first = max(firsts, key=firsts.count)
-    one = max(runs, key=lambda run: run.error)
+    one = max(runs, key=lambda run: math.inf if math.isnan(run.error) else run.error)
     return (
         f"{samples:,} samples, {n} seeds: a score moves by {spread.mean():.2g} on average (standard deviation), by "
         f"{spread.max():.2g} at most. “{first}” is strongest with {firsts.count(first)} of {n} seeds. "
