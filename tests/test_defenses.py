@@ -607,7 +607,7 @@ def test_the_table_with_real_attacks(tiny: TextClassifier) -> None:
     )  # fmt: skip
     under = table[["under typos", "under embeddings"]]
     assert (under.le(table["accuracy"], axis=0) | under.isna()).all(axis=None)
-    assert table["inference_cost"].iloc[1] > 1
+    assert table["inference_cost"].iloc[0] == 1 and table["inference_cost"].iloc[1] > 0
 
 
 @pytest.mark.parametrize(

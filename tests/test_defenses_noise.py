@@ -13,6 +13,7 @@ import toy_classifiers
 from course_lib import corpora
 from course_lib.attacks import ConfidenceReduction, recipe
 from course_lib.defenses import Smoothed, noise, prices
+from course_lib.defenses import recipe as defence_recipe
 from course_lib.defenses.recipe import DEFAULT_DEFENCE
 from course_lib.errors import BadInput
 from course_lib.experiments import Run
@@ -58,11 +59,43 @@ def test_more_copies_cost_more() -> None:
     assert few is not None and many is not None and few.seconds < many.seconds
 
 
+@pytest.mark.usefixtures("toys")
+def test_a_random_defence_is_judged_by_the_fairer_and_lower_figure() -> None:
+    settings = {**CONFIG, "times": noise.TIMES, "below": noise.BELOW}
+    defence, attack = Smoothed(toy_classifiers.fitted(), samples=3, seed=5), recipe("deepwordbug")
+    study = noise.noise_study(settings, Path("nowhere"))
+    accuracy, queries = noise.fairly_attacked(defence, attack, TEXTS, np.array(LABELS), 5)
+    assert accuracy == min(study["fresh_noise"], study["expectation"])
+    assert queries in study["queries"].values()
+
+
+class Slow:
+    """Takes so many times as long as one unit."""
+
+    def __init__(self, times: float) -> None:
+        self.times, self.asked = times, 0
+
+    def predict(self, texts: list[str]) -> list[int]:
+        self.asked += 1
+        CLOCK[0] += self.times * (10.0 if self.asked == 1 else 1.0)  # the first answer warms up
+        return [0] * len(texts)
+
+
+CLOCK = [0.0]
+
+
+def test_times_are_taken_in_turn_and_the_first_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defence_recipe.time, "perf_counter", lambda: CLOCK[0])
+    slow, usual = Slow(3.0), Slow(2.0)
+    assert defence_recipe.times_as_long(slow, usual, ["a", "b"], rounds=3) == pytest.approx(1.5)
+    assert slow.asked == usual.asked == 4
+
+
 # ---- prices ----------------------------------------------------------------------------------------------------
 
 
-def study(defence: str, seconds_a_text: float, making: float) -> Run:
-    result = {"clean_accuracy": 0.8, "seconds_a_text": seconds_a_text, "making_seconds": making}
+def study(defence: str, times_as_long: float, making: float) -> Run:
+    result = {"clean_accuracy": 0.8, "times_as_long": times_as_long, "making_seconds": making}
     return Run("defence_study", {"defence": defence, "seed": 0}, result, Path("nowhere"), 1.0, None, True)
 
 
@@ -71,8 +104,8 @@ def test_prices_are_multiples_of_the_undefended_models(monkeypatch: pytest.Monke
     usual, defended = (Run("any", {}, result, Path("nowhere"), 1.0, None, True) for result in made)
     monkeypatch.setattr(prices, "usual_run", lambda seed: usual)
     monkeypatch.setattr(prices, "defence_run", lambda seed, show: defended)
-    runs = [study("none", 0.01, 0.0), study("masked copies", 0.04, 0.0), study("steps in embedding space", 0.01, 50.0)]
-    table = prices.as_prices([*runs, study(DEFAULT_DEFENCE, 0.011, 3.0)])
+    runs = [study("none", 1.0, 1.0), study("masked copies", 4.0, 1.0), study("steps in embedding space", 1.0, 50.0)]
+    table = prices.as_prices([*runs, study(DEFAULT_DEFENCE, 1.1, 3.0)])
     assert table["defence"].tolist() == ["none", "masked copies", "steps in embedding space", DEFAULT_DEFENCE]
     assert table["training"].tolist() == pytest.approx([1.0, 1.0, 1.5, 1.8])
     assert table["inference"].tolist() == pytest.approx([1.0, 4.0, 1.0, 1.1])

@@ -10,11 +10,12 @@ import pandas as pd
 from course_lib import corpora, machine
 from course_lib.attacks.recipes import attack_cost
 from course_lib.classifier import TextClassifier
+from course_lib.defenses.noise import TIMES
 from course_lib.defenses.recipe import CONTINUED_ROWS, DEFAULT_DEFENCE, TRAINING, defence_run, usual_run
 from course_lib.errors import BadInput
 from course_lib.experiments import Run
 
-_COPIES = {"masked copies": 4}  # texts that the model reads for each text that is asked
+_COPIES = {"masked copies": 4 * (1 + TIMES)}  # texts that the model reads for each text that both attackers ask
 _PASSES = {"steps in embedding space": 2}  # of a training step, over those of a usual one
 
 
@@ -44,13 +45,12 @@ def defence_study_cost(config: dict[str, Any]) -> machine.Cost:
 def as_prices(runs: Sequence[Run]) -> pd.DataFrame:
     """Runs of `defence_study` as rows: defence, accuracy (of the test part), training, inference.
 
-    The last two are multiples of what the undefended model took for its training and takes for an answer; the first
-    run is the undefended one.
+    The last two are multiples of what the undefended model took for its training and takes for an answer. What trains
+    nothing has a training of 1, whatever it counts or loads.
     """
-    answering = [run.result["seconds_a_text"] for run in runs]
     rows = [
-        (run.config["defence"], run.result["clean_accuracy"], _training(run), seconds / answering[0])
-        for run, seconds in zip(runs, answering, strict=True)
+        (run.config["defence"], run.result["clean_accuracy"], _training(run), run.result["times_as_long"])
+        for run in runs
     ]
     return pd.DataFrame(rows, columns=["defence", "accuracy", "training", "inference"])
 
@@ -61,4 +61,6 @@ def _training(run: Run) -> float:
     usual = float(usual_run(seed).result["training_seconds"])
     if run.config["defence"] == DEFAULT_DEFENCE:  # its study only reads the model
         return float(defence_run(seed, show=False).result["training_seconds"]) / usual
+    if run.config["defence"] not in _PASSES:
+        return 1.0
     return (usual + float(run.result["making_seconds"])) / usual

@@ -17,6 +17,7 @@ from course_lib.attacks import recipe as attack_recipe
 from course_lib.classifier import TextClassifier
 from course_lib.defenses.adversarial import FGM
 from course_lib.defenses.ensembles import fused
+from course_lib.defenses.noise import fairly_attacked
 from course_lib.defenses.reading import CommonWords, Corrected, Reading
 from course_lib.defenses.smoothing import Smoothed
 from course_lib.defenses.spelling import english_spelling
@@ -31,6 +32,7 @@ REWRITTEN = {"typos": 3, "most_words": 0.9, "clean": 0.3, "steepest": 0.7}
 COMMON = 100  # a word that the training texts hold so often is read as it is
 USUAL, ADVERSARIAL = 2, 3  # parts of the two models' weights in the fused one
 CONTINUED_ROWS = 2000  # on which training in embedding space goes on in the study
+TIMED = 100  # sentences whose answers are timed
 DEFAULT_DEFENCE = "reading and words"
 
 
@@ -120,7 +122,8 @@ DEFENCES: dict[str, Callable[[int], Any]] = {
 def defence_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: one defence under attacks. `config`: `defence` (of DEFENCES), `attacks`, `n` test sentences, `seed`.
 
-    Each attack is run anew against the whole of the defended classifier, corrections and noise included.
+    Each attack is run anew against the whole of the defended classifier, corrections and noise included; a random one
+    is judged by fresh noise (`noise.fairly_attacked`). `times_as_long` is an answer's time over the undefended model's.
     """
     started = time.perf_counter()
     classifier = DEFENCES[config["defence"]](config["seed"])
@@ -132,14 +135,34 @@ def defence_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     attacked = test.head(config["n"])
     under, queries = {}, {}
     for name in config["attacks"]:
-        report = attack_recipe(name).run(
-            classifier, attacked["text"].tolist(), attacked["label"].to_numpy(), config["seed"]
-        )
-        under[name], queries[name] = report.accuracy_under_attack, report.queries_per_text
+        under[name], queries[name] = _attacked(classifier, name, attacked, config["seed"])
     return {
         "clean_accuracy": float(np.mean(right)), "test_rows": len(test), "under": under, "queries": queries,
         "seconds_a_text": seconds / len(test), "making_seconds": made,
+        "times_as_long": times_as_long(classifier, _undefended(config["seed"]), test["text"].head(TIMED).tolist()),
     }  # fmt: skip
+
+
+def _attacked(classifier: Any, name: str, frame: pd.DataFrame, seed: int) -> tuple[float, float]:
+    """(accuracy under this attack, queries a text)."""
+    texts, labels = frame["text"].tolist(), frame["label"].to_numpy()
+    if isinstance(classifier, Smoothed):
+        return fairly_attacked(classifier, attack_recipe(name), texts, labels, seed)
+    report = attack_recipe(name).run(classifier, texts, labels, seed)
+    return report.accuracy_under_attack, report.queries_per_text
+
+
+def times_as_long(classifier: Any, usual: Any, texts: list[str], rounds: int = 5) -> float:
+    """Time for these answers over another classifier's: both in turn, a round to warm up, then the median ratio."""
+    ratios = []
+    for _ in range(rounds + 1):
+        seconds = []
+        for one in (classifier, usual):
+            started = time.perf_counter()
+            one.predict(texts)
+            seconds.append(time.perf_counter() - started)
+        ratios.append(seconds[0] / seconds[1])
+    return float(np.median(ratios[1:]))
 
 
 def as_defences(runs: Sequence[experiments.Run]) -> pd.DataFrame:

@@ -177,7 +177,7 @@ def _name_points(ax: Axes, names: Sequence[str], places: Any, whiskers: Any) -> 
     taken = [_taken(ax, place, *ends) for place, ends in zip(places, whiskers.T, strict=True)]
     for name, place in zip(names, places, strict=True):
         dots = ax.transData.transform(place)
-        boxes = {side: _label_box(dots, name, *side) for side in _SIDES}
+        boxes = {side: _label_box(dots, _width(ax, name), *side) for side in _SIDES}
         free = [
             side for side, box in boxes.items() if _inside(ax, box) and not any(_overlap(box, one) for one in taken)
         ]
@@ -193,12 +193,20 @@ _SIDES = ((9, 0), (-9, 0), (9, 9), (-9, 9), (9, -9), (-9, -9), (0, 24), (0, -24)
 def _taken(ax: Axes, place: Any, down: float, up: float) -> tuple[float, ...]:
     """The box of a point and its whiskers, in dots."""
     (x, low), (_, high) = ax.transData.transform([(place[0], place[1] - down), (place[0], place[1] + up)])
-    return x, (low + high) / 2, 14.0, max(14.0, high - low)
+    return x, (low + high) / 2, 14.0, max(14.0, high - low + 8.0)  # a little air at the whisker's ends
 
 
-def _label_box(dots: Any, name: str, right: float, up: float) -> tuple[float, ...]:
-    """The box of a name at some points from a place, in dots."""
-    width, side = 7.0 * len(name), np.sign(right)
+def _width(ax: Axes, name: str) -> float:
+    """How wide a name is when it is written, in dots."""
+    written = ax.text(0, 0, name)
+    width = float(written.get_window_extent().width)
+    written.remove()
+    return width
+
+
+def _label_box(dots: Any, width: float, right: float, up: float) -> tuple[float, ...]:
+    """The box of a name so wide at some points from a place, in dots."""
+    side = np.sign(right)
     return dots[0] + 1.25 * right + side * width / 2, dots[1] + 1.25 * up, width, 14.0
 
 

@@ -130,7 +130,7 @@ EXERCISE = Exercise(
     difficulty=2,
     minutes=10,
     why="Training walks down the gradient of the loss, in the space of weights. An attack walks up, in the space of "
-    "inputs. One such step is the oldest attack on neural networks, and the heart of adversarial training.",
+    "inputs. One such step is the simplest attack with a gradient, and the heart of adversarial training.",
     task="Words cannot be moved by a little, but their vectors can. `embedding` holds one row of numbers for each "
     "token (`(tokens, hidden)`, any real numbers), and `gradient`, of the same shape, says how the loss changes with "
     "each of them. Give the embedding after one step that raises the loss. `epsilon` says how far, `norm` how that is "
