@@ -92,8 +92,8 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
     "quantize_dequantize": [quantized_in_loops, quantized_by_torch],
     "choose_scale": [scale_in_a_loop, scale_by_both_ends],
     "magnitude_mask": [mask_by_sorting_pairs, mask_by_torch],
-    "distillation_loss": [loss_by_torch, loss_in_loops],
     "rank_for_budget": [rank_by_trying, rank_by_floor],
+    "distillation_loss": [loss_by_torch, loss_in_loops],
 }
 
 # ---------------------------------------------------------------- sly answers, right on most cases
@@ -144,16 +144,6 @@ SLY: dict[str, list[Callable[..., Any]]] = {
         lambda weight, sparsity: reference.magnitude_mask(weight, sparsity) & (weight != 0),
         lambda weight, sparsity: reference.magnitude_mask(weight, sparsity).astype(str),
     ],
-    "distillation_loss": [
-        lambda student, teacher, temperature=2.0: loss_in_loops(student, teacher, temperature),
-        lambda student, teacher, temperature=1.0: round(loss_in_loops(student, teacher, temperature), 3),
-        lambda student, teacher, temperature=1.0: loss_in_loops(student[:2], teacher[:2], temperature),
-        lambda student, teacher, temperature=1.0: loss_in_loops(student[:, :2], teacher[:, :2], temperature),
-        lambda student, teacher, temperature=1.0: loss_in_loops(student, teacher, max(temperature, 1.0)),
-        lambda student, teacher, temperature=1.0: loss_in_loops(np.clip(student, -700, 700), teacher, temperature),
-        lambda student, teacher, temperature=1.0: [loss_in_loops(student, teacher, temperature)],
-        lambda student, teacher, temperature=1.0: str(loss_in_loops(student, teacher, temperature)),
-    ],
     "rank_for_budget": [
         lambda out, inputs, share: rank_by_trying(out, inputs, min(share, 1.0)),
         lambda out, inputs, share: rank_by_trying(out, inputs, max(share, 0.25)),
@@ -163,6 +153,16 @@ SLY: dict[str, list[Callable[..., Any]]] = {
         lambda out, inputs, share: tuple(str(n) for n in rank_by_trying(out, inputs, share)),
         lambda out, inputs, share: rank_by_floor(out, inputs, share).astype(float),
         lambda out, inputs, share: rank_by_trying(out, inputs, round(share, 1)),
+    ],
+    "distillation_loss": [
+        lambda student, teacher, temperature=2.0: loss_in_loops(student, teacher, temperature),
+        lambda student, teacher, temperature=1.0: round(loss_in_loops(student, teacher, temperature), 3),
+        lambda student, teacher, temperature=1.0: loss_in_loops(student[:2], teacher[:2], temperature),
+        lambda student, teacher, temperature=1.0: loss_in_loops(student[:, :2], teacher[:, :2], temperature),
+        lambda student, teacher, temperature=1.0: loss_in_loops(student, teacher, max(temperature, 1.0)),
+        lambda student, teacher, temperature=1.0: loss_in_loops(np.clip(student, -700, 700), teacher, temperature),
+        lambda student, teacher, temperature=1.0: [loss_in_loops(student, teacher, temperature)],
+        lambda student, teacher, temperature=1.0: str(loss_in_loops(student, teacher, temperature)),
     ],
 }
 

@@ -1,4 +1,4 @@
-"""Exercises and quiz of notebook 06, "Compression": round, scale, cut, teach, and factorise."""
+"""Exercises and quiz of notebook 06, "Compression": round, scale, cut, factorise, and teach."""
 
 from course_lib.exercises.notebook06 import (
     choose_scale,
@@ -13,8 +13,8 @@ EXERCISES = (
     quantize_dequantize.EXERCISE,
     choose_scale.EXERCISE,
     magnitude_mask.EXERCISE,
-    distillation_loss.EXERCISE,
     rank_for_budget.EXERCISE,
+    distillation_loss.EXERCISE,
 )
 
 __all__ = ["EXERCISES", "QUIZ"]
