@@ -91,8 +91,8 @@ def test_the_exercises_of_each_notebook() -> None:
         "quantize_dequantize",
         "choose_scale",
         "magnitude_mask",
-        "distillation_loss",
         "rank_for_budget",
+        "distillation_loss",
     ]
     assert [e.name for e in of_notebook("07")] == [
         "lime_weights",
