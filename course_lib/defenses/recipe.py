@@ -156,12 +156,11 @@ def times_as_long(classifier: Any, usual: Any, texts: list[str], rounds: int = 5
     """Time for these answers over another classifier's: both in turn, a round to warm up, then the median ratio."""
     ratios = []
     for _ in range(rounds + 1):
-        seconds = []
-        for one in (classifier, usual):
-            started = time.perf_counter()
-            one.predict(texts)
-            seconds.append(time.perf_counter() - started)
-        ratios.append(seconds[0] / seconds[1])
+        with machine.stopwatch() as mine:
+            classifier.predict(texts)
+        with machine.stopwatch() as theirs:
+            usual.predict(texts)
+        ratios.append(mine[0] / theirs[0])
     return float(np.median(ratios[1:]))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notebook_cells import code_cells, read
+from notebook_cells import length
 from xdist.scheduler import LoadScopeScheduling
 
 
@@ -24,10 +24,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByNotebook:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest notebook first: beside others, it must not end alone."""
-    items.sort(key=lambda item: -length(item))
+    items.sort(key=lambda item: -opened_cells(item))
 
 
-def length(item: pytest.Item) -> int:
+def opened_cells(item: pytest.Item) -> int:
     """Code cells of the notebook that a test opens; 0 where it opens none."""
     path = getattr(getattr(item, "callspec", None), "params", {}).get("opened")
-    return len(code_cells(read(path))) if isinstance(path, Path) else 0
+    return length(path) if isinstance(path, Path) else 0

@@ -38,6 +38,11 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
+def length(path: Path) -> int:
+    """How many code cells a notebook has: with it, the longest are begun first."""
+    return len(code_cells(read(path)))
+
+
 def options(cell: NotebookNode) -> dict[str, bool]:
     """nbval's own reading of a cell's tags and comments; "check" is True where outputs are compared."""
     return {"check": True, **dict(find_metadata_tags(cell.metadata)), **dict(find_comment_markers(cell.source))}

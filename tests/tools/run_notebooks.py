@@ -20,7 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from notebook_cells import ROOT, Coverage, code_cells, coverage, find, normalise, read
+from notebook_cells import ROOT, Coverage, code_cells, coverage, find, length, normalise, read
 
 SANITIZE = ROOT / "tests" / "tools" / "nbval_sanitize.cfg"
 CELL_SECONDS = 1800  # an empty cache on a busy machine
@@ -102,17 +102,12 @@ def check(paths: Sequence[Path], report: Path) -> int:
     report.unlink(missing_ok=True)
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
     parts = [report.with_suffix(f".{number}.part") for number in range(len(paths))]
-    tasks = sorted(zip(paths, parts, [threads] * len(paths), strict=True), key=lambda task: -cells(task[0]))
+    tasks = sorted(zip(paths, parts, [threads] * len(paths), strict=True), key=lambda task: -length(task[0]))
     with ThreadPool(AT_A_TIME) as pool:
         codes = pool.starmap(_check_one, tasks, chunksize=1)
     _merge(parts, report)
     print_table(rows(paths, report))
     return int(any(codes))  # a process that was killed has a negative code
-
-
-def cells(path: Path) -> int:
-    """How many code cells a notebook has."""
-    return len(code_cells(read(path)))
 
 
 def _check_one(path: Path, part: Path, threads: int) -> int:
