@@ -1,29 +1,33 @@
 # Large Models, Hands On. Two commands do all a learner needs: `make lab` and `make test`.
 # Variables: PYTHON (which Python makes the environment), TORCH (auto, cpu or cuda: which build of PyTorch),
-# LAB_FLAGS (more options for JupyterLab), NOTEBOOKS (only these for `make notebooks` and `make course`).
+# LAB_FLAGS (more options for JupyterLab), NOTEBOOKS (only these for `make notebooks` and `make course`),
+# BUNDLE (where `make bundle` writes).
 
 PYTHON ?= python3
 TORCH ?= auto
 LAB_FLAGS ?=
 NOTEBOOKS ?=
+BUNDLE ?= data/cache/bundle
 
 VENV := .venv
 PY := $(VENV)/bin/python
 LAB_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
-SET_UP := $(PYTHON) tests/tools/set_up.py --venv $(VENV) --torch $(TORCH)
-ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+SET_UP := $(PYTHON) course_lib/set_up.py --venv $(VENV) --torch $(TORCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course notebooks bench format data clean
+.PHONY: help lab bundle test course notebooks bench format data clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 	@echo "On Linux without an NVIDIA GPU, \`make lab TORCH=cpu\` takes PyTorch without CUDA (0.2 GB, not 3 GB)"
 	@echo "from PyTorch's own index, https://download.pytorch.org/whl/cpu. No other place is asked."
 
-lab: $(LAB_STAMP) data ## set up what is missing, then open the first notebook in JupyterLab
-	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ROOT_FLAG) $(LAB_FLAGS)
+lab: $(LAB_STAMP) ## set up what is missing, then open the first notebook in JupyterLab
+	$(PY) -m course_lib lab $(LAB_FLAGS)
+
+bundle: $(LAB_STAMP) ## write one folder from which a class sets the course up without a network
+	$(PY) -m course_lib bundle --out $(BUNDLE) --torch $(TORCH)
 
 test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, notebooks, browser
 	$(PY) tests/tools/stages.py

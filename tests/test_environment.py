@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
+import zipfile
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-import set_up
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from pins import canonical, direct_requirements, installed_closure, read_pins
+from pins import installed_closure
+
+from course_lib import assets, commands, set_up
+from course_lib.commands import bundle, lab
+from course_lib.errors import BadInput
+from course_lib.set_up import canonical, direct_requirements, read_pins
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
-TARGETS = ("help", "lab", "test", "course", "notebooks", "bench", "format", "clean")
+TARGETS = ("help", "lab", "bundle", "test", "course", "notebooks", "bench", "format", "clean")
 
 
 def test_conda_has_the_same_name_and_python() -> None:
@@ -38,7 +45,7 @@ def test_conda_gets_the_same_packages_through_pip() -> None:
     assert {re.split(r"[<>=]", line)[0] for line in others} == {"python", "pip"}
 
 
-@pytest.mark.parametrize("line", direct_requirements())
+@pytest.mark.parametrize("line", direct_requirements(["test"]))
 def test_the_pin_of_a_requirement_lies_in_its_range(line: str) -> None:
     requirement = Requirement(line)
     assert requirement.specifier.contains(read_pins()[canonical(requirement.name)])
@@ -103,14 +110,6 @@ def test_a_second_run_installs_nothing_and_a_changed_pin_does(tmp_path: Path) ->
     assert "set_up.py" in commands_of("lab", tmp_path)
 
 
-def test_lab_listens_here_only_and_keeps_its_token() -> None:
-    commands = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True).stdout
-    assert "--ServerApp.ip=127.0.0.1" in commands
-    assert "token" not in commands
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    assert ("--allow-root" in commands) == is_root
-
-
 @pytest.mark.parametrize(
     ("choice", "system", "has_gpu", "offered", "answer", "from_cpu_index"),
     [
@@ -148,11 +147,11 @@ def test_a_python_in_range_is_taken(version: tuple[int, int]) -> None:
 def test_offline_set_up_says_what_is_missing_and_leaves_no_stamp(tmp_path: Path) -> None:
     venv, stamp = tmp_path / "venv", tmp_path / "stamp"
     offline = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
-    command = [sys.executable, ROOT / "tests/tools/set_up.py", "--venv", venv, "--stamp", stamp]
+    command = [sys.executable, ROOT / "course_lib/set_up.py", "--venv", venv, "--stamp", stamp]
     done = subprocess.run(command, env=offline, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     assert "Missing: " in done.stderr and " torch," in done.stderr
-    assert "`make lab` goes on from here" in done.stderr
+    assert "set_up.py" in done.stderr and "goes on from here" in done.stderr
     assert not stamp.exists()
 
 
@@ -167,3 +166,198 @@ def test_an_interrupted_set_up_leaves_no_stamp(
     assert set_up.main(["--venv", str(tmp_path), "--stamp", str(stamp), "--again", "make test"]) == 130
     assert not stamp.exists()
     assert "`make test` goes on" in capsys.readouterr().err
+
+
+def test_set_up_needs_nothing_but_python() -> None:
+    tree = ast.parse((ROOT / "course_lib/set_up.py").read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+    # Started as a script it has course_lib first on its path: no module there may hide one of Python's.
+    assert not {path.stem for path in (ROOT / "course_lib").iterdir()} & sys.stdlib_module_names
+
+
+# JupyterLab
+
+
+def test_lab_listens_here_only_keeps_its_token_and_opens_the_first_notebook(tmp_path: Path) -> None:
+    given = lab.lab_options(tmp_path)
+    assert "--ServerApp.ip=127.0.0.1" in given
+    assert f"--ServerApp.root_dir={ROOT}" in given
+    assert not any("token" in option or "password" in option for option in given)
+    notebook = next(option for option in given if "default_url" in option).removeprefix(
+        "--LabApp.default_url=/lab/tree/"
+    )
+    assert (ROOT / notebook).is_file()
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    assert ("--allow-root" in given) == is_root
+
+
+def test_lab_signs_the_notebooks_and_changes_none(tmp_path: Path) -> None:
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    files = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    before = [file.read_bytes() for file in files]
+    lab.trust(tmp_path)
+    assert [file.read_bytes() for file in files] == before
+    with NotebookNotary(data_dir=str(tmp_path)) as notary:
+        notebook = nbformat.read(files[0], as_version=4)
+        assert notary.check_signature(notebook)
+        notebook.cells[0].source += " changed"
+        assert not notary.check_signature(notebook)
+
+
+def test_lab_asks_for_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jupyterlab_server.settings_utils import _get_overrides
+
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(lab.SETTINGS))
+    notifications = _get_overrides("")[0]["@jupyterlab/apputils-extension:notification"]
+    assert notifications == {"fetchNews": "false", "checkForUpdates": False}
+
+
+def test_lab_passes_its_options_on_and_other_commands_refuse_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(lab, "run", lambda options: (seen.append(options.others) or {}, [], 0))
+    assert commands.main(["lab", "--no-browser", "--ServerApp.port=9999"]) == 0
+    assert seen == [["--no-browser", "--ServerApp.port=9999"]]
+    with pytest.raises(SystemExit, match="2"):
+        commands.main(["doctor", "--no-browser"])
+    assert "unrecognized arguments: --no-browser" in capsys.readouterr().err
+
+
+# The offline bundle
+
+
+@pytest.fixture
+def small_bundle(tmp_path: Path) -> Path:
+    """A bundle for this machine: the project's set-up files, no wheels, one archive."""
+    folder = tmp_path / "bundle"
+    for name in ("pyproject.toml", "constraints.txt", "README.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    (folder / "set_up.py").write_bytes((ROOT / "course_lib/set_up.py").read_bytes())
+    for name in (f"{set_up.WHEELS}/a.whl", f"{set_up.DOWNLOADS}/texts.tar.gz"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(name)
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    hashes = {file.relative_to(folder).as_posix(): set_up.sha256_of(file) for file in files}
+    write_manifest(folder, {**set_up.this_machine(), "room": 1000, "files": hashes})
+    return folder
+
+
+def write_manifest(folder: Path, content: dict[str, object]) -> None:
+    (folder / set_up.MANIFEST).write_text(json.dumps(content))
+
+
+def changed_manifest(folder: Path, **changes: object) -> None:
+    write_manifest(folder, json.loads((folder / set_up.MANIFEST).read_text()) | changes)
+
+
+def test_a_bundle_is_installed_without_the_index(
+    small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(set_up, "make_environment", set_up.python_of)
+    monkeypatch.setattr(set_up, "install", lambda python, extras, options: asked.append(options))
+    monkeypatch.setattr(set_up, "ask_for_torch", lambda *_: pytest.fail("the index was asked"))
+    monkeypatch.setattr(set_up, "copy_downloads", lambda *_: None)
+    assert set_up.main(["--venv", str(tmp_path / "venv"), "--from", str(small_bundle)]) == 0
+    assert asked == [["--no-index", "--find-links", str(small_bundle / set_up.WHEELS)]]
+    assert "-m course_lib lab" in capsys.readouterr().out
+
+
+def test_downloads_go_where_the_course_looks(
+    small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    read = set_up.read_bundle(small_bundle)
+    for _ in range(2):
+        set_up.copy_downloads(Path(sys.executable), small_bundle, read)
+        names = [file.name for file in (assets.cache_folder() / "downloads").iterdir()]
+        assert names == ["texts.tar.gz"]
+
+
+DAMAGE = [
+    pytest.param(lambda folder: (folder / "wheels/a.whl").write_text("?"), "damaged: wheels/a.whl", id="damaged wheel"),
+    pytest.param(lambda folder: (folder / "README.md").unlink(), "missing: README.md", id="missing file"),
+    pytest.param(lambda folder: changed_manifest(folder, python="3.10"), "for Python 3.10 on", id="other Python"),
+    pytest.param(lambda folder: changed_manifest(folder, machine="z80"), "z80, and here is Python", id="other machine"),
+    pytest.param(lambda folder: changed_manifest(folder, room=10**18), "GB of disk, and", id="no room"),
+    pytest.param(lambda folder: (folder / set_up.MANIFEST).write_text("{"), "is not a bundle", id="torn manifest"),
+    pytest.param(lambda folder: (folder / set_up.MANIFEST).unlink(), "is not a bundle", id="no manifest"),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE)
+def test_a_wrong_bundle_is_named_before_any_work(
+    damage: Callable[[Path], object], said: str, small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(small_bundle)
+    stamp = tmp_path / "stamp"
+    assert set_up.main(["--venv", str(tmp_path / "venv"), "--from", str(small_bundle), "--stamp", str(stamp)]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "venv").exists() and not stamp.exists()
+
+
+def test_what_a_learner_changed_is_not_damage(small_bundle: Path) -> None:
+    read = set_up.read_bundle(small_bundle)
+    (small_bundle / "README.md").write_text("mine")
+    set_up.check_bundle(small_bundle, read, is_first=False)
+    with pytest.raises(set_up.SetUpError, match=r"damaged: README\.md"):
+        set_up.check_bundle(small_bundle, read, is_first=True)
+
+
+def test_in_its_own_folder_a_bundle_needs_no_option(small_bundle: Path) -> None:
+    (small_bundle / "wheels/a.whl").unlink()
+    done = subprocess.run([sys.executable, small_bundle / "set_up.py"], capture_output=True, text=True)
+    assert done.returncode == 1 and "missing: wheels/a.whl" in done.stderr
+
+
+def test_make_bundle_collects_everything_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def collected(folder: Path, torch: str) -> None:
+        folder.mkdir()
+        with zipfile.ZipFile(folder / f"torch-{torch}.whl", "w") as wheel:
+            wheel.writestr("torch.py", 5000 * "x", zipfile.ZIP_DEFLATED)
+
+    def copied(folder: Path) -> int:
+        folder.mkdir(parents=True)
+        (folder / "texts.tar.gz").write_text("texts")
+        return 100
+
+    monkeypatch.setattr(bundle, "_wheels", collected)
+    monkeypatch.setattr(bundle, "_copy_downloads", copied)
+    out = tmp_path / "out"
+    for _ in range(2):  # the second one replaces the first
+        assert commands.main(["bundle", "--out", str(out), "--torch", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["bundle"] == str(out)
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    read = set_up.read_bundle(out)
+    assert {"set_up.py", "wheels/torch-cpu.whl", "data/cache/downloads/texts.tar.gz", "Makefile"} <= set(read["files"])
+    assert any(name.startswith("notebooks/") for name in read["files"])
+    assert not any(name.startswith((".venv", ".git/", "tests/reports")) for name in read["files"])
+    assert read["room"] == 1.2 * 5000 + 100
+    set_up.check_bundle(out, read, is_first=True)
+
+
+@pytest.mark.parametrize("out", ["course", "full"])
+def test_a_bundle_overwrites_nothing_else(out: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    with pytest.raises(BadInput, match="inside the course's own folder" if out == "course" else "is not a bundle"):
+        bundle._check_place(ROOT / "bundle" if out == "course" else tmp_path)
+
+
+def test_without_git_all_but_what_tools_made_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    course = tmp_path / "course"
+    for name in ("course_lib/bundle.py", "course_lib/__pycache__/a.pyc", "data/cache/a", "data/m.toml", ".venv/a",
+                 "README.md", "bundle.json", "wheels/a.whl"):  # fmt: skip
+        (course / name).parent.mkdir(parents=True, exist_ok=True)
+        (course / name).touch()
+    monkeypatch.setattr(set_up, "ROOT", course)
+    bundle._copy_course(tmp_path / "out")
+    found = {f.relative_to(tmp_path / "out").as_posix() for f in (tmp_path / "out").rglob("*") if f.is_file()}
+    assert found == {"course_lib/bundle.py", "data/m.toml", "README.md"}

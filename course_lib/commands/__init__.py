@@ -14,6 +14,8 @@ from course_lib.errors import CourseError
 COMMANDS = {
     "doctor": "what this machine is, and whether anything is missing",
     "data": "fetch and verify data and weights",
+    "lab": "open the first notebook in JupyterLab; further options go to JupyterLab",
+    "bundle": "write one folder from which a class sets the course up without a network",
     "finetune": "train a classifier on a corpus or on your own CSV file, evaluate it and save it",
     "pretrain": "pretrain a language model on the course's texts, measure it on held-out text and save it",
     "fill": "ask a pretrained language model for a missing word",
@@ -43,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed (the reason and what mends it go to standard error), 2 misused, 130 broken off.
     """
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, others = top.parse_known_args(arguments)
+    if others and options.command != "lab":
+        top.error(f"unrecognized arguments: {' '.join(others)}")
+    options.others = others
     try:
         result, lines, code = import_module(f"course_lib.commands.{options.command}").run(options)
     except CourseError as error:

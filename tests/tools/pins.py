@@ -5,33 +5,14 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from course_lib.set_up import canonical, direct_requirements
+
 HEADER = """\
 # Exact versions that every notebook and test was run with, on Python 3.11.
 # Written by `python tests/tools/pins.py` from a tested environment; ranges stand in pyproject.toml.
 """
-
-
-def canonical(name: str) -> str:
-    """A package name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def direct_requirements(extras: tuple[str, ...] = ("test",)) -> list[str]:
-    """The requirement lines of pyproject.toml, those of the given extras included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
-
-
-def read_pins(path: Path = ROOT / "constraints.txt") -> dict[str, str]:
-    """constraints.txt as {canonical name: version}."""
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return {canonical(name): version for name, version in (line.split("==") for line in lines if line)}
 
 
 def installed_closure() -> dict[str, str]:
@@ -43,7 +24,7 @@ def installed_closure() -> dict[str, str]:
 
     found: dict[str, str] = {}
     asked: set[tuple[str, str]] = set()
-    queue = [Requirement(line) for line in direct_requirements()]
+    queue = [Requirement(line) for line in direct_requirements(["test"])]
     while queue:
         requirement = queue.pop()
         new = {(canonical(requirement.name), extra) for extra in ("", *requirement.extras)} - asked

@@ -1,0 +1,138 @@
+"""`python -m course_lib bundle`: one folder from which a class sets the course up without a network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+_CPYTHON_CACHE = 1.2  # installed packages also hold compiled files: measured 1.17 times the wheels' content
+_BUILD = ["setuptools>=77"]  # what pyproject.toml asks of the build, and pip wants at every editable installation
+# In a course folder that is no git clone: what is not the course's.
+_NOT_OURS = (".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info")
+_NOT_OURS += (".ipynb_checkpoints", ".hypothesis", ".*_cache")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where it goes, and which build of PyTorch is in it."""
+    parser.add_argument("--out", type=Path, help="folder of the bundle (data/cache/bundle)")
+    parser.add_argument("--torch", default="auto", choices=("auto", "cpu", "cuda"), help="build of PyTorch (auto)")
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
+    """Collects everything beside the target folder and renames it at the end. Needs a network."""
+    from course_lib import assets
+    from course_lib.errors import BadInput, MissingAsset
+
+    out = (options.out or assets.cache_folder() / "bundle").resolve()
+    _check_place(out)
+    beside = out.with_name(f".partial-{out.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        size = _collect(beside, options.torch)
+        shutil.rmtree(out, ignore_errors=True)
+        beside.replace(out)
+    except MissingAsset:  # it is an OSError too
+        raise
+    except OSError as error:
+        raise BadInput(f"the bundle cannot be written: {error}", "free some disk, or give another --out") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    lines = [f"{out}: {size / 1e6:.0f} MB", "Copy this folder to each machine, and run there: python3 set_up.py"]
+    return {"bundle": str(out), "bytes": size}, lines, 0
+
+
+def _check_place(out: Path) -> None:
+    """Only a new folder, an empty one or an older bundle is written over; none lies among the course's files."""
+    from course_lib import assets
+    from course_lib.errors import BadInput
+    from course_lib.set_up import MANIFEST, ROOT
+
+    if out.is_relative_to(ROOT) and not out.is_relative_to(assets.cache_folder()):
+        raise BadInput(f"--out {out} is inside the course's own folder", "give a folder outside it")
+    if out.exists() and not (out / MANIFEST).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"--out {out} exists and is not a bundle", "give a new or an empty folder")
+
+
+def _collect(folder: Path, torch: str) -> int:
+    """Fills the folder, the manifest last; gives its size in bytes."""
+    from course_lib.checkpoints import write_atomically
+    from course_lib.set_up import DOWNLOADS, MANIFEST, ROOT, WHEELS, sha256_of, this_machine
+
+    _copy_course(folder)
+    shutil.copyfile(ROOT / "course_lib" / "set_up.py", folder / "set_up.py")
+    unpacked = _copy_downloads(folder / DOWNLOADS)
+    _say("Collecting the packages (from the network, some minutes)")
+    _wheels(folder / WHEELS, torch)
+    _say("Hashing every file")
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    room = round(_CPYTHON_CACHE * _content(folder / WHEELS)) + unpacked
+    hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+    write_atomically(folder / MANIFEST, json.dumps({**this_machine(), "room": room, "files": hashes}, indent=1))
+    return sum(file.stat().st_size for file in files)
+
+
+def _copy_course(folder: Path) -> None:
+    """The course's own files as they are now: those that git tracks; without git, all but what tools made."""
+    from course_lib.set_up import ROOT
+
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_OURS))
+        return
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (ROOT / name).is_file():  # not where it is deleted and not committed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def _copy_downloads(folder: Path) -> int:
+    """The archives of data and weights, verified; gives the bytes that they take when unpacked."""
+    from course_lib import assets
+    from course_lib.assets.archives import sha256_of
+
+    assets.fetch_core(_say)
+    folder.mkdir(parents=True)
+    downloads, unpacked = assets.cache_folder() / "downloads", 0
+    for asset in assets.read_manifest().values():
+        archive = downloads / asset.archive
+        if not asset.core and not archive.exists():
+            continue
+        if not archive.exists() or sha256_of(archive) != asset.sha256:
+            assets.fetch(asset.name, _say, refetch=True)
+        shutil.copy2(archive, folder / asset.archive)
+        unpacked += asset.unpacked_bytes
+    return unpacked
+
+
+def _wheels(folder: Path, torch: str) -> None:
+    """Wheels of all that the learner's environment needs, in the pinned versions, for this Python and platform."""
+    from course_lib.errors import Offline
+    from course_lib.set_up import ROOT, ask_for_torch, direct_requirements
+
+    python = Path(sys.executable)
+    command = [python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir", folder]
+    command += ["-c", ROOT / "constraints.txt", *ask_for_torch(torch, python), *_BUILD, *direct_requirements()]
+    # What pip says goes to standard error: --json keeps standard output for itself.
+    if subprocess.run(command, stdout=sys.stderr).returncode:
+        raise Offline(
+            "pip could not collect every package; it says above which", "connect to the network and run it again"
+        )
+
+
+def _content(wheels: Path) -> int:
+    """Bytes that the wheels' files take when they are installed."""
+    total = 0
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            total += sum(entry.file_size for entry in archive.infolist())
+    return total
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
