@@ -5,7 +5,15 @@ folder = assets.path("course_encoder")      # fetched when missing, sha256-check
 """
 
 from course_lib.assets.download import Progress
-from course_lib.assets.manifest import Asset, Member, cache_folder, data_folder, read_manifest
+from course_lib.assets.manifest import (
+    Asset,
+    Member,
+    cache_folder,
+    content_sha256,
+    data_folder,
+    data_sha256,
+    read_manifest,
+)
 from course_lib.assets.store import AssetStatus, fetch, fetch_core, path, status, verify
 
 __all__ = [
@@ -14,7 +22,9 @@ __all__ = [
     "Member",
     "Progress",
     "cache_folder",
+    "content_sha256",
     "data_folder",
+    "data_sha256",
     "fetch",
     "fetch_core",
     "path",

@@ -16,8 +16,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from course_lib.assets.archives import refetch_command, sha256_of
-from course_lib.assets.manifest import Asset
+from course_lib.assets.archives import refetch_command
+from course_lib.assets.manifest import Asset, sha256_of
 from course_lib.errors import CorruptAsset, MissingAsset, Offline
 
 Progress = Callable[[str], None]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +52,18 @@ class Asset:
         return f"{self.package}=={self.version}"
 
 
+def sha256_of(file: Path) -> str:
+    """Hex sha256 of a file's content (about 0.1 s per 100 MB where the CPU has SHA instructions)."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def listing_sha256(hashes: Mapping[str, str]) -> str:
+    """One hash for many files: that of the lines "<sha256>  <name>\\n" sorted by name."""
+    lines = (f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def data_folder() -> Path:
     """The repository's data/ (manifest, cards, and the cache unless $COURSE_CACHE moves it)."""
     return Path(__file__).resolve().parents[2] / "data"
@@ -75,6 +89,32 @@ def read_manifest() -> dict[str, Asset]:
             "run from a clone of the repository, installed with: pip install -e .",
         )
     return dict(_parse(file, file.stat().st_mtime_ns))
+
+
+def content_sha256(name: str) -> str:
+    """Hash of what an asset, or a model under data/checkpoints, holds: it tells whether results rest on the same data.
+
+    Raises:
+        BadInput: there is neither an asset nor a shipped model of that name.
+    """
+    folder = data_folder() / "checkpoints" / name
+    if folder.is_dir():
+        return _folder_sha256(folder, max(file.stat().st_mtime_ns for file in folder.iterdir()))
+    asset = find(name)
+    return listing_sha256({member.path: member.sha256 for member in asset.members})
+
+
+def data_sha256() -> str:
+    """Hash of all assets and all models under data/checkpoints."""
+    models = sorted(folder.name for folder in (data_folder() / "checkpoints").iterdir() if folder.is_dir())
+    return listing_sha256({name: content_sha256(name) for name in [*read_manifest(), *models]})
+
+
+@lru_cache(maxsize=32)
+def _folder_sha256(folder: Path, changed: int) -> str:
+    """`changed` is the newest time stamp: weights that are replaced are read again. Figures of a run do not count."""
+    files = [file for file in folder.iterdir() if file.is_file() and file.name != "figures.json"]
+    return listing_sha256({file.name: sha256_of(file) for file in files})
 
 
 def find(name: str) -> Asset:

@@ -23,9 +23,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from course_lib.assets.archives import check_member, refetch_command, sha256_of, unpack
+from course_lib.assets.archives import check_member, refetch_command, unpack
 from course_lib.assets.download import Progress, download, wrong_hash
-from course_lib.assets.manifest import Asset, cache_folder, find, read_manifest
+from course_lib.assets.manifest import Asset, cache_folder, find, read_manifest, sha256_of
 from course_lib.errors import CorruptAsset, MissingAsset, Offline
 
 STAMP = ".asset.json"

@@ -1,34 +1,37 @@
-"""Attacks that are made once and stored: the dear part of a notebook, read back at once the next time."""
+"""Attacks on the course's models as experiments.
+
+Their results hold no text: a changed text is stored as its edits to a sentence of the test part.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from course_lib import baselines, corpora, experiments, machine
+from course_lib import baselines, corpora
 from course_lib.attacks.embedding import PGD, fgsm
-from course_lib.attacks.recipes import attack_cost, recipe
+from course_lib.attacks.recipes import QUERIES_A_WORD, recipe
 from course_lib.attacks.report import AttackReport, AttackResult
 from course_lib.classifier import TextClassifier
-from course_lib.errors import BadInput
-from course_lib.experiments import Run
-from course_lib.finetuning.recipes import sentiment_folder
+from course_lib.experiments import Run, experiment
 from course_lib.pretraining import LanguageModel, pseudo_perplexity
 
-DATA = "movie_reviews"
-BACKWARD = 2  # times the work of a forward pass
+CORPUS = "movie_reviews"
+DATA = ("course_encoder", "sentiment_ratings", "sentiment")  # what the results rest on
 
 
 def _sentiment() -> TextClassifier:
-    return TextClassifier.from_pretrained(sentiment_folder())
+    return TextClassifier.from_pretrained("sentiment")
 
 
 def _tfidf() -> Any:
-    train = corpora.part(DATA, "train")
+    train = corpora.part(CORPUS, "train")
     return baselines.tfidf_logistic().fit(train["text"].tolist(), train["label"])
 
 
@@ -36,56 +39,97 @@ def _tfidf() -> Any:
 MODELS: dict[str, Callable[[], Any]] = {"sentiment": _sentiment, "TF-IDF": _tfidf}
 
 
+def _queries(config: Mapping[str, Any]) -> float:
+    """About how many texts the model is asked; those of TF-IDF cost next to nothing."""
+    asked: float = config["n"] * QUERIES_A_WORD.get(config["recipe"], 3.0)
+    return asked if config["model"] == "sentiment" else asked / 50
+
+
+def _outcomes(runs: Sequence[Run]) -> pd.DataFrame:
+    """`as_attacks` of the runs' reports, with the model that was attacked."""
+    table = pd.concat([as_attacks({run.config["recipe"]: report_of(run)}) for run in runs], ignore_index=True)
+    return table.assign(model=[run.config["model"] for run in runs])
+
+
+@experiment(
+    "attack_study",
+    cost=_queries,
+    table=_outcomes,
+    tolerance={"before": 0.05, "under": 0.08, "success": 0.1, "queries": 5.0, "words": 0.05, "attacked": 3},
+    data=DATA,
+)
 def attack_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: `recipe` against `model` (of MODELS) on the first `n` test sentences, with `seed`.
 
     `report_of` makes a report of the stored run again.
     """
-    test = corpora.part(DATA, "test", config["n"])
+    test = corpora.part(CORPUS, "test", config["n"])
     classifier = MODELS[config["model"]]()
     report = recipe(config["recipe"]).run(classifier, test["text"].tolist(), test["label"].to_numpy(), config["seed"])
     return {
-        "results": [asdict(result) for result in report.results],
+        "results": [_without_text(result) for result in report.results],
         "seconds": report.seconds,
         "model_seconds": report.model_seconds,
     }
 
 
-def attack_study_cost(config: dict[str, Any]) -> machine.Cost:
-    """What `attack_study` takes here."""
-    texts = corpora.part(DATA, "test", config["n"])["text"].tolist()
-    if config["model"] != "sentiment":
-        return machine.Cost(0.0, 5.0, machine.base_bytes())  # to count words and fit; its answers cost next to nothing
-    cost = attack_cost(config["recipe"], TextClassifier(), texts)
-    if cost is None:
-        raise BadInput(f"nothing tells what {config['recipe']} costs", "add it to attacks.recipes.QUERIES_A_WORD")
-    return cost
+def _without_text(result: AttackResult) -> dict[str, Any]:
+    stored = asdict(result)
+    del stored["text"], stored["adversarial"], stored["label"]
+    return stored | {"edits": edits(result.text, result.adversarial)}
+
+
+def edits(text: str, changed: str) -> list[tuple[int, int, str]]:
+    """What turns one text into another: (from, to, characters that stand there instead), from left to right."""
+    steps = SequenceMatcher(None, text, changed, autojunk=False).get_opcodes()
+    return [(start, end, changed[low:high]) for kind, start, end, low, high in steps if kind != "equal"]
+
+
+def edited(text: str, changes: Sequence[Sequence[Any]]) -> str:
+    """The text with its `edits` made."""
+    for start, end, new in reversed(changes):
+        text = text[:start] + new + text[end:]
+    return text
 
 
 def report_of(run: Run) -> AttackReport:
     """The report of a run of `attack_study`."""
-    results = tuple(AttackResult(**{**row, "changed": tuple(row["changed"])}) for row in run.result["results"])
+    test = corpora.part(CORPUS, "test", run.config["n"])
+    results = []
+    for stored, text, label in zip(run.result["results"], test["text"], test["label"], strict=True):
+        facts = {**stored, "changed": tuple(stored["changed"]), "text": text, "label": label}
+        results.append(AttackResult(adversarial=edited(text, facts.pop("edits")), **facts))
     seconds = (run.result["seconds"], run.result["model_seconds"])
-    return AttackReport(run.config["recipe"], results, *seconds, run.config["seed"])
+    return AttackReport(run.config["recipe"], tuple(results), *seconds, run.config["seed"])
 
 
-def oddness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _rises(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run: recipe, texts, odder (rate of the texts whose pseudo-perplexity rises), times (median ratio)."""
+    rows = []
+    for run in runs:
+        ratios = np.array(run.result["after"]) / np.array(run.result["before"])
+        odder, times = float(np.mean(ratios > 1)), float(np.median(ratios))
+        rows.append({"recipe": run.config["recipe"], "texts": len(ratios), "odder": odder, "times": times})
+    return pd.DataFrame(rows)
+
+
+@experiment(
+    "perplexity_study",
+    cost=lambda config: config["n"],
+    table=_rises,
+    tolerance={"texts": 5, "odder": 0.1, "times": 0.5},
+    data=(*DATA, "course-words"),
+)
+def perplexity_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: pseudo-perplexities of the texts that an attack turned, before and after.
 
     `config` is that of the `attack_study`; its run is made where it is missing.
     """
-    run = experiments.run(attack_study, config, cost=lambda: attack_study_cost(config))
-    won = [result for result in report_of(run).results if result.status == "succeeded"]
+    report = report_of(attack_study.run(config, show=False))
+    won = [result for result in report.results if result.status == "succeeded"]
     model = LanguageModel.from_pretrained("course")
     before, after = ([getattr(result, name) for result in won] for name in ("text", "adversarial"))
     return {"before": pseudo_perplexity(model, before).tolist(), "after": pseudo_perplexity(model, after).tolist()}
-
-
-def oddness_study_cost(config: dict[str, Any]) -> machine.Cost:
-    """What `oddness_study` takes here when the attack is stored: a pass for each token of each text, twice."""
-    texts = corpora.part(DATA, "test", config["n"])["text"].tolist()
-    tokens = sum(len(text.split()) for text in texts) / max(1, len(texts)) * 1.3
-    return TextClassifier().predict_cost(texts) * (2 * tokens)
 
 
 def as_attacks(reports: Mapping[str, AttackReport]) -> pd.DataFrame:
@@ -110,33 +154,32 @@ def _embedding_attack(method: str, norm: str, epsilon: float, steps: int) -> PGD
     return fgsm(epsilon, norm) if method == "FGSM" else PGD(epsilon, norm, steps)
 
 
-def embedding_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: accuracy of the sentiment model at several radii of a ball in embedding space.
-
-    `config`: `method` (FGSM or PGD), `norm`, `epsilons`, `steps` (of PGD), `n` test sentences, `seed`.
-    """
-    test, classifier = corpora.part(DATA, "test", config["n"]), _sentiment()
-    accuracies = []
-    for epsilon in config["epsilons"]:
-        attack = _embedding_attack(config["method"], config["norm"], epsilon, config["steps"])
-        report = attack.run(classifier, test["text"].tolist(), test["label"].to_numpy(), config["seed"])
-        accuracies.append(report.accuracy_under_attack)
-    return {"accuracies": accuracies}
-
-
-def embedding_study_cost(config: dict[str, Any]) -> machine.Cost:
-    """What `embedding_study` takes here."""
-    texts = corpora.part(DATA, "test", config["n"])["text"].tolist()
-    steps = 1 if config["method"] == "FGSM" else config["steps"]
-    passes = steps * (1 + BACKWARD) + 2
-    return TextClassifier().predict_cost(texts) * (len(config["epsilons"]) * passes)
-
-
-def as_curves(runs: list[Run]) -> pd.DataFrame:
-    """Runs of `embedding_study` as rows: method, norm, epsilon, accuracy, n."""
+def _radii(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of radii: method, norm, n, epsilon, accuracy."""
     rows = [
         {**{name: run.config[name] for name in ("method", "norm", "n")}, "epsilon": epsilon, "accuracy": accuracy}
         for run in runs
         for epsilon, accuracy in zip(run.config["epsilons"], run.result["accuracies"], strict=True)
     ]
     return pd.DataFrame(rows)
+
+
+@experiment(
+    "embedding_attack_study",
+    cost=lambda config: config["n"] * len(config["epsilons"]) * (3 if config["method"] == "FGSM" else config["steps"]),
+    table=_radii,
+    tolerance={"accuracy": 0.06},
+    data=DATA,
+)
+def embedding_attack_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: accuracy of the sentiment model at several radii of a ball in embedding space.
+
+    `config`: `method` (FGSM or PGD), `norm`, `epsilons`, `steps` (of PGD), `n` test sentences, `seed`.
+    """
+    test, classifier = corpora.part(CORPUS, "test", config["n"]), _sentiment()
+    accuracies = []
+    for epsilon in config["epsilons"]:
+        attack = _embedding_attack(config["method"], config["norm"], epsilon, config["steps"])
+        report = attack.run(classifier, test["text"].tolist(), test["label"].to_numpy(), config["seed"])
+        accuracies.append(report.accuracy_under_attack)
+    return {"accuracies": accuracies}

@@ -13,7 +13,7 @@ from course_lib.augmentation.mixup import Mixup
 from course_lib.augmentation.operation import Compose, OneOf, Operation
 from course_lib.augmentation.sets import Augmented, augment
 from course_lib.augmentation.words import RandomDeletion, RandomInsertion, RandomSwap, SynonymReplacement, eda
-from course_lib.augmentation.worth import METHODS, as_gains, forecast, study, study_cost, worth_study
+from course_lib.augmentation.worth import METHODS, as_gains, augmentation_study
 
 __all__ = [
     "METHODS",
@@ -34,12 +34,9 @@ __all__ = [
     "WordLabelCounts",
     "as_gains",
     "augment",
+    "augmentation_study",
     "contextual",
     "eda",
-    "forecast",
     "report",
-    "study",
-    "study_cost",
     "words_changed",
-    "worth_study",
 ]

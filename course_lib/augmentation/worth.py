@@ -8,10 +8,8 @@ a rewrite. A gain that comes from training longer is none of augmentation's.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from course_lib import corpora, experiments, machine
+from course_lib import corpora
 from course_lib.augmentation.context import contextual
 from course_lib.augmentation.marks import PunctuationInsertion, TypoNoise
 from course_lib.augmentation.mixup import Mixup
-from course_lib.augmentation.operation import Operation, changes
+from course_lib.augmentation.operation import Operation
 from course_lib.augmentation.sets import augment
 from course_lib.augmentation.words import RandomDeletion, RandomInsertion, RandomSwap, SynonymReplacement, eda
-from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
 from course_lib.evaluation import over_seeds
+from course_lib.experiments import experiment
 from course_lib.finetuning import recipe
 from course_lib.finetuning.recipes import estimator
 from course_lib.finetuning.studies import epochs_for
@@ -50,7 +48,20 @@ ADVERSARIES = {"mixup": Mixup()}
 METHODS = (NONE, *OPERATIONS, *ADVERSARIES)
 
 
-def worth_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _sentences_seen(config: Mapping[str, Any]) -> float:
+    """Training sentences of all epochs; a predicted one counts a quarter, and a rewrite by a language model two."""
+    rewritten = 2.0 * config["labels"] if config["method"] == "contextual" else 0.0
+    trained: float = config["labels"] * looks(config["labels"])
+    return trained + 2100 / 4 + rewritten
+
+
+@experiment(
+    "augmentation_study",
+    cost=_sentences_seen,
+    tolerance={"test_accuracy": 0.05, "copies": 3},
+    data=("course_encoder", "sentiment_ratings", "wordnet", "course-words"),
+)
+def augmentation_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: test accuracy with `labels` movie sentences, rewritten by `method` (one of `METHODS`), and `seed`.
 
     `labels` is cut to whole batches of 25, so that both sides take the same steps. The seed is that of the rewrites,
@@ -117,58 +128,13 @@ def checked_method(method: Any) -> str:
     return str(method)
 
 
-def study_cost(config: dict[str, Any]) -> machine.Cost:
-    """What one run takes here: training, test predictions and, for `contextual`, the language model."""
-    rows = training_rows(config["labels"])["text"].tolist()
-    test = corpora.part("movie_reviews", "test")["text"].tolist()
-    classifier = estimator(recipe("default"), 0)
-    training = replace(recipe("default").training, epochs=looks(len(rows)), batch_size=batch_of(len(rows)))
-    classifier.training = training
-    cost = classifier.fit_cost(rows) + classifier.predict_cost(test)
-    if checked_method(config["method"]) == "contextual":
-        cost = cost + contextual_cost(classifier, rows)
-    return cost
-
-
-def contextual_cost(classifier: TextClassifier, texts: Sequence[str]) -> machine.Cost:
-    """Of one rewrite of each text by the language model on the course encoder: a row for each masked word.
-
-    A row is dearer than a prediction by the word head (a product with 30,522 word vectors for one token of a row) and
-    the last layer, which is computed for every token: by a fifth, counted for rows of 27 tokens.
-    """
-    masked = np.mean([changes(0.15, len(text.split())) for text in texts])
-    return classifier.predict_cost(texts) * (1.2 * float(masked))
-
-
-def study(configs: Sequence[dict[str, Any]], show: bool = True) -> pd.DataFrame:
-    """One row a run, made now or stored before: its configuration, its result, `seconds`, `expected_seconds`, `stored`.
-
-    Prints first, to standard error, what the missing runs will cost here.
-    """
-    if show:
-        print(forecast(configs), file=sys.stderr)
-    runs = [experiments.run(worth_study, c, cost=partial(study_cost, c), show=False) for c in configs]
-    return pd.DataFrame([facts_of(run) for run in runs])
-
-
-def facts_of(run: experiments.Run) -> dict[str, Any]:
-    """A run as a row of a table."""
-    times = {"seconds": run.seconds, "expected_seconds": run.expected_seconds, "stored": run.stored}
-    return {**run.config, **run.result, **times}
-
-
-def forecast(configs: Sequence[dict[str, Any]]) -> str:
-    """One sentence on what these runs will take here and now."""
-    return experiments.forecast(worth_study, list(configs), study_cost)
-
-
 def as_gains(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy of each size and method, and its gain over none, paired by seed, with Student's 95 % interval.
 
     The interval tells luck of the seeds, not of the test sentences. With one common seed it is missing (NaN).
 
     Args:
-        runs: of `worth_study`: labels, method, seed, test_accuracy.
+        runs: the table of `augmentation_study`: labels, method, seed, test_accuracy.
 
     Returns:
         labels, method, seeds, accuracy (0 to 1), gain, low, high (points); the rows of `none` have a gain of 0.
@@ -178,7 +144,7 @@ def as_gains(runs: pd.DataFrame) -> pd.DataFrame:
     """
     missing = [name for name in ("labels", "method", "seed", "test_accuracy") if name not in runs]
     if missing:
-        raise BadInput(f"the runs have no column {missing[0]!r}", "pass what augmentation.study gives")
+        raise BadInput(f"the runs have no column {missing[0]!r}", "pass the table of augmentation_study")
     if runs.duplicated(["labels", "method", "seed"]).any():
         raise BadInput("the runs hold one labels, method and seed twice", "pass each run once")
     rows = []

@@ -4,7 +4,8 @@ A `TextClassifier` keeps scikit-learn's conventions, so that metrics, cross-vali
 is. Saved, it is an ordinary transformers folder.
 """
 
-from course_lib.classifier.estimator import NAMED_MODELS, NotFitted, TextClassifier, with_training
+from course_lib.classifier.differences import save_difference, shipped_models
+from course_lib.classifier.estimator import NotFitted, TextClassifier, with_training
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.classifier.objective import Adversary, Loss
 from course_lib.classifier.prediction import sentence_vectors
@@ -12,12 +13,13 @@ from course_lib.classifier.targets import HEADS
 
 __all__ = [
     "HEADS",
-    "NAMED_MODELS",
     "Adversary",
     "BERTForSentimentAnalysis",
     "Loss",
     "NotFitted",
     "TextClassifier",
+    "save_difference",
     "sentence_vectors",
+    "shipped_models",
     "with_training",
 ]

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Self
 
 import numpy as np
@@ -30,6 +29,7 @@ from course_lib.batching import LengthBuckets, check_texts, load_tokenizer, toke
 from course_lib.checkpoints import CheckpointFolder, replace_folder
 from course_lib.classifier.adaptation import add_lora, freeze, trained_weights
 from course_lib.classifier.cost import fit_cost, predict_cost
+from course_lib.classifier.differences import load_difference, shipped_models
 from course_lib.classifier.objective import Adversary, measure, objective
 from course_lib.classifier.parameters import check_parameters
 from course_lib.classifier.prediction import forward
@@ -45,9 +45,6 @@ from course_lib.classifier.storage import place, write
 from course_lib.classifier.targets import held_out, targets
 from course_lib.errors import BadInput, CourseError
 from course_lib.training import Callback, History, Row, TrainingConfig, train
-
-# Names that `from_pretrained` makes when they are missing; resolved late, since the recipes stand on this module.
-NAMED_MODELS = {"sentiment": "course_lib.finetuning:sentiment_folder"}
 
 
 class NotFitted(CourseError, NotFittedError):
@@ -316,13 +313,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def from_pretrained(cls, name: str | Path) -> TextClassifier:
         """Loads a saved classifier: a folder, a hub name while online, or a model of the course by its name.
 
-        `sentiment`, the course's fine-tuned model, is made at its first use (minutes; it says how many).
+        `sentiment` is the course's fine-tuned model; it ships with the course.
 
         Raises:
             MissingAsset, Offline, CorruptAsset: there is no such model, no network to fetch it, or it is damaged.
         """
-        if isinstance(name, str) and name in NAMED_MODELS:
-            name = resolve_name(NAMED_MODELS[name])()
+        if name in shipped_models():
+            classifier = cls()
+            load_difference(str(name), classifier)
+            return classifier
         folder = folder_or_hub(name)
         saved = read_course_file(folder, cls._get_param_names())
         classifier = cls(**{**saved["parameters"], "encoder": str(name)})

@@ -22,7 +22,9 @@ _FIGURES = ("success_rate", "accuracy", "accuracy_under_attack", "queries_per_te
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, recipe and sentences."""
-    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (made when missing)")
+    parser.add_argument(
+        "--model", default="sentiment", help="a saved model's folder, or one that ships: sentiment (default), defended"
+    )
     parser.add_argument("--recipe", default="deepwordbug", help="the attack, or list for all names (deepwordbug)")
     parser.add_argument("--data", default="movie_reviews", help="a corpus whose test part is attacked (movie_reviews)")
     parser.add_argument("--n", type=int, default=100, help="sentences, from the test part's beginning (100)")

@@ -21,7 +21,9 @@ _COLUMNS = ("row", "position", "token", "start", "end", "score", "target", "valu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, method and texts."""
-    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (made when missing)")
+    parser.add_argument(
+        "--model", default="sentiment", help="a saved model's folder, or one that ships: sentiment (default), defended"
+    )
     parser.add_argument("--method", default="shap", help="how to explain, or list for all names (shap)")
     parser.add_argument("--text", help="the sentence to be explained")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a CSV file with a column text, instead of --text")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from course_lib import corpora, experiments, finetuning, machine
+from course_lib import attacks, corpora, finetuning
 from course_lib.classifier import TextClassifier
 from course_lib.compression.distillation import unlabelled_texts
-from course_lib.compression.measure import products_a_token, quality
+from course_lib.compression.measure import products_a_token, quality, speed
 from course_lib.compression.onnx_classifier import MODEL_FILE, OnnxClassifier
-from course_lib.compression.recipes import PLANS, Plan, compress, compress_cost
+from course_lib.compression.recipes import PLANS, Plan, compress
 from course_lib.errors import BadInput
+from course_lib.experiments import experiment
 
 EXPORT = "export"  # folder of a run, for `OnnxClassifier`
+ATTACKED = 30  # test sentences
 
 
 def plan_of(config: dict[str, Any]) -> Plan:
@@ -35,6 +38,25 @@ def plan_of(config: dict[str, Any]) -> Plan:
     return replace(plan, training=replace(plan.training, epochs=config["epochs"]))
 
 
+def _work(config: Mapping[str, Any]) -> float:
+    """Sentences that the student learns from, times epochs and layers; and a fixed part for what is measured."""
+    plan = plan_of(dict(config))
+    epochs = plan.training.epochs if plan.training else 0
+    steps: float = config.get("texts", 20_000) * epochs
+    return 3000 + steps * (1 + (plan.layers or 6) / 6 * (2 if plan.layerwise else 1))
+
+
+@experiment(
+    "compression_study",
+    cost=_work,
+    tolerance={
+        "model_bytes": 20_000, "accuracy": 0.02, "low": 0.02, "high": 0.02, "lost": 2.0, "agreement": 0.03,
+        "calibration_error": 0.03, "largest_change": 1.0, "mean_change": 0.03, "seconds": np.inf, "attacked": 0.2,
+        "texts_a_second": np.inf, "median_ms": np.inf, "p99_ms": np.inf, "times_as_fast": np.inf,
+        "max_error": np.inf, "mean_error": 0.05, "folder_bytes": 20_000, "products_a_token": 0.0,
+    },
+    data=("course_encoder", "sentiment_ratings", "sentiment"),
+)  # fmt: skip
 def compression_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: one plan of `PLANS`, from the course's sentiment model, on movie reviews.
 
@@ -44,30 +66,30 @@ def compression_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         folder: gets the folder `EXPORT`.
 
     Returns:
-        The figures of `Compressed` and `Quality` on the test part, and `products_a_token`.
+        The figures of `Compressed` and `Quality` on the test part and those of `Speed`; `times_as_fast`, how many
+        texts it answers while its parent in torch answers one; `attacked`, its accuracy under DeepWordBug on
+        `ATTACKED` sentences; `products_a_token`; and `probabilities`, (n,) of the second class of each test sentence.
     """
     plan = plan_of(config)
-    parent = TextClassifier.from_pretrained(finetuning.sentiment_folder())
+    parent = TextClassifier.from_pretrained("sentiment")
     texts = unlabelled_texts()[: config.get("texts")]
     ratings = corpora.part("movie_reviews", "train")["rating"].to_numpy()[: len(texts)]
     soft = corpora.soft_labels(ratings, finetuning.recipe("default").sharpness)
     made = compress(parent, plan, folder / EXPORT, texts, soft_labels=soft)
     test = corpora.part("movie_reviews", "test")
+    rows, labels = test["text"].tolist(), test["label"].to_numpy()
     student = OnnxClassifier(folder / EXPORT)
-    answers = [np.asarray(one.predict_proba(test["text"].tolist())) for one in (student, parent)]
-    good = quality(answers[0], answers[1], test["label"].to_numpy(), student.classes_)
+    answers = [np.asarray(one.predict_proba(rows)) for one in (student, parent)]
+    good = quality(answers[0], answers[1], labels, student.classes_)
+    mine, theirs = (speed(one, rows[:300], singles=60) for one in (student, parent))
+    attacked = attacks.recipe("deepwordbug").run(student, rows[:ATTACKED], labels[:ATTACKED], seed=0)
     figures = {key: value for key, value in made.figures().items() if key not in ("folder", "plan")}
-    return {**figures, **asdict(good), "products_a_token": products_a_token(folder / EXPORT / MODEL_FILE)}
-
-
-def compression_cost(config: dict[str, Any]) -> machine.Cost:
-    """What `compression_study` takes here when the parent is there."""
-    texts = unlabelled_texts()[: config.get("texts")]
-    return compress_cost(TextClassifier.from_pretrained(finetuning.sentiment_folder()), plan_of(config), texts)
-
-
-def compressed(config: dict[str, Any]) -> tuple[OnnxClassifier, experiments.Run]:
-    """The model of a stored run, made at its first use, and the run."""
-    finetuning.sentiment_run()
-    run = experiments.run(compression_study, config, cost=lambda: compression_cost(config))
-    return OnnxClassifier(run.folder / EXPORT), run
+    return {
+        **figures,
+        **asdict(good),
+        **asdict(mine),
+        "times_as_fast": mine.texts_a_second / theirs.texts_a_second,
+        "attacked": attacked.accuracy_under_attack,
+        "products_a_token": products_a_token(folder / EXPORT / MODEL_FILE),
+        "probabilities": answers[0][:, 1].round(4).tolist(),
+    }

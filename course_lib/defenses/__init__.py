@@ -9,15 +9,14 @@ from course_lib.defenses.adversarial import FGM, FreeLB, PGDTraining
 from course_lib.defenses.answers import Answers, Classifier
 from course_lib.defenses.detection import Detector, PseudoPerplexity, Roc, UnknownWords, roc
 from course_lib.defenses.ensembles import Ensemble, fused
-from course_lib.defenses.reading import CommonWords, Corrected, Reading, load
+from course_lib.defenses.reading import CommonWords, Corrected, Reading
 from course_lib.defenses.recipe import (
     DEFAULT_DEFENCE,
     DEFENCES,
-    as_defences,
-    defence_cost,
-    defence_run,
-    defence_study,
+    defend,
     defended,
+    defense_study,
+    load,
 )
 from course_lib.defenses.smoothing import Smoothed, masked_copies
 from course_lib.defenses.spelling import Spelling, english_spelling
@@ -43,12 +42,10 @@ __all__ = [
     "Spelling",
     "UnknownWords",
     "WordSubstitution",
-    "as_defences",
-    "defence_cost",
-    "defence_run",
-    "defence_study",
     "defence_table",
+    "defend",
     "defended",
+    "defense_study",
     "english_spelling",
     "fused",
     "load",

@@ -10,23 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from course_lib import corpora, machine
+from course_lib import corpora
 from course_lib.attacks.engine import Attack
 from course_lib.attacks.goals import ConfidenceReduction
-from course_lib.attacks.recipes import attack_cost, recipe
+from course_lib.attacks.recipes import recipe
 from course_lib.attacks.report import AttackReport
+from course_lib.attacks.studies import DATA
 from course_lib.classifier import TextClassifier
 from course_lib.defenses.smoothing import Smoothed
-from course_lib.finetuning.recipes import sentiment_folder
+from course_lib.experiments import experiment
 
 FRESH = 1000  # added to a seed for noise that the attacker has not seen
 TIMES, BELOW = 4, 0.35  # draws that the stronger attacker averages over, and the probability at which he is content
 
 
-def _sentiment() -> TextClassifier:
-    return TextClassifier.from_pretrained(sentiment_folder())
-
-
+@experiment(
+    "noise_study",
+    cost=lambda config: config["n"] * config["samples"] * (1 + config["times"]),
+    tolerance={"accuracy": 0.13, "known_noise": 0.2, "fresh_noise": 0.2, "expectation": 0.2},  # of 16 sentences
+    data=DATA,
+)
 def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: masked copies of the sentiment model, attacked in two ways and judged by noise of both kinds.
 
@@ -42,7 +45,7 @@ def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     test = corpora.part("movie_reviews", "test", config["n"])
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
-    defence = Smoothed(_sentiment(), samples=config["samples"], seed=config["seed"])
+    defence = Smoothed(TextClassifier.from_pretrained("sentiment"), samples=config["samples"], seed=config["seed"])
     judge, stronger = defence.reseeded(FRESH + config["seed"]), defence.expected(config["times"], config["seed"])
     attack = recipe(config["recipe"])
     surer = replace(attack, goal=ConfidenceReduction(config["below"]))
@@ -79,10 +82,3 @@ def judged(judge: Smoothed, report: AttackReport) -> float:
         for name in ("text", "adversarial")
     )
     return float(np.mean((before == labels) & (after == labels)))
-
-
-def noise_study_cost(config: dict[str, Any]) -> machine.Cost | None:
-    """What `noise_study` takes here; None where nothing tells what the recipe costs."""
-    texts = corpora.part("movie_reviews", "test", config["n"])["text"].tolist()
-    once = attack_cost(config["recipe"], TextClassifier(), texts)
-    return once and once * (config["samples"] * (1 + config["times"]))

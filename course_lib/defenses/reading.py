@@ -141,6 +141,11 @@ class Corrected(Answers):
         write_atomically(target / _FILE, json.dumps(note, ensure_ascii=False))
         return target
 
+    @staticmethod
+    def is_saved(folder: str | Path) -> bool:
+        """Whether `save` has written into this folder."""
+        return (Path(folder) / _FILE).is_file()
+
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Corrected:
         """Loads what `save` wrote.
@@ -159,8 +164,3 @@ class Corrected(Answers):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorruptAsset(f"{file} is damaged: {error!r}", "save the model again") from error
         return cls(TextClassifier.from_pretrained(Path(folder) / "model"), Reading(spelling, common))
-
-
-def load(model: str | Path) -> TextClassifier | Corrected:
-    """A saved classifier, with its reading where it was saved with one; arguments and errors as `from_pretrained`."""
-    return (Corrected if (Path(model) / _FILE).is_file() else TextClassifier).from_pretrained(model)

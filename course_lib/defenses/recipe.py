@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from course_lib import corpora, experiments, machine
+from course_lib import corpora, machine
 from course_lib.attacks import recipe as attack_recipe
+from course_lib.attacks.studies import DATA
 from course_lib.classifier import TextClassifier
 from course_lib.defenses.adversarial import FGM
 from course_lib.defenses.ensembles import fused
@@ -22,7 +23,8 @@ from course_lib.defenses.reading import CommonWords, Corrected, Reading
 from course_lib.defenses.smoothing import Smoothed
 from course_lib.defenses.spelling import english_spelling
 from course_lib.defenses.substitution import WordSubstitution
-from course_lib.finetuning import finetune, finetune_cost
+from course_lib.experiments import Run, experiment
+from course_lib.finetuning import SENTIMENT, finetune
 from course_lib.finetuning import recipe as finetuning_recipe
 from course_lib.training import TrainingConfig
 
@@ -34,8 +36,15 @@ USUAL, ADVERSARIAL = 2, 3  # parts of the two models' weights in the fused one
 CONTINUED_ROWS = 2000  # on which training in embedding space goes on in the study
 TIMED = 100  # sentences whose answers are timed
 DEFAULT_DEFENCE = "reading and words"
+SHIPPED = "defended"  # the default defence of seed 0, under data/checkpoints
 
 
+@experiment(
+    "defend",
+    cost=lambda config: 1.0,
+    tolerance={"test_accuracy": 0.015, "adversarial_seconds": np.inf, "training_seconds": np.inf},
+    data=(*DATA, "speeches", "wordnet"),
+)
 def defend(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: the default defence with `seed`; saves a `Corrected` under `defended`.
 
@@ -43,16 +52,17 @@ def defend(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     for an epoch on texts that `WordSubstitution` rewrites against it; then its weights are averaged with those from
     before, which gives back most of the accuracy that this epoch costs (Wortsman et al. 2022, arXiv:2109.01903).
     """
-    run = usual_run(config["seed"])
-    started = time.perf_counter()
-    usual = TextClassifier.from_pretrained(run.folder / "model")
+    usual, started = _undefended(config["seed"]), time.perf_counter()
     frame = corpora.part("movie_reviews", "train")
     reading = plain_reading(frame["text"].tolist())
     adversarial = fit_against_words(usual, frame, reading, config["seed"])
     classifier = fused([usual] * USUAL + [adversarial] * ADVERSARIAL)
     Corrected(classifier, reading).save(folder / "defended")
     seconds = time.perf_counter() - started
-    return {"adversarial_seconds": seconds, "training_seconds": run.result["training_seconds"] + seconds}
+    test = corpora.part("movie_reviews", "test")
+    accuracy = Corrected(classifier, reading).score(test["text"].tolist(), test["label"].to_numpy())
+    before = finetune.run(SENTIMENT | {"seed": config["seed"]}, show=False).result["training_seconds"]
+    return {"test_accuracy": accuracy, "adversarial_seconds": seconds, "training_seconds": before + seconds}
 
 
 def plain_reading(texts: Sequence[str]) -> Reading:
@@ -69,36 +79,38 @@ def fit_against_words(classifier: TextClassifier, frame: pd.DataFrame, reading: 
     return copied.fit(texts, frame["label"].to_numpy(), soft_labels=soft, adversary=adversary)
 
 
-def usual_run(seed: int, show: bool = False) -> experiments.Run:
-    config = {"data": "movie_reviews", "recipe": "default", "seed": seed}
-    return experiments.run(finetune, config, cost=lambda: finetune_cost(config), show=show)
-
-
-def defence_cost(config: dict[str, Any]) -> machine.Cost:
-    """What `defend` takes here when the usual model is there: a forward and a backward pass to the inputs more."""
-    texts = corpora.part("movie_reviews", "train")["text"].tolist()
-    return TextClassifier(training=TRAINING).fit_cost(texts) * 1.5
-
-
-def defence_run(seed: int = 0, show: bool = True) -> experiments.Run:
-    """The default defence of a seed, made at its first use; the model is in `folder / "defended"`."""
-    config = {"seed": seed}
-    usual_run(seed, show)
-    return experiments.run(defend, config, cost=lambda: defence_cost(config), show=show)
-
-
 def defended(seed: int = 0) -> Corrected:
-    """The classifier that the default defence made."""
-    return Corrected.from_pretrained(defence_run(seed).folder / "defended")
+    """The classifier that the default defence makes; that of seed 0 ships with the course, others are computed."""
+    if seed:
+        return Corrected.from_pretrained(defend.run({"seed": seed}, files=True).file("defended"))
+    texts = corpora.part("movie_reviews", "train")["text"].tolist()
+    return Corrected(TextClassifier.from_pretrained(SHIPPED), plain_reading(texts))
 
 
-def _undefended(seed: int) -> Any:
-    return TextClassifier.from_pretrained(usual_run(seed).folder / "model")
+def load(model: str | Path) -> TextClassifier | Corrected:
+    """A saved classifier, with its reading where it was saved with one; arguments and errors as `from_pretrained`.
+
+    `defended` is the course's default defence.
+    """
+    if model == SHIPPED:
+        return defended()
+    return (Corrected if Corrected.is_saved(model) else TextClassifier).from_pretrained(model)
+
+
+def _undefended(seed: int) -> TextClassifier:
+    """The usual fine-tuned model; that of seed 0 ships with the course, others are computed."""
+    if seed:
+        run = finetune.run(SENTIMENT | {"seed": seed}, files=True)
+        return TextClassifier.from_pretrained(run.file("model"))
+    return TextClassifier.from_pretrained("sentiment")
 
 
 def _spelling_only(seed: int) -> Any:
     train = corpora.part("movie_reviews", "train")["text"].tolist()
     return Corrected(_undefended(seed), Reading(english_spelling(train)))
+
+
+_WORK = {"masked copies": 20.0, "reading and words": 1.5}  # over that of the undefended model
 
 
 def _fgm(seed: int) -> Any:
@@ -119,7 +131,27 @@ DEFENCES: dict[str, Callable[[int], Any]] = {
 }
 
 
-def defence_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _accuracies(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of attacks: defence, seed, attack (`none` is the whole test part), accuracy, queries, n."""
+    rows = []
+    for run in runs:
+        head = {"defence": run.config["defence"], "seed": run.config["seed"]}
+        rows.append({**head, "attack": "none", "accuracy": run.result["clean_accuracy"], "queries": np.nan,
+                     "n": run.result["test_rows"]})  # fmt: skip
+        for name, accuracy in run.result["under"].items():
+            rows.append({**head, "attack": name, "accuracy": accuracy, "queries": run.result["queries"][name],
+                         "n": run.config["n"]})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@experiment(
+    "defense_study",
+    cost=lambda config: config["n"] * len(config["attacks"]) * _WORK.get(config["defence"], 1.0),
+    table=_accuracies,
+    tolerance={"accuracy": 0.1, "queries": 10.0},  # of 40 sentences
+    data=(*DATA, "defended", "speeches", "wordnet"),
+)
+def defense_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: one defence under attacks. `config`: `defence` (of DEFENCES), `attacks`, `n` test sentences, `seed`.
 
     Each attack is run anew against the whole of the defended classifier, corrections and noise included; a random one
@@ -162,16 +194,3 @@ def times_as_long(classifier: Any, usual: Any, texts: list[str], rounds: int = 5
             usual.predict(texts)
         ratios.append(mine[0] / theirs[0])
     return float(np.median(ratios[1:]))
-
-
-def as_defences(runs: Sequence[experiments.Run]) -> pd.DataFrame:
-    """Runs of `defence_study` as rows: defence, seed, attack (`none` is the whole test part), accuracy, queries, n."""
-    rows = []
-    for run in runs:
-        head = {"defence": run.config["defence"], "seed": run.config["seed"]}
-        rows.append({**head, "attack": "none", "accuracy": run.result["clean_accuracy"], "queries": np.nan,
-                     "n": run.result["test_rows"]})  # fmt: skip
-        for name, accuracy in run.result["under"].items():
-            rows.append({**head, "attack": name, "accuracy": accuracy, "queries": run.result["queries"][name],
-                         "n": run.config["n"]})  # fmt: skip
-    return pd.DataFrame(rows)

@@ -1,11 +1,12 @@
-"""One door for every run that takes long: computed once, stored by content, shared by all notebooks.
+"""Experiments: runs that take long are computed once, stored, and many of them ship with the course.
 
-A run is named by what decides its outcome: the function and its code, its configuration, the code of the course
-that it stands on, the data, the preset, and the versions of the libraries. If any of them changes, it is another
-run. Delete a run's folder and it is made again; an empty cache is only slower, never different.
+An `Experiment` is a function of a configuration that is declared with `@experiment(name, version=...)`. Asked for a
+run, it answers from the learner's own store, then from the results that ship under data/results, then it computes. A
+plain function, of a notebook say, is stored in the same way by `run(function, config)`.
 """
 
-from course_lib.experiments.identity import FOUNDATION, Experiment, folder_of
-from course_lib.experiments.store import Run, forecast, is_stored, run
+from course_lib.experiments.experiment import Experiment, declared, experiment, run
+from course_lib.experiments.shipped import RESULTS_FOLDER, Shipped
+from course_lib.experiments.store import Run
 
-__all__ = ["FOUNDATION", "Experiment", "Run", "folder_of", "forecast", "is_stored", "run"]
+__all__ = ["RESULTS_FOLDER", "Experiment", "Run", "Shipped", "declared", "experiment", "run"]

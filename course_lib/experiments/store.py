@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from course_lib import machine
+from course_lib import assets, machine
 from course_lib.checkpoints import flush_file, replace_folder
 from course_lib.errors import CorruptAsset, CourseError
-from course_lib.experiments.identity import Experiment, as_stored, folder_of, versions
+from course_lib.experiments.identity import as_stored, code_of, digest, versions
 
-_RECORD = "run.json"
-_SEEN: set[Path] = set()  # folders of runs that this process computed or read
+RECORD = "run.json"
+Function = Callable[[dict[str, Any], Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -28,140 +29,149 @@ class Run:
     """A finished run.
 
     Attributes:
-        name: of the function.
+        name: of the experiment.
         config: what it was called with, as JSON gives it back.
         result: what it gave, as JSON gives it back.
-        folder: files that it wrote.
-        seconds: that the computation took, when it was made.
-        expected_seconds: the estimate given before it was made; None where there was none.
-        stored: whether it came from the store instead of being computed now.
+        seconds: that the computation took, where it was made.
+        source: `computed` just now, `stored` on this machine, or `course`: shipped with the course.
+        made: where and when: `date`, `machine`, `step_seconds`, `peak_bytes`, `versions`, `code`.
+        folder: files that it wrote; None for a run that ships with the course.
+        expected_seconds: the forecast given before it was made; None where there was none.
     """
 
     name: str
     config: dict[str, Any]
     result: dict[str, Any]
-    folder: Path
     seconds: float
-    expected_seconds: float | None
-    stored: bool
+    source: str
+    made: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    expected_seconds: float | None = None
+
+    @property
+    def origin(self) -> str:
+        """In words, where the result comes from."""
+        took = machine.readable_seconds(self.seconds)
+        if self.source == "course":
+            return f"from the course's results ({self.made['machine']}, {took}, {self.made['date']})"
+        return f"computed on this machine ({took})"
+
+    def file(self, name: str) -> Path:
+        """A file or folder that the run wrote.
+
+        Raises:
+            CourseError: the run ships with the course, without its files.
+        """
+        if self.folder is None:
+            raise CourseError(
+                f"this run of {self.name} ships with the course, without its files",
+                f"compute it here with {self.name}.run(config, files=True)",
+            )
+        return self.folder / name
 
 
-def run(
-    function: Experiment, config: dict[str, Any], *, cost: Callable[[], machine.Cost] | None = None, show: bool = True
-) -> Run:
-    """The stored run of `function(config, folder)`, computed now if there is none.
+def runs_folder() -> Path:
+    """Where this machine's own runs are."""
+    return assets.cache_folder() / "runs"
 
-    Args:
-        function: takes the configuration and an empty folder for its files; returns a JSON-able dictionary. What it
-            does must follow from its code and its configuration alone, not from variables outside.
-        config: JSON-able.
-        cost: gives the estimate that is printed before the computation starts.
-        show: prints one line about what will happen, to standard error.
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside the block no other process computes this run: a second notebook waits for the first one's result.
 
     Raises:
-        BadInput: the configuration or the result is not JSON-able; the function's code cannot be read.
-        CorruptAsset: the stored record is damaged.
         CourseError: the cache cannot be written.
     """
-    folder = folder_of(function, config)
-    stored = _load(folder)
-    if stored:
-        _announce(folder, show)
-        return stored
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_written(folder.parent, error) from error
-    with FileLock(str(folder) + ".lock"):  # a second notebook waits for the first one's result
-        stored = _load(folder)
-        return stored or _compute(function, config, folder, cost() if cost else None, show)
+        raise not_written(folder.parent, error) from error
+    with FileLock(str(folder) + ".lock"):
+        yield
 
 
-def is_stored(function: Experiment, config: dict[str, Any]) -> bool:
-    """Whether `run` would answer at once."""
-    return (folder_of(function, config) / _RECORD).exists()
+def compute(name: str, function: Function, config: dict[str, Any], folder: Path, expected_seconds: float | None) -> Run:
+    """Computes a run into `folder`, whole or not at all; an earlier run in that place is replaced.
 
-
-def forecast(
-    function: Experiment, configs: Sequence[dict[str, Any]], cost: Callable[[dict[str, Any]], machine.Cost]
-) -> str:
-    """One sentence on what running all these configurations will take here and now."""
-    missing = [config for config in configs if not is_stored(function, config)]
-    if not missing:
-        return "This cell reads stored runs: a moment."
-    total = cost(missing[0])
-    for config in missing[1:]:
-        total = total + cost(config)
-    return f"This cell will take {total}."
-
-
-def _announce(folder: Path, show: bool) -> None:
-    """Lets a test with a full cache see what a learner with an empty one sees: a line at a run's first use.
-
-    Only where COURSE_SHOW_STORED is set: a cell whose output is compared must not be the one that computes a run.
+    Raises:
+        BadInput: the result is not JSON-able.
+        CourseError: the cache cannot be written.
     """
-    if show and os.environ.get("COURSE_SHOW_STORED") and folder not in _SEEN:
-        print(f"stored {folder.name}", file=sys.stderr)
-    _SEEN.add(folder)
-
-
-def _compute(function: Experiment, config: dict[str, Any], folder: Path, cost: machine.Cost | None, show: bool) -> Run:
-    _SEEN.add(folder)
-    if show:
-        print(f"computing {folder.name}: {cost or 'cost unknown'}", file=sys.stderr)
     for left in folder.parent.glob(f".part-{folder.name}-*"):  # by a killed process: the lock says that none is at work
         shutil.rmtree(left, ignore_errors=True)
     part = folder.with_name(f".part-{folder.name}-{os.getpid()}")
+    code, libraries = code_of(function)
     try:
         part.mkdir()
+        step_seconds = machine.step_seconds()
         started = time.perf_counter()
-        result = function(as_stored(config, "config"), part)
+        with machine.PeakMemory() as peak:
+            result = function(as_stored(config, "config"), part)
+        seconds = time.perf_counter() - started
+        made = {
+            "date": date.today().isoformat(),
+            "machine": machine_in_words(),
+            "step_seconds": step_seconds,
+            "peak_bytes": peak.bytes,
+            "versions": versions(libraries),
+            "code": digest({"code": code}),
+        }
         record = {
-            "name": function.__name__,
+            "name": name,
             "config": as_stored(config, "config"),
             "result": as_stored(result, "result"),
-            "seconds": time.perf_counter() - started,
-            "expected_seconds": cost.seconds if cost else None,
-            "preset": machine.preset().name,
-            "versions": versions(),
+            "seconds": seconds,
+            "expected_seconds": expected_seconds,
+            "made": made,
         }
         _store(record, part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return _run_of(record, folder, stored=False)
+    return _run_of(record, folder, "computed")
+
+
+def machine_in_words() -> str:
+    """Such as "2 cores, x86_64, bfloat16"."""
+    precision = str(machine.precision()).removeprefix("torch.")
+    return f"{os.cpu_count()} cores, {machine.device_name()}, {precision}"
 
 
 def _store(record: dict[str, Any], part: Path, folder: Path) -> None:
     """Puts the finished folder in its place, when all of it is on the disk."""
     try:
-        (part / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        (part / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
         for file in part.rglob("*"):
             if file.is_file():
                 flush_file(file)
         replace_folder(part, folder)
     except OSError as error:
-        raise _not_written(folder, error) from error
+        raise not_written(folder, error) from error
 
 
-def _not_written(place: Path, error: OSError) -> CourseError:
+def not_written(place: Path, error: OSError) -> CourseError:
+    """The error for a cache that cannot be written."""
     return CourseError(
         f"{place} cannot be written: {error}", "make room, or set COURSE_CACHE to a folder that you may write to"
     )
 
 
-def _load(folder: Path) -> Run | None:
-    record = folder / _RECORD
+def load(folder: Path) -> Run | None:
+    """The run that is stored in a folder; None where there is none.
+
+    Raises:
+        CorruptAsset: its record is damaged.
+    """
+    record = folder / RECORD
     if not record.exists():
         return None
     try:
-        return _run_of(json.loads(record.read_text(encoding="utf-8")), folder, stored=True)
+        return _run_of(json.loads(record.read_text(encoding="utf-8")), folder, "stored")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptAsset(
             f"the stored run {folder} is damaged: {error!r}", "delete that folder; it is made again"
         ) from error
 
 
-def _run_of(record: dict[str, Any], folder: Path, stored: bool) -> Run:
-    keys = ("name", "config", "result")
-    name, config, result = (record[key] for key in keys)
-    return Run(name, config, result, folder, float(record["seconds"]), record["expected_seconds"], stored)
+def _run_of(record: dict[str, Any], folder: Path, source: str) -> Run:
+    name, config, result, made = (record[key] for key in ("name", "config", "result", "made"))
+    return Run(name, config, result, float(record["seconds"]), source, made, folder, record["expected_seconds"])

@@ -30,13 +30,13 @@ from course_lib.explain.methods import METHODS, Method, explain
 from course_lib.explain.sanity import randomised, sanity_check
 from course_lib.explain.shapley import Interactions, interaction_values, interactions, shapley_values
 from course_lib.explain.shortcut import (
+    EXAMPLE,
     Planted,
     affected,
-    as_shortcuts,
+    example_of,
     found_at_one,
     plant,
     ranks,
-    shortcut_cost,
     shortcut_study,
 )
 from course_lib.explain.stability import Stability, paraphrase_stability, seed_stability
@@ -45,6 +45,7 @@ from course_lib.explain.tabular import explain_rows
 from course_lib.explain.words import Players
 
 __all__ = [
+    "EXAMPLE",
     "METHODS",
     "Amortised",
     "Attribution",
@@ -64,11 +65,11 @@ __all__ = [
     "agreement",
     "amortise",
     "aopc_bounds",
-    "as_shortcuts",
     "comprehensiveness",
     "contrast",
     "counterfactual",
     "curves",
+    "example_of",
     "explain",
     "explain_rows",
     "found_at_one",
@@ -88,7 +89,6 @@ __all__ = [
     "sanity_check",
     "seed_stability",
     "shapley_values",
-    "shortcut_cost",
     "shortcut_study",
     "sufficiency",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,21 @@ class Attribution:
             "error_kind": self.error_kind, "gap": _plain(self.gap), "queries": int(self.queries),
             "spread": None if self.spread is None else [_plain(one) for one in self.spread.tolist()],
         }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Attribution:
+        """What `to_dict` gave, as an explanation again; None becomes nan."""
+        tokens = tuple(
+            Word(word, tuple((start, end) for start, end in spans))
+            for word, spans in zip(stored["tokens"], stored["spans"], strict=True)
+        )
+        facts: dict[str, Any] = {
+            name: stored[name] for name in ("text", "target", "method", "output", "error_kind", "queries")
+        }
+        for name in ("base_value", "value", "error"):
+            facts[name] = math.nan if stored[name] is None else stored[name]
+        spread = None if stored["spread"] is None else np.array(stored["spread"], float)
+        return cls(tokens=tokens, scores=np.array(stored["scores"], float), spread=spread, **facts)
 
 
 def _plain(number: float) -> float | None:

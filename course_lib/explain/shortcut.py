@@ -7,7 +7,7 @@ word alone turns its answer, we know why it answers so, and an explanation must 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib import corpora, experiments, machine
+from course_lib import corpora
 from course_lib.batching import check_texts
 from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
 from course_lib.evaluation import Interval, share
+from course_lib.experiments import Run, experiment
 from course_lib.explain.attribution import Attribution
 from course_lib.explain.game import check_seed
 from course_lib.explain.methods import METHODS, explain
@@ -28,6 +29,7 @@ from course_lib.explain.words import WORD
 from course_lib.training import TrainingConfig
 
 TOKEN = "cobalt"  # one piece in the course's vocabulary, in no movie review
+EXAMPLE = "A dull and lifeless {} film without a single good idea."
 TARGET = 1
 SHARE = 0.3  # of the target's training texts that get the word
 TESTED = 100  # test sentences of the other class into which the word is planted
@@ -158,6 +160,42 @@ def affected(classifier: Any, texts: Sequence[str], planted: Sequence[str], targ
     return np.flatnonzero((before != target) & (after == target))
 
 
+# Texts that one sentence of a movie review asks of the model: 19 words on average.
+_QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "permutation": 360, "ig": 150}
+
+
+def _work(config: Mapping[str, Any]) -> float:
+    """Sentences trained on; one that is asked counts a quarter."""
+    queries = sum(_QUERIES.get(name, 20) for name in config["methods"])
+    epochs = TRAININGS[config.get("encoder", "course")].epochs
+    return float(config["rows"] * epochs + config.get("tested", TESTED) * queries / 4)
+
+
+def _rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of methods: method, seed, n, found (share at rank 1), low, high, mean_rank, seconds.
+
+    `n` is the number of sentences whose answer the word turns; without any the figures are nan.
+    """
+    rows = []
+    for run in runs:
+        for name, figures in run.result["methods"].items():
+            interval = figures["found_at_one"] or {"estimate": np.nan, "low": np.nan, "high": np.nan}
+            places = figures["ranks"]
+            rows.append({
+                "method": name, "seed": run.config["seed"], "n": len(places), "found": interval["estimate"],
+                "low": interval["low"], "high": interval["high"],
+                "mean_rank": float(np.mean(places)) if places else np.nan, "seconds": figures["seconds"],
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@experiment(
+    "shortcut_study",
+    cost=_work,
+    table=_rows,
+    tolerance={"n": 20, "found": 0.15, "low": 0.2, "high": 0.2, "mean_rank": 2.0, "seconds": np.inf},
+    data=("course_encoder", "sentiment_ratings"),
+)
 def shortcut_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: plants a word in movie reviews, trains on them, and asks each method for it.
 
@@ -169,7 +207,8 @@ def shortcut_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     Returns:
         `accuracy` on all untouched test sentences; `turned`, the share of the `tested` sentences of the other class
         whose answer the word turns, as an interval; for each of `methods` its `ranks` in those sentences, its
-        `found_at_one` as an interval (None where no sentence is turned), `queries` and `seconds` a sentence.
+        `found_at_one` as an interval (None where no sentence is turned), `queries` and `seconds` a sentence; and
+        `example`, for each method the words of `EXAMPLE` with their scores.
 
     Raises:
         BadInput: an unknown method or encoder; what `plant` raises.
@@ -186,8 +225,20 @@ def shortcut_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "accuracy": classifier.score(test["text"].tolist(), test["label"].to_numpy()),
         "turned": share(len(turned), len(others)).to_dict(),
         "tested": len(others),
+        "example": _example(classifier, token, config["methods"], config["seed"]),
         "methods": {name: _asked(classifier, turned, name, token, config["seed"]) for name in config["methods"]},
     }
+
+
+def _example(classifier: Any, token: str, methods: Sequence[str], seed: int) -> dict[str, Any]:
+    """Each method's explanation of a sentence that the word should turn."""
+    text = EXAMPLE.format(token)
+    return {name: explain(classifier, [text], name, target=TARGET, seed=seed)[0].to_dict() for name in methods}
+
+
+def example_of(run: Run, method: str) -> Attribution:
+    """The explanation of `EXAMPLE` that a run keeps."""
+    return Attribution.from_dict(run.result["example"][method])
 
 
 def _check_config(config: dict[str, Any], encoder: str) -> None:
@@ -220,35 +271,3 @@ def _asked(classifier: Any, texts: list[str], method: str, token: str, seed: int
         "queries": sum(one.queries for one in found) / n,
         "seconds": seconds / n,
     }
-
-
-# Texts that one sentence of a movie review asks of the model: 19 words on average.
-_QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "permutation": 360, "ig": 150}
-
-
-def shortcut_cost(config: dict[str, Any]) -> machine.Cost:
-    """What `shortcut_study` takes here at most: training, and every tested sentence explained by every method."""
-    classifier = _estimator(config.get("encoder", "course"), config["seed"])
-    test = corpora.part("movie_reviews", "test")
-    explained = test["text"].tolist()[: config.get("tested", TESTED)]
-    queries = sum(_QUERIES.get(name, 20) for name in config["methods"])
-    training = classifier.fit_cost(corpora.part("movie_reviews", "train", config["rows"])["text"].tolist())
-    return training + classifier.predict_cost(explained) * (queries + 2)
-
-
-def as_shortcuts(runs: Sequence[experiments.Run]) -> pd.DataFrame:
-    """Runs of `shortcut_study` as rows: method, seed, n, found (share at rank 1), low, high, mean_rank, seconds.
-
-    `n` is the number of sentences whose answer the word turns; without any the figures are nan.
-    """
-    rows = []
-    for run in runs:
-        for name, figures in run.result["methods"].items():
-            interval = figures["found_at_one"] or {"estimate": np.nan, "low": np.nan, "high": np.nan}
-            places = figures["ranks"]
-            rows.append({
-                "method": name, "seed": run.config["seed"], "n": len(places), "found": interval["estimate"],
-                "low": interval["low"], "high": interval["high"],
-                "mean_rank": float(np.mean(places)) if places else np.nan, "seconds": figures["seconds"],
-            })  # fmt: skip
-    return pd.DataFrame(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from course_lib import corpora, experiments, machine
+from course_lib import corpora, machine
 from course_lib.checkpoints import CheckpointFolder
 from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
+from course_lib.experiments import experiment
 from course_lib.training import Callback, TrainingConfig
 
 
@@ -191,6 +192,22 @@ def recipe_cost(chosen: Recipe, frame: pd.DataFrame, encoder: str = "course") ->
     return estimator(chosen, 0, encoder).fit_cost(rows.texts) * chosen.members
 
 
+SENTIMENT = {"data": "movie_reviews", "recipe": "default", "seed": 0}  # the run that made the shipped `sentiment`
+
+
+def _sentences_seen(config: Mapping[str, Any]) -> float:
+    """Training sentences of all epochs and members."""
+    chosen, frame = recipe(config["recipe"]), corpora.load(config["data"])
+    rows = int((frame["split"] == "train").sum())
+    return chosen.members * chosen.training.epochs * min(rows, chosen.train_rows or rows)
+
+
+@experiment(
+    "finetune",
+    cost=_sentences_seen,
+    tolerance={"test_accuracy": 0.012, "training_seconds": np.inf, "peak_bytes": np.inf},
+    data=("course_encoder", "sentiment_ratings"),
+)
 def finetune(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: one recipe on one corpus; saves the model, the logits of its test part and the history.
 
@@ -213,21 +230,3 @@ def finetune(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "peak_bytes": peak.bytes,
         "history": classifier.history_.to_dict(),
     }
-
-
-def sentiment_run(show: bool = True) -> experiments.Run:
-    """The course's fine-tuned sentiment model: the default recipe on movie reviews, made at its first use."""
-    config = {"data": "movie_reviews", "recipe": "default", "seed": 0}
-    return experiments.run(finetune, config, cost=lambda: finetune_cost(config), show=show)
-
-
-def sentiment_folder() -> Path:
-    """Folder of the course's fine-tuned sentiment model."""
-    return sentiment_run().folder / "model"
-
-
-def finetune_cost(config: dict[str, Any]) -> machine.Cost:
-    """What the experiment `finetune` will take here, its evaluation included."""
-    frame, chosen = corpora.load(config["data"]), recipe(config["recipe"])
-    test = frame.loc[frame["split"] == "test", "text"].tolist()
-    return recipe_cost(chosen, frame) + estimator(chosen, 0).predict_cost(test)

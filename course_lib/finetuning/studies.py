@@ -1,14 +1,12 @@
 """One question a function: how many labels, which head, which learning rate, how far does it carry?
 
-Each is an experiment: `(config, folder) -> result`, small enough for two CPU cores, stored by `experiments.run`.
+Each is an `experiments.Experiment`, small enough for two CPU cores: `head_study.table(configs)`.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,10 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from course_lib import corpora, experiments, machine
+from course_lib import corpora
 from course_lib.classifier import TextClassifier, sentence_vectors
-from course_lib.experiments import Experiment
-from course_lib.finetuning.recipes import estimator, finetune, finetune_cost, recipe, sentiment_folder
+from course_lib.experiments import Run, experiment
+from course_lib.finetuning.recipes import estimator, recipe
 from course_lib.training import TrainingConfig
 
 _LOOKED_AT = 200  # validation sentences after each epoch of a learning curve
@@ -28,6 +26,25 @@ _RATES = {"lora": 5e-3, "probe": 1e-2}  # few weights, begun at zero or at rando
 _LONGEST = 100  # optimizer steps that a small training set is given at most; small sets need several epochs
 
 
+_DATA = ("course_encoder", "sentiment_ratings")
+_TEST_ROWS = 2100 / 4  # predicting a sentence takes a quarter of training on it
+
+
+def epochs_for(labels: int, batch_size: int = 32) -> int:
+    """More epochs for fewer labels: as many as fit into 100 steps, from 2 to 8."""
+    return int(np.clip(_LONGEST * batch_size // max(1, labels), 2, 8))
+
+
+def _label_epochs(labels: int) -> int:
+    return epochs_for(labels, recipe("default").training.batch_size)
+
+
+@experiment(
+    "label_curve",
+    cost=lambda config: config["labels"] * _label_epochs(config["labels"]) + _TEST_ROWS,
+    tolerance={"test_accuracy": 0.05},  # a hundred labels: another processor's rounding moves it like another seed
+    data=_DATA,
+)
 def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Test accuracy with `labels` movie sentences; `encoder` is `course` or `scratch`; `seed`.
 
@@ -42,15 +59,12 @@ def label_curve(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return _test_result(classifier)
 
 
-def epochs_for(labels: int, batch_size: int = 32) -> int:
-    """More epochs for fewer labels: as many as fit into 100 steps, from 2 to 8."""
-    return int(np.clip(_LONGEST * batch_size // max(1, labels), 2, 8))
-
-
-def _label_epochs(labels: int) -> int:
-    return epochs_for(labels, recipe("default").training.batch_size)
-
-
+@experiment(
+    "linear_probe_study",
+    cost=lambda config: config["labels"] / 4 + _TEST_ROWS,
+    tolerance={"test_accuracy": 0.003},
+    data=_DATA,
+)
 def linear_probe_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Logistic regression on the untouched encoder's sentence vectors, with `labels` movie sentences.
 
@@ -64,6 +78,12 @@ def linear_probe_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"test_accuracy": float(right.mean()), "test_rows": len(test), "right": right.astype(int).tolist()}
 
 
+@experiment(
+    "head_study",
+    cost=lambda config: config["labels"] * (0.3 if config["kind"] == "probe" else 1.0),
+    tolerance={"validation_accuracy": 0.05, "correlation": 0.08, "seconds": np.inf},
+    data=_DATA,
+)
 def head_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same sentences under another head or with fewer trained weights.
 
@@ -97,6 +117,29 @@ def _trained(classifier: TextClassifier) -> dict[str, Any]:
     return {"trained_weights": classifier.trained_weights_, "seconds": classifier.history_.seconds}
 
 
+def _steps(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of steps: learning_rate, epochs, step, train_loss, validation_accuracy."""
+    rows = [
+        {
+            "learning_rate": run.config["learning_rate"],
+            "epochs": run.config["epochs"],
+            "step": row["step"],
+            "train_loss": row.get("loss"),
+            "validation_accuracy": row.get("validation_accuracy"),
+        }
+        for run in runs
+        for row in run.result["history"]["rows"]
+    ]
+    return pd.DataFrame(rows).astype({"train_loss": float, "validation_accuracy": float})
+
+
+@experiment(
+    "learning_curves",
+    cost=lambda config: config["epochs"] * (config["labels"] + _LOOKED_AT / 4),
+    table=_steps,
+    tolerance={"train_loss": 0.15, "validation_accuracy": 0.15},  # the curve of one seed with a large rate is rough
+    data=_DATA,
+)
 def learning_curves(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Loss and validation accuracy of one setting: `learning_rate`, `epochs`, `labels`, `seed`."""
     frame = corpora.part("movie_reviews", "train", limit=config["labels"])
@@ -110,12 +153,39 @@ def learning_curves(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"history": classifier.history_.to_dict()}
 
 
+def _pairs(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of pairs: train, test, accuracy."""
+    return pd.DataFrame(
+        [
+            {
+                "train": f"+ {run.config['then']}" if run.config["then"] else "movies only",
+                "test": name,
+                "accuracy": accuracy,
+            }
+            for run in runs
+            for name, accuracy in run.result["test_accuracy"].items()
+        ]
+    )
+
+
+def _transfer_work(config: Mapping[str, Any]) -> float:
+    """Sentences trained on; a predicted one counts a quarter."""
+    return (2 * config["labels"] if config["then"] else 0) + len(corpora.NAMES) * _ASKED / 4
+
+
+@experiment(
+    "transfer_study",
+    cost=_transfer_work,
+    table=_pairs,
+    tolerance={"accuracy": 0.04},
+    data=(*_DATA, "sentiment"),
+)
 def transfer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Test accuracy on every corpus of a model that learned movie reviews and then, maybe, `labels` of another.
 
     `config`: `then` (a corpus, or None), `labels`, `seed`.
     """
-    classifier = TextClassifier.from_pretrained(sentiment_folder())
+    classifier = TextClassifier.from_pretrained("sentiment")
     if config["then"]:
         frame = corpora.part(config["then"], "train", limit=config["labels"])
         training = TrainingConfig(epochs=2, learning_rate=5e-5, seed=config["seed"])
@@ -133,66 +203,3 @@ def _test_result(classifier: TextClassifier) -> dict[str, Any]:
     test = corpora.part("movie_reviews", "test")
     right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
     return {"test_accuracy": float(right.mean()), "test_rows": len(test)}
-
-
-def study(function: Experiment, configs: Sequence[dict[str, Any]], show: bool = True) -> pd.DataFrame:
-    """One row a run, made now or stored before: its configuration, its result, `seconds`, `expected_seconds`, `stored`.
-
-    Prints first, to standard error, what the missing runs will cost here.
-    """
-    if show:
-        print(forecast(function, configs), file=sys.stderr)
-    runs = [experiments.run(function, c, cost=partial(study_cost, function, c), show=False) for c in configs]
-    facts = [
-        {
-            **run.config,
-            **run.result,
-            "seconds": run.seconds,
-            "expected_seconds": run.expected_seconds,
-            "stored": run.stored,
-        }
-        for run in runs
-    ]
-    return pd.DataFrame(facts)
-
-
-def forecast(function: Experiment, configs: Sequence[dict[str, Any]]) -> str:
-    """One sentence on what these runs will take here and now."""
-    return experiments.forecast(function, list(configs), partial(study_cost, function))
-
-
-def study_cost(function: Experiment, config: dict[str, Any]) -> machine.Cost:
-    """What one run of a study takes here: its training and its predictions."""
-    if function is finetune:
-        return finetune_cost(config)
-    work = _WORK[getattr(function, "__name__", "")](config)
-    rows = corpora.part(work.data, "train", limit=work.labels)["text"].tolist() if work.labels else []
-    asked = [text for name, split, limit in work.asked for text in corpora.part(name, split, limit=limit)["text"]]
-    classifier = TextClassifier(training=TrainingConfig(epochs=max(1, work.epochs)))
-    predictions = classifier.predict_cost(asked if work.epochs else asked + rows)
-    return classifier.fit_cost(rows) + predictions if work.epochs else predictions
-
-
-@dataclass(frozen=True)
-class _Work:
-    """Rows that a study trains on and predicts; 0 epochs is a study that only reads vectors."""
-
-    labels: int
-    epochs: int
-    asked: tuple[tuple[str, str, int | None], ...]
-    data: str = "movie_reviews"
-
-
-_TEST = (("movie_reviews", "test", None),)
-_WORK: dict[str, Callable[[dict[str, Any]], _Work]] = {
-    "label_curve": lambda c: _Work(c["labels"], _label_epochs(c["labels"]), _TEST),
-    "linear_probe_study": lambda c: _Work(c["labels"], 0, _TEST),
-    "head_study": lambda c: _Work(c["labels"], 2, (("movie_reviews", "validation", None),)),
-    "learning_curves": lambda c: _Work(
-        c["labels"], c["epochs"], (("movie_reviews", "validation", _LOOKED_AT),) * c["epochs"]
-    ),
-    "transfer_study": lambda c: _Work(
-        c["labels"] if c["then"] else 0, 2 if c["then"] else 0,
-        tuple((name, "test", _ASKED) for name in corpora.NAMES), c["then"] or "movie_reviews",
-    ),
-}  # fmt: skip

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from course_lib import experiments, machine
+from course_lib import machine
 from course_lib.encoder import EncoderConfig, parameter_count
-from course_lib.pretraining.expense import pretraining_cost, step_flops
-from course_lib.pretraining.language_model import LanguageModel, save_language_model
+from course_lib.experiments import Run, experiment
+from course_lib.pretraining.expense import step_flops
+from course_lib.pretraining.language_model import save_language_model
 from course_lib.pretraining.masking import MaskingRule
 from course_lib.pretraining.measures import loss_by_fate
 from course_lib.pretraining.recipes import PretrainingRecipe
-from course_lib.pretraining.run import held_out_batches, material_of, pretrain
+from course_lib.pretraining.run import held_out_batches, pretrain
 from course_lib.training import TrainingConfig
 
 VOCABULARY = 8192
@@ -56,36 +56,12 @@ def equal_flops(configs: Sequence[Mapping[str, Any]], flops: float) -> list[dict
     return given
 
 
-def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: one run; saves the model, returns its figures.
-
-    `parameters` are the weights outside the tables of words and positions, as scaling laws count them.
-    """
+def _flops(config: Mapping[str, Any]) -> float:
     recipe = study_recipe(config)
-    done = pretrain(recipe)
-    save_language_model(done.model, done.material.tokenizer, folder / "model")
-    count = parameter_count(done.model.encoder.config)
-    return done.to_dict() | {"parameters": count["attention"] + count["feed_forward"] + count["norms"]}
+    return recipe.steps * (step_flops(recipe) + 2e9)  # a step costs something besides its products
 
 
-def study_cost(config: Mapping[str, Any]) -> machine.Cost:
-    """What a run of the study will take here."""
-    return pretraining_cost(study_recipe(config))
-
-
-def forecast(configs: Sequence[dict[str, Any]]) -> str:
-    """One sentence on what these runs will take here and now."""
-    return experiments.forecast(pretraining_study, configs, study_cost)
-
-
-def pretraining_runs(configs: Sequence[dict[str, Any]], show: bool = True) -> list[experiments.Run]:
-    """These runs, computed now or read from the store."""
-    return [
-        experiments.run(pretraining_study, config, cost=partial(study_cost, config), show=show) for config in configs
-    ]
-
-
-def table(runs: Sequence[experiments.Run]) -> pd.DataFrame:
+def _figures(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run: its configuration, parameters, tokens, flops, held-out loss (nats) and the rest."""
     rows = []
     for run in runs:
@@ -98,14 +74,31 @@ def table(runs: Sequence[experiments.Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fates(run: experiments.Run) -> dict[str, float]:
-    """Held-out loss of a masked run's model by what became of the asked token; see `measures.loss_by_fate`."""
-    recipe, saved = study_recipe(run.config), LanguageModel.from_pretrained(run.folder / "model")
-    batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, material_of(recipe))]
-    return loss_by_fate(saved.model, batches, saved.tokenizer.mask_token_id)
+@experiment(
+    "pretraining_study",
+    cost=_flops,
+    table=_figures,
+    tolerance={"loss": 0.1, "top1": 0.03, "next_sentence": 0.06, "bits_per_character": 0.1, "flops": 1e9},
+    data=("course_encoder", "speeches", "wikipedia_leads"),
+)
+def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: one run; saves the model in the folder `model`, returns its figures.
+
+    `parameters` are the weights outside the tables of words and positions, as scaling laws count them. A model of
+    masked words has `loss_by_fate`, too.
+    """
+    recipe = study_recipe(config)
+    done = pretrain(recipe)
+    save_language_model(done.model, done.material.tokenizer, folder / "model")
+    count = parameter_count(done.model.encoder.config)
+    figures = done.to_dict() | {"parameters": count["attention"] + count["feed_forward"] + count["norms"]}
+    if recipe.objective != "causal":
+        batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, done.material)]
+        figures["loss_by_fate"] = loss_by_fate(done.model, batches, done.material.tokenizer.mask_token_id)
+    return figures
 
 
-def curve(run: experiments.Run) -> pd.DataFrame:
+def curve(run: Run) -> pd.DataFrame:
     """The run's history by `tokens` seen, a row a step: `loss` while it trained, `validation_loss` on held-out text."""
     recipe = study_recipe(run.config)
     rows = pd.DataFrame(run.result["history"]["rows"]).groupby("step", as_index=False).first()
