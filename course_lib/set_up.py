@@ -168,8 +168,8 @@ def read_bundle(folder: Path) -> dict[str, Any]:
     if made_for != this_machine():
         wanted, here = ("Python {python} on {system} {machine}".format(**one) for one in (made_for, this_machine()))
         raise SetUpError(
-            f"This bundle is for {wanted}, and here is {here}.\n"
-            "Start it with that Python, or make a bundle (`make bundle`) on a machine like this one."
+            f"This bundle was made for {wanted}, but this is {here}.\n"
+            "Use that Python, or make a bundle on a machine like this one: make bundle"
         )
     return bundle
 
@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_python(sys.version_info[:2], python_range())
         python = set_up(options.venv.absolute(), options.extras, options.torch, options.bundle)
-    except SetUpError as error:
+    except (SetUpError, OSError) as error:
         print(f"\nThe set-up is not finished.\n{error}", file=sys.stderr)
         if options.bundle is None:
             print(f"With a network, `{again}` goes on from here; what was fetched is kept.", file=sys.stderr)

@@ -85,6 +85,10 @@ def test_pins_name_no_build_and_no_file() -> None:
     assert all(re.fullmatch(r"[\w.]+", version) for version in read_pins().values())
 
 
+needs_make = pytest.mark.skipif(os.name == "nt", reason="the Makefile is for POSIX systems")
+
+
+@needs_make
 @pytest.mark.parametrize("target", TARGETS)
 def test_make_knows(target: str) -> None:
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
@@ -97,6 +101,7 @@ def commands_of(target: str, folder: Path) -> str:
     return subprocess.run(["make", "--dry-run", target], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
+@needs_make
 def test_a_second_run_installs_nothing_and_a_changed_pin_does(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -284,7 +289,7 @@ DAMAGE = [
     pytest.param(lambda folder: (folder / "wheels/a.whl").write_text("?"), "damaged: wheels/a.whl", id="damaged wheel"),
     pytest.param(lambda folder: (folder / "README.md").unlink(), "missing: README.md", id="missing file"),
     pytest.param(lambda folder: changed_manifest(folder, python="3.10"), "for Python 3.10 on", id="other Python"),
-    pytest.param(lambda folder: changed_manifest(folder, machine="z80"), "z80, and here is Python", id="other machine"),
+    pytest.param(lambda folder: changed_manifest(folder, machine="z80"), "z80, but this is Python", id="other machine"),
     pytest.param(lambda folder: changed_manifest(folder, room=10**18), "GB of disk, and", id="no room"),
     pytest.param(lambda folder: (folder / set_up.MANIFEST).write_text("{"), "is not a bundle", id="torn manifest"),
     pytest.param(lambda folder: (folder / set_up.MANIFEST).unlink(), "is not a bundle", id="no manifest"),
@@ -361,3 +366,15 @@ def test_without_git_all_but_what_tools_made_is_copied(tmp_path: Path, monkeypat
     bundle._copy_course(tmp_path / "out")
     found = {f.relative_to(tmp_path / "out").as_posix() for f in (tmp_path / "out").rglob("*") if f.is_file()}
     assert found == {"course_lib/bundle.py", "data/m.toml", "README.md"}
+
+
+def test_the_workflow_tries_the_promised_pythons_on_three_systems_with_the_least_rights() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    matrix = workflow["jobs"]["check"]["strategy"]["matrix"]
+    assert len(matrix["os"]) == 3
+    promised = SpecifierSet(PROJECT["requires-python"])
+    assert matrix["python"] == [f"3.{minor}" for minor in range(30) if promised.contains(f"3.{minor}")]
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    files = re.findall(r"[\w/]+\.py", " ".join(step.get("run", "") for step in steps))
+    assert files and all((ROOT / file).is_file() for file in files)

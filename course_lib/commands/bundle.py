@@ -61,7 +61,6 @@ def _check_place(out: Path) -> None:
 
 def _collect(folder: Path, torch: str) -> int:
     """Fills the folder, the manifest last; gives its size in bytes."""
-    from course_lib.checkpoints import write_atomically
     from course_lib.set_up import DOWNLOADS, MANIFEST, ROOT, WHEELS, sha256_of, this_machine
 
     _copy_course(folder)
@@ -73,7 +72,8 @@ def _collect(folder: Path, torch: str) -> int:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     room = round(_CPYTHON_CACHE * _content(folder / WHEELS)) + unpacked
     hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
-    write_atomically(folder / MANIFEST, json.dumps({**this_machine(), "room": room, "files": hashes}, indent=1))
+    manifest = {**this_machine(), "room": room, "files": hashes}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return sum(file.stat().st_size for file in files)
 
 
