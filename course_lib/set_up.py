@@ -129,7 +129,7 @@ def install(python: Path, extras: str, options: Sequence[str]) -> None:
     """Installs the project with its pinned packages."""
     target = f".[{extras}]" if extras else "."
     quiet = [] if sys.stdout.isatty() else ["--quiet"]  # a person wants to see the downloads move, a log does not
-    command = [python, "-m", "pip", "install", *quiet, "--editable", target, "-c", "constraints.txt", *options]
+    command = [str(python), "-m", "pip", "install", *quiet, "--editable", target, "-c", "constraints.txt", *options]
     print("Installing the pinned packages (constraints.txt); the first time takes some minutes", flush=True)
     if subprocess.run([*command, "--disable-pip-version-check"], cwd=ROOT).returncode:
         raise SetUpError(f"pip could not install everything. {still_missing(python, extras)}")

@@ -14,8 +14,8 @@ from typing import Any
 _CPYTHON_CACHE = 1.2  # installed packages also hold compiled files: measured 1.17 times the wheels' content
 _BUILD = ["setuptools>=77"]  # what pyproject.toml asks of the build, and pip wants at every editable installation
 # In a course folder that is no git clone: what is not the course's.
-_NOT_OURS = (".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info")
-_NOT_OURS += (".ipynb_checkpoints", ".hypothesis", ".*_cache")
+_NOT_OURS = [".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info"]
+_NOT_OURS += [".ipynb_checkpoints", ".hypothesis", ".*_cache"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,7 @@ def _copy_course(folder: Path) -> None:
 def _copy_downloads(folder: Path) -> int:
     """The archives of data and weights, verified; gives the bytes that they take when unpacked."""
     from course_lib import assets
-    from course_lib.assets.archives import sha256_of
+    from course_lib.set_up import sha256_of
 
     assets.fetch_core(_say)
     folder.mkdir(parents=True)
@@ -115,9 +115,9 @@ def _wheels(folder: Path, torch: str) -> None:
     from course_lib.errors import Offline
     from course_lib.set_up import ROOT, ask_for_torch, direct_requirements
 
-    python = Path(sys.executable)
-    command = [python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--wheel-dir", folder]
-    command += ["-c", ROOT / "constraints.txt", *ask_for_torch(torch, python), *_BUILD, *direct_requirements()]
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    command += ["--wheel-dir", str(folder), "-c", str(ROOT / "constraints.txt")]
+    command += [*ask_for_torch(torch, Path(sys.executable)), *_BUILD, *direct_requirements()]
     # What pip says goes to standard error: --json keeps standard output for itself.
     if subprocess.run(command, stdout=sys.stderr).returncode:
         raise Offline(
