@@ -4,6 +4,8 @@ The names that a notebook needs first are here; each is imported when it is firs
 package costs nothing.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,11 @@ _HOMES = {
     "check": "course_lib.exercises",
     "claim": "course_lib.exercises",
 }
+
+# By default OpenMP's threads spin for long while they wait for each other. Beside other programs on the same cores that
+# triples the processor time of training (tests/benchmarks/bench_beside.py). The variable is read when torch is loaded.
+if "torch" not in sys.modules and not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def __getattr__(name: str) -> Any:

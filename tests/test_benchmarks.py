@@ -328,6 +328,17 @@ def test_memory_and_estimates_are_held_against_their_own_precision(script: Calla
     assert script("bench_estimate").claims(cells)[0].measured == 1.6
 
 
+def test_training_beside_other_programs_is_held_against_training_alone(script: Callable[[str], ModuleType]) -> None:
+    seconds = {("course", 0): 5.0, ("course", 2): 6.0, ("default", 0): 5.0, ("default", 2): 18.0}
+    rows = [
+        {"waiting": waiting, "busy": busy, "processor_seconds": value, "wall_seconds": value}
+        for (waiting, busy), value in seconds.items()
+    ]
+    module = script("bench_beside")
+    assert [claim.measured for claim in module.claims(rows)] == [1.2, 3.0, 1.0]
+    assert module.line(rows, "default", 2) == ("default", "2", "18.0", "18.0", "3.60")
+
+
 # ---- attacks and defences ----------------------------------------------------------------------------------------
 
 

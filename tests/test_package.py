@@ -1,6 +1,7 @@
 """`import course_lib` loads nothing heavy, changes nothing, and knows its names; errors say what and how to mend."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -24,14 +25,25 @@ def state():
 before, modules = state(), set(sys.modules)
 import course_lib
 after = state()
-print(json.dumps({"changed": [k for k in before if before[k] != after[k]], "new": sorted(set(sys.modules) - modules)}))
+changed = [k for k in before if before[k] != after[k]]
+variables = dict(after["environment"].items() - before["environment"].items())
+print(json.dumps({"changed": changed, "variables": variables, "new": sorted(set(sys.modules) - modules)}))
 """
+WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 @pytest.fixture(scope="module")
 def fresh_import() -> dict:
     """What `import course_lib` does to a fresh process."""
-    done = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, capture_output=True, text=True, check=True)
+    return answer(LOOK)
+
+
+def answer(program: str, **variables: str) -> dict:
+    """What a fresh process prints; of the variables for OpenMP it has only those that are given."""
+    others = {name: value for name, value in os.environ.items() if name not in WAITING}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=others | variables, capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     return json.loads(done.stdout)
 
@@ -45,7 +57,32 @@ def test_import_loads_nothing_heavy(fresh_import):
 
 
 def test_import_has_no_side_effects(fresh_import):
-    assert fresh_import["changed"] == []
+    assert fresh_import["changed"] == ["environment"]
+    assert fresh_import["variables"] == {"GOMP_SPINCOUNT": "1000"}
+
+
+@pytest.mark.parametrize("own", [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}], ids=str)
+def test_a_users_own_setting_for_openmp_is_kept(own):
+    assert answer(LOOK, **own)["variables"] == {}
+
+
+def test_the_setting_for_openmp_is_there_before_torch_is_loaded():
+    look = """
+import builtins, json, os
+found, original = [], builtins.__import__
+def watched(name, *rest):
+    if name == "torch":
+        found.append(os.environ.get("GOMP_SPINCOUNT"))
+    return original(name, *rest)
+builtins.__import__ = watched
+from course_lib import TextClassifier
+print(json.dumps({"found": found[0]}))
+"""
+    assert answer(look) == {"found": "1000"}
+
+
+def test_nothing_is_set_when_torch_was_loaded_first():
+    assert answer(LOOK.replace("before,", "sys.modules['torch'] = None\nbefore,"))["variables"] == {}
 
 
 @pytest.mark.parametrize("name", course_lib.__all__)
