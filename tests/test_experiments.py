@@ -1,4 +1,4 @@
-"""Runs that are computed once: what makes two runs the same, and what is trusted."""
+"""Runs that are computed once: what makes two runs the same, what ships, and what is trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import signal
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -23,27 +23,42 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from course_lib import experiments, finetuning, machine
+from course_lib import assets, evaluation, finetuning, machine
+from course_lib.attacks import studies as attack_studies
 from course_lib.errors import BadInput, CorruptAsset, CourseError
-from course_lib.experiments import Run, folder_of, forecast, identity, is_stored, run, store
+from course_lib.experiments import Experiment, Run, experiment, identity, run, shipped, store
 
 COST = machine.Cost(flops=1e12, seconds=30.0, bytes=1e9)
-calls: list[dict[str, Any]] = []
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
-    calls.clear()
+    monkeypatch.delenv("COURSE_COMPUTE", raising=False)
+    monkeypatch.setattr(machine, "step_seconds", lambda: 0.1)  # OpenMP's threads do not survive a fork
+    calls().clear()
     return tmp_path / "cache" / "runs"
 
 
+def calls() -> list[dict[str, Any]]:
+    """Configurations that `square` was called with; kept where they are no global value of `square`."""
+    return calls.__dict__.setdefault("met", [])
+
+
 def square(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    calls.append(config)
+    calls().append(config)
     (folder / "deep").mkdir()
     (folder / "deep" / "note.txt").write_text("é", encoding="utf-8")
     save_file({"x": torch.full((3,), float(config["x"]))}, folder / "x.safetensors")
     return {"square": config["x"] ** 2, "nothing": None, "pair": (1, 2)}
+
+
+def folder_of(function: Any, config: Any) -> Path:
+    return store.runs_folder() / f"{function.__name__}-{identity.fingerprint(function, config)}"
+
+
+def is_stored(function: Any, config: dict[str, Any]) -> bool:
+    return (folder_of(function, config) / store.RECORD).exists()
 
 
 def cell(text: str, name: str = "study") -> FunctionType:
@@ -62,8 +77,8 @@ def cell(text: str, name: str = "study") -> FunctionType:
 
 def test_second_call_reads_what_the_first_computed(cache: Path) -> None:
     first, second = run(square, {"x": 3}), run(square, {"x": 3})
-    assert calls == [{"x": 3}]
-    assert (first.stored, second.stored) == (False, True)
+    assert calls() == [{"x": 3}]
+    assert (first.source, second.source) == ("computed", "stored")
     assert first.result == second.result == {"square": 9, "nothing": None, "pair": [1, 2]}
     assert first.folder == second.folder == folder_of(square, {"x": 3})
     assert first.folder.parent == cache and first.folder.name.startswith("square-")
@@ -84,20 +99,20 @@ def test_files_stay_in_the_folder() -> None:
 def test_a_stored_run_is_instant() -> None:
     run(square, {"x": 3})
     started = time.perf_counter()
-    assert run(square, {"x": 3}).stored
+    assert run(square, {"x": 3}).source == "stored"
     assert time.perf_counter() - started < 2
 
 
 def test_deleted_run_is_made_again() -> None:
     shutil.rmtree(run(square, {"x": 3}).folder)
-    assert not run(square, {"x": 3}).stored
-    assert len(calls) == 2
+    assert run(square, {"x": 3}).source == "computed"
+    assert len(calls()) == 2
 
 
 def test_what_comes_back_is_the_same_the_first_time(tmp_path: Path) -> None:
     """Tuples become lists at once, not only when they are read back."""
     first, second = run(square, {"x": 1, "sizes": (1, 2)}), run(square, {"x": 1, "sizes": (1, 2)})
-    assert first.config == second.config == calls[0] == {"x": 1, "sizes": [1, 2]}
+    assert first.config == second.config == calls()[0] == {"x": 1, "sizes": [1, 2]}
     assert list(first.config) == list(second.config) == ["x", "sizes"], "in the order given"
 
 
@@ -109,53 +124,27 @@ def test_a_function_cannot_change_its_callers_configuration() -> None:
     mine = {"list": [0]}
     assert run(greedy, mine).result == {"n": 2}
     assert mine == {"list": [0]}
-    assert run(greedy, mine).stored
+    assert run(greedy, mine).source == "stored"
 
 
 def test_says_what_it_computes_and_records_the_estimate(capsys: pytest.CaptureFixture[str]) -> None:
-    made = run(square, {"x": 2}, cost=lambda: COST)
+    made = run(square, {"x": 2}, cost=COST)
     assert made.expected_seconds == 30.0
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"computing {made.folder.name}: about 30 s and 1.0 GB on this machine\n"
-    assert run(square, {"x": 2}, cost=lambda: pytest.fail("a stored run is not estimated")).expected_seconds == 30.0
+    assert run(square, {"x": 2}).expected_seconds == 30.0
     assert run(square, {"x": 4}, show=False).expected_seconds is None
     assert capsys.readouterr().err == ""
-    record = json.loads((made.folder / "run.json").read_text(encoding="utf-8"))
-    assert record["preset"] == machine.preset().name
+    record = json.loads((made.folder / "run.json").read_text(encoding="utf-8"))["made"]
     assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert record["step_seconds"] > 0 and record["peak_bytes"] > 1e7 and "cores" in record["machine"]
 
 
-def test_on_request_a_stored_run_says_so_once(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = run(square, {"x": 3}, show=False).folder
-    monkeypatch.setenv("COURSE_SHOW_STORED", "1")
-    monkeypatch.setattr(store, "_SEEN", set())  # as in a new process
-    for _ in range(2):
-        run(square, {"x": 3})
-    assert capsys.readouterr().err == f"stored {folder.name}\n"
-
-
-def test_forecast_counts_missing_runs_only() -> None:
-    configs = [{"x": n} for n in range(3)]
-    asked: list[dict[str, Any]] = []
-
-    def cost(config: dict[str, Any]) -> machine.Cost:
-        asked.append(config)
-        return COST
-
-    assert forecast(square, configs, cost) == "This cell will take about 90 s and 1.0 GB on this machine."
-    run(square, configs[1])
-    assert [is_stored(square, config) for config in configs] == [False, True, False]
-    asked.clear()
-    assert forecast(square, configs, cost) == "This cell will take about 60 s and 1.0 GB on this machine."
-    assert asked == [configs[0], configs[2]]
-    for config in configs:
-        run(square, config)
-    asked.clear()
-    assert forecast(square, configs, cost) == "This cell reads stored runs: a moment."
-    assert asked == []
+def test_fresh_computes_it_now() -> None:
+    run(square, {"x": 2})
+    assert run(square, {"x": 2}, fresh=True).source == "computed" and len(calls()) == 2
+    assert run(square, {"x": 2}).source == "stored"
 
 
 # ---- what makes it another run -------------------------------------------------------------------------------
@@ -174,36 +163,59 @@ def test_other_preset_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert folder_of(square, {}) != small
 
 
-def test_other_version_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_precision_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = set()
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(machine, "precision", lambda where=None, dtype=dtype: dtype)
+        folders.add(folder_of(cell(STUDY), {}))
+    assert len(folders) == 2
+
+
+def test_versions_of_what_the_code_imports_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"torch", "safetensors"} <= identity.code_of(square)[1]
+    assert "onnxruntime" not in identity.code_of(square)[1]
+    assert {"transformers", "peft", "sklearn"} <= identity.code_of(finetuning.finetune.function)[1]
+    assert set(identity.versions({"torch", "sklearn"})) == {"python", "torch", "scikit-learn"}
     before = folder_of(square, {})
-    assert set(identity.versions()) == {"torch", "transformers", "tokenizers", "numpy", "scikit-learn"}
-    monkeypatch.setattr(identity, "versions", lambda: {"torch": "0.1"})
+    real = identity.importlib.metadata.version
+    monkeypatch.setattr(identity.importlib.metadata, "version", lambda name: "0.1" if name == "torch" else real(name))
     assert folder_of(square, {}) != before
 
 
-def test_other_data_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = set()
-    monkeypatch.setattr("course_lib.assets.data_folder", lambda: tmp_path)
-    for text in ("a", "b", "a"):
-        (tmp_path / "manifest.toml").write_text(text)
-        folders.add(folder_of(square, {}))
-    assert len(folders) == 2
+def test_other_data_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = folder_of(square, {})
+    monkeypatch.setattr(assets, "data_sha256", lambda: "other")
+    assert folder_of(square, {}) != before
+
+
+def test_weights_that_ship_count_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("course_lib.assets.manifest.data_folder", lambda: tmp_path)
+    folder = tmp_path / "checkpoints" / "sentiment"
+    folder.mkdir(parents=True)
+    hashes = []
+    for number, weights in enumerate((b"a", b"b", b"a")):
+        (folder / "difference.safetensors").write_bytes(weights)
+        (folder / "figures.json").write_text(f"{number}")
+        os.utime(folder / "difference.safetensors", (number, number))
+        os.utime(folder / "figures.json", (number, number))
+        hashes.append(assets.content_sha256("sentiment"))
+    assert hashes[0] == hashes[2] != hashes[1], "figures of the run do not count"
 
 
 STUDY = """
 def study(config, folder):
+    '''Says it.'''
     return {"answer": 6 * 7}
 """
 SAME = {
     "comment": STUDY.replace("folder):", "folder):  # a comment"),
-    "docstring": STUDY.replace("):", '):\n    """Says it."""'),
+    "docstring": STUDY.replace("Says it.", "Says it otherwise."),
     "layout": STUDY.replace('{"answer": 6 * 7}', '{\n        "answer": (6 * 7),\n    }'),
     "cell-around": "import os\n\nx = 1\n" + STUDY,
 }
 OTHER = {
     "number": STUDY.replace("6", "5"),
     "key": STUDY.replace("answer", "result"),
-    "order": STUDY.replace("6 * 7", "7 * 6"),
     "default": STUDY.replace("folder)", "folder=None)"),
 }
 
@@ -218,19 +230,12 @@ def test_code_makes_another_run(text: str) -> None:
     assert folder_of(cell(text), {}) != folder_of(cell(STUDY), {})
 
 
-def test_a_docstring_alone_is_a_body() -> None:
-    """Without its docstring a function must still be one, or its code could not be compared."""
-    assert folder_of(cell('def study(config, folder):\n    """Nothing."""\n'), {}) == folder_of(
-        cell("def study(config, folder):\n    pass\n"), {}
-    )
-
-
 def test_a_notebooks_function_runs_and_is_stored() -> None:
     study = cell(STUDY)
     assert study.__module__ == "__main__"
     assert run(study, {}).result == {"answer": 42}
-    assert run(cell(STUDY), {}).stored, "the cell was executed again, in this notebook or in another"
-    assert not run(cell(OTHER["number"]), {}).stored
+    assert run(cell(STUDY), {}).source == "stored", "the cell was executed again, in this notebook or in another"
+    assert run(cell(OTHER["number"]), {}).source == "computed"
 
 
 WITH_HELPERS = """
@@ -259,7 +264,7 @@ def study(config, folder):
         ("x + 1", "x + 2", False),  # two calls away, through a decorated function
         ("return 3", "return 4", False),
         ("return 1\ndef study", "return 2\ndef study", True),
-        ("FACTOR = 2", "FACTOR = 3", True),  # values belong into the configuration, as the docstring of run says
+        ("FACTOR = 2", "FACTOR = 3", False),  # a constant that a helper names
     ],
     ids=["helper-of-helper", "method", "unrelated", "value"],
 )
@@ -283,18 +288,30 @@ def test_recursion_and_closures_end() -> None:
         return n
 
     assert run(make(down), {}).result["answer"] == 0
-    assert not run(make(up), {}).stored
+    assert run(make(up), {}).source == "computed"
 
 
-@pytest.fixture
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the course's code that a test may edit; fingerprints are taken from it."""
-    copy = tmp_path / "course_lib"
-    shutil.copytree(identity._LIBRARY, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(identity, "_LIBRARY", copy)
-    identity._course_code.cache_clear()
-    yield copy
-    identity._course_code.cache_clear()
+def test_a_global_without_a_description_is_refused() -> None:
+    study = cell("""
+        class Model:
+            pass
+        model = Model()
+        def study(config, folder):
+            return {"x": str(model)}
+    """)
+    with pytest.raises(BadInput, match="uses the global 'model', a Model"):
+        run(study, {})
+
+
+def test_a_global_array_counts() -> None:
+    text = """
+        import numpy as np
+        weights = np.array([1.0, 2.0])
+        def study(config, folder):
+            return {"x": float(weights.sum())}
+    """
+    assert folder_of(cell(text), {}) == folder_of(cell(text), {})
+    assert folder_of(cell(text), {}) != folder_of(cell(text.replace("2.0", "3.0")), {})
 
 
 USES_EVALUATION = """
@@ -310,38 +327,170 @@ def study(config, folder):
 
 
 @pytest.mark.parametrize(
-    ("function", "file", "counts"),
+    ("function", "module", "counts"),
     [
-        (finetuning.label_curve, "finetuning/studies.py", True),
-        (finetuning.label_curve, "finetuning/recipes.py", True),
-        (finetuning.finetune, "finetuning/studies.py", False),
-        (finetuning.finetune, "training/rates.py", True),
-        (finetuning.finetune, "corpora/splits.py", True),
-        (finetuning.finetune, "plots/style.py", False),
-        (finetuning.finetune, "machine.py", False),
-        (finetuning.finetune, "evaluation/intervals.py", False),
-        (cell(STUDY), "classifier/model.py", True),
-        (cell(STUDY), "evaluation/intervals.py", False),
-        (cell(USES_EVALUATION), "evaluation/intervals.py", True),
-        (cell(IMPORTS_INSIDE), "evaluation/intervals.py", True),
+        (finetuning.label_curve.function, "finetuning.studies", True),
+        (finetuning.label_curve.function, "finetuning.recipes", True),
+        (finetuning.finetune.function, "finetuning.studies", False),
+        (finetuning.finetune.function, "training.rates", True),
+        (finetuning.finetune.function, "corpora.splits", True),
+        (finetuning.finetune.function, "plots.style", False),
+        (finetuning.finetune.function, "machine", True),
+        (finetuning.finetune.function, "evaluation.intervals", False),
+        (attack_studies.perplexity_study.function, "pretraining.pseudo_perplexity", True),
+        (cell(STUDY), "classifier.model", False),
+        (cell(USES_EVALUATION), "evaluation.intervals", True),
+        (cell(IMPORTS_INSIDE), "evaluation.intervals", True),
     ],
-    ids=lambda part: getattr(part, "__name__", str(part)).replace("/", "."),
+    ids=lambda part: getattr(part, "__name__", str(part)),
 )
-def test_code_of_the_course_counts_where_a_run_stands_on_it(
-    function: Callable[..., dict[str, Any]], file: str, counts: bool, library: Path
+def test_code_of_the_course_counts_where_a_run_stands_on_it(function: Any, module: str, counts: bool) -> None:
+    assert (f"course_lib.{module}" in identity.code_of(function)[0]) == counts
+
+
+def test_code_counts_as_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was edited since then does not count; what was put in its place while running does."""
+    study = cell(USES_EVALUATION)
+    before = folder_of(study, {})
+    assert before == folder_of(study, {})
+    monkeypatch.setattr(evaluation.intervals, "CONFIDENCE", 0.5, raising=False)
+    identity._module.cache_clear()
+    assert folder_of(study, {}) != before
+    monkeypatch.undo()
+    identity._module.cache_clear()
+    monkeypatch.setenv("COURSE_CACHE", str(before.parents[1]))
+    assert folder_of(study, {}) == before
+
+
+# ---- experiments ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of the test's own, in which results ship."""
+    monkeypatch.setattr(assets, "data_folder", lambda: tmp_path / "data")
+    return tmp_path / "data"
+
+
+def squares(version: int = 1, **settings: Any) -> Experiment:
+    return Experiment("squares", version, square, cost=lambda config: config["x"], **settings)
+
+
+def test_answers_come_from_the_store_then_from_what_ships_then_by_computing(
+    data: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = folder_of(function, {})
-    source = library / file
-    source.write_text(source.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
-    identity._course_code.cache_clear()
-    assert folder_of(function, {}) == before
-    source.write_text(source.read_text(encoding="utf-8") + "\nchanged = 1\n", encoding="utf-8")
-    identity._course_code.cache_clear()
-    assert (folder_of(function, {}) != before) == counts
+    study, config = squares(), {"x": 3}
+    first = study.run(config)
+    assert first.source == "computed" and "computing squares" in capsys.readouterr().err
+    study.ship(first)
+    assert study.run(config).source == "stored"
+    shutil.rmtree(cache)
+    there = study.run(config)
+    assert there.source == "course" and there.folder is None and there.result == first.result
+    said = capsys.readouterr().err
+    assert "from the course's results" in said and "squares.run(config, fresh=True)" in said
+    assert len(calls()) == 1
+    assert study.run(config, fresh=True).source == "computed"
+    assert study.run(config).source == "stored", "the learner's own run comes first from now on"
 
 
-def test_the_foundation_is_there() -> None:
-    assert all(identity._file(name) for name in experiments.FOUNDATION)
+def test_files_do_not_ship(data: Path, cache: Path) -> None:
+    study = squares()
+    study.ship(study.run({"x": 3}))
+    shutil.rmtree(cache)
+    with pytest.raises(CourseError, match="ships with the course, without its files") as caught:
+        study.run({"x": 3}).file("x.safetensors")
+    assert "files=True" in caught.value.fix
+    assert study.run({"x": 3}, files=True).file("x.safetensors").is_file()
+
+
+def test_what_ships_answers_for_its_version_data_and_preset(
+    data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "content_sha256", lambda name: f"{name}-hash")
+    study = squares(data=("words",))
+    study.ship(study.run({"x": 3}))
+    assert study.shipped({"x": 3}) and not study.shipped({"x": 4})
+    assert not squares(version=2, data=("words",)).shipped({"x": 3})
+    monkeypatch.setattr(assets, "content_sha256", lambda name: "others")
+    assert not study.shipped({"x": 3})
+    monkeypatch.setattr(assets, "content_sha256", lambda name: f"{name}-hash")
+    monkeypatch.setenv("COURSE_PRESET", "gpu")
+    assert not study.shipped({"x": 3})
+
+
+def test_shipping_again_replaces(data: Path) -> None:
+    study = squares()
+    for fresh in (False, True):
+        study.ship(study.run({"x": 3}, fresh=fresh))
+    study.ship(study.run({"x": 4}))
+    assert [entry.run.config for entry in shipped.read("squares")] == [{"x": 3}, {"x": 4}]
+
+
+def test_a_forecast_scales_what_was_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = squares()
+    assert "a time that is not known" in study.forecast([{"x": 3}])
+    assert study.expected({"x": 3}) is None
+    study.ship(study.run({"x": 3}))
+    (entry,) = shipped.read("squares")
+    monkeypatch.setattr(machine, "step_seconds", lambda: 0.2)  # this machine is half as fast
+    cost = study.expected({"x": 6})
+    assert cost is not None and cost.seconds == pytest.approx(4 * entry.run.seconds)
+    assert cost.bytes == entry.run.made["peak_bytes"]
+    assert study.forecast([{"x": 6}]) == f"squares: this will take {cost}."
+    assert study.forecast([{"x": 3}]).startswith("squares: results are there; computing them here would take")
+
+
+def test_the_nearest_configuration_is_the_measure(data: Path) -> None:
+    study = squares()
+    for kind, seconds in (("slow", 50.0), ("fast", 1.0)):
+        made = study.run({"x": 2, "kind": kind})
+        object.__setattr__(made, "seconds", seconds)
+        study.ship(made)
+    forecast = study.expected({"x": 4, "kind": "slow"})
+    assert forecast is not None and forecast.seconds == pytest.approx(100)
+
+
+def test_runs_and_tables_say_once_where_they_come_from(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study, configs = squares(), [{"x": 2}, {"x": 3}]
+    study.ship(study.run(configs[0], show=False))
+    shutil.rmtree(store.runs_folder())
+    capsys.readouterr()
+    table = study.table(configs)
+    assert table["square"].tolist() == [4, 9] and table["source"].tolist() == ["course", "computed"]
+    forecast, origin, _ = capsys.readouterr().err.split("\n")
+    assert forecast.startswith("squares: this will take")
+    assert "1 from the course's results" in origin and "1 computed on this machine" in origin
+    assert "fresh=True" in origin
+
+
+def test_computing_can_be_forbidden(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_COMPUTE", "never")
+    with pytest.raises(CourseError, match="must not compute"):
+        squares().run({"x": 3})
+    assert calls() == []
+
+
+def test_two_experiments_of_one_name_are_refused() -> None:
+    def other(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+        return {}
+
+    other.__module__ = "another"
+    experiment("of_this_test")(square)
+    with pytest.raises(BadInput, match="two experiments 'of_this_test'"):
+        experiment("of_this_test")(other)
+
+
+def test_an_experiment_can_be_called(tmp_path: Path) -> None:
+    assert squares()({"x": 5}, tmp_path)["square"] == 25 and len(calls()) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[{}]", '[{"config": {}}]'], ids=["cut", "empty", "keys-lost"])
+def test_damaged_results_are_told(text: str, data: Path) -> None:
+    (data / "results").mkdir(parents=True)
+    (data / "results" / "squares.json").write_text(text)
+    with pytest.raises(CorruptAsset, match=r"squares\.json is damaged"):
+        squares().run({"x": 3})
 
 
 # ---- nothing half is trusted ---------------------------------------------------------------------------------
@@ -366,7 +515,7 @@ def test_a_run_that_fails_leaves_nothing(error: type[BaseException], cache: Path
     assert remains(cache) == [] and not is_stored(fails, {})
     broken = False
     made = run(fails, {})
-    assert not made.stored and remains(cache) == [made.folder.name]
+    assert made.source == "computed" and remains(cache) == [made.folder.name]
 
 
 def test_a_half_folder_is_not_trusted(cache: Path) -> None:
@@ -374,7 +523,7 @@ def test_a_half_folder_is_not_trusted(cache: Path) -> None:
     (folder / "deep").mkdir(parents=True)
     (folder / "old").write_text("of a run without a record")
     made = run(square, {"x": 3})
-    assert not made.stored and not (folder / "old").exists()
+    assert made.source == "computed" and not (folder / "old").exists()
     assert remains(cache) == [folder.name]
 
 
@@ -423,7 +572,7 @@ def test_a_cache_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
     with pytest.raises(CourseError, match="cannot be written") as caught:
         run(square, {"x": 3})
-    assert "COURSE_CACHE" in caught.value.fix and calls == []
+    assert "COURSE_CACHE" in caught.value.fix and calls() == []
 
 
 def test_all_files_are_flushed_before_the_folder_gets_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,7 +602,7 @@ def test_threads_compute_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(one.stored for one in made) == [False, True, True, True]
+    assert sorted(one.source for one in made) == ["computed", "stored", "stored", "stored"]
     assert (tmp_path / "log").read_text().count("\n") == 1
 
 
@@ -474,7 +623,7 @@ def test_processes_compute_once(tmp_path: Path) -> None:
     pids = (tmp_path / "log").read_text().split()
     assert len(pids) == 1
     mine = run(slow, config)
-    assert mine.stored and mine.result == {"made_by": int(pids[0])}
+    assert mine.source == "stored" and mine.result == {"made_by": int(pids[0])}
 
 
 def dies(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -495,7 +644,7 @@ def test_a_killed_run_is_made_again_and_cleaned_up(cache: Path) -> None:
     assert not is_stored(dies, config)
     assert [name.startswith(".part-") for name in remains(cache)] == [True]
     made = run(dies, config)
-    assert not made.stored and made.result == {"files": ["half"]}
+    assert made.source == "computed" and made.result == {"files": ["half"]}
     assert remains(cache) == [made.folder.name]
 
 
@@ -526,7 +675,7 @@ def test_a_result_that_is_no_json(result: Any, told: str, cache: Path) -> None:
 def test_a_configuration_that_is_no_json(config: Any) -> None:
     with pytest.raises(BadInput, match="config is "):
         run(square, config)
-    assert calls == []
+    assert calls() == []
 
 
 def test_nan_comes_back() -> None:
@@ -544,13 +693,6 @@ def test_not_a_plain_function(function: Any) -> None:
     with pytest.raises(BadInput, match="is not a plain function") as caught:
         run(function, {"x": 1})
     assert "def" in caught.value.fix
-
-
-def test_a_function_without_source() -> None:
-    scope: dict[str, Any] = {"__name__": "__main__"}
-    exec("def study(config, folder): return {}", scope)
-    with pytest.raises(BadInput, match=r"code of __main__\.study cannot be read"):
-        run(scope["study"], {})
 
 
 def test_a_lambda_has_a_folder_that_every_system_can_name() -> None:
