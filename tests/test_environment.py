@@ -345,7 +345,7 @@ def test_make_bundle_collects_everything_and_can_be_read(
     assert {"set_up.py", "wheels/torch-cpu.whl", "data/cache/downloads/texts.tar.gz", "Makefile"} <= set(read["files"])
     assert any(name.startswith("notebooks/") for name in read["files"])
     assert not any(name.startswith((".venv", ".git/", "tests/reports")) for name in read["files"])
-    assert read["room"] == 1.2 * 5000 + 100
+    assert read["room"] == 1.4 * 5000 + 100
     set_up.check_bundle(out, read, is_first=True)
 
 

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-_CPYTHON_CACHE = 1.2  # installed packages also hold compiled files: measured 1.17 times the wheels' content
+_INSTALLED = 1.4  # bytes on the disk over those in the wheels: 1.35 measured, compiled files and blocks included
 _BUILD = ["setuptools>=77"]  # what pyproject.toml asks of the build, and pip wants at every editable installation
 # In a course folder that is no git clone: what is not the course's.
 _NOT_OURS = [".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info"]
@@ -70,7 +70,7 @@ def _collect(folder: Path, torch: str) -> int:
     _wheels(folder / WHEELS, torch)
     _say("Hashing every file")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    room = round(_CPYTHON_CACHE * _content(folder / WHEELS)) + unpacked
+    room = round(_INSTALLED * _content(folder / WHEELS)) + unpacked
     hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
     manifest = {**this_machine(), "room": room, "files": hashes}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
