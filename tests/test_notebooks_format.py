@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,28 +174,36 @@ def test_normal_form_drops_what_differs_by_run() -> None:
     assert cleaned.cells[1].outputs == good().cells[1].outputs
 
 
-@pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A notebook of each kind of cell, executed and stored by our own tool."""
     sources = ["# NBVAL_IGNORE_OUTPUT\nimport time\ntime.time()", "print('accuracy 0.86')", "6 * 7", "1 / 0"]
     cells = [new_code_cell(source) for source in [*sources, "from IPython.display import Image"]]
     cells += [new_code_cell("import os, base64\nImage(base64.b64decode('iVBORw0KGgo=') + os.urandom(4), format='png')")]
     cells[3].metadata.tags = ["raises-exception"]
-    path = tmp_path / "notebooks" / "small.ipynb"
-    path.parent.mkdir()
+    path = tmp_path_factory.mktemp("executed") / "small.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
-    monkeypatch.setenv("COURSE_PRESET", "cpu")
-    assert run_notebooks.store([path]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_PRESET", "cpu")
+        assert run_notebooks.store([path]) == 0
     return path
 
 
-def spoilt(path: Path, number: int, was: str, now: str) -> Path:
-    """A copy of the notebook in which a word of the output of one cell is another."""
+@pytest.fixture
+def stored(executed: Path, tmp_path: Path) -> Path:
+    """A copy of that notebook for one test."""
+    (tmp_path / "notebooks").mkdir()
+    return Path(shutil.copy(executed, tmp_path / "notebooks"))
+
+
+def spoilt(path: Path, changes: list[tuple[int, str, str]]) -> Path:
+    """A copy of the notebook in which a word of the outputs of some cells is another."""
     notebook = read(path)
-    outputs = json.dumps(notebook.cells[number].outputs)
-    assert was in outputs
-    notebook.cells[number].outputs = nbformat.from_dict(json.loads(outputs.replace(was, now)))
-    copy = path.with_name(f"spoilt{number}.ipynb")
+    for number, was, now in changes:
+        outputs = json.dumps(notebook.cells[number].outputs)
+        assert was in outputs
+        notebook.cells[number].outputs = nbformat.from_dict(json.loads(outputs.replace(was, now)))
+    copy = path.with_name("spoilt.ipynb")
     nbformat.write(notebook, copy)
     return copy
 
@@ -203,12 +212,12 @@ def test_strict_nbval_passes_what_is_stored_and_no_other_text(
     stored: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert coverage(read(stored)) == Coverage(3, 6)
-    copies = [spoilt(stored, *change) for change in ((1, "0.86", "0.87"), (2, "42", "43"), (3, "by zero", "by one"))]
-    assert run_notebooks.check([stored, *copies], tmp_path / "report.xml") == 1
+    copy = spoilt(stored, [(1, "0.86", "0.87"), (2, "42", "43"), (3, "by zero", "by one")])
+    assert run_notebooks.check([stored, copy], tmp_path / "report.xml") == 1
     table = capfd.readouterr().out
     assert re.search(r"^small.ipynb +6 .* 3 \(50%\)  passed$", table, flags=re.MULTILINE)
     for number in (1, 2, 3):
-        assert f"spoilt{number}.ipynb, Cell {number}: Cell {number}: Cell outputs differ" in table
+        assert f"spoilt.ipynb, Cell {number}: Cell {number}: Cell outputs differ" in table
 
 
 def test_a_check_that_was_killed_is_not_green(

@@ -154,37 +154,26 @@ def first(drawn: Axes | tuple[Axes, ...]) -> Axes:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_the_title_states_the_finding(name):
+def test_the_title_states_the_finding_axes_are_named_and_nothing_is_cut_off(name):
     draw, said = FIGURES[name]
-    assert said in first(draw()).get_title(loc="left")
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_axes_are_named(name):
-    drawn = FIGURES[name][0]()
+    before, drawn = dict(mpl.rcParams), draw()
+    assert dict(mpl.rcParams) == before  # the user's own settings stay
+    assert said in first(drawn).get_title(loc="left")
     axes = drawn if isinstance(drawn, tuple) else (drawn,)
     assert axes[-1].get_xlabel()
     assert all(ax.get_ylabel() or ax.get_yticklabels()[0].get_text() for ax in axes)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_nothing_is_cut_off_at_the_figures_edge(name):
-    figure = first(FIGURES[name][0]()).figure
+    figure = first(drawn).figure
     figure.canvas.draw()
     frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
     assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_the_picture_is_small_and_its_figure_closed(name):
+def test_the_picture_is_small_its_figure_closed_and_it_can_be_read_in_grey(name):
     png = plots.to_png(first(FIGURES[name][0]()))
     assert png.startswith(b"\x89PNG") and len(png) < 25_000
     assert not plt.get_fignums()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_it_can_be_read_in_grey(name):
-    grey = np.asarray(Image.open(BytesIO(plots.to_png(first(FIGURES[name][0]())))).convert("L"))
+    grey = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert grey.min() < 60 and (grey > 250).mean() > 0.2  # dark ink on a white page
 
 
@@ -199,14 +188,6 @@ def test_series_differ_in_lightness_marker_line_and_hatch():
     assert (np.diff([lightness(look.colour) for look in style.LOOKS]) > 10).all()
     for part in ("marker", "line", "hatch"):
         assert len({getattr(look, part) for look in style.LOOKS}) == len(style.LOOKS)
-
-
-def test_the_users_own_settings_stay():
-    before = dict(mpl.rcParams)
-    for draw, _ in FIGURES.values():
-        draw()
-        plt.close("all")
-    assert dict(mpl.rcParams) == before
 
 
 @pytest.mark.parametrize(

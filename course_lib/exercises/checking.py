@@ -47,10 +47,16 @@ def _outcomes(answer: Answer, cases: list[Case]) -> list[Outcome]:
     return outcomes
 
 
-def _known_mistake(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> str | None:
+@functools.cache
+def _own_outcome(exercise: Exercise, function: Answer, case: int) -> Outcome:
+    """What the course's own function, the reference or a known mistake, does with one case; computed once."""
+    return try_out(function, exercise.cases()[case])
+
+
+def _known_mistake(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
     """The message of the wrong answer that goes the same way as the learner's on every single case."""
     for wrong in exercise.wrong_answers:
-        if all(try_out(wrong.function, c).like(o) for c, o in zip(cases, outcomes, strict=True)):
+        if all(_own_outcome(exercise, wrong.function, case).like(o) for case, o in enumerate(outcomes)):
             return wrong.message
     return None
 
@@ -82,10 +88,10 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
     cases = exercise.cases()[: len(outcomes)]
     if any(outcome.value is ... for outcome in outcomes):
         return not_attempted
-    for case, outcome in zip(cases, outcomes, strict=True):
-        expected = try_out(exercise.reference, case).value
+    for number, (case, outcome) in enumerate(zip(cases, outcomes, strict=True)):
+        expected = _own_outcome(exercise, exercise.reference, number).value
         if problem := _problem(exercise, case, expected, outcome):
-            said = _known_mistake(exercise, cases, outcomes) or problem
+            said = _known_mistake(exercise, outcomes) or problem
             return Verdict("wrong", f"{said}\n{_report(case, expected, outcome)}")
     return Verdict("passed", f"{name} is right on all {len(cases)} cases.")
 

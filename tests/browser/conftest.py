@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from notebook_cells import length
+from needed_cells import cells_to_run
 from xdist.scheduler import LoadScopeScheduling
 
 
@@ -23,11 +24,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByNotebook:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest notebook first: beside others, it must not end alone."""
+    """The notebook with most cells to run first: beside others, it must not end alone."""
     items.sort(key=lambda item: -opened_cells(item))
 
 
 def opened_cells(item: pytest.Item) -> int:
-    """Code cells of the notebook that a test opens; 0 where it opens none."""
+    """How many cells of its notebook a test runs; 0 where it opens none."""
     path = getattr(getattr(item, "callspec", None), "params", {}).get("opened")
-    return length(path) if isinstance(path, Path) else 0
+    return len(cached_cells_to_run(path)) if isinstance(path, Path) else 0
+
+
+cached_cells_to_run = cache(cells_to_run)

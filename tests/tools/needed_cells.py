@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import symtable
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
+from notebook_cells import read
 
+RUN_WHOLE = ("00_start_here", "01_transformer_from_scratch")  # in the browser
 WIDGETS = "course_lib.widgets"
 
 
@@ -145,3 +148,11 @@ def _calls_a_widget(source: str) -> bool:
         or (isinstance(call, ast.Name) and call.id in names)
         for call in calls
     )
+
+
+def cells_to_run(path: Path) -> list[int]:
+    """In the browser: all code cells of a notebook that is run whole, of another those that its widgets need."""
+    sources = [cell.source if cell.cell_type == "code" else "" for cell in read(path).cells]
+    if path.stem in RUN_WHOLE:
+        return [number for number, source in enumerate(sources) if source.strip()]
+    return needed_cells(sources, widget_cells(sources))
