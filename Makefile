@@ -8,6 +8,10 @@ TORCH ?= auto
 LAB_FLAGS ?=
 NOTEBOOKS ?=
 BUNDLE ?= data/cache/bundle
+# When the set-up began, in seconds since 1970; the stages count from there.
+ifndef STARTED
+STARTED := $(shell date +%s)
+endif
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,7 +20,7 @@ TEST_STAMP := $(VENV)/.installed-test
 SET_UP := $(PYTHON) course_lib/set_up.py --venv $(VENV) --torch $(TORCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab bundle test course notebooks bench format data clean
+.PHONY: help lab bundle test check course notebooks bench format data clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -29,8 +33,11 @@ lab: $(LAB_STAMP) ## set up what is missing, then open the first notebook in Jup
 bundle: $(LAB_STAMP) ## write one folder from which a class sets the course up without a network
 	$(PY) -m course_lib bundle --out $(BUNDLE) --torch $(TORCH)
 
-test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, notebooks, browser
-	$(PY) tests/tools/stages.py
+test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, results, notebooks, browser
+	$(PY) tests/tools/stages.py --started $(STARTED)
+
+check: $(TEST_STAMP) data ## in a few minutes: lint, types, layers and the unit tests that are fast
+	$(PY) tests/tools/stages.py --check --started $(STARTED)
 
 course: $(TEST_STAMP) data ## run every notebook, compare with its stored outputs, print one table
 	$(PY) tests/tools/run_notebooks.py check $(NOTEBOOKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import matplotlib
+import pytest
 from hypothesis import settings
 
 # Before torch is loaded; programs that tests start inherit it.
@@ -17,3 +18,7 @@ matplotlib.use("Agg")
 # A slow example says that the machine is busy, not that the code is wrong.
 settings.register_profile("course", deadline=None)
 settings.load_profile("course")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: left out by `make check`: takes more than about two seconds")
