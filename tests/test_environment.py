@@ -22,7 +22,7 @@ from pins import installed_closure
 
 from course_lib import assets, commands, set_up
 from course_lib.commands import bundle, lab
-from course_lib.errors import BadInput
+from course_lib.errors import BadInput, Offline
 from course_lib.set_up import canonical, direct_requirements, read_pins
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,6 +213,26 @@ def test_lab_signs_the_notebooks_and_changes_none(tmp_path: Path) -> None:
         assert not notary.check_signature(notebook)
 
 
+def test_lab_starts_although_a_notebook_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "torn.ipynb").write_text('{"cells": [')
+    monkeypatch.setattr(set_up, "ROOT", tmp_path)
+    lab.trust(tmp_path / "signatures")
+
+
+def test_lab_fetches_data_and_starts_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jupyterlab.labapp import LabApp
+
+    steps: list[object] = []
+    monkeypatch.setattr(assets, "fetch_core", lambda progress: steps.append("data"))
+    monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(LabApp, "launch_instance", steps.append)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "own")
+    assert commands.main(["lab", "--no-browser"]) == 0
+    assert steps == ["data", [*lab.lab_options(tmp_path / "jupyter"), "--no-browser"]]
+    assert os.environ["JUPYTER_CONFIG_PATH"] == os.pathsep.join([str(lab.SETTINGS), "own"])
+
+
 def test_lab_asks_for_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
     from jupyterlab_server.settings_utils import _get_overrides
 
@@ -347,6 +367,49 @@ def test_make_bundle_collects_everything_and_can_be_read(
     assert not any(name.startswith((".venv", ".git/", "tests/reports")) for name in read["files"])
     assert read["room"] == 1.4 * 5000 + 100
     set_up.check_bundle(out, read, is_first=True)
+
+
+def test_a_bundle_has_the_pinned_wheels_and_says_when_the_network_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def failed(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.extend(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(bundle.subprocess, "run", failed)
+    with pytest.raises(Offline, match="connect to the network"):
+        bundle._wheels(tmp_path, "cpu")
+    assert asked[1:4] == ["-m", "pip", "wheel"]
+    assert asked[asked.index("-c") + 1] == str(ROOT / "constraints.txt")
+    assert set_up.TORCH_CPU_INDEX in asked and set(PROJECT["dependencies"]) < set(asked)
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert set(build) < set(asked)
+
+
+def test_a_bundle_has_verified_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = assets.read_manifest()["vader_lexicon"]
+    whole = assets.cache_folder() / "downloads" / asset.archive
+    if not whole.exists():
+        pytest.skip(f"{whole.name} was removed from the cache")
+    torn = tmp_path / "cache" / "downloads" / asset.archive
+    torn.parent.mkdir(parents=True)
+    torn.write_text("half")
+    fetched: list[str] = []
+
+    def fetch(name: str, progress: object, refetch: bool) -> None:
+        fetched.append(name)
+        torn.write_bytes(whole.read_bytes())
+
+    monkeypatch.setattr(assets, "read_manifest", lambda: {asset.name: asset})
+    monkeypatch.setattr(assets, "fetch_core", lambda progress: None)
+    monkeypatch.setattr(assets, "fetch", fetch)
+    monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path / "cache")
+    for number in range(2):
+        assert bundle._copy_downloads(tmp_path / str(number)) == asset.unpacked_bytes
+        assert set_up.sha256_of(tmp_path / str(number) / asset.archive) == asset.sha256
+    assert fetched == [asset.name]
 
 
 @pytest.mark.parametrize("out", ["course", "full"])

@@ -7,12 +7,13 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 _INSTALLED = 1.4  # bytes on the disk over those in the wheels: 1.35 measured, compiled files and blocks included
-_BUILD = ["setuptools>=77"]  # what pyproject.toml asks of the build, and pip wants at every editable installation
 # In a course folder that is no git clone: what is not the course's.
 _NOT_OURS = [".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info"]
 _NOT_OURS += [".ipynb_checkpoints", ".hypothesis", ".*_cache"]
@@ -117,11 +118,14 @@ def _wheels(folder: Path, torch: str) -> None:
 
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     command += ["--wheel-dir", str(folder), "-c", str(ROOT / "constraints.txt")]
-    command += [*ask_for_torch(torch, Path(sys.executable)), *_BUILD, *direct_requirements()]
-    # What pip says goes to standard error: --json keeps standard output for itself.
+    # The editable installation builds the project, so it needs the build's own packages too.
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    with redirect_stdout(sys.stderr):  # with --json, standard output is for the result alone
+        command += [*ask_for_torch(torch, Path(sys.executable)), *build, *direct_requirements()]
     if subprocess.run(command, stdout=sys.stderr).returncode:
         raise Offline(
-            "pip could not collect every package; it says above which", "connect to the network and run it again"
+            "pip could not collect every package; its reason is above",
+            "connect to the network, or free some disk, and run the same command again",
         )
 
 

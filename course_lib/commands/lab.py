@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ def trust(signatures: Path) -> None:
 
     signatures.mkdir(parents=True, exist_ok=True)
     with NotebookNotary(data_dir=str(signatures)) as notary:
-        for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
-            notary.sign(nbformat.read(file, as_version=4))
+        for file in (ROOT / "notebooks").glob("*.ipynb"):
+            with suppress(OSError, ValueError):  # JupyterLab will say that it cannot read it
+                notary.sign(nbformat.read(file, as_version=4))
 
 
 def _say(line: str) -> None:
