@@ -15,7 +15,7 @@ import pytest
 import toy_classifiers
 from sklearn.exceptions import NotFittedError
 
-from course_lib import TextClassifier, baselines, corpora, machine
+from course_lib import TextClassifier, baselines, corpora
 from course_lib.attacks import (
     PGD,
     Document,
@@ -30,7 +30,7 @@ from course_lib.attacks import (
 from course_lib.attacks.report import AttackResult
 from course_lib.attacks.view import View, input_embeddings
 from course_lib.errors import BadInput
-from course_lib.experiments import Run
+from course_lib.experiments import Experiment, Run
 
 TEXTS, LABELS = toy_classifiers.TEXTS[:16], toy_classifiers.LABELS[:16]
 
@@ -48,7 +48,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stored(function: Any, config: dict[str, Any]) -> Run:
     """A run as it comes back from the disk."""
     result = json.loads(json.dumps(function(config, Path("nowhere"))))
-    return Run(function.__name__, json.loads(json.dumps(config)), result, Path("nowhere"), 1.0, None, True)
+    return Run(function.name, json.loads(json.dumps(config)), result, 1.0, "stored")
 
 
 CONFIG = {"recipe": "deepwordbug", "n": 12, "seed": 3, "model": "sentiment"}
@@ -77,7 +77,7 @@ def test_the_table_repeats_the_reports_figures() -> None:
 @pytest.mark.parametrize("method", ["FGSM", "PGD"])
 def test_the_accuracies_are_those_of_the_attack(method: str) -> None:
     config = {"method": method, "norm": "l2", "epsilons": [0.0, 0.5], "steps": 3, "n": 8, "seed": 1}
-    curve = studies.as_curves([stored(studies.embedding_study, config)])
+    curve = studies.embedding_attack_study.rows([stored(studies.embedding_attack_study, config)])
     attack = fgsm(0.5, "l2") if method == "FGSM" else PGD(0.5, "l2", 3)
     direct = attack.run(toy_classifiers.fitted(), TEXTS[:8], LABELS[:8], seed=1)
     assert curve["epsilon"].tolist() == [0.0, 0.5]
@@ -96,22 +96,39 @@ def test_odd_texts_are_those_that_were_turned(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(studies, "pseudo_perplexity", lengths)
     monkeypatch.setattr(studies.LanguageModel, "from_pretrained", lambda name: None)
-    monkeypatch.setattr(studies.experiments, "run", lambda function, config, **_: stored(function, config))
-    found = studies.oddness_study(CONFIG, Path("nowhere"))
+    monkeypatch.setattr(Experiment, "run", lambda self, config, **_: stored(self, config))
+    found = studies.perplexity_study(CONFIG, Path("nowhere"))
     won = [one for one in studies.report_of(stored(studies.attack_study, CONFIG)).results if one.status == "succeeded"]
     assert asked == [[one.text for one in won], [one.adversarial for one in won]]
     assert found["after"] == [len(one.adversarial) for one in won]
-    assert studies.oddness_study_cost(CONFIG).seconds > 0
+    (row,) = studies.perplexity_study.rows([stored(studies.perplexity_study, CONFIG)]).to_dict("records")
+    ratios = np.array(found["after"]) / np.array(found["before"])
+    assert row["texts"] == len(won) and row["times"] == np.median(ratios) and row["odder"] == np.mean(ratios > 1)
 
 
-def test_dearer_attacks_are_forecast_to_be_dearer() -> None:
+def test_longer_attacks_are_forecast_to_take_longer() -> None:
     few, many = ({**CONFIG, "n": n} for n in (8, 32))
-    assert studies.attack_study_cost(few).seconds < studies.attack_study_cost(many).seconds
-    assert studies.attack_study_cost(few).seconds < studies.attack_study_cost({**few, "recipe": "pwws"}).seconds
+    cost = studies.attack_study.cost
+    assert cost is not None and cost(few) < cost(many)
+    assert cost({**few, "model": "TF-IDF"}) < cost(few) < cost({**few, "recipe": "pwws"})
     one = {"method": "FGSM", "norm": "l2", "epsilons": [0.1], "steps": 5, "n": 8, "seed": 0}
-    pgd = {**one, "method": "PGD"}
-    assert studies.embedding_study_cost(one).seconds < studies.embedding_study_cost(pgd).seconds
-    assert isinstance(studies.attack_study_cost({**CONFIG, "model": "TF-IDF"}), machine.Cost)
+    cost = studies.embedding_attack_study.cost
+    assert cost is not None and cost(one) < cost({**one, "method": "PGD"})
+
+
+@pytest.mark.usefixtures("toys")
+def test_results_hold_no_text() -> None:
+    result = studies.attack_study(CONFIG, Path("nowhere"))
+    assert not [text for text in TEXTS if text in json.dumps(result)]
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [("a good film", "a goood film"), ("a good film", "a film"), ("", "new"), ("ab", "ba"), ("a\nfilm", "a 🙂 film")],
+)
+def test_edits_turn_one_text_into_the_other(text: str, changed: str) -> None:
+    assert studies.edited(text, json.loads(json.dumps(studies.edits(text, changed)))) == changed
+    assert studies.edits(text, text) == []
 
 
 # ---- transfer --------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from torch import nn
 
-from course_lib import TextClassifier, assets, augmentation, corpora, finetuning, machine
+from course_lib import TextClassifier, assets, corpora, finetuning, machine
 from course_lib.attacks.document import Document, edit_distance
 from course_lib.augmentation import (
     METHODS,
@@ -40,11 +40,11 @@ from course_lib.augmentation import (
     WordLabelCounts,
     as_gains,
     augment,
+    augmentation_study,
     contextual,
     eda,
     report,
     words_changed,
-    worth_study,
 )
 from course_lib.augmentation import words as words_module
 from course_lib.augmentation import worth as worth_module
@@ -55,6 +55,7 @@ from course_lib.augmentation.operation import changes
 from course_lib.batching import collate
 from course_lib.classifier.objective import objective
 from course_lib.errors import BadInput
+from course_lib.experiments import Experiment
 from course_lib.finetuning import recipes
 from course_lib.pretraining import LanguageModel
 from course_lib.training import TrainingConfig
@@ -701,7 +702,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, language_model: Langu
 
 @pytest.mark.parametrize("method", METHODS)
 def test_both_sides_take_the_same_steps(small: list[dict[str, Any]], method: str, tmp_path: Path) -> None:
-    result = worth_study({"labels": 30, "method": method, "seed": 1}, tmp_path)
+    result = augmentation_study({"labels": 30, "method": method, "seed": 1}, tmp_path)
     (call,) = small
     training = call["training"]
     assert result["steps"] == 8 and training.epochs * len(call["texts"]) == 8 * 25 and training.seed == 1
@@ -725,22 +726,19 @@ def test_epochs_can_be_halved_and_batches_are_whole(rows: int) -> None:
     assert worth_module.looks(rows) in (2, 4, 6, 8) and rows % worth_module.batch_of(rows) == 0
 
 
-def test_a_study_foretells_and_keeps_its_runs(small: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_keeps_its_runs(small: list[dict[str, Any]]) -> None:
     configs = [{"labels": 20, "method": method, "seed": 0} for method in ("none", "aeda")]
-    first = augmentation.study(configs)
-    assert "This cell will take about" in capsys.readouterr().err and len(small) == 2
-    again = augmentation.study(configs)
-    assert "stored runs" in capsys.readouterr().err and len(small) == 2
-    assert again["stored"].all() and not first["stored"].any() and (first["expected_seconds"] > 0).all()
+    first = augmentation_study.table(configs, show=False)
+    again = augmentation_study.table(configs, show=False)
+    assert len(small) == 2 and set(first["source"]) == {"computed"} and set(again["source"]) == {"stored"}
     gains = as_gains(again)
     assert gains["method"].tolist() == ["none", "aeda"] and (gains["seeds"] == 1).all()
 
 
-def test_contextual_runs_cost_more(small: list[dict[str, Any]]) -> None:
-    plain, masked = (
-        augmentation.study_cost({"labels": 20, "method": name, "seed": 0}) for name in ("none", "contextual")
-    )
-    assert masked.seconds > plain.seconds > 0 and not small
+def test_contextual_runs_take_longer(small: list[dict[str, Any]]) -> None:
+    cost = augmentation_study.cost
+    assert cost is not None and not small
+    assert 0 < cost({"labels": 20, "method": "none"}) < cost({"labels": 20, "method": "contextual"})
 
 
 @pytest.mark.parametrize(
@@ -748,7 +746,7 @@ def test_contextual_runs_cost_more(small: list[dict[str, Any]]) -> None:
 )
 def test_bad_configurations(small: list[dict[str, Any]], config: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"labels is|method is"):
-        worth_study(config | {"seed": 0}, tmp_path)
+        augmentation_study(config | {"seed": 0}, tmp_path)
 
 
 def runs_of(**accuracies: list[float]) -> pd.DataFrame:
@@ -790,7 +788,7 @@ def test_what_gives_no_gain(runs: pd.DataFrame, said: str) -> None:
 
 
 def guessed(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Stands for `worth_study`: rewriting gains a point, and a seed is worth two."""
+    """Stands for `augmentation_study`: rewriting gains a point, and a seed is worth two."""
     return {"test_accuracy": 0.7 + 0.01 * (config["method"] != "none") + 0.02 * config["seed"], "steps": 8}
 
 
@@ -802,9 +800,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     real = module.Report
     monkeypatch.setattr(module, "Report", lambda *given, **named: real(*given, **named, folder=tmp_path))
     monkeypatch.setattr(module, "SIZES", ("10", "all"))
-    monkeypatch.setattr(module, "worth_study", guessed)
-    monkeypatch.setattr(module, "forecast", lambda configs: "A moment.")
-    monkeypatch.setattr(module, "study_cost", lambda config: machine.Cost(1.0, 1.0, 1.0))
+    monkeypatch.setattr(module, "augmentation_study", Experiment("guessed", 1, guessed))
     monkeypatch.setattr(corpora, "part", toy_part)
     monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path / "cache")
     return module
@@ -813,7 +809,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 def test_the_benchmark_tells_what_it_did_not_run(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     script.main(script.options(["--labels", "10", "--methods", "aeda", "--seeds", "2"]))
     said = capsys.readouterr().out
-    assert "4 runs. A moment." in said and "a trial: not a result" in said
+    assert "4 runs. guessed: this will take a time that is not known" in said and "a trial: not a result" in said
     assert "10 labels, aeda: gain of +1.00 points" in said and "lower end of its interval: target at least 0" in said
     assert "10 labels, aeda: 3 of 5 seeds" in said and "40 labels, contextual: 5 of 5 seeds" in said
 
@@ -835,4 +831,4 @@ def test_the_whole_benchmark_is_the_default(script: ModuleType) -> None:
 
 
 def test_recipes_of_the_course_are_the_benchmarks(small: Any) -> None:
-    assert finetuning.recipe("default").members == 1, "worth_study trains one run"
+    assert finetuning.recipe("default").members == 1, "augmentation_study trains one run"

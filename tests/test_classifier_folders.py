@@ -34,7 +34,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from course_lib import assets, finetuning
+from course_lib import assets
 from course_lib.classifier import TextClassifier
 from course_lib.classifier import storage as storage_module
 from course_lib.classifier.sources import longest_row
@@ -161,11 +161,6 @@ def test_a_place_that_cannot_be_written_is_named(folder, tmp_path, monkeypatch):
     with pytest.raises(CourseError) as caught:
         fitted().save(folder)
     assert "folder" in caught.value.fix and not list(tmp_path.iterdir())
-
-
-def test_the_course_model_is_found_by_its_name(saved, monkeypatch):
-    monkeypatch.setattr(finetuning, "sentiment_folder", lambda: saved)
-    assert TextClassifier.from_pretrained("sentiment").predict(["a good film", "a bad film"]).tolist() == [1, 0]
 
 
 def test_a_saved_classifier_is_an_encoder_for_the_next_one(saved):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from toy_classifiers import QUICK, fitted
 
-from course_lib import corpora, machine
+from course_lib import corpora
 from course_lib.compression import PLANS, Bits, OnnxClassifier, Plan, studies
 from course_lib.errors import BadInput
 
@@ -21,8 +20,7 @@ BARE = Plan("bare", bits=Bits(8, 8))
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Toy plans, and the toy classifier in the place of the course's."""
-    parent = fitted().save(tmp_path / "parent")
-    monkeypatch.setattr(studies.finetuning, "sentiment_folder", lambda: parent)
+    monkeypatch.setattr(studies.TextClassifier, "from_pretrained", lambda name: fitted())
     monkeypatch.setitem(PLANS, "toy", TOY)
     monkeypatch.setitem(PLANS, "bare", BARE)
     yield tmp_path / "run"
@@ -48,11 +46,12 @@ def test_a_run_keeps_the_model_and_its_figures(toy: Path) -> None:
     assert result["model_bytes"] == (toy / studies.EXPORT / "model.onnx").stat().st_size
     before = fitted().predict(test["text"].tolist()) == test["label"].to_numpy()
     assert result["lost"] == pytest.approx(100 * (np.mean(before) - right), abs=1e-6)
+    assert np.allclose(result["probabilities"], student.predict_proba(test["text"].tolist())[:, 1], atol=1e-3)
+    assert result["times_as_fast"] > 0 and 0 <= result["attacked"] <= 1
 
 
 def test_the_estimate_follows_texts_and_epochs(toy: Path) -> None:
-    def seconds(**more: Any) -> float:
-        cost: machine.Cost = studies.compression_cost({"plan": "toy", **more})
-        return cost.seconds
-
-    assert seconds(texts=50) < seconds(texts=500) < seconds(texts=500, epochs=3)
+    cost = studies.compression_study.cost
+    assert cost is not None
+    plain, more = {"plan": "toy", "texts": 50}, {"plan": "toy", "texts": 500}
+    assert cost(plain) < cost(more) < cost({**more, "epochs": 3})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,7 @@ from course_lib.attacks import ConfidenceReduction, recipe
 from course_lib.defenses import Smoothed, noise, prices
 from course_lib.defenses import recipe as defence_recipe
 from course_lib.defenses.recipe import DEFAULT_DEFENCE
-from course_lib.errors import BadInput
-from course_lib.experiments import Run
+from course_lib.experiments import Experiment, Run
 
 TEXTS, LABELS = toy_classifiers.TEXTS[8:16], toy_classifiers.LABELS[8:16]
 CONFIG = {"recipe": "deepwordbug", "n": 8, "samples": 3, "times": 2, "below": 0.4, "seed": 5}
@@ -26,7 +26,7 @@ CONFIG = {"recipe": "deepwordbug", "n": 8, "samples": 3, "times": 2, "below": 0.
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"text": TEXTS, "label": LABELS})
     monkeypatch.setattr(corpora, "part", lambda name, split, limit=None: frame.head(limit or len(frame)))
-    monkeypatch.setattr(noise, "_sentiment", toy_classifiers.fitted)
+    monkeypatch.setattr(noise.TextClassifier, "from_pretrained", lambda name: toy_classifiers.fitted())
 
 
 @pytest.mark.usefixtures("toys")
@@ -55,8 +55,8 @@ def test_the_same_seed_gives_the_same_figures_and_another_others() -> None:
 
 
 def test_more_copies_cost_more() -> None:
-    few, many = (noise.noise_study_cost({**CONFIG, "samples": n}) for n in (2, 8))
-    assert few is not None and many is not None and few.seconds < many.seconds
+    cost = noise.noise_study.cost
+    assert cost is not None and cost({**CONFIG, "samples": 2}) < cost({**CONFIG, "samples": 8})
 
 
 @pytest.mark.usefixtures("toys")
@@ -96,28 +96,29 @@ def test_times_are_taken_in_turn_and_the_first_does_not_count(monkeypatch: pytes
 
 def study(defence: str, times_as_long: float, making: float) -> Run:
     result = {"clean_accuracy": 0.8, "times_as_long": times_as_long, "making_seconds": making}
-    return Run("defence_study", {"defence": defence, "seed": 0}, result, Path("nowhere"), 1.0, None, True)
+    return Run("defense_study", {"defence": defence, "seed": 0}, result, 1.0, "stored")
 
 
 def test_prices_are_multiples_of_the_undefended_models(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"training_seconds": 100.0}, {"training_seconds": 180.0}
-    usual, defended = (Run("any", {}, result, Path("nowhere"), 1.0, None, True) for result in made)
-    monkeypatch.setattr(prices, "usual_run", lambda seed: usual)
-    monkeypatch.setattr(prices, "defence_run", lambda seed, show: defended)
+    usual, defended = (Run("any", {}, result, 1.0, "stored") for result in made)
+    asked: list[dict[str, Any]] = []
+    answers = {"finetune": usual, "defend": defended}
+    monkeypatch.setattr(Experiment, "run", lambda self, config, show: asked.append(config) or answers[self.name])
     runs = [study("none", 1.0, 1.0), study("masked copies", 4.0, 1.0), study("steps in embedding space", 1.0, 50.0)]
     table = prices.as_prices([*runs, study(DEFAULT_DEFENCE, 1.1, 3.0)])
     assert table["defence"].tolist() == ["none", "masked copies", "steps in embedding space", DEFAULT_DEFENCE]
     assert table["training"].tolist() == pytest.approx([1.0, 1.0, 1.5, 1.8])
     assert table["inference"].tolist() == pytest.approx([1.0, 4.0, 1.0, 1.1])
+    assert {"data": "movie_reviews", "recipe": "default", "seed": 0} in asked and {"seed": 0} in asked
 
 
-@pytest.mark.usefixtures("toys")
-def test_what_is_dearer_is_forecast_to_be_dearer() -> None:
-    def seconds(defence: str, attacks: list[str]) -> float:
-        return prices.defence_study_cost({"defence": defence, "attacks": attacks, "n": 4}).seconds
+def test_what_takes_longer_is_forecast_to_take_longer() -> None:
+    cost = defence_recipe.defense_study.cost
+    assert cost is not None
 
-    plain = seconds("none", ["deepwordbug"])
-    assert plain < seconds("none", ["deepwordbug", "pwws"]) < seconds("masked copies", ["deepwordbug", "pwws"])
-    assert plain < seconds("steps in embedding space", ["deepwordbug"])
-    with pytest.raises(BadInput, match="what genetic costs"):
-        seconds("none", ["genetic"])
+    def work(defence: str, attacks: list[str]) -> float:
+        return cost({"defence": defence, "attacks": attacks, "n": 4})
+
+    assert work("none", ["deepwordbug"]) < work("none", ["deepwordbug", "pwws"])
+    assert work("none", ["deepwordbug"]) < work("masked copies", ["deepwordbug"])

@@ -11,17 +11,17 @@ import pytest
 from toy_classifiers import LABELS, LEARNING, TEXTS, tiny
 from toy_games import Toy, additive
 
-from course_lib import experiments
 from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
+from course_lib.experiments import Run
 from course_lib.explain import Attribution, explain
 from course_lib.explain.shortcut import (
+    EXAMPLE,
     affected,
-    as_shortcuts,
+    example_of,
     found_at_one,
     plant,
     ranks,
-    shortcut_cost,
     shortcut_study,
 )
 
@@ -126,17 +126,25 @@ def test_the_study(tmp_path: Path) -> None:
     asked = result["methods"]["occlusion"]
     assert len(asked["ranks"]) == count and asked["queries"] > 2 and asked["seconds"] > 0
     assert asked["found_at_one"]["estimate"] == np.mean(np.array(asked["ranks"]) == 1) > 0.8
-    run = experiments.Run("shortcut_study", CONFIG, result, tmp_path, 1.0, None, False)
-    table = as_shortcuts([run])
+    run = Run("shortcut_study", CONFIG, json.loads(json.dumps(result)), 1.0, "computed")
+    table = shortcut_study.rows([run])
     assert table["method"].tolist() == CONFIG["methods"] and table["n"].tolist() == [count, count]
     assert table["found"].iloc[0] == asked["found_at_one"]["estimate"]
     assert table["mean_rank"].iloc[0] == pytest.approx(np.mean(asked["ranks"]))
+    kept, direct = (
+        example_of(run, "occlusion"),
+        explain(TextClassifier.from_pretrained(tmp_path / "model"), [EXAMPLE.format("cobalt")], "occlusion", target=1)[
+            0
+        ],
+    )
+    assert kept.words == direct.words and kept.text == direct.text and kept.target == 1
+    assert np.allclose(kept.scores, direct.scores, atol=1e-5) and kept.tokens == direct.tokens
 
 
 def test_a_table_of_a_run_that_turned_nothing() -> None:
     empty = {"ranks": [], "found_at_one": None, "queries": 0.0, "seconds": 0.0}
-    run = experiments.Run("shortcut_study", CONFIG, {"methods": {"shap": empty}}, Path(), 1.0, None, False)
-    table = as_shortcuts([run])
+    run = Run("shortcut_study", CONFIG, {"methods": {"shap": empty}}, 1.0, "computed")
+    table = shortcut_study.rows([run])
     assert table["n"].tolist() == [0] and table[["found", "low", "high", "mean_rank"]].isna().all(axis=None)
 
 
@@ -148,6 +156,6 @@ def test_configurations_that_cannot_run(tmp_path: Path) -> None:
 
 
 def test_the_estimate_follows_methods_and_rows() -> None:
-    base = shortcut_cost(CONFIG).seconds
-    assert base < shortcut_cost(CONFIG | {"rows": 600}).seconds
-    assert base < shortcut_cost(CONFIG | {"methods": ["occlusion", "lime"]}).seconds
+    cost = shortcut_study.cost
+    assert cost is not None and cost(CONFIG) < cost(CONFIG | {"rows": 600})
+    assert cost(CONFIG) < cost(CONFIG | {"methods": ["occlusion", "lime"]})

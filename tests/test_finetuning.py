@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from course_lib import assets, corpora, finetuning, machine
+from course_lib import assets, corpora, evaluation, finetuning, machine, plots
 from course_lib.classifier import TextClassifier
 from course_lib.corpora import NAMES, normalise, soft_labels
 from course_lib.errors import BadInput, CheckpointError
+from course_lib.experiments import Experiment, Run
 from course_lib.finetuning import RECIPES, Recipe, fit_recipe, recipe, recipe_cost, recipes, studies
 from course_lib.training import Row, TrainingConfig
 
@@ -392,31 +393,14 @@ def test_finetune_saves_the_model_and_its_logits(
     assert call["parameters"]["training"].seed == 1
 
 
-def test_cost_of_finetuning_counts_training_and_test(small: SimpleNamespace) -> None:
-    config = {"data": "news", "recipe": "default", "seed": 1}
-    whole, training = finetuning.finetune_cost(config), recipe_cost(RECIPES["default"], small.frames["news"])
-    assert whole.seconds > training.seconds > 0
-
-
-def test_sentiment_is_made_once_and_found_by_name(
-    small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made: list[dict[str, Any]] = []
-
-    def finetune(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-        made.append(config)
-        fit_recipe(recipes.recipe(config["recipe"]), corpora.load(config["data"])).save(folder / "model")
-        return {"test_accuracy": 0.5}
-
-    monkeypatch.setattr(recipes, "finetune", finetune)
-    first, again = TextClassifier.from_pretrained("sentiment"), TextClassifier.from_pretrained("sentiment")
-    assert made == [{"data": "movie_reviews", "recipe": "default", "seed": 0}]
-    assert capsys.readouterr().err.count("computing finetune-") == 1, "it says what takes so long"
-    assert farthest(weights(first), weights(again)) == 0
-    assert first.classes_.tolist() == [0, 1]
-    run = finetuning.sentiment_run()
-    assert run.stored and run.expected_seconds and run.expected_seconds > 0
-    assert finetuning.sentiment_folder() == run.folder / "model"
+def test_the_experiment_saves_what_it_reports(small: SimpleNamespace, tmp_path: Path) -> None:
+    config = {"data": "news", "recipe": "quick", "seed": 1}
+    result = finetuning.finetune(config, tmp_path)
+    test = small.frames["news"].query("split == 'test'")
+    saved = TextClassifier.from_pretrained(tmp_path / "model")
+    assert result["test_accuracy"] == saved.score(test["text"].tolist(), test["label"])
+    assert finetuning.finetune.cost is not None
+    assert finetuning.finetune.cost(config) < finetuning.finetune.cost(config | {"recipe": "best"})
 
 
 # ---- studies -------------------------------------------------------------------------------------------------
@@ -503,7 +487,9 @@ def test_learning_curves(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 
 def test_transfer_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sentiment = fit_recipe(LONGER, small.frames["movie_reviews"], encoder="tiny").save(tmp_path / "model")
-    monkeypatch.setattr(studies, "sentiment_folder", lambda: sentiment)
+    load = TextClassifier.from_pretrained
+    toys = {"sentiment": sentiment}
+    monkeypatch.setattr(studies.TextClassifier, "from_pretrained", lambda name: load(toys.get(str(name), name)))
     met = learned(monkeypatch)
     untouched = studies.transfer_study({"then": None, "labels": 0, "seed": 0}, tmp_path)["test_accuracy"]
     assert met == [] and set(untouched) == set(NAMES)
@@ -518,47 +504,55 @@ def test_transfer_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch,
     assert call["parameters"]["encoder"] == str(sentiment) and call["parameters"]["training"].seed == 5
 
 
-CONFIGS: dict[str, list[dict[str, Any]]] = {
-    "label_curve": [{"labels": 16, "encoder": "course", "seed": 0}],
-    "linear_probe_study": [{"labels": 16}],
-    "head_study": [{"kind": "lora", "labels": 16, "seed": 0}],
-    "learning_curves": [{"labels": 16, "epochs": 2, "learning_rate": 1e-4, "seed": 0}],
-    "transfer_study": [{"then": None, "labels": 0, "seed": 0}, {"then": "news", "labels": 16, "seed": 0}],
-    "finetune": [{"data": "news", "recipe": "default", "seed": 0}],
-}
+@pytest.mark.parametrize(
+    ("study", "less", "more"),
+    [
+        (studies.label_curve, {"labels": 100, "encoder": "course", "seed": 0}, {"labels": 1600}),
+        (studies.linear_probe_study, {"labels": 100}, {"labels": 400}),
+        (studies.head_study, {"kind": "probe", "labels": 16, "seed": 0}, {"kind": "lora"}),
+        (studies.learning_curves, {"labels": 16, "epochs": 1, "learning_rate": 1e-4, "seed": 0}, {"epochs": 3}),
+        (studies.transfer_study, {"then": None, "labels": 500, "seed": 0}, {"then": "news"}),
+    ],
+    ids=lambda part: getattr(part, "name", ""),
+)
+def test_more_work_is_forecast_to_take_longer(study: Experiment, less: dict[str, Any], more: dict[str, Any]) -> None:
+    assert study.cost is not None and 0 < study.cost(less) < study.cost(less | more)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_study_has_a_forecast(name: str, small: SimpleNamespace) -> None:
-    function, configs = getattr(finetuning, name), CONFIGS[name]
-    costs = [studies.study_cost(function, config) for config in configs]
-    assert all(cost.seconds > 0 and cost.bytes > 1e8 for cost in costs)
-    assert costs == sorted(costs, key=lambda cost: cost.seconds), "more work is never cheaper"
-    sentence = finetuning.forecast(function, configs)
-    assert sentence == f"This cell will take {sum(costs[1:], start=costs[0])}."
+def test_tables_of_studies() -> None:
+    def made(name: str, config: dict[str, Any], result: dict[str, Any]) -> Run:
+        return Run(name, config, result, 1.0, "computed")
+
+    history = {"rows": [{"step": 10, "loss": 0.6}, {"step": 13, "validation_accuracy": 0.8, "validation_loss": 0.4}]}
+    curves = studies.learning_curves.rows([made("", {"learning_rate": 1e-4, "epochs": 1}, {"history": history})])
+    assert curves["step"].tolist() == [10, 13]
+    assert curves["train_loss"].tolist()[0] == 0.6 and pd.isna(curves["train_loss"][1])
+    assert pd.isna(curves["validation_accuracy"][0]) and curves["validation_accuracy"][1] == 0.8
+    assert (curves[["learning_rate", "epochs"]] == [1e-4, 1]).all(axis=None)
+    pairs = studies.transfer_study.rows([
+        made("", {"then": None}, {"test_accuracy": {"news": 0.6, "tweets": 0.7}}),
+        made("", {"then": "news"}, {"test_accuracy": {"news": 0.8, "tweets": 0.5}}),
+    ]).set_index(["train", "test"])["accuracy"]  # fmt: skip
+    assert pairs["movies only", "tweets"] == 0.7 and pairs["+ news", "news"] == 0.8 and len(pairs) == 4
+    plain = studies.linear_probe_study.rows([made("", {"labels": 100}, {"test_accuracy": 0.7, "right": [1, 0]})])
+    assert list(plain) == ["labels", "test_accuracy", "run_seconds", "source"]
 
 
-def test_cost_of_a_study_grows_with_its_labels_and_epochs(small: SimpleNamespace) -> None:
-    def seconds(**changes: Any) -> float:
-        config = {"labels": 16, "epochs": 1, "learning_rate": 1e-4, "seed": 0} | changes
-        return studies.study_cost(finetuning.learning_curves, config).seconds
-
-    one = seconds()  # training and, once, the test part
-    assert 2.5 * one < seconds(epochs=3) < 3 * one
-    assert seconds(labels=40) > 1.3 * one
-
-
-def test_study_is_a_table_of_runs(small: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
-    configs = [{"labels": n, "encoder": "course", "seed": 0} for n in (8, 16)]
-    first = finetuning.study(finetuning.label_curve, configs[:1])
-    assert capsys.readouterr().err.startswith("This cell will take about ")
-    both = finetuning.study(finetuning.label_curve, configs, show=False)
-    assert capsys.readouterr().err == ""
-    assert list(both) == [
-        "labels", "encoder", "seed", "test_accuracy", "test_rows", "seconds", "expected_seconds", "stored",
-    ]  # fmt: skip
-    assert both["labels"].tolist() == [8, 16] and both["stored"].tolist() == [True, False]
-    assert both["test_accuracy"][0] == first["test_accuracy"][0]
-    assert (both["expected_seconds"] > 0).all()
-    finetuning.study(finetuning.label_curve, configs)
-    assert capsys.readouterr().err == "This cell reads stored runs: a moment.\n"
+def test_label_efficiency_averages_seeds_and_adds_the_whole_run() -> None:
+    curve = pd.DataFrame(
+        [
+            {"encoder": "course", "labels": 100, "seed": 0, "test_accuracy": 0.70, "test_rows": 1000},
+            {"encoder": "course", "labels": 100, "seed": 1, "test_accuracy": 0.74, "test_rows": 1000},
+            {"encoder": "scratch", "labels": 100, "seed": 0, "test_accuracy": 0.50, "test_rows": 1000},
+        ]
+    )
+    probes = pd.DataFrame([{"labels": 100, "test_accuracy": 0.65, "test_rows": 1000}])
+    whole = Run("finetune", {}, {"test_accuracy": 0.87, "test_rows": 1000}, 1.0, "computed")
+    table = finetuning.as_label_efficiency(curve, probes, whole, labels=8000)
+    rows = {(row.method, row.labels): row for row in table.itertuples()}
+    assert rows["pretrained, fine-tuned", 100].accuracy == pytest.approx(0.72)
+    assert rows["pretrained, fine-tuned", 8000].accuracy == 0.87
+    assert set(table["method"]) == {"pretrained, fine-tuned", "same shape, from scratch", "linear probe"}
+    expected = evaluation.share(650, 1000)
+    assert (rows["linear probe", 100].low, rows["linear probe", 100].high) == (expected.low, expected.high)
+    assert plots.label_efficiency(table).get_lines()

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import machine
 from course_lib.encoder import parameter_count
 from course_lib.errors import BadInput
 from course_lib.pretraining import scaling, studies
-from course_lib.pretraining.expense import pretraining_cost, step_flops
+from course_lib.pretraining.expense import step_flops
 
 QUICK = {"width": 32, "layers": 1, "tokens": 8192, "batch_tokens": 512, "length": 32}
 
@@ -30,12 +29,14 @@ def own_cache(tmp_path, monkeypatch, request):
 
 def test_a_study_is_stored_and_read_back(own_cache, capsys) -> None:
     configs = [QUICK | {"objective": kind} for kind in ("mlm", "causal")]
-    assert "take about" in studies.forecast(configs)
-    runs = studies.pretraining_runs(configs)
-    assert "computing pretraining_study" in capsys.readouterr().err and not any(run.stored for run in runs)
-    again = studies.pretraining_runs(configs, show=False)
-    assert all(run.stored for run in again) and studies.forecast(configs).startswith("This cell reads stored runs")
-    rows = studies.table(again)
+    runs = studies.pretraining_study.runs(configs)
+    assert "pretraining_study: this will take" in capsys.readouterr().err
+    assert {run.source for run in runs} == {"computed"}
+    again = studies.pretraining_study.runs(configs, show=False)
+    assert {run.source for run in again} == {"stored"}
+    rows = studies.pretraining_study.rows(again)
+    masked, causal = (run.result for run in again)
+    assert set(masked["loss_by_fate"]) == {"masked", "kept", "random"} and "loss_by_fate" not in causal
     assert rows["objective"].tolist() == ["mlm", "causal"] and (rows["loss"] > 0).all() and (rows["width"] == 32).all()
     assert rows["bits_per_character"].isna().tolist() == [True, False]
     shape = studies.study_recipe(QUICK).shape
@@ -49,7 +50,7 @@ def test_a_study_is_stored_and_read_back(own_cache, capsys) -> None:
         and points["tokens"].max() == rows["tokens"][0]
         and points["validation_loss"].notna().sum() == 8
     )
-    assert (again[0].folder / "model" / "model.safetensors").is_file()
+    assert (again[0].file("model") / "model.safetensors").is_file()
 
 
 def test_equal_flops_gives_a_cheaper_run_more_tokens() -> None:
@@ -65,10 +66,10 @@ def test_a_study_can_begin_with_short_rows() -> None:
     assert studies.study_recipe({"first_lengths": [16, 32]}).lengths == (16, 32, 64, 64, 64, 64, 64, 64)
 
 
-def test_cost_of_a_study_is_that_of_its_recipe(monkeypatch) -> None:
-    monkeypatch.setattr(machine, "peak_flops", lambda kind=None: 1e11)
-    assert studies.study_cost(QUICK) == pretraining_cost(studies.study_recipe(QUICK))
-    assert studies.study_cost(QUICK | {"tokens": 16384}).seconds > 1.9 * studies.study_cost(QUICK).seconds
+def test_twice_the_tokens_are_twice_the_work() -> None:
+    cost = studies.pretraining_study.cost
+    assert cost(QUICK | {"tokens": 16384}) == pytest.approx(2 * cost(QUICK | {"tokens": 8192}))
+    assert cost(QUICK | {"width": 64}) > cost(QUICK)
 
 
 def runs_of(law: scaling.ScalingLaw, noise: float = 0.0) -> pd.DataFrame:

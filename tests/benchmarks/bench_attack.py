@@ -17,9 +17,10 @@ from typing import Any
 
 from side_by_side.claims import Claim
 from side_by_side.report import Report
+from side_by_side.saved_models import course_model_folder
 from side_by_side.surroundings import load
 
-from course_lib import corpora, finetuning
+from course_lib import corpora
 from course_lib.attacks import AttackReport, recipe
 from course_lib.classifier import TextClassifier
 
@@ -47,7 +48,7 @@ def main(asked: argparse.Namespace) -> None:
     whole = set(asked.parts) == set(PARTS)  # a run of some parts has a file of its own
     name = "attack" if whole else "-".join(["attack", *asked.parts])
     report = Report(name, settings, asked.n < 100 or asked.seeds < 3)
-    folder = finetuning.sentiment_folder()
+    folder = course_model_folder()
     classifier = TextClassifier.from_pretrained(folder)
     for part in asked.parts:
         for row in _part(part, classifier, folder, asked):

@@ -13,7 +13,6 @@ import argparse
 import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -21,9 +20,9 @@ import pandas as pd
 from side_by_side.claims import Claim
 from side_by_side.report import Report
 
-from course_lib import corpora, experiments
-from course_lib.augmentation import METHODS, as_gains, forecast, study_cost, worth_study
-from course_lib.augmentation.worth import NONE, facts_of
+from course_lib import corpora
+from course_lib.augmentation import METHODS, as_gains, augmentation_study
+from course_lib.augmentation.worth import NONE
 
 SIZES = ("100", "500", "2000", "all")
 COMPARED = ("eda", "aeda", "contextual", "typo")
@@ -62,7 +61,7 @@ def configs(labels: Sequence[str], methods: Sequence[str], seeds: int) -> list[C
 
 def stored_besides(wanted: Sequence[Config], whole: Sequence[Config]) -> list[Config]:
     """Runs of the whole benchmark that were not asked for now, but were made before, with their `none`."""
-    made = [one for one in whole if one not in wanted and experiments.is_stored(worth_study, one)]
+    made = [one for one in whole if one not in wanted and (augmentation_study.folder(one) / "run.json").exists()]
     return [one for one in made if (none := one | {"method": NONE}) in made or none in wanted]
 
 
@@ -97,11 +96,11 @@ def main(asked: argparse.Namespace) -> None:
     wanted, whole = configs(asked.labels, asked.methods, asked.seeds), configs(SIZES, COMPARED, SEEDS)
     done = [*wanted, *stored_besides(wanted, whole)]
     report = Report("augment", vars(asked), trial=asked.seeds < SEEDS)
-    print(f"{len(wanted)} runs. {forecast(wanted)}", flush=True)
+    print(f"{len(wanted)} runs. {augmentation_study.forecast(wanted)}", flush=True)
     for config in done:
-        run = experiments.run(worth_study, config, cost=partial(study_cost, config), show=False)
-        report.add(facts_of(run))
-        spent = "stored" if run.stored else f"{run.seconds:.0f} s"
+        run = augmentation_study.run(config, files=True, show=False)  # what this machine computes, not what ships
+        report.add({**run.config, **run.result, "seconds": run.seconds, "expected_seconds": run.expected_seconds})
+        spent = "stored" if run.source == "stored" else f"{run.seconds:.0f} s"
         print(f"{config}: {run.result['test_accuracy']:.2%} in {run.result['steps']} steps ({spent})", flush=True)
     gains = as_gains(pd.DataFrame(report.rows))
     report.content["gains"] = gains.astype(object).where(gains.notna(), None).to_dict("records")

@@ -15,9 +15,8 @@ from side_by_side.claims import Claim
 from side_by_side.report import Report
 from side_by_side.surroundings import load
 
-from course_lib import experiments
-from course_lib.defenses import DEFAULT_DEFENCE, DEFENCES, defence_run, defence_study
-from course_lib.defenses.recipe import usual_run
+from course_lib.defenses import DEFAULT_DEFENCE, DEFENCES, defend, defense_study
+from course_lib.finetuning import SENTIMENT, finetune
 
 ATTACKS = ("deepwordbug", "pwws")
 Row = dict[str, Any]
@@ -44,12 +43,12 @@ def main(asked: argparse.Namespace) -> None:
 
 def _row(name: str, seed: int, n: int) -> Row:
     before = load()
-    usual = usual_run(seed)
+    usual = finetune.run(SENTIMENT | {"seed": seed})
     training = usual.result["training_seconds"]
     if name == DEFAULT_DEFENCE:
-        training = defence_run(seed).result["training_seconds"]
+        training = defend.run({"seed": seed}).result["training_seconds"]
     config = {"defence": name, "attacks": list(ATTACKS), "n": n, "seed": seed}
-    run = experiments.run(defence_study, config)
+    run = defense_study.run(config, files=True)  # what this machine computes, not what ships
     return {"defence": name, "seed": seed, "load": before, "training_seconds": training,
             "usual_training_seconds": usual.result["training_seconds"], **run.result}  # fmt: skip
 

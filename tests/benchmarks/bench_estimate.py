@@ -16,7 +16,7 @@ from typing import Any
 from side_by_side.claims import Claim, off_by
 from side_by_side.clock import take_turns
 from side_by_side.report import Report
-from side_by_side.saved_models import saved_classifier, stored_run
+from side_by_side.saved_models import saved_classifier
 
 from course_lib import corpora
 from course_lib.classifier import TextClassifier
@@ -57,10 +57,6 @@ def rows_of(all_cells: Sequence[Cell], rounds: int) -> Iterator[dict[str, Any]]:
     seconds = take_turns({name: work for name, _, work in all_cells}, rounds)
     for name, predicted, _ in all_cells:
         yield {"cell": name, "predicted_seconds": predicted, "measured_seconds": seconds[name]}
-    run = stored_run()
-    if run and run.expected_seconds:
-        name = "the default recipe on all movie reviews (when it was made)"
-        yield {"cell": name, "predicted_seconds": run.expected_seconds, "measured_seconds": [run.seconds]}
 
 
 def line(row: dict[str, Any]) -> tuple[str, ...]:

@@ -15,8 +15,7 @@ from typing import Any
 from side_by_side.claims import Claim
 from side_by_side.report import Report
 
-from course_lib import experiments
-from course_lib.finetuning import RECIPES, finetune, finetune_cost
+from course_lib.finetuning import RECIPES, finetune
 
 HEADING = ("seed", "test accuracy", "training s", "whole run s", "expected s", "peak GB", "stored")
 LONGEST_DEFAULT_RUN = 7 * 60  # seconds
@@ -34,9 +33,9 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def one_seed(asked: argparse.Namespace, seed: int) -> dict[str, Any]:
     """The row of a seed, trained now or read from the store."""
     config = {"data": asked.data, "recipe": asked.preset, "seed": seed}
-    run = experiments.run(finetune, config, cost=lambda: finetune_cost(config))
+    run = finetune.run(config, files=True)
     kept = ("test_accuracy", "test_rows", "training_seconds", "peak_bytes")
-    whole = {"seconds": run.seconds, "expected_seconds": run.expected_seconds, "stored": run.stored}
+    whole = {"seconds": run.seconds, "expected_seconds": run.expected_seconds, "stored": run.source == "stored"}
     return {"seed": seed, **{key: run.result[key] for key in kept}, **whole}
 
 

@@ -28,8 +28,14 @@ from course_lib.experiments import RESULTS_FOLDER, Experiment, Run, declared, sh
 
 # The modules that declare experiments.
 MODULES = (
-    "finetuning", "pretraining.studies", "augmentation", "attacks.studies", "defenses", "compression.studies", "explain",
-)  # fmt: skip
+    "finetuning",
+    "pretraining.studies",
+    "augmentation",
+    "attacks.studies",
+    "defenses",
+    "compression.studies",
+    "explain",
+)
 CHECK_SECONDS = 240  # of recorded computing time in one `check`
 
 

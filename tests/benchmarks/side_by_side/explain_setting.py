@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from course_lib import corpora, finetuning, machine
+from course_lib import corpora, machine
 from course_lib.classifier import TextClassifier
 from course_lib.explain import Players
 from course_lib.explain.attribution import Floats
 
 from .claims import Claim
 from .clock import take_turns
+from .saved_models import course_model_folder
 
 FEWEST_WORDS = 5  # of a sentence: ranks of fewer words say little
 POSITIVE = 1  # the class that is explained, for both sides
@@ -28,12 +29,12 @@ Said = TypeVar("Said")
 
 
 class Subject:
-    """The course's fine-tuned model of movie reviews, made where it is missing, and read when it is first wanted."""
+    """The course's fine-tuned model of movie reviews, read when it is first wanted."""
 
     @cached_property
     def folder(self) -> Path:
         """Where it lies, in transformers' form."""
-        return finetuning.sentiment_folder()
+        return course_model_folder()
 
     @cached_property
     def classifier(self) -> TextClassifier:
