@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer
 from toy_classifiers import LABELS, MIXED, RATINGS, TEXTS, fitted, tiny
 
+from course_lib.classifier import TextClassifier
 from course_lib.compression.export import EXACT, export
 from course_lib.compression.graph import OPSET, Bits, build
 from course_lib.compression.onnx_classifier import OnnxClassifier, session
@@ -93,9 +94,13 @@ def test_smaller_models_are_exported_too(tmp_path: Path) -> None:
     assert np.abs(made.decision_logits(MIXED) - smaller.decision_logits(MIXED)).max() < EXACT
 
 
+@pytest.fixture(scope="module")
+def shared() -> TextClassifier:
+    return share_words(fitted(), TEXTS, 2000)
+
+
 @pytest.mark.parametrize("bits", [Bits(), Bits(32, 8), Bits(32, 4)], ids=str)
-def test_shared_vectors_are_stored_once(bits: Bits, tmp_path: Path) -> None:
-    shared = share_words(fitted(), TEXTS, 2000)
+def test_shared_vectors_are_stored_once(bits: Bits, shared: TextClassifier, tmp_path: Path) -> None:
     made, whole = (export(one, tmp_path / name, bits, TEXTS) for one, name in ((shared, "shared"), (fitted(), "whole")))
     spared = (30522 - 2000) * 64 * bits.words / 8
     assert whole.model_bytes - made.model_bytes > spared - 2 * 30522 - 1000
