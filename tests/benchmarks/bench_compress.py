@@ -34,7 +34,6 @@ from course_lib.classifier import TextClassifier
 from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
 from course_lib.compression.graph import build
 from course_lib.compression.onnx_classifier import session
-from course_lib.defenses.recipe import usual_run
 
 SHARPNESS = finetuning.recipe("default").sharpness
 BATCH = 64  # of the peers, rows of nearly one length together: their best case
@@ -75,6 +74,11 @@ def main(asked: argparse.Namespace) -> None:
         report.close(HEADING, [line(row) for row in report.rows], claims(report.rows))
 
 
+def parent_folder(seed: int) -> Path:
+    """The full fine-tuned model of a seed; it is trained where this machine has not done so."""
+    return finetuning.finetune.run(finetuning.SENTIMENT | {"seed": seed}, files=True).file("model")
+
+
 def make(name: str, seed: int, made: Path) -> Row:
     """A plan followed from the parent of a seed, into `made`; its seconds and bytes, from there if it has them."""
     folder = made / f"{name}-{seed}"
@@ -82,7 +86,7 @@ def make(name: str, seed: int, made: Path) -> Row:
     if note.exists():
         return dict(json.loads(note.read_text(encoding="utf-8")))
     ratings = corpora.part("movie_reviews", "train")["rating"].to_numpy()
-    parent = TextClassifier.from_pretrained(usual_run(seed).folder / "model")
+    parent = TextClassifier.from_pretrained(parent_folder(seed))
     one = compress(parent, PLANS[name], folder, unlabelled_texts(), soft_labels=corpora.soft_labels(ratings, SHARPNESS))
     row = {"bytes": one.exported.model_bytes, "made_in_seconds": one.seconds, "threads": torch.get_num_threads()}
     write_atomically(note, json.dumps(row))
@@ -91,7 +95,7 @@ def make(name: str, seed: int, made: Path) -> Row:
 
 def rows_of(seed: int, made: Path, scratch: Path, asked: argparse.Namespace) -> list[Row]:
     """The parent's seed: all contenders timed in turns on the same sentences."""
-    folder = usual_run(seed).folder / "model"
+    folder = parent_folder(seed)
     parent = TextClassifier.from_pretrained(folder)
     racing: dict[str, Predict] = {EAGER: eager(folder), DYNAMIC: dynamic(parent, scratch)}
     of = {
