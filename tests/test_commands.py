@@ -82,6 +82,8 @@ def test_help_lists_every_command(capsys):
     assert set(commands.COMMANDS) == {
         "doctor",
         "data",
+        "lab",
+        "bundle",
         "finetune",
         "predict",
         "pretrain",
