@@ -61,6 +61,8 @@ from course_lib.pretraining import LanguageModel
 from course_lib.training import TrainingConfig
 
 TEXTS = ["a good film", "truly great, and good", "a bad film", "awful; it was bad"]
+PAIRS = [(f"{word} {noun}", int(word in ("good", "great"))) for word in ("good", "great", "bad", "awful") for noun in
+         ("film", "plot", "cast", "end")]  # fmt: skip
 SENTENCE = st.text(alphabet="abgod .,'-é\n[]", max_size=40)
 
 
@@ -85,13 +87,21 @@ class Words:
         return self.classes_[self.predict_proba(texts).argmax(1)]
 
 
+def trained(epochs: int) -> TextClassifier:
+    texts, labels = zip(*PAIRS, strict=True)
+    training = TrainingConfig(epochs=epochs, learning_rate=3e-3)
+    return TextClassifier("tiny", dropout=0.0, training=training).fit(texts, labels)
+
+
 @pytest.fixture(scope="module")
 def tiny() -> TextClassifier:
-    texts = [f"{word} {noun}" for word in ("good", "great", "bad", "awful") for noun in ("film", "plot", "cast", "end")]
-    labels = [1] * 8 + [0] * 8
-    return TextClassifier("tiny", dropout=0.0, training=TrainingConfig(epochs=30, learning_rate=3e-3)).fit(
-        texts, labels
-    )
+    return trained(30)
+
+
+@pytest.fixture(scope="module")
+def unsure() -> TextClassifier:
+    """Its probabilities are not near 0 or 1, so that no two candidates tie and rounding decides nothing."""
+    return trained(12)
 
 
 # ---- documents -------------------------------------------------------------------------------------------------
@@ -159,8 +169,6 @@ def test_no_returned_text_breaks_a_constraint(texts: list[str], seed: int, dista
             assert (result.text != result.adversarial) == (result.status == "succeeded")
 
 
-PAIRS = [(f"{word} {noun}", int(word in ("good", "great"))) for word in ("good", "great", "bad", "awful") for noun in
-         ("film", "plot", "cast", "end")]  # fmt: skip
 NEAR_BORDER = [
     "a good film but a bad plot",
     "an awful cast and a great end",
@@ -463,10 +471,10 @@ def test_a_wider_beam_never_ends_worse() -> None:
 TALK = ["a good film but a bad plot", "good great end", "bad awful day after day"]
 
 
-def test_a_gradient_beam_that_asks_everything_is_a_beam(tiny: TextClassifier) -> None:
-    labels, goal = tiny.predict(TALK), ConfidenceReduction(0.02)
+def test_a_gradient_beam_that_asks_everything_is_a_beam(unsure: TextClassifier) -> None:
+    labels, goal = unsure.predict(TALK), ConfidenceReduction(0.02)
     beam, guided = (
-        Attack("test", goal, Synonyms(), search).run(tiny, TALK, labels).results
+        Attack("test", goal, Synonyms(), search).run(unsure, TALK, labels).results
         for search in (Beam(3), GradientBeam(3, 999))
     )
     assert [one.adversarial for one in guided] == [one.adversarial for one in beam]
@@ -668,20 +676,20 @@ class Liar:
         return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
 
 
-def test_what_a_twin_finds_is_confirmed_by_the_model_itself(tiny: TextClassifier) -> None:
-    labels = tiny.predict(TALK)
-    exact = recipe("deepwordbug").run(tiny, TALK, labels)
-    same = recipe("deepwordbug").run(tiny, TALK, labels, twin=copy.deepcopy(tiny))
+def test_what_a_twin_finds_is_confirmed_by_the_model_itself(unsure: TextClassifier) -> None:
+    labels = unsure.predict(TALK)
+    exact = recipe("deepwordbug").run(unsure, TALK, labels)
+    same = recipe("deepwordbug").run(unsure, TALK, labels, twin=copy.deepcopy(unsure))
     assert [one.adversarial for one in same.results] == [one.adversarial for one in exact.results]
     liar = Liar(1 - int(labels[0]))  # the goal is reached by any text, it says
-    misled = recipe("deepwordbug").run(tiny, TALK[:1], labels[:1], twin=liar)
+    misled = recipe("deepwordbug").run(unsure, TALK[:1], labels[:1], twin=liar)
     assert liar.asked > 5
     for result in misled.results:
-        assert (tiny.predict([result.adversarial])[0] != result.label) == (result.status == "succeeded")
+        assert (unsure.predict([result.adversarial])[0] != result.label) == (result.status == "succeeded")
     other = Liar(0)
     other.classes_ = np.array(["no", "yes"])
     with pytest.raises(BadInput, match="twin does not know"):
-        recipe("deepwordbug").run(tiny, TALK, labels, twin=other)
+        recipe("deepwordbug").run(unsure, TALK, labels, twin=other)
 
 
 def test_a_goal_that_only_the_rough_model_sees_reached_is_not_reached(
