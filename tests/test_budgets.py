@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import budgets
 import pytest
@@ -48,3 +49,11 @@ def test_the_run_fails(
     assert ("TOO SLOW test_x.py" in done.stdout.str()) == bool(code)
     assert pytester.runpytest_inprocess("-p", "budgets", "-p", "no:cacheprovider", "--record").ret == 0
     assert list(json.loads(budgets.FILE.read_text())) == ["test_x.py"]
+
+
+def test_the_longest_file_comes_first(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "FILE", pytester.path / "durations.json")
+    budgets.FILE.write_text(json.dumps({"test_a.py": 1.0, "test_b.py": 3.0}))
+    pytester.makepyfile(test_a="def test_1(): pass\ndef test_2(): pass", test_b="def test_3(): pass")
+    shown = pytester.runpytest_inprocess("-p", "budgets", "-p", "no:cacheprovider", "-v").stdout.str()
+    assert re.findall(r"::test_(\d) ", shown) == ["3", "1", "2"]

@@ -4,8 +4,9 @@
 
     PYTHONPATH=tests/tools python -m pytest -n 2 --dist loadfile -p budgets --record
 
-writes them again. A file may take twice its seconds, and 5 s in any case. On a slower or a busy machine all files take
-longer: the median file says how much longer, and all may take so much more.
+writes them again, best on a machine that does nothing else. A file may take twice its seconds, and 5 s in any case.
+On a slower or a busy machine all files take longer: the median file says how much longer, and all may take so much
+more.
 """
 
 from __future__ import annotations
@@ -24,22 +25,32 @@ SHORT = 1.0  # the seconds of a file below it say nothing about the speed of the
 seconds: Counter[str] = Counter()
 
 
-def faults(measured: Mapping[str, float], recorded: Mapping[str, float]) -> list[str]:
+def recorded() -> dict[str, float]:
+    """The seconds of each test file, as they were recorded."""
+    found: dict[str, float] = json.loads(FILE.read_text()) if FILE.exists() else {}
+    return found
+
+
+def faults(measured: Mapping[str, float], known: Mapping[str, float]) -> list[str]:
     """One sentence for each file that took longer than it may, or of which nothing is recorded."""
-    both = [measured[file] / recorded[file] for file in measured.keys() & recorded if recorded[file] >= SHORT]
+    both = [measured[file] / known[file] for file in measured.keys() & known.keys() if known[file] >= SHORT]
     slowness = max(1.0, median(both)) if both else 1.0
-    found = [f"{file} is not in {FILE.name}: record it" for file in sorted(measured.keys() - recorded)]
-    for file in sorted(measured.keys() & recorded):
-        most = slowness * max(LEAST, TIMES * recorded[file])
+    found = [f"{file} is not in {FILE.name}: record it" for file in sorted(measured.keys() - known.keys())]
+    for file in sorted(measured.keys() & known.keys()):
+        most = slowness * max(LEAST, TIMES * known[file])
         if measured[file] > most:
-            found.append(
-                f"{file} took {measured[file]:.0f} s; {most:.0f} s are allowed ({recorded[file]:.1f} s recorded)"
-            )
+            found.append(f"{file} took {measured[file]:.0f} s; {most:.0f} s are allowed ({known[file]:.1f} s recorded)")
     return found
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help=f"write the seconds of each test file to {FILE.name}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: a process that begins with it does not end alone."""
+    known = recorded()
+    items.sort(key=lambda item: -known.get(item.path.name, 0.0))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -53,11 +64,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if session.config.getoption("record"):
         FILE.write_text(json.dumps({file: round(seconds[file], 1) for file in sorted(seconds)}, indent=1) + "\n")
-    elif session.exitstatus == 0 and faults(seconds, json.loads(FILE.read_text())):
+    elif session.exitstatus == 0 and faults(seconds, recorded()):
         session.exitstatus = 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not config.getoption("record"):
-        for fault in faults(seconds, json.loads(FILE.read_text())):
+        for fault in faults(seconds, recorded()):
             terminalreporter.write_line(f"TOO SLOW {fault}", red=True)
