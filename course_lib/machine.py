@@ -1,8 +1,8 @@
 """What this machine is and what work costs on it: device, precision, measured peak, memory, seeds, estimates.
 
 Everything that depends on the hardware is decided here, once, so that a notebook runs unchanged on a laptop and
-on a graphics card. Costs are counted operations over the *measured* speed of this machine, never a table of
-processor names.
+on a graphics card. Costs are counted operations over the speed that a few steps reach here and now, whatever else
+this machine is doing; never a table of processor names.
 """
 
 from __future__ import annotations
@@ -40,16 +40,11 @@ class Preset:
     predict_tokens: int  # tokens of one forward batch, padding included
     curve_labels: tuple[int, ...]  # training-set sizes of the label-efficiency curve
     seeds: int  # repetitions behind a mean with a spread
-    training_efficiency: float  # share of the measured peak that a training step reaches
-    forward_efficiency: float  # share of the measured peak that a forward pass reaches
-    bfloat16_gain: float  # how much faster a training step is in bfloat16 where that is fast, over the measured peak's
 
 
 PRESETS = {
-    # Two CPU cores: efficiencies measured with the course encoder on sentences of about 27 tokens.
-    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3, 0.75, 0.85, 1.3),
-    # A small model on a large card is bound by kernel launches, not by arithmetic. NOT measured on a GPU yet.
-    "gpu": Preset("gpu", 65536, (100, 400, 1600, 5000), 5, 0.10, 0.15, 1.0),
+    "cpu": Preset("cpu", 2048, (100, 400, 1600), 3),
+    "gpu": Preset("gpu", 65536, (100, 400, 1600, 5000), 5),
 }
 
 
@@ -130,35 +125,56 @@ def _measured_peak(kind: str) -> float:
     return 2 * size**3 / best
 
 
+# The layer by which speed is measured: one of the course encoder's, on 32 sentences of 27 tokens.
+_HIDDEN, _HEADS, _WIDE = 384, 12, 1536
+_LAYER_WEIGHTS = 4 * _HIDDEN**2 + 2 * _HIDDEN * _WIDE
+_ROWS, _TOKENS, _STEPS = 32, 27, 8
+
+
 def step_seconds() -> float:
-    """Seconds of one training step of a small layer, the mean of a few that are timed now; of the last half minute.
+    """Seconds of one training step of a small layer, from a few that are timed now or in the last half minute.
 
-    Work that was timed elsewhere is forecast by it: this machine's own speed counts, and what else it is doing now.
+    Work that was timed elsewhere is forecast by it: it tells this machine's own speed, and what else it is doing now.
     """
-    return _timed_steps(device().type, int(time.monotonic() // 30))
+    return _timed(device().type, precision(), True, int(time.monotonic() // 30))
 
 
-@lru_cache(maxsize=1)
-def _timed_steps(kind: str, moment: int, steps: int = 6) -> float:
-    """One step: 24 rows of 32 states, 384 wide, through two layers of 1,536 and back, in `precision()`."""
+def training_flops(dtype: torch.dtype) -> float:
+    """Operations a second in the matrix products of a training step here and now, timed as `step_seconds`."""
+    return 6.0 * _LAYER_WEIGHTS * _ROWS * _TOKENS / _timed(device().type, dtype, True, int(time.monotonic() // 30))
+
+
+def forward_flops() -> float:
+    """The same for predictions, in float32."""
+    seconds = _timed(device().type, torch.float32, False, int(time.monotonic() // 30))
+    return 2.0 * _LAYER_WEIGHTS * _ROWS * _TOKENS / seconds
+
+
+@lru_cache(maxsize=4)
+def _timed(kind: str, dtype: torch.dtype, trains: bool, moment: int) -> float:
+    """Mean seconds of a step through one encoder layer; the random numbers of the caller stay as they are."""
     where = torch.device(kind)
-    own = torch.Generator(where).manual_seed(0)  # the caller's random numbers stay as they are
-    states = torch.randn(768, 384, device=where, generator=own)
-    weights = [torch.randn(shape, device=where, generator=own) * 0.02 for shape in ((1536, 384), (384, 1536)) * 2]
-    weights = [weight.requires_grad_() for weight in weights]
+    with torch.random.fork_rng(devices=[] if kind == "cpu" else None):
+        layer = torch.nn.TransformerEncoderLayer(
+            _HIDDEN, _HEADS, _WIDE, activation="gelu", batch_first=True, device=where
+        ).train(trains)
+        states = torch.randn(_ROWS, _TOKENS, _HIDDEN, device=where)
+        optimizer = torch.optim.AdamW(layer.parameters())
 
-    def step() -> None:
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=precision(where) == torch.bfloat16):
-            hidden = states
-            for weight in weights:
-                hidden = torch.nn.functional.gelu(hidden @ weight.T)
-            hidden.float().square().mean().backward()
+        def step() -> None:
+            with torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+                output = layer(states)
+            if trains:
+                output.float().square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
 
-    step()
-    with stopwatch() as seconds:
-        for _ in range(steps):
+        with torch.set_grad_enabled(trains):
             step()
-    return seconds[0] / steps
+            with stopwatch() as seconds:
+                for _ in range(_STEPS):
+                    step()
+    return seconds[0] / _STEPS
 
 
 def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
@@ -258,18 +274,17 @@ def training_cost(
         dtype: of the forward and backward pass.
     """
     flops = 6.0 * matmul_parameters * tokens
-    # A step also reads and writes every weight, gradient and moment once: 28 bytes a weight at about 20 GB/s on a CPU.
-    steps = tokens / max(1, batch_tokens)
-    traffic = steps * parameters * 28 / (20e9 if device().type == "cpu" else 1.5e12)
-    gain = preset().bfloat16_gain if dtype == torch.bfloat16 else 1.0
-    seconds = flops / (peak_flops() * preset().training_efficiency * gain) + traffic
+    # A step also reads and writes each number of the tables, its gradient and moments: 28 bytes at 20 GB/s on a CPU.
+    steps, tables = tokens / max(1, batch_tokens), max(0, parameters - matmul_parameters)
+    traffic = steps * tables * 28 / (20e9 if device().type == "cpu" else 1.5e12)
+    seconds = flops / training_flops(dtype) + traffic
     return Cost(flops, seconds, base_bytes() + 16.0 * parameters + 4.0 * batch_tokens * width)
 
 
 def forward_cost(parameters: int, matmul_parameters: int, tokens: float, batch_tokens: int, width: int) -> Cost:
     """Cost of predictions; arguments as in `training_cost`, `width` being the values alive at one moment."""
     flops = 2.0 * matmul_parameters * tokens
-    seconds = flops / (peak_flops() * preset().forward_efficiency)
+    seconds = flops / forward_flops()
     return Cost(flops, seconds, base_bytes() + 4.0 * parameters + 4.0 * batch_tokens * width)
 
 

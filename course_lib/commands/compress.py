@@ -21,7 +21,7 @@ ATTACK, ATTACKED = "deepwordbug", 50  # recipe, and test texts that it attacks
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Parent, place, and what is wanted."""
-    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (default), which ships")
+    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment, which ships")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx, its tokenizer and its classes")
     parser.add_argument("--recipe", choices=("small", "fast"), help="a plan of the course")
     parser.add_argument("--target-mb", type=float, metavar="MB", help="searches the gentlest plan of at most that size")

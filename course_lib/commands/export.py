@@ -10,7 +10,7 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, place, bits."""
-    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (default), which ships")
+    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment, which ships")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx, its tokenizer and its classes")
     parser.add_argument("--bits", type=int, default=32, help="of matrices and words: 32, 8 or 4 (32)")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and sentences."""
-    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment (default), which ships")
+    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment, which ships")
     parser.add_argument("--file", type=Path, help="a text file, one sentence a line")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="sentences; from standard input when none is given")
 
