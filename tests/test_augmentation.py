@@ -41,6 +41,7 @@ from course_lib.augmentation import (
     as_gains,
     augment,
     augmentation_study,
+    compare,
     contextual,
     eda,
     report,
@@ -640,6 +641,45 @@ def test_a_report_without_a_judge_or_labels() -> None:
     own = report(["a b", "b a"], ["b", "b"], judge=First(), vectors=letters)
     assert own.agreement_before is not None and own.agreement_before.estimate == 1
     assert own.agreement is not None and own.agreement.estimate == 0.5
+
+
+class Counted(First):
+    """A judge, and a function that gives vectors, that note what they were asked."""
+
+    def __init__(self) -> None:
+        self.judged: list[list[str]] = []
+        self.encoded: list[list[str]] = []
+
+    def predict(self, texts: Sequence[str]) -> Any:
+        self.judged.append(list(texts))
+        return super().predict(texts)
+
+    def vectors(self, texts: Sequence[str]) -> Any:
+        self.encoded.append(list(texts))
+        return letters(texts)
+
+
+def test_operations_are_compared_as_in_their_reports_and_each_text_is_read_once() -> None:
+    texts, labels, counted = ["a b", "b b"], ["a", "a"], Counted()
+    rewrites = {"one": ["a a", "b b"], "other": ["b b", "a b"]}
+    found = compare(texts, rewrites, labels, counted, counted.vectors)
+    parts = [report(texts, new, labels, First(), letters).to_frame(name) for name, new in rewrites.items()]
+    pd.testing.assert_frame_equal(found, pd.concat(parts, ignore_index=True))
+    assert counted.judged == counted.encoded == [["a b", "b b", "a a"]]
+
+
+def test_operations_are_compared_without_a_judge() -> None:
+    found = compare(["a b"], {"one": ["a"]}, vectors=letters)
+    assert np.isnan(found["agreement"][0]) and found["operation"].tolist() == ["one"]
+
+
+def test_what_cannot_be_compared() -> None:
+    with pytest.raises(BadInput, match="no rewrites"):
+        compare(["a"], {}, vectors=letters)
+    with pytest.raises(BadInput, match="1 originals and 2"):
+        compare(["a"], {"one": ["a", "b"]}, vectors=letters)
+    with pytest.raises(BadInput, match="one"):
+        compare(["a"], {"one": "a"}, vectors=letters)
 
 
 def test_sentence_vectors_of_the_course() -> None:

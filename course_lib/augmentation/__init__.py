@@ -8,7 +8,7 @@ print(augmentation.report(texts, augmentation.TypoNoise()(texts)))
 from course_lib.augmentation.context import ContextualReplacement, Judge, contextual
 from course_lib.augmentation.counts import WordLabelCounts
 from course_lib.augmentation.marks import PunctuationInsertion, TypoNoise
-from course_lib.augmentation.measures import AugmentationReport, report, words_changed
+from course_lib.augmentation.measures import AugmentationReport, compare, report, words_changed
 from course_lib.augmentation.mixup import Mixup
 from course_lib.augmentation.operation import Compose, OneOf, Operation
 from course_lib.augmentation.sets import Augmented, augment
@@ -35,6 +35,7 @@ __all__ = [
     "as_gains",
     "augment",
     "augmentation_study",
+    "compare",
     "contextual",
     "eda",
     "report",

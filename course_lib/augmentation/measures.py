@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,6 +105,48 @@ def report(
         bootstrap(rows["cosine"]), float(rows["cosine"].std(ddof=0)),
         share(int((rows["original"] == rows["augmented"]).sum()), len(rows)), agreement, agreement_before, rows,
     )  # fmt: skip
+
+
+def compare(
+    originals: Sequence[str],
+    rewrites: Mapping[str, Sequence[str]],
+    labels: ArrayLike | None = None,
+    judge: Predictor | None = None,
+    vectors: Callable[[Sequence[str]], NDArray[Any]] = sentence_vectors,
+) -> pd.DataFrame:
+    """The reports of several operations on the same texts, a row an operation: see `AugmentationReport.to_frame`.
+
+    Each different text is encoded once and judged once, in one call, however many operations there are.
+
+    Args:
+        originals: n texts, at least one.
+        rewrites: operation -> what it made of each text; at least one operation.
+        labels, judge, vectors: as for `report`.
+
+    Raises:
+        BadInput: no operation, and what `report` raises.
+    """
+    if not rewrites:
+        raise BadInput("there are no rewrites to compare", "give those of at least one operation")
+    made = [text for name, texts in rewrites.items() for text in check_texts(texts, name)]
+    every = list(dict.fromkeys([*check_texts(originals, "originals"), *made]))
+    vector = dict(zip(every, vectors(every) if every else [], strict=True))
+    told = _Told(dict(zip(every, judge.predict(every), strict=True))) if judge else None
+    parts = [
+        report(originals, texts, labels, told, lambda asked: np.array([vector[text] for text in asked])).to_frame(name)
+        for name, texts in rewrites.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A judge whose predictions are known already."""
+
+    known: Mapping[str, Any]
+
+    def predict(self, texts: Sequence[str]) -> Any:
+        return np.array([self.known[text] for text in texts])
 
 
 def words_changed(original: str, augmented: str) -> float:
