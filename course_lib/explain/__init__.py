@@ -3,9 +3,9 @@
 `explain` is the one face; `methods` lists what it knows. `words` cuts a text into players, `game` asks the model what
 some of them are worth. `lime`, `kernel_shap`, `shapley` and `occlusion` only ask; `gradients` and `attention` look
 inside; `packages` run the `lime` and `shap` packages on the same batches; `amortised` trains a student that guesses.
-`faithfulness`, `bounds`, `sanity`, `stability` and `shortcut` say which of them to believe. `summary`, `contrast` and
-`counterfactuals` ask other questions: of a whole data set, why not that class, what would turn the answer. `tabular`
-does tables.
+`faithfulness`, `bounds`, `sanity`, `stability` and `shortcut` say which of them to believe; `studies` measures this
+over many sentences, as experiments. `summary`, `contrast` and `counterfactuals` ask other questions: of a whole data
+set, why not that class, what would turn the answer. `tabular` does tables.
 """
 
 from course_lib.explain.amortised import Amortised, amortise
@@ -40,6 +40,14 @@ from course_lib.explain.shortcut import (
     shortcut_study,
 )
 from course_lib.explain.stability import Stability, paraphrase_stability, seed_stability
+from course_lib.explain.studies import (
+    curves_of,
+    explanations_of,
+    faithfulness_study,
+    important_words_study,
+    sanity_study,
+    stability_study,
+)
 from course_lib.explain.summary import important_words
 from course_lib.explain.tabular import explain_rows
 from course_lib.explain.words import Players
@@ -69,11 +77,15 @@ __all__ = [
     "contrast",
     "counterfactual",
     "curves",
+    "curves_of",
     "example_of",
     "explain",
     "explain_rows",
+    "explanations_of",
+    "faithfulness_study",
     "found_at_one",
     "important_words",
+    "important_words_study",
     "interaction_values",
     "interactions",
     "kernel",
@@ -87,8 +99,10 @@ __all__ = [
     "removals",
     "rolled_out",
     "sanity_check",
+    "sanity_study",
     "seed_stability",
     "shapley_values",
     "shortcut_study",
+    "stability_study",
     "sufficiency",
 ]

@@ -58,6 +58,9 @@ METHODS = {
     "shap-package": Method(shap_package, "answers", "the shap package's Partition or Permutation explainer"),
 }
 
+# About how many texts the model is asked for one sentence of a movie review (19 words); others ask 20 or fewer.
+QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "permutation": 360, "ig": 150}
+
 WHOLE = {"samples", "steps", "most_steps"}  # settings that are numbers of something
 
 

@@ -24,7 +24,7 @@ from course_lib.evaluation import Interval, share
 from course_lib.experiments import Run, experiment
 from course_lib.explain.attribution import Attribution
 from course_lib.explain.game import check_seed
-from course_lib.explain.methods import METHODS, explain
+from course_lib.explain.methods import METHODS, QUERIES, explain
 from course_lib.explain.words import WORD
 from course_lib.training import TrainingConfig
 
@@ -160,13 +160,9 @@ def affected(classifier: Any, texts: Sequence[str], planted: Sequence[str], targ
     return np.flatnonzero((before != target) & (after == target))
 
 
-# Texts that one sentence of a movie review asks of the model: 19 words on average.
-_QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "permutation": 360, "ig": 150}
-
-
 def _work(config: Mapping[str, Any]) -> float:
     """Sentences trained on; one that is asked counts a quarter."""
-    queries = sum(_QUERIES.get(name, 20) for name in config["methods"])
+    queries = sum(QUERIES.get(name, 20) for name in config["methods"])
     epochs = TRAININGS[config.get("encoder", "course")].epochs
     return float(config["rows"] * epochs + config.get("tested", TESTED) * queries / 4)
 

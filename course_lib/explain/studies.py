@@ -1,0 +1,343 @@
+"""Experiments that compare methods of explanation over many sentences of the movie reviews.
+
+Their results hold no text: a sentence is stored as the number of its row in the test part, and `explanations_of` puts
+its words back.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from course_lib import corpora
+from course_lib.augmentation import TypoNoise
+from course_lib.classifier import TextClassifier
+from course_lib.errors import BadInput
+from course_lib.evaluation import over_seeds
+from course_lib.experiments import Run, experiment
+from course_lib.explain.amortised import amortise
+from course_lib.explain.attribution import Attribution
+from course_lib.explain.bounds import EXACT_WORDS
+from course_lib.explain.counterfactuals import removals
+from course_lib.explain.faithfulness import (
+    Curve,
+    comprehensiveness,
+    curves,
+    normalized_aopc,
+    randomly,
+    sufficiency,
+)
+from course_lib.explain.methods import QUERIES, explain
+from course_lib.explain.sanity import sanity_check
+from course_lib.explain.stability import paraphrase_stability, seed_stability
+from course_lib.explain.summary import important_words
+from course_lib.explain.words import Players
+
+CORPUS = "movie_reviews"
+DATA = ("course_encoder", "sentiment_ratings", "sentiment")  # what the results rest on
+DIGITS = 4  # significant digits of stored numbers
+LONGEST_LESSON = 20  # words of a training sentence that the amortised explainer is taught on
+LESSON_PASSES = 40  # forward passes that take as long as the training on one sentence
+
+
+def _sentiment() -> TextClassifier:
+    return TextClassifier.from_pretrained("sentiment")
+
+
+def rows_by_length(least: int, most: int, count: int) -> list[int]:
+    """Row numbers of the first `count` test sentences that have `least` to `most` words."""
+    texts = corpora.part(CORPUS, "test")["text"]
+    rows = (row for row, text in enumerate(texts) if least <= len(Players.of(text)) <= most)
+    return [row for row, _ in zip(rows, range(count), strict=False)]
+
+
+def _sentences(config: Mapping[str, Any]) -> list[str]:
+    texts = corpora.part(CORPUS, "test")["text"]
+    return [texts.iloc[row] for row in rows_by_length(*config["words"], config["sentences"])]
+
+
+def _queries(config: Mapping[str, Any]) -> float:
+    """Texts that the model is asked for one sentence."""
+    method, settings = config["method"], config.get("settings", {})
+    return float(settings.get("samples", QUERIES.get(method, 20)))
+
+
+# ---- faithfulness ----------------------------------------------------------------------------------------------
+
+
+def _faithfulness_cost(config: Mapping[str, Any]) -> float:
+    """Queries of the explanations, of the curves that judge them, and of the amortised explainer's lesson."""
+    settings, judging = config.get("settings", {}), 4 * config["words"][1]
+    if config["method"] == "amortised":
+        return float(settings["texts"] * (settings["samples"] + LESSON_PASSES) + config["sentences"] * judging)
+    return float(config["sentences"] * (_queries(config) + judging))
+
+
+def _faithfulness_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run: method, sentences, comprehensiveness with its interval low and high, sufficiency, deletion and
+    insertion (areas), normalized_aopc (nan for longer sentences), turned (sentences whose answer the search turned),
+    removed (words that this took, the mean), error, queries and seconds (means a sentence).
+    """
+    return pd.DataFrame([_faithfulness_row(run) for run in runs])
+
+
+def _faithfulness_row(run: Run) -> dict[str, Any]:
+    result, found = run.result, run.result["explanations"]
+    interval = over_seeds(result["comprehensiveness"])
+    removed = [count for count in result["removed"] if count is not None]
+    of_curves = curves_of(run)
+    return {
+        "method": run.config["method"],
+        "sentences": len(found),
+        "comprehensiveness": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "sufficiency": float(np.mean(result["sufficiency"])),
+        "deletion": float(np.mean([one.deletion_area for one in of_curves])),
+        "insertion": float(np.mean([one.insertion_area for one in of_curves])),
+        "normalized_aopc": _mean(result["normalized_aopc"]),
+        "turned": len(removed),
+        "removed": _mean(removed),
+        "error": _mean([one["error"] for one in found]),
+        "queries": float(np.mean([one["queries"] for one in found])),
+        "seconds": result["seconds"],
+    }
+
+
+@experiment(
+    "faithfulness_study",
+    cost=_faithfulness_cost,
+    table=_faithfulness_rows,
+    tolerance={
+        "comprehensiveness": 0.05, "low": 0.05, "high": 0.05, "sufficiency": 0.05, "deletion": 0.05, "insertion": 0.05,
+        "normalized_aopc": 0.1, "turned": 2, "removed": 0.5, "error": 0.2, "queries": 10.0, "seconds": math.inf,
+    },
+    data=DATA,
+)  # fmt: skip
+def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: explains test sentences by one method, and measures how faithful the explanations are.
+
+    Args:
+        config: `method` (of `METHODS`, `random` for random scores, or `amortised`), `sentences` (how many), `words`
+            (the fewest and the most that a sentence has) and `seed`; if wanted `settings` of the method. Those of
+            `amortised` are `texts`, the number of training sentences, and `samples`, as for `amortise`.
+        folder: stays empty.
+
+    Returns:
+        `explanations`, without their texts (see `explanations_of`); `comprehensiveness`, `sufficiency`, `deletion` and
+        `insertion` (the points of the curves, see `curves_of`) of each; `removed`, the number of words without which
+        the answer turns, None where the search finds none; `normalized_aopc` of each, None where it is not defined and
+        for all sentences if they may have more than 8 words; `seconds` a sentence; and `lesson`, None except for
+        `amortised`: `seconds` of its training, and `error` and `correlation` on the `held_out` texts.
+    """
+    classifier, texts = _sentiment(), _sentences(config)
+    found, seconds, lesson = _explained(classifier, texts, config)
+    of_curves = curves(classifier, found)
+    judged = config["words"][1] <= EXACT_WORDS
+    return {
+        "explanations": [_without_text(one) for one in found],
+        "comprehensiveness": _rounded(comprehensiveness(classifier, found)),
+        "sufficiency": _rounded(sufficiency(classifier, found)),
+        "deletion": [_rounded(one.deletion) for one in of_curves],
+        "insertion": [_rounded(one.insertion) for one in of_curves],
+        "removed": [len(one.words) if one else None for one in removals(classifier, found)],
+        "normalized_aopc": _rounded(normalized_aopc(classifier, found)) if judged else [None] * len(found),
+        "seconds": seconds / len(texts),
+        "lesson": lesson,
+    }
+
+
+def _explained(
+    classifier: TextClassifier, texts: Sequence[str], config: Mapping[str, Any]
+) -> tuple[list[Attribution], float, dict[str, Any] | None]:
+    """The explanations, the seconds that they took, and what an amortised explainer's training gave."""
+    method, settings, seed = config["method"], config.get("settings", {}), config["seed"]
+    if method == "amortised":
+        started = time.perf_counter()
+        student = amortise(classifier, _lesson(settings["texts"]), samples=settings["samples"], seed=seed)
+        lesson = {
+            "seconds": time.perf_counter() - started,
+            "error": student.error,
+            "correlation": _plain(student.correlation),
+            "held_out": student.held_out,
+        }
+        started = time.perf_counter()
+        return student.explain(texts), time.perf_counter() - started, lesson
+    if method == "random":
+        found = randomly(explain(classifier, texts, "occlusion"), seed)
+        return [replace(one, queries=0, error=math.nan, error_kind="none") for one in found], 0.0, None
+    started = time.perf_counter()
+    found = explain(classifier, texts, method, seed=seed, **settings)
+    return found, time.perf_counter() - started, None
+
+
+def _lesson(count: int) -> list[str]:
+    """The first training sentences that are not long."""
+    texts = corpora.part(CORPUS, "train")["text"]
+    return [text for text in texts if len(Players.of(text)) <= LONGEST_LESSON][:count]
+
+
+def _without_text(one: Attribution) -> dict[str, Any]:
+    stored = one.to_dict()
+    return {
+        "target": stored["target"],
+        "scores": _rounded(one.scores),
+        **{name: _plain(getattr(one, name)) for name in ("value", "base_value", "error")},
+        "error_kind": stored["error_kind"],
+        "queries": stored["queries"],
+    }
+
+
+def explanations_of(run: Run) -> list[Attribution]:
+    """The explanations of a run of `faithfulness_study`, with their words; numbers have 4 digits."""
+    facts = {"method": run.config["method"], "output": "probability", "spread": None}
+    found = []
+    for text, stored in zip(_sentences(run.config), run.result["explanations"], strict=True):
+        words = Players.of(text).words
+        place = {"text": text, "tokens": [word.text for word in words], "spans": [word.spans for word in words]}
+        found.append(Attribution.from_dict({**facts, **place, **stored}))
+    return found
+
+
+def curves_of(run: Run) -> list[Curve]:
+    """The deletion and insertion curves of a run of `faithfulness_study`."""
+    pairs = zip(run.result["deletion"], run.result["insertion"], strict=True)
+    return [Curve(np.array(deletion), np.array(insertion)) for deletion, insertion in pairs]
+
+
+# ---- sanity ----------------------------------------------------------------------------------------------------
+
+
+def _stages(runs: Sequence[Run]) -> pd.DataFrame:
+    """The tables of `sanity_check` below one another: method, stage, signed, absolute."""
+    rows = [{"method": run.config["method"], **stage} for run in runs for stage in run.result["stages"]]
+    return pd.DataFrame(rows).astype({"signed": float, "absolute": float})
+
+
+@experiment(
+    "sanity_study",
+    cost=lambda config: 9 * config["sentences"] * _queries(config),  # eight models with random weights, and the whole
+    table=_stages,
+    tolerance={"signed": 0.15, "absolute": 0.15},
+    data=DATA,
+)
+def sanity_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: how much explanations still agree while the model is randomised from the top down.
+
+    Args:
+        config: `method`, `sentences`, `words` and `seed`, as for `faithfulness_study`.
+        folder: stays empty.
+
+    Returns:
+        `stages`: the rows of `sanity_check`, None in place of nan.
+    """
+    table = sanity_check(_sentiment(), _sentences(config), config["method"], seed=config["seed"])
+    rows = table.to_dict("records")
+    return {"stages": [{**row, "signed": _plain(row["signed"]), "absolute": _plain(row["absolute"])} for row in rows]}
+
+
+# ---- stability -------------------------------------------------------------------------------------------------
+
+CHANGES = ("seed", "typing error")
+
+
+def _stability_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run: method, change, correlation with its interval low and high, pairs, turned."""
+    return pd.DataFrame([
+        {
+            "method": run.config["method"], "change": run.config["change"],
+            "correlation": run.result["correlation"]["estimate"], "low": run.result["correlation"]["low"],
+            "high": run.result["correlation"]["high"], "pairs": run.result["pairs"], "turned": run.result["turned"],
+        }
+        for run in runs
+    ])  # fmt: skip
+
+
+@experiment(
+    "stability_study",
+    cost=lambda config: config["sentences"] * (config["copies"] + (config["change"] != "seed")) * _queries(config),
+    table=_stability_rows,
+    tolerance={"correlation": 0.1, "low": 0.15, "high": 0.15, "pairs": 2, "turned": 2},
+    data=DATA,
+)
+def stability_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: does a method give the same order of words again?
+
+    Args:
+        config: `method`, `sentences`, `words`, `seed` and, if wanted, `settings`, as for `faithfulness_study`;
+            `change`, one of CHANGES; and `copies`, the number of seeds, or of rewrites of a sentence.
+        folder: stays empty.
+
+    Returns:
+        `correlation` (an interval), `pairs`, `same` and `turned`, as in `Stability`.
+
+    Raises:
+        BadInput: an unknown change.
+    """
+    if config["change"] not in CHANGES:
+        raise BadInput(f"change is {config['change']!r}", f"use one of {', '.join(CHANGES)}")
+    classifier, texts, method = _sentiment(), _sentences(config), config["method"]
+    settings = {"seed": config["seed"], **config.get("settings", {})}
+    if config["change"] == "seed":
+        found = seed_stability(classifier, texts, method, seeds=config["copies"], **settings)
+    else:
+        found = paraphrase_stability(classifier, texts, method, TypoNoise(), copies=config["copies"], **settings)
+    counts = {name: getattr(found, name) for name in ("pairs", "same", "turned")}
+    return {"correlation": found.correlation.to_dict(), **counts}
+
+
+# ---- important words -------------------------------------------------------------------------------------------
+
+
+def _words(runs: Sequence[Run]) -> pd.DataFrame:
+    """The tables of `important_words` below one another: data, word, texts, mean, low, high."""
+    return pd.DataFrame([{"data": run.config["data"], **row} for run in runs for row in run.result["words"]])
+
+
+@experiment(
+    "important_words_study",
+    cost=lambda config: config["texts"] * config["steps"],
+    table=_words,
+    tolerance={"texts": 0, "mean": 0.3, "low": 0.5, "high": 0.5},
+    data=DATA,
+)
+def important_words_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: the words that speak most for and against the class 1, by integrated gradients in log-odds.
+
+    Args:
+        config: `data` (a corpus), `texts` (the first of its test part), `steps` of the integral, and `least`, the
+            number of texts that hold a word.
+        folder: stays empty.
+
+    Returns:
+        `words`, in alphabetical order: `word`, `texts`, `mean`, `low`, `high`, as in `important_words`.
+    """
+    texts = corpora.part(config["data"], "test", config["texts"])["text"].tolist()
+    settings = {"target": 1, "output": "log-odds", "steps": config["steps"], "tolerance": None}
+    table = important_words(explain(_sentiment(), texts, "ig", **settings), least=config["least"])
+    table = table.drop(columns="class").sort_values("word")
+    table[["mean", "low", "high"]] = table[["mean", "low", "high"]].round(DIGITS)
+    return {"words": table.to_dict("records")}
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------
+
+
+def _rounded(numbers: Any) -> list[float | None]:
+    return [_plain(number) for number in np.asarray(numbers, float).tolist()]
+
+
+def _plain(number: float) -> float | None:
+    return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
+
+
+def _mean(numbers: Sequence[float | None]) -> float:
+    known = [number for number in numbers if number is not None]
+    return float(np.mean(known)) if known else math.nan
