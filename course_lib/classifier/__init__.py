@@ -4,7 +4,7 @@ A `TextClassifier` keeps scikit-learn's conventions, so that metrics, cross-vali
 is. Saved, it is an ordinary transformers folder.
 """
 
-from course_lib.classifier.differences import save_difference, shipped_models
+from course_lib.classifier.differences import save_difference, shipped_model_folder, shipped_models
 from course_lib.classifier.estimator import NotFitted, TextClassifier, with_training
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.classifier.objective import Adversary, Loss
@@ -20,6 +20,7 @@ __all__ = [
     "TextClassifier",
     "save_difference",
     "sentence_vectors",
+    "shipped_model_folder",
     "shipped_models",
     "with_training",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -181,9 +181,3 @@ def _restored(codes: Tensor, scales: Tensor, bits: int) -> Float[Tensor, "groups
     steps = torch.tensor(_LEVELS[bits])[unpacked(codes, bits).long()].reshape(-1, GROUP)
     difference: Tensor = steps * scales.float()[:, None]
     return difference
-
-
-def card_figures(name: str) -> dict[str, Any]:
-    """What was measured of a shipped model when it was made."""
-    found: dict[str, Any] = json.loads((shipped_model_folder(name) / "figures.json").read_text(encoding="utf-8"))
-    return found

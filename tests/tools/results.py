@@ -22,8 +22,9 @@ from typing import Any
 import pandas as pd
 from notebook_cells import ROOT
 
-from course_lib import assets
-from course_lib.checkpoints import as_json
+from course_lib import assets, corpora
+from course_lib.checkpoints import as_json, write_atomically
+from course_lib.classifier import shipped_model_folder
 from course_lib.experiments import RESULTS_FOLDER, Experiment, Run, declared, shipped
 
 # The modules that declare experiments.
@@ -190,6 +191,37 @@ def add(name: str, config: str) -> int:
     return 0
 
 
+def models() -> int:
+    """Makes the shipped fine-tuned models again from the runs that their cards name, and measures them."""
+    from course_lib.classifier import TextClassifier, save_difference
+    from course_lib.defenses import Corrected, defend, defended
+    from course_lib.finetuning import SENTIMENT, finetune
+
+    train, test = (corpora.part("movie_reviews", name) for name in ("train", "test"))
+    texts, labels = test["text"].tolist(), test["label"].to_numpy()
+    whole = TextClassifier.from_pretrained(finetune.run(SENTIMENT, files=True).file("model"))
+    save_difference(whole, shipped_model_folder("sentiment"), train["text"].tolist())
+    _measure("sentiment", whole, TextClassifier.from_pretrained("sentiment"), texts, labels)
+    corrected = Corrected.from_pretrained(defend.run({"seed": 0}, files=True).file("defended"))
+    read = corrected.reading.read(train["text"].tolist())
+    save_difference(corrected.classifier, shipped_model_folder("defended"), read)
+    _measure("defended", corrected, defended(), texts, labels)
+    return 0
+
+
+def _measure(name: str, whole: Any, small: Any, texts: list[str], labels: Any) -> None:
+    """Writes the figures of a shipped model beside it."""
+    answers = [one.predict(texts) for one in (whole, small)]
+    figures = {
+        "test_rows": len(texts),
+        "test_accuracy": round(float((answers[1] == labels).mean()), 4),
+        "test_accuracy_before": round(float((answers[0] == labels).mean()), 4),
+        "same_label": round(float((answers[0] == answers[1]).mean()), 4),
+    }
+    write_atomically(shipped_model_folder(name) / "figures.json", json.dumps(figures, indent=1) + "\n")
+    print(name, figures)
+
+
 def _write(report: Path, computed: Sequence[str], failures: dict[str, str]) -> None:
     """A JUnit report, a test a result."""
     suite = ElementTree.Element("testsuite", name="results")
@@ -220,9 +252,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adding = actions.add_parser("add", help="compute and ship one more configuration")
     adding.add_argument("name")
     adding.add_argument("config", help="as JSON")
+    actions.add_parser("models", help="make the shipped fine-tuned models again")
     options = parser.parse_args(arguments)
     if options.action == "add":
         return add(options.name, options.config)
+    if options.action == "models":
+        return models()
     if options.action == "make":
         return make(options.pattern, options.all)
     return check(head(), math.inf if options.all else options.seconds, options.report)
