@@ -72,10 +72,10 @@ def _entry(name: str, entry: dict[str, Any]) -> Shipped:
 def write(name: str, entries: Sequence[Shipped]) -> None:
     """Replaces the shipped results of an experiment."""
     lines = [
-        as_json({
+        json.dumps({
             "config": entry.run.config, "version": entry.version, "data": entry.data, "preset": entry.preset,
             "seconds": round(entry.run.seconds, 2), "made": entry.run.made, "result": entry.run.result,
-        })
+        }, separators=(",", ":"))
         for entry in sorted(entries, key=lambda entry: entry.key)
     ]  # fmt: skip
     write_atomically(results_file(name), "[\n" + ",\n".join(lines) + "\n]\n")

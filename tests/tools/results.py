@@ -96,8 +96,9 @@ def outdated(entry: Entry) -> bool:
 def moved(experiment: Experiment, before: Run, after: Run) -> list[Moved]:
     """The figures that differ between two runs of one configuration, by the experiment's own table."""
     tables = [experiment.rows([run]).drop(columns="source", errors="ignore") for run in (before, after)]
-    if list(tables[0]) != list(tables[1]) or len(tables[0]) != len(tables[1]):
-        return [Moved("rows and columns of the table", str(tables[0].shape), str(tables[1].shape), 0.0)]
+    shapes = [f"{len(table)} rows of {', '.join(sorted(map(str, table)))}" for table in tables]
+    if shapes[0] != shapes[1]:
+        return [Moved("rows and columns of the table", *shapes, 0.0)]
     found = []
     for column in tables[0]:
         pairs = list(zip(tables[0][column], tables[1][column], strict=True))
