@@ -1,13 +1,15 @@
 # Large Models, Hands On. Two commands do all a learner needs: `make lab` and `make test`.
 # Variables: PYTHON (which Python makes the environment), TORCH (auto, cpu or cuda: which build of PyTorch),
 # LAB_FLAGS (more options for JupyterLab), NOTEBOOKS (only these for `make notebooks` and `make course`),
-# BUNDLE (where `make bundle` writes).
+# BUNDLE (where `make bundle` writes), RESULTS (part of an experiment's name for `make results`, or --all: also what
+# this machine has computed with this very code).
 
 PYTHON ?= python3
 TORCH ?= auto
 LAB_FLAGS ?=
 NOTEBOOKS ?=
 BUNDLE ?= data/cache/bundle
+RESULTS ?=
 # When the set-up began, in seconds since 1970; the stages count from there.
 ifndef STARTED
 STARTED := $(shell date +%s)
@@ -20,7 +22,7 @@ TEST_STAMP := $(VENV)/.installed-test
 SET_UP := $(PYTHON) course_lib/set_up.py --venv $(VENV) --torch $(TORCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab bundle test check course notebooks bench format data clean
+.PHONY: help lab bundle test check course notebooks results bench format data clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -44,6 +46,9 @@ course: $(TEST_STAMP) data ## run every notebook, compare with its stored output
 
 notebooks: $(TEST_STAMP) data ## run every notebook afresh (preset cpu) and store its outputs
 	$(PY) tests/tools/run_notebooks.py store $(NOTEBOOKS)
+
+results: $(TEST_STAMP) data ## compute the results that ship with the course again, store them, print what moved
+	PYTHONPATH=tests/tools $(PY) -m results make $(RESULTS)
 
 bench: $(TEST_STAMP) data ## measure against other libraries, side by side
 	@set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
