@@ -214,6 +214,7 @@ def test_no_recipe_returns_a_text_that_breaks_its_constraints(name: str, reports
             assert all(rule.allows_position(original, position) for position in result.changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_seed_gives_its_texts_whatever_stands_beside_them(name: str, tiny: TextClassifier) -> None:
     whole = recipe(name).run(tiny, TEXTS, [1, 1, 0, 0], seed=3).results
@@ -226,6 +227,7 @@ def test_another_seed_gives_other_texts(tiny: TextClassifier) -> None:
     assert len(set(runs)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("beam-synonyms", "genetic")])
 def test_texts_at_the_edge(name: str, tiny: TextClassifier) -> None:
     texts = ["", " ", "...", "a", "the", "🙂 good 🙂", "good " * 200]
@@ -735,6 +737,7 @@ def test_the_command_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> No
     assert all(name in told for name in RECIPES)
 
 
+@pytest.mark.slow
 def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.save(tmp_path / "model")
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "6", "--json"]) == 0

@@ -55,6 +55,7 @@ def uninterrupted(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> s
     return digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", KILLS)
 def test_killed_at_a_step_and_resumed_ends_in_the_same_weights(
     step: int, processes: Any, uninterrupted: str, tmp_path: Path

@@ -96,6 +96,7 @@ def test_help_lists_every_command(capsys):
     assert all(name in out for name in commands.COMMANDS)
 
 
+@pytest.mark.slow
 def test_a_real_process(model):
     """As a learner calls it: standard output is the JSON alone, the exit code 0."""
     command = [sys.executable, "-m", "course_lib", "predict", "--model", str(model), "--json", "a good film"]
@@ -412,6 +413,7 @@ def interrupt_at(monkeypatch, step: int) -> None:
     monkeypatch.setattr(ProgressBar, "__call__", stop)
 
 
+@pytest.mark.slow
 def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monkeypatch):
     call = ["finetune", "--data", str(table), "--checkpoint-every", "4", *LEARN, "--epochs", "4"]
     assert main([*call, "--out", str(tmp_path / "whole")]) == 0

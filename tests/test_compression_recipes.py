@@ -127,6 +127,7 @@ def test_costs_grow_with_what_is_learned() -> None:
     assert taught.flops > 3 * free.flops
 
 
+@pytest.mark.slow
 def test_a_plan_that_learns_layer_by_layer_costs_more_and_learns_something_else(tmp_path: Path) -> None:
     plans = [replace(CUT, layerwise=layerwise) for layerwise in (False, True)]
     made = [compress(fitted(), plan, tmp_path / str(plan.layerwise), TEXTS) for plan in plans]
@@ -216,6 +217,7 @@ def test_export_says_how_far_it_answers_as_torch(
     assert "32, 8, 4" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compress_follows_a_plan_and_says_every_figure(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

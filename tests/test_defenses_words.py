@@ -240,6 +240,7 @@ def fitted(seed: int, **fit: Any) -> TextClassifier:
     return start.fit(TEXTS, LABELS, adversary=WordSubstitution(TEXTS, tokenizer), **fit)
 
 
+@pytest.mark.slow
 def test_training_follows_from_its_seed_and_resumes(tmp_path: Path) -> None:
     whole = fitted(0, checkpoints=CheckpointFolder(tmp_path / "a", every=1)).module_.state_dict()
     assert all(torch.equal(tensor, whole[name]) for name, tensor in fitted(0).module_.state_dict().items())

@@ -181,6 +181,7 @@ def test_states_and_gradients_equal_transformers(shape, padded):
     assert_equal_to(bert, BertEncoder.from_transformers(bert), ids, mask, types)
 
 
+@pytest.mark.slow
 def test_states_and_gradients_equal_transformers_on_the_course_encoder():
     folder = assets.path("course_encoder")
     texts = ["I like it", "", "A film that says nothing, and says it at length, twice.", "Not bad at all!"]

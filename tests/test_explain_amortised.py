@@ -89,6 +89,7 @@ def test_texts_without_words_and_beyond_what_is_read() -> None:
     assert student().explain([]) == []
 
 
+@pytest.mark.slow
 def test_the_classifier_stays_and_a_seed_gives_the_same() -> None:
     classifier = tiny(LEARNING).fit(TEXTS, LABELS)
     quick = replace(TRAINING, epochs=1)

@@ -208,6 +208,7 @@ def spoilt(path: Path, changes: list[tuple[int, str, str]]) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_strict_nbval_passes_what_is_stored_and_no_other_text(
     stored: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -385,6 +385,7 @@ print(live.drawings)
 ]
 
 
+@pytest.mark.slow
 def test_in_a_real_notebook_each_figure_is_shown_once():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in NOTEBOOK])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()

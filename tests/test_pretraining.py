@@ -288,6 +288,7 @@ def test_bad_batches(change, message, material) -> None:
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
 def test_a_short_run_learns(kind, material) -> None:
     recipe = toy_recipe(material, objective=kind, tokens=256 * 320)
@@ -377,6 +378,7 @@ def test_the_loss_by_fate_is_that_of_each_place(material) -> None:
         loss_by_fate(model, [], mask_id)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_would(material, monkeypatch, tmp_path) -> None:
     # Both processes build their material anew: a real recipe's way, so the smallest real one is used.
     recipe = PretrainingRecipe(

@@ -135,6 +135,7 @@ def test_splitting_a_long_line_takes_linear_time():
 # Documents
 
 
+@pytest.mark.slow
 def test_the_documents_are_those_of_the_cards(texts):
     names = {source: {text.name for text in texts if text.source == source} for source in SOURCES}
     assert {source: len(found) for source, found in names.items()} == {
@@ -267,6 +268,7 @@ def test_words_are_counted_as_bert_parts_them(few):
     assert count_words(sample) == Counter(word for text in parted for word, _ in text)
 
 
+@pytest.mark.slow
 def test_the_same_texts_give_the_same_vocabulary_to_the_byte(few, tmp_path):
     """Ties are many and the trainer's tables have a random order: in this process, shuffled, and in another one."""
     lines = [sentence for document in few for sentence in document.sentences]

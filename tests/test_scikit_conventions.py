@@ -246,6 +246,7 @@ def test_lime_takes_predict_proba_as_it_is():
     assert max(words, key=words.get) == "lovely" and words["lovely"] > 0.5
 
 
+@pytest.mark.slow
 def test_shap_takes_predict_proba_as_it_is():
     explainer = shap.Explainer(fitted().predict_proba, shap.maskers.Text(r"\W"), seed=0)
     explained = explainer(["a lovely film"], max_evals=40, silent=True)
