@@ -34,7 +34,8 @@ COST = machine.Cost(flops=1e12, seconds=30.0, bytes=1e9)
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("COURSE_COMPUTE", raising=False)
+    for name in ("COURSE_COMPUTE", "COURSE_RUNS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(machine, "step_seconds", lambda: 0.1)  # OpenMP's threads do not survive a fork
     calls().clear()
     return tmp_path / "cache" / "runs"

@@ -71,8 +71,9 @@ class Run:
 
 
 def runs_folder() -> Path:
-    """Where this machine's own runs are."""
-    return assets.cache_folder() / "runs"
+    """Where this machine's own runs are: $COURSE_RUNS, else `runs` in the cache."""
+    moved = os.environ.get("COURSE_RUNS", "").strip()
+    return Path(moved) if moved else assets.cache_folder() / "runs"
 
 
 @contextmanager
