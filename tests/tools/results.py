@@ -95,7 +95,8 @@ def outdated(entry: Entry) -> bool:
 
 def moved(experiment: Experiment, before: Run, after: Run) -> list[Moved]:
     """The figures that differ between two runs of one configuration, by the experiment's own table."""
-    tables = [experiment.rows([run]).drop(columns=["source", "run_seconds"], errors="ignore") for run in (before, after)]
+    dropped = ["source", "run_seconds"]
+    tables = [experiment.rows([run]).drop(columns=dropped, errors="ignore") for run in (before, after)]
     shapes = [f"{len(table)} rows of {', '.join(sorted(map(str, table)))}" for table in tables]
     if shapes[0] != shapes[1]:
         return [Moved("rows and columns of the table", *shapes, 0.0)]
