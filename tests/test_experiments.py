@@ -354,13 +354,27 @@ def test_code_counts_as_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     study = cell(USES_EVALUATION)
     before = folder_of(study, {})
     assert before == folder_of(study, {})
-    monkeypatch.setattr(evaluation.intervals, "CONFIDENCE", 0.5, raising=False)
-    identity._module.cache_clear()
-    assert folder_of(study, {}) != before
-    monkeypatch.undo()
-    identity._module.cache_clear()
-    monkeypatch.setenv("COURSE_CACHE", str(before.parents[1]))
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation.intervals, "CONFIDENCE", 0.5, raising=False)
+        assert folder_of(study, {}) != before
     assert folder_of(study, {}) == before
+
+
+def test_the_class_of_a_global_value_counts() -> None:
+    text = """
+        from dataclasses import dataclass
+        @dataclass(frozen=True)
+        class Rule:
+            rate: float
+            def of(self, n):
+                return self.rate * n
+        rule = Rule(0.5)
+        def study(config, folder):
+            return {"x": rule.of(3)}
+    """
+    assert folder_of(cell(text), {}) == folder_of(cell(text), {})
+    assert folder_of(cell(text), {}) != folder_of(cell(text.replace("Rule(0.5)", "Rule(0.6)")), {})
+    assert folder_of(cell(text), {}) != folder_of(cell(text.replace("self.rate * n", "self.rate + n")), {})
 
 
 # ---- experiments ---------------------------------------------------------------------------------------------

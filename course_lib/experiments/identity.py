@@ -138,8 +138,8 @@ class _Reader:
         """Reads the modules of the course that were noted, and those that these import."""
         while self._modules:
             name = self._modules.pop()
-            text, imported = _module(name)
-            self.code[name] = text
+            module = sys.modules.get(name) or importlib.import_module(name)
+            self.code[name], imported = _module(name, tuple(map(id, vars(module).values())))
             for other in imported:
                 self.follow(other)
 
@@ -173,6 +173,8 @@ class _Reader:
                     "make it inside the function from values of its configuration",
                 )
             return str(owner)
+        if dataclasses.is_dataclass(value) and type(value).__module__ == user.__module__:
+            self._own_class(type(value))
         return _value(value)
 
     def _own_class(self, kind: type) -> None:
@@ -185,12 +187,14 @@ class _Reader:
         self.code[f"{kind.__module__}.{kind.__qualname__}"] = _sha([_value(fields)])
 
 
-@functools.lru_cache(maxsize=512)
-def _module(name: str) -> tuple[str, frozenset[str]]:
-    """Hash of a module of the course as it is loaded, and the modules that it and its functions import."""
-    module = sys.modules.get(name) or importlib.import_module(name)
+@functools.lru_cache(maxsize=1024)
+def _module(name: str, content: tuple[int, ...]) -> tuple[str, frozenset[str]]:
+    """Hash of a module of the course as it is loaded, and the modules that it and its functions import.
+
+    `content` are the identities of what it holds: a module that was imported again is read again.
+    """
     words, imported = [], set()
-    for word, value in sorted(vars(module).items()):
+    for word, value in sorted(vars(sys.modules[name]).items()):
         if word.startswith("__"):
             continue
         value = inspect.unwrap(value) if callable(value) else value
