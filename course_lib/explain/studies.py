@@ -60,7 +60,8 @@ def rows_by_length(least: int, most: int, count: int) -> list[int]:
 
 def _sentences(config: Mapping[str, Any]) -> list[str]:
     texts = corpora.part(CORPUS, "test")["text"]
-    return [texts.iloc[row] for row in rows_by_length(*config["words"], config["sentences"])]
+    least, most = config["words"]
+    return [texts.iloc[row] for row in rows_by_length(least, most, config["sentences"])]
 
 
 def _queries(config: Mapping[str, Any]) -> float:
