@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 
 import matplotlib
 import pytest
@@ -22,3 +24,11 @@ settings.load_profile("course")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: left out by `make check`: takes more than about two seconds")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures_are_closed() -> Iterator[None]:
+    """Figures that one file leaves open are not found by the next one."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
