@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from needed_cells import RUN_WHOLE, cells_to_run
 from notebook_cells import ROOT, find, may_raise, read
+from run_notebooks import without_own_runs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request
@@ -102,7 +103,7 @@ def free_port() -> int:
 
 
 def lab_environment(folder: Path) -> dict[str, str]:
-    """Variables that keep the user's own JupyterLab settings out, and SETTINGS in."""
+    """Variables that keep the user's own JupyterLab settings and stored runs out, and SETTINGS in."""
     for plugin, values in SETTINGS.items():
         file = folder / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,8 @@ def lab_environment(folder: Path) -> dict[str, str]:
         "IPYTHONDIR": "ipython",
     }
     found = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, **{name: str(folder / sub) for name, sub in folders.items()}, "PYTHONPATH": found}
+    own = {name: str(folder / sub) for name, sub in folders.items()}
+    return {**os.environ, **own, **without_own_runs(), "PYTHONPATH": found}
 
 
 def lab_command(port: int, token: str, folder: Path) -> list[str]:
