@@ -364,6 +364,18 @@ def test_live_curve_survives_rows_without_a_loss(screen, clock):
     assert live.drawings == 1
 
 
+def test_live_curve_of_a_language_model_shows_the_entropy_of_its_words(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(training, "png_of", lambda figure: drawn.append(figure.axes[0]) or b"")
+    live = plots.LiveCurve(unigram_entropy=6.7)
+    for step in range(1, 11):
+        live({"step": step, "total_steps": 10, "loss": 6.8 - 0.08 * step})
+    live.png()
+    low, high = drawn[0].get_ylim()
+    assert 5.5 < low < 6.0 and 6.7 < high < 7.0
+    assert "word frequencies alone (6.70)" in drawn[0].get_legend_handles_labels()[1]
+
+
 def test_live_curve_is_silent_outside_a_notebook(capsys):
     live = plots.LiveCurve()
     for row in history():

@@ -49,10 +49,12 @@ class LiveCurve:
 
     Args:
         every: seconds between two drawings.
+        unigram_entropy: in nats, of a language model's text: drawn as a line. Its loss stays far above 0, so the loss
+            axis then does not begin there.
     """
 
-    def __init__(self, every: float = 2.0) -> None:
-        self.every = every
+    def __init__(self, every: float = 2.0, unigram_entropy: float | None = None) -> None:
+        self.every, self.unigram_entropy = every, unigram_entropy
         self.rows: list[Mapping[str, float]] = []
         self.drawings = 0
         self._next = 0.0
@@ -82,7 +84,9 @@ class LiveCurve:
         """The curve so far as PNG."""
         rows = pd.DataFrame(self.rows)
         figure = Figure(figsize=(6.4, 4.6 if "validation_accuracy" in rows else 3.4))
-        _draw_run(figure, rows, _outcome(rows))
+        axes = _draw_run(figure, rows, _outcome(rows))
+        if self.unigram_entropy is not None:
+            _draw_entropy(axes[0], rows, self.unigram_entropy)
         return png_of(figure)
 
 
@@ -248,6 +252,14 @@ def _draw_losses(ax: Axes, rows: pd.DataFrame) -> None:
         ax.axvline(epoch, color=GREY, linewidth=0.8, linestyle=":")
     ax.set_ylim(bottom=0)
     ax.set_xlim(0, 1.03 * max(rows.get("total_steps", rows["step"]).max(), 1))
+    ax.legend()
+
+
+def _draw_entropy(ax: Axes, rows: pd.DataFrame, entropy: float) -> None:
+    ax.axhline(entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)), label=f"word frequencies alone ({entropy:.2f})")
+    losses = np.append(rows.filter(["loss", "validation_loss"]).to_numpy(), entropy)
+    low, high = np.nanmin(losses), np.nanmax(losses)
+    ax.set_ylim(low - 0.1 * (high - low + 0.1), high + 0.1 * (high - low + 0.1))
     ax.legend()
 
 

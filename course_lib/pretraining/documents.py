@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -87,7 +88,13 @@ def documents(sources: Sequence[str] = ("speeches", "wikipedia_leads", "news")) 
         Offline, CorruptAsset: as assets.path does.
     """
     check_sources(sources)
-    return [Document(name, source, sentences) for source in sources for name, sentences in _READ[source]() if sentences]
+    return [document for source in sources for document in _documents_of(source)]
+
+
+@lru_cache
+def _documents_of(source: str) -> tuple[Document, ...]:
+    """Kept while the process lives: tokenizer and corpus each ask for them, and they take a second to make."""
+    return tuple(Document(name, source, sentences) for name, sentences in _READ[source]() if sentences)
 
 
 def check_sources(sources: Sequence[str]) -> None:
