@@ -4,8 +4,8 @@
 
     PYTHONPATH=tests/tools python -m pytest -n 2 --dist loadfile -p budgets --record
 
-writes them again, best on a machine that does nothing else. A file may take four times its seconds, and 20 s in any case:
-the budget is there to find what became several times slower, not a machine that was busy for a minute.
+writes them again, best on a machine that does nothing else. A file may take four times its seconds, and 20 s in any
+case: the budget is there to find what became several times slower, not a machine that was busy for a minute.
 On a slower or a busy machine all files take longer: the median file says how much longer, and all may take so much
 more.
 """
