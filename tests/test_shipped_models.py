@@ -66,6 +66,7 @@ def test_the_card_tells_the_figures_of_the_run(name: str) -> None:
     assert [part for part in wanted if part not in text] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_command_in_the_card_begins_as_its_run_did(name: str) -> None:
     """Twenty steps. Another processor adds up in another order: the losses agree to 0.02."""
@@ -84,6 +85,7 @@ def test_the_command_in_the_card_begins_as_its_run_did(name: str) -> None:
     assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in begun], abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_held_out_figures_are_found_again(name: str) -> None:
     """On a quarter of the text that the card's figure is of."""
@@ -113,6 +115,7 @@ def test_all_that_ships_is_small() -> None:
     assert {file.suffix for file in sizes} <= {".json", ".safetensors"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_fine_tuned_model_is_as_good_as_its_card_says(name: str) -> None:
     """Measured again on the whole test part; another processor may turn a few close sentences."""
