@@ -17,12 +17,12 @@ pytest_plugins = "pytester"
     ("measured", "slow"),
     [
         pytest.param(RECORDED, [], id="as recorded"),
-        pytest.param({**RECORDED, "test_a.py": 39.0, "test_c.py": 19.0}, [], id="within the budget"),
-        pytest.param({**RECORDED, "test_a.py": 50.0}, ["test_a.py"], id="five times as long"),
-        pytest.param({**RECORDED, "test_c.py": 21.0}, ["test_c.py"], id="a short one"),
+        pytest.param({**RECORDED, "test_a.py": 79.0, "test_c.py": 29.0}, [], id="within the budget"),
+        pytest.param({**RECORDED, "test_a.py": 90.0}, ["test_a.py"], id="nine times as long"),
+        pytest.param({**RECORDED, "test_c.py": 31.0}, ["test_c.py"], id="a short one"),
         pytest.param({file: 3 * seconds for file, seconds in RECORDED.items()}, [], id="a slow machine"),
         pytest.param(
-            {file: (15 if file == "test_a.py" else 3) * seconds for file, seconds in RECORDED.items()},
+            {file: (30 if file == "test_a.py" else 3) * seconds for file, seconds in RECORDED.items()},
             ["test_a.py"],
             id="one file on a slow machine",
         ),
