@@ -37,9 +37,13 @@ def score_mask(scores: Float[Tensor, "*shape"], sparsity: float, per_row: bool =
     if scores.isnan().any():
         raise BadInput(f"{int(scores.isnan().sum())} scores are NaN", "look at the weights: training went wrong")
     rows = scores if per_row else scores.flatten()
-    kept = rows.shape[-1] - round(sparsity * rows.shape[-1])
-    order = rows.argsort(dim=-1, descending=True, stable=True)
-    return torch.zeros_like(rows, dtype=torch.bool).scatter(-1, order[..., :kept], True).reshape(scores.shape)
+    gone = round(sparsity * rows.shape[-1])
+    if not rows.numel() or gone == rows.shape[-1]:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    least = rows.kthvalue(gone + 1, dim=-1, keepdim=True).values  # the lowest score that stays; faster than sorting
+    above, equal = rows > least, rows == least
+    room = rows.shape[-1] - gone - above.sum(-1, keepdim=True)
+    return (above | (equal & (equal.cumsum(-1) <= room))).reshape(scores.shape)
 
 
 def _check_share(sparsity: float) -> None:
