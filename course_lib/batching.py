@@ -7,11 +7,11 @@ its rows have nearly the same length, so that hardly any arithmetic is spent on 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
 _TEXTS_AT_ONCE = 4096  # texts per call of the tokenizer: bounds memory, costs nothing
+_Item = TypeVar("_Item", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,12 @@ def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
         encoded = tokenizer(part, truncation=True, max_length=max_length, padding=False, return_attention_mask=False)
         ids.extend(encoded["input_ids"])
     return ids
+
+
+def unique_rows(items: Sequence[_Item]) -> tuple[list[_Item], np.ndarray]:
+    """The different items in order of their first occurrence, and for each item its number among them, (n,)."""
+    numbers = {item: number for number, item in enumerate(dict.fromkeys(items))}
+    return list(numbers), np.array([numbers[item] for item in items], dtype=np.int64)
 
 
 def collate(token_ids: Sequence[Sequence[int]], index: Sequence[int] | np.ndarray, pad_id: int = 0) -> Batch:
