@@ -18,7 +18,7 @@ from course_lib.attacks.document import Document
 from course_lib.attacks.surface import LossSurface
 from course_lib.attacks.votes import Vote, add_vote, read_votes, validity
 from course_lib.errors import BadInput, CorruptAsset, CourseError
-from course_lib.evaluation import share
+from course_lib.evaluation import wilson_interval
 
 TEXTS = st.text(st.sampled_from("ab. <&\u200bо\n"), max_size=24)
 
@@ -302,8 +302,8 @@ def test_validity_counts_labels_and_meanings_apart(tmp_path):
     ):
         add_vote(file, one)
     found = validity(read_votes(file))
-    assert found.n == 4 and found.label_kept == share(2, 4)
-    assert found.meaning_kept == share(2, 3) and found.control == share(1, 2)
+    assert found.n == 4 and found.label_kept == wilson_interval(2, 4)
+    assert found.meaning_kept == wilson_interval(2, 3) and found.control == wilson_interval(1, 2)
     assert "4 changed texts: 50% [15%, 85%] keep the label, 67% [21%, 94%] keep the meaning" in str(found)
     assert "of unchanged texts 50%" in str(found)
 

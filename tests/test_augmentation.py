@@ -521,7 +521,7 @@ def test_training_with_mixup_follows_from_the_seed_and_learns(where: str) -> Non
     config = TrainingConfig(epochs=15, learning_rate=3e-3, precision="float32")
     runs = [
         TextClassifier("tiny", dropout=0.0, training=config).fit(
-            texts, [1, 1, 1, 1, 0, 0, 0, 0] * 2, adversary=adversary
+            texts, [1, 1, 1, 1, 0, 0, 0, 0] * 2, loss_wrapper=adversary
         )
         for adversary in (Mixup(0.4, where), Mixup(0.4, where), None)
     ]
@@ -533,7 +533,7 @@ def test_training_with_mixup_follows_from_the_seed_and_learns(where: str) -> Non
 def test_mixup_of_multitask_and_regression_heads() -> None:
     texts, config = ["good film", "bad film", "good", "bad"], TrainingConfig(epochs=1)
     for head, rest in (("regression", {}), ("multitask", {"ratings": [1.0, -1.0, 2.0, -2.0]})):
-        fitted = TextClassifier("tiny", head, config).fit(texts, [1, 0, 1, 0], adversary=Mixup(), **rest)
+        fitted = TextClassifier("tiny", head, config).fit(texts, [1, 0, 1, 0], loss_wrapper=Mixup(), **rest)
         assert np.isfinite(fitted.decision_logits(texts)).all()
 
 
@@ -749,7 +749,9 @@ def test_both_sides_take_the_same_steps(small: list[dict[str, Any]], method: str
     assert result["test_rows"] == 20 and 0 <= result["test_accuracy"] <= 1
     texts, rewritten = call["texts"][:25], call["texts"][25:]
     assert texts == toy_part("", "train")["text"].tolist()[:25]
-    assert (method in ("none", "mixup")) == (not rewritten) and (call["adversary"] is not None) == (method == "mixup")
+    assert (method in ("none", "mixup")) == (not rewritten) and (call["loss_wrapper"] is not None) == (
+        method == "mixup"
+    )
     assert result["copies"] == sum(old != new for old, new in zip(texts, rewritten, strict=False))
     assert not rewritten or (len(rewritten) == 25 and result["copies"] > 0)
     assert call["labels"].tolist() == toy_part("", "train")["label"].tolist()[:25] * (2 if rewritten else 1)

@@ -53,7 +53,7 @@ NAMES = [type(adversary).__name__ for adversary in ADVERSARIES]
 def fitted(training: TrainingConfig = QUICK, adversary: Any = None, **settings: Any) -> TextClassifier:
     usual = {"dropout": 0.0, "frozen_embeddings": True}  # the table is most of the weights, and of the time
     classifier = TextClassifier("tiny", training=training, **(usual | settings))
-    return classifier.fit(TEXTS, LABELS, adversary=adversary)
+    return classifier.fit(TEXTS, LABELS, loss_wrapper=adversary)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_an_adversarial_fit_that_was_broken_off_ends_in_the_same_weights(adversa
 
     def fit(adversary: Any, **settings: Any) -> TextClassifier:
         unfitted = TextClassifier("tiny", training=replace(QUICK, epochs=3), frozen_embeddings=True)
-        return unfitted.fit(TEXTS, LABELS, adversary=adversary, **settings)
+        return unfitted.fit(TEXTS, LABELS, loss_wrapper=adversary, **settings)
 
     folder, steps = CheckpointFolder(tmp_path / "run", every=6), []
     with pytest.raises(KeyboardInterrupt):

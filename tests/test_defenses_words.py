@@ -237,7 +237,7 @@ def test_a_rewriting_leaves_no_gradient_and_no_hook(tiny: TextClassifier) -> Non
 def fitted(seed: int, **fit: Any) -> TextClassifier:
     start = TextClassifier("tiny", dropout=0.0, training=TrainingConfig(epochs=2, seed=seed, batch_size=4))
     tokenizer = TextClassifier("tiny", training=TrainingConfig(epochs=1)).fit(TEXTS[6:10], LABELS[6:10]).tokenizer_
-    return start.fit(TEXTS, LABELS, adversary=WordSubstitution(TEXTS, tokenizer), **fit)
+    return start.fit(TEXTS, LABELS, loss_wrapper=WordSubstitution(TEXTS, tokenizer), **fit)
 
 
 @pytest.mark.slow

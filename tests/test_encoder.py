@@ -1,6 +1,6 @@
 """The encoder by hand against transformers' own, its three layouts against each other, its costs against torch's count.
 
-The last part is about `first_token`, which walks through transformers' modules.
+The last part is about `cls_state`, which runs transformers' modules.
 """
 
 import math
@@ -36,15 +36,14 @@ from course_lib.encoder import (
     attention_fast,
     block_mask,
     causal_mask,
-    first_token,
+    cls_state,
     forward_flops,
     packed,
     packing,
     padding_mask,
     parameter_count,
     sinusoidal_positions,
-    training_flops,
-    walks,
+    supports_cls_only,
 )
 from course_lib.encoder.weights import our_name, their_name
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
@@ -346,12 +345,11 @@ def test_impossible_shapes_are_refused(changes):
         (lambda e: e(torch.ones(2, 41, dtype=torch.long)), "a row of 41 tokens"),
         (lambda e: e(torch.ones(4, dtype=torch.long)), r"the shape \(4,\)"),
         (lambda e: e(torch.ones(2, 4, dtype=torch.long), torch.ones(2, 3)), r"\(2, 3\), input_ids \(2, 4\)"),
-        (lambda e: e(torch.ones(2, 4, dtype=torch.long), asked="last"), "asked is 'last'"),
         (lambda e: e.forward_packed(torch.ones(5, dtype=torch.long), [2, 2]), r"\(5,\), lengths add up to 4"),
         (lambda e: e.forward_packed(torch.ones(2, dtype=torch.long), [2, 0]), r"rows of \[2, 0\] tokens"),
         (lambda e: e.forward_packed(torch.ones(41, dtype=torch.long), [41]), "a row of 41 tokens"),
     ],
-    ids=["too long", "one dimension", "mask", "asked", "packed sum", "empty row", "packed too long"],
+    ids=["too long", "one dimension", "mask", "packed sum", "empty row", "packed too long"],
 )
 def test_inputs_that_do_not_fit_are_named(call, said):
     with pytest.raises(BadInput, match=said):
@@ -404,9 +402,9 @@ def test_attention_drops_weights_in_every_layout(layout, by_hand):
 @pytest.mark.parametrize("causal", [False, True], ids=["both ways", "causal"])
 def test_the_first_position_alone_is_the_same(norm, causal):
     own, (ids, mask) = encoder(norm=norm, causal=causal), batch(padded=True)
-    asked = own(ids, mask, asked="first")
-    assert asked.shape == (4, 1, 32)
-    torch.testing.assert_close(asked, own(ids, mask)[:, :1], atol=1e-5, rtol=0)
+    first = own(ids, mask, cls_only=True)
+    assert first.shape == (4, 1, 32)
+    torch.testing.assert_close(first, own(ids, mask)[:, :1], atol=1e-5, rtol=0)
 
 
 # --- Padded, bucketed, packed
@@ -579,16 +577,16 @@ def test_the_course_encoder_has_22_7_million_parameters():
 
 
 @counted
-@pytest.mark.parametrize("asked", ["all", "first"])
-def test_operations_counted(config, asked):
+@pytest.mark.parametrize("cls_only", [False, True])
+def test_operations_counted(config, cls_only):
     """With attention by hand, since torch's counter does not know the fused kernel of the CPU."""
     own, ids = BertEncoder(config), torch.ones(3, 20, dtype=torch.long)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
-        own(ids, asked=asked, by_hand=True)
+        own(ids, cls_only=cls_only, by_hand=True)
     with FlopCounterMode(display=False) as both:
-        own(ids, asked=asked, by_hand=True).sum().backward()
-    assert forward.get_total_flops() == forward_flops(config, 3, 20, asked)
-    assert both.get_total_flops() == training_flops(config, 3, 20, asked)
+        own(ids, cls_only=cls_only, by_hand=True).sum().backward()
+    assert forward.get_total_flops() == forward_flops(config, 3, 20, cls_only)
+    assert both.get_total_flops() == 3 * forward_flops(config, 3, 20, cls_only)
 
 
 @counted
@@ -632,7 +630,7 @@ def test_sinusoidal_positions_are_the_papers(seq, hidden):
     torch.testing.assert_close(sinusoidal_positions(seq, hidden), torch.tensor(wanted), atol=1e-5, rtol=0)
 
 
-# --- first_token, which walks through transformers' modules
+# --- cls_state, which runs transformers' modules
 
 
 def model(layers: int = 3, attention: str = "sdpa", **changes) -> BertModel:
@@ -650,7 +648,7 @@ def batch(padded: bool) -> tuple[torch.Tensor, torch.Tensor]:
     return rows.input_ids, rows.attention_mask
 
 
-def test_first_token_of_a_batch_is_a_tensor_that_padding_would_change():
+def test_cls_state_of_a_batch_is_a_tensor_that_padding_would_change():
     """The tests below could not fail if the mask had no say."""
     bert, (ids, mask) = model(), batch(padded=True)
     unmasked = bert(ids, torch.ones_like(mask)).last_hidden_state[:, 0]
@@ -660,20 +658,20 @@ def test_first_token_of_a_batch_is_a_tensor_that_padding_would_change():
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
-def test_first_token_equal_to_transformers(padded, layers, attention):
+def test_cls_state_equal_to_transformers(padded, layers, attention):
     bert, (ids, mask) = model(layers, attention), batch(padded)
     with torch.no_grad():
         wanted = bert(ids, mask).last_hidden_state[:, 0]
-        given = first_token(bert, ids, mask)
+        given = cls_state(bert, ids, mask)
     assert given.dtype == torch.float32 and given.shape == (len(ids), 32)
     torch.testing.assert_close(given, wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
-def test_gradients_of_the_first_token_are_equal_too(padded):
+def test_gradients_of_the_cls_state_are_equal_too(padded):
     bert, (ids, mask) = model(), batch(padded)
     gradients = []
-    for output in (bert(ids, mask).last_hidden_state[:, 0], first_token(bert, ids, mask)):
+    for output in (bert(ids, mask).last_hidden_state[:, 0], cls_state(bert, ids, mask)):
         bert.zero_grad()
         output.pow(3).sum().backward()
         gradients.append({name: p.grad.clone() for name, p in bert.named_parameters() if p.grad is not None})
@@ -684,40 +682,40 @@ def test_gradients_of_the_first_token_are_equal_too(padded):
         torch.testing.assert_close(given[name], gradient, atol=1e-6 * largest, rtol=0, msg=name)
 
 
-def test_first_token_reads_token_types():
+def test_cls_state_reads_token_types():
     bert, (ids, mask) = model(), batch(padded=True)
     types = (torch.arange(ids.shape[1]) > 2).long().expand_as(ids)
     with torch.no_grad():
         wanted = bert(ids, mask, types).last_hidden_state[:, 0]
-        torch.testing.assert_close(first_token(bert, ids, mask, types), wanted, atol=1e-5, rtol=0)
-        assert (first_token(bert, ids, mask) - wanted).abs().max() > 1e-2
+        torch.testing.assert_close(cls_state(bert, ids, mask, types), wanted, atol=1e-5, rtol=0)
+        assert (cls_state(bert, ids, mask) - wanted).abs().max() > 1e-2
 
 
 def test_a_row_does_not_feel_its_neighbours():
     bert, (ids, mask) = model(), batch(padded=True)
     with torch.no_grad():
-        together = first_token(bert, ids, mask)
-        alone = [first_token(bert, ids[i : i + 1, : mask[i].sum()], mask[i : i + 1, : mask[i].sum()]) for i in range(4)]
+        together = cls_state(bert, ids, mask)
+        alone = [cls_state(bert, ids[i : i + 1, : mask[i].sum()], mask[i : i + 1, : mask[i].sum()]) for i in range(4)]
     torch.testing.assert_close(torch.cat(alone), together, atol=1e-5, rtol=0)
 
 
 def test_attention_drops_only_while_training():
     bert, (ids, mask) = model(attention_probs_dropout_prob=0.5, hidden_dropout_prob=0.0), batch(padded=False)
     with torch.no_grad():
-        still = first_token(bert, ids, mask)
-        assert torch.equal(first_token(bert, ids, mask), still)
+        still = cls_state(bert, ids, mask)
+        assert torch.equal(cls_state(bert, ids, mask), still)
         bert.train()
-        assert (first_token(bert, ids, mask) - still).abs().max() > 1e-2
+        assert (cls_state(bert, ids, mask) - still).abs().max() > 1e-2
 
 
-def test_first_token_equal_to_transformers_on_the_course_encoder():
+def test_cls_state_equal_to_transformers_on_the_course_encoder():
     folder = assets.path("course_encoder")
     texts = ["I like it", "", "A film that says nothing, and says it at length, twice.", "Not bad at all!"]
     rows = collate(tokenize(texts, load_tokenizer(folder)), range(4))
     bert = load_bert(folder)
     with torch.no_grad():
         wanted = bert(rows.input_ids, rows.attention_mask).last_hidden_state[:, 0]
-        given = first_token(bert, rows.input_ids, rows.attention_mask)
+        given = cls_state(bert, rows.input_ids, rows.attention_mask)
     assert wanted.std() > 0.1
     torch.testing.assert_close(given, wanted, atol=1e-5, rtol=0)
 
@@ -727,7 +725,7 @@ def test_a_seventh_of_a_six_layer_encoder_is_spared():
     bert = model(layers=6, intermediate_size=128)
     ids = torch.full((2, 100), 7)
     counts = []
-    for run in (lambda: bert(ids, torch.ones_like(ids)), lambda: first_token(bert, ids, torch.ones_like(ids))):
+    for run in (lambda: bert(ids, torch.ones_like(ids)), lambda: cls_state(bert, ids, torch.ones_like(ids))):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             run()
         matmuls = counter.get_flop_counts()["Global"]
@@ -746,4 +744,4 @@ def test_a_seventh_of_a_six_layer_encoder_is_spared():
     ids=["bert", "decoder", "distilbert", "no transformer"],
 )
 def test_walks_only_through_plain_berts(made, walkable):
-    assert walks(made()) is walkable
+    assert supports_cls_only(made()) is walkable

@@ -86,10 +86,10 @@ def test_paired_bootstrap_of_a_model_with_itself_is_zero():
     assert ev.paired_bootstrap([1, 0, 1], [1, 0, 1]) == ev.Interval(0, 0, 0)
 
 
-def test_share_stays_honest_where_all_are_right():
+def test_wilson_interval_stays_honest_where_all_are_right():
     # Wilson's lower end for n of n at z = 1.96 is n / (n + z**2), worked out by hand.
-    assert ev.share(10, 10).low == pytest.approx(10 / (10 + 1.959964**2), abs=1e-6)
-    assert ev.share(10, 10).high == pytest.approx(1)
+    assert ev.wilson_interval(10, 10).low == pytest.approx(10 / (10 + 1.959964**2), abs=1e-6)
+    assert ev.wilson_interval(10, 10).high == pytest.approx(1)
 
 
 def test_over_seeds_is_students_interval():
@@ -108,8 +108,8 @@ def test_over_seeds_is_students_interval():
         (lambda: ev.bootstrap([1.0], confidence=95), "confidence is 95"),
         (lambda: ev.bootstrap([1.0], resamples=0), "resamples is 0"),
         (lambda: ev.paired_bootstrap([1, 0], [1]), "2 rows of predictions and 1"),
-        (lambda: ev.share(3, 2), "3 hits out of 2"),
-        (lambda: ev.share(0, 0), "0 cases"),
+        (lambda: ev.wilson_interval(3, 2), "3 hits out of 2"),
+        (lambda: ev.wilson_interval(0, 0), "0 cases"),
         (lambda: ev.over_seeds([0.9]), "one run has no spread"),
     ],
 )

@@ -553,6 +553,6 @@ def test_label_efficiency_averages_seeds_and_adds_the_whole_run() -> None:
     assert rows["pretrained, fine-tuned", 100].accuracy == pytest.approx(0.72)
     assert rows["pretrained, fine-tuned", 8000].accuracy == 0.87
     assert set(table["method"]) == {"pretrained, fine-tuned", "same shape, from scratch", "linear probe"}
-    expected = evaluation.share(650, 1000)
+    expected = evaluation.wilson_interval(650, 1000)
     assert (rows["linear probe", 100].low, rows["linear probe", 100].high) == (expected.low, expected.high)
     assert plots.label_efficiency(table).get_lines()

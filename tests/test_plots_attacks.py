@@ -13,7 +13,7 @@ from PIL import Image
 from course_lib import plots
 from course_lib.attacks.surface import LossSurface
 from course_lib.errors import BadInput
-from course_lib.evaluation import share
+from course_lib.evaluation import wilson_interval
 from course_lib.plots import attacks, robustness
 
 mpl.use("Agg")
@@ -134,7 +134,7 @@ def test_bars_stand_in_pairs_and_whiskers_are_the_intervals():
     assert widths == [0.88] * 6 + UNDER["under"].tolist()
     assert texts(ax)[:2] == ["88.0% before", "88.0% before"] and texts(ax)[6] == "31.0% under attack"
     ends = ax.collections[1].get_segments()[1][:, 0]
-    assert ends.tolist() == pytest.approx([share(18, 200).low, share(18, 200).high])
+    assert ends.tolist() == pytest.approx([wilson_interval(18, 200).low, wilson_interval(18, 200).high])
     assert {bar.get_hatch() for bar in ax.patches} == {"", "///"}  # told apart without colour
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from course_lib.checkpoints import write_atomically
 from course_lib.errors import BadInput, CorruptAsset, CourseError
-from course_lib.evaluation import Interval, share
+from course_lib.evaluation import Interval, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def validity(votes: pd.DataFrame) -> Validity:
     kept = _kept(changed)
     assert kept is not None
     answered = changed["same"].dropna()
-    meaning = share(int(answered.astype(bool).sum()), len(answered)) if len(answered) else None
+    meaning = wilson_interval(int(answered.astype(bool).sum()), len(answered)) if len(answered) else None
     return Validity(len(changed), kept, meaning, _kept(control))
 
 
 def _kept(votes: pd.DataFrame) -> Interval | None:
     """Share of texts whose reader gave the original's label."""
-    return share(int((votes["given"] == votes["label"]).sum()), len(votes)) if len(votes) else None
+    return wilson_interval(int((votes["given"] == votes["label"]).sum()), len(votes)) if len(votes) else None
 
 
 def _load(path: Path) -> list[Vote]:

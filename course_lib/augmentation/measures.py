@@ -14,7 +14,7 @@ from course_lib.attacks.document import Document
 from course_lib.batching import check_texts
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
-from course_lib.evaluation import Interval, bootstrap, share
+from course_lib.evaluation import Interval, bootstrap, wilson_interval
 
 
 class Predictor(Protocol):
@@ -103,7 +103,8 @@ def report(
     return AugmentationReport(
         len(rows), bootstrap(rows["words_changed"]), float(rows["words_changed"].std(ddof=0)),
         bootstrap(rows["cosine"]), float(rows["cosine"].std(ddof=0)),
-        share(int((rows["original"] == rows["augmented"]).sum()), len(rows)), agreement, agreement_before, rows,
+        wilson_interval(int((rows["original"] == rows["augmented"]).sum()), len(rows)),
+        agreement, agreement_before, rows,
     )  # fmt: skip
 
 
@@ -184,4 +185,4 @@ def _judged(
         raise BadInput(f"{len(rows)} texts, but labels has the shape {wanted.shape}", "give one label for each text")
     rows["label"], rows["judged"] = wanted, np.asarray(judge.predict(rows["augmented"].tolist()))
     hits = int((rows["judged"] == rows["label"]).sum())
-    return share(hits, len(rows)), share(int((said_before == wanted).sum()), len(rows))
+    return wilson_interval(hits, len(rows)), wilson_interval(int((said_before == wanted).sum()), len(rows))

@@ -24,7 +24,7 @@ WHERE = ("sentence", "words")
 
 @dataclass(frozen=True)
 class Mixup:
-    """`TextClassifier.fit(..., adversary=Mixup())`.
+    """`TextClassifier.fit(..., loss_wrapper=Mixup())`.
 
     In each step every row of the batch is mixed with another one of it: share * row + (1 - share) * other, share drawn
     from Beta(alpha, alpha) once a step. The loss is share * loss(row's target) + (1 - share) * loss(other's target),

@@ -78,7 +78,7 @@ def augmentation_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         epochs, copies = epochs // 2, len(made.texts) - made.originals
     classifier = estimator(chosen, config["seed"])
     classifier.training = replace(chosen.training, seed=config["seed"], epochs=epochs, batch_size=batch_of(len(rows)))
-    classifier.fit(texts, labels[seen], soft_labels=soft[seen], adversary=ADVERSARIES.get(method))
+    classifier.fit(texts, labels[seen], soft_labels=soft[seen], loss_wrapper=ADVERSARIES.get(method))
     test = corpora.part("movie_reviews", "test")
     right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
     steps = int(classifier.history_.rows[-1]["total_steps"])

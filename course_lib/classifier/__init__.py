@@ -7,15 +7,15 @@ is. Saved, it is an ordinary transformers folder.
 from course_lib.classifier.differences import save_difference, shipped_model_folder, shipped_models
 from course_lib.classifier.estimator import NotFitted, TextClassifier, with_training
 from course_lib.classifier.model import BERTForSentimentAnalysis
-from course_lib.classifier.objective import Adversary, Loss
+from course_lib.classifier.objective import Loss, LossWrapper
 from course_lib.classifier.prediction import sentence_vectors
 from course_lib.classifier.targets import HEADS
 
 __all__ = [
     "HEADS",
-    "Adversary",
     "BERTForSentimentAnalysis",
     "Loss",
+    "LossWrapper",
     "NotFitted",
     "TextClassifier",
     "save_difference",

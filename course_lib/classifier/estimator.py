@@ -30,7 +30,7 @@ from course_lib.checkpoints import CheckpointFolder, replace_folder
 from course_lib.classifier.adaptation import add_lora, freeze, trained_weights
 from course_lib.classifier.cost import fit_cost, predict_cost
 from course_lib.classifier.differences import load_difference, shipped_models
-from course_lib.classifier.objective import Adversary, measure, objective
+from course_lib.classifier.objective import LossWrapper, measure, objective
 from course_lib.classifier.parameters import check_parameters
 from course_lib.classifier.prediction import forward
 from course_lib.classifier.resumption import claim, identity_of
@@ -122,7 +122,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         validation: tuple[Sequence[str], ArrayLike] | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoints: CheckpointFolder | None = None,
-        adversary: Adversary | None = None,
+        loss_wrapper: LossWrapper | None = None,
     ) -> Self:
         """Fine-tunes on labelled texts.
 
@@ -134,7 +134,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             validation: texts and labels that are looked at after each epoch.
             callbacks: called with each row of the history.
             checkpoints: saves there, and resumes from there what a killed `fit` with the same arguments left.
-            adversary: makes another objective of the usual one, such as `defenses.FreeLB()`.
+            loss_wrapper: replaces the loss of a batch by another one made of it, such as `defenses.FreeLB()`.
 
         Raises:
             BadInput: a parameter out of its range, an item that is not a string, mismatched lengths, a missing or
@@ -150,7 +150,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         machine.seed_everything(config.seed)
         self._build_or_keep(classes)
         if checkpoints:
-            claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted, adversary))
+            claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted, loss_wrapper))
         order_seed = config.seed if config.order_seed is None else config.order_seed
         machine.seed_everything(order_seed)
         ids = tokenize(texts, self.tokenizer_, self.max_length)
@@ -163,7 +163,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         usual = objective(wanted, outputs)
         try:
             self.history_: History = train(
-                self.module_, batches, adversary(usual) if adversary else usual, config,
+                self.module_, batches, loss_wrapper(usual) if loss_wrapper else usual, config,
                 validate=validate, callbacks=callbacks, checkpoints=checkpoints,
             )  # fmt: skip
         finally:  # a run that is broken off leaves an ordinary module, too

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.encoder import first_token
+from course_lib.encoder import cls_state
 
 
 class BERTForSentimentAnalysis(nn.Module):
@@ -51,7 +51,7 @@ class BERTForSentimentAnalysis(nn.Module):
         token_type_ids: Int[Tensor, "batch seq"] | None = None,
     ) -> Float[Tensor, "batch hidden"]:
         """tanh(W h_CLS + b): the vector that the heads read."""
-        state = first_token(self.bert, input_ids, attention_mask, token_type_ids)
+        state = cls_state(self.bert, input_ids, attention_mask, token_type_ids)
         pooled: Tensor = self.bert.pooler(state[:, None])
         return pooled
 

@@ -12,7 +12,7 @@ from course_lib.batching import Batch
 from course_lib.training import Row
 
 Loss = Callable[[nn.Module, Batch], Tensor]  # the mean loss of a batch
-Adversary = Callable[[Loss], Loss]  # makes training harder on purpose
+LossWrapper = Callable[[Loss], Loss]  # another loss made of the usual one: adversarial training, mixup
 
 
 def objective(targets: Mapping[str, Tensor], classes: int) -> Loss:

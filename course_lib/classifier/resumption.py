@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from course_lib.checkpoints import CheckpointFolder, write_atomically
-from course_lib.classifier.objective import Adversary
+from course_lib.classifier.objective import LossWrapper
 from course_lib.errors import CheckpointError
 from course_lib.training import TrainingConfig
 
@@ -44,10 +44,10 @@ def identity_of(
     training: TrainingConfig,
     texts: Sequence[str],
     targets: Mapping[str, Tensor],
-    adversary: Adversary | None = None,
+    loss_wrapper: LossWrapper | None = None,
 ) -> dict[str, str]:
     """What decides the course of a run: its settings, and hashes of its texts and targets."""
-    settings = {**parameters, "adversary": adversary}
+    settings = {**parameters, "loss_wrapper": loss_wrapper}
     settings |= {f"training.{name}": value for name, value in asdict(training).items()}
     settings.pop("training", None)
     read = hashlib.sha256()

@@ -18,7 +18,7 @@ from torch import nn
 from course_lib import assets
 from course_lib.classifier.model import AnyEncoder, BERTForSentimentAnalysis
 from course_lib.classifier.targets import HEADS
-from course_lib.encoder import walks
+from course_lib.encoder import supports_cls_only
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset, Offline
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def load_encoder(
         bert: nn.Module = BertModel(config)
     else:
         bert = _with_weights(AutoModel.from_pretrained, folder, ("pooler.",), config=config)
-    if not walks(bert):
+    if not supports_cls_only(bert):
         raise BadInput(f"encoder {encoder!r} is a variant of BERT that the course cannot run", "use a plain BERT")
     return BERTForSentimentAnalysis(outputs, bert, dropout, rating_head)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from course_lib import corpora
 from course_lib.batching import Batch, check_texts, tokenize
-from course_lib.classifier import Adversary, Loss, TextClassifier
+from course_lib.classifier import Loss, LossWrapper, TextClassifier
 from course_lib.classifier.prediction import forward
 from course_lib.compression.structure import bert_of
 from course_lib.errors import BadInput
@@ -177,7 +177,7 @@ def fit_to(
     student: TextClassifier,
     taught: Lesson,
     training: TrainingConfig,
-    objective: Adversary,
+    objective: LossWrapper,
     *,
     validation: tuple[Sequence[str], ArrayLike] | None = None,
     callbacks: Sequence[Callback] = (),
@@ -196,7 +196,9 @@ def fit_to(
     labels = taught.classes[soft.argmax(1)]
     if len(np.unique(labels)) < len(taught.classes):  # `fit` wants one of each, though the objective reads none
         raise BadInput(f"the teacher calls all texts {sorted(set(labels.tolist()))}", "give more varied texts")
-    learner.fit(taught.texts, labels, soft_labels=soft, adversary=objective, validation=validation, callbacks=callbacks)
+    learner.fit(
+        taught.texts, labels, soft_labels=soft, loss_wrapper=objective, validation=validation, callbacks=callbacks
+    )
     return learner
 
 

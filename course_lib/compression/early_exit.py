@@ -29,7 +29,7 @@ from course_lib.classifier.model import new_head
 from course_lib.classifier.prediction import forward
 from course_lib.classifier.targets import as_labels
 from course_lib.compression.structure import bert_of
-from course_lib.encoder.walk import _layer as layer_output
+from course_lib.encoder.cls_only import bert_layer as layer_output
 from course_lib.errors import BadInput
 from course_lib.training import TrainingConfig, train
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.compression.uniform import grid_of
-from course_lib.encoder import walks
+from course_lib.encoder import supports_cls_only
 from course_lib.errors import BadInput
 
 OPSET = 17  # of the standard operators
@@ -67,7 +67,8 @@ def build(module: nn.Module, bits: Bits, positions: int = 128, all_tokens: bool 
     Raises:
         BadInput: another kind of model, more positions than it has, or a width that the block does not divide.
     """
-    if not isinstance(module, BERTForSentimentAnalysis) or not walks(module.bert) or module.rating is not None:
+    plain = isinstance(module, BERTForSentimentAnalysis) and supports_cls_only(module.bert)
+    if not plain or module.rating is not None:
         raise BadInput(f"a {type(module).__name__} cannot be written as this graph", "give a BERT with one head")
     have = module.bert.config.max_position_embeddings
     if positions > have:

@@ -1,4 +1,4 @@
-"""Adversarial training in the space of token embeddings: `TextClassifier.fit(..., adversary=FreeLB())`.
+"""Adversarial training in the space of token embeddings: `TextClassifier.fit(..., loss_wrapper=FreeLB())`.
 
 An adversary turns the usual loss of a batch into a harder one: the loss at embeddings that were moved, inside a ball,
 to where it is high. Padding, `[CLS]` and `[SEP]` stay as they are. All passes of a step share one dropout mask (Zhu et

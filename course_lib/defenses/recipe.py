@@ -76,7 +76,7 @@ def fit_against_words(classifier: TextClassifier, frame: pd.DataFrame, reading: 
     adversary = WordSubstitution(texts, copied.tokenizer_, reading, seed=seed, **REWRITTEN)  # type: ignore[arg-type]
     copied.set_params(training=replace(TRAINING, seed=seed), warm_start=True)
     soft = corpora.soft_labels(frame["rating"].to_numpy(), finetuning_recipe("default").sharpness)
-    return copied.fit(texts, frame["label"].to_numpy(), soft_labels=soft, adversary=adversary)
+    return copied.fit(texts, frame["label"].to_numpy(), soft_labels=soft, loss_wrapper=adversary)
 
 
 def defended(seed: int = 0) -> Corrected:
@@ -118,7 +118,7 @@ def _fgm(seed: int) -> Any:
     classifier, frame = _undefended(seed), corpora.part("movie_reviews", "train", CONTINUED_ROWS)
     classifier.set_params(training=replace(TRAINING, seed=seed), warm_start=True)
     soft = corpora.soft_labels(frame["rating"].to_numpy(), finetuning_recipe("default").sharpness)
-    classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft, adversary=FGM())
+    classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft, loss_wrapper=FGM())
     return classifier
 
 

@@ -1,16 +1,16 @@
 """BERT written by hand, in the order in which a learner builds it: attention, layers, model.
 
 `config` is its shape, `weights` brings it to transformers and back, `packed` runs rows without padding, and `counts`
-says what it costs. `walk` runs transformers' own modules for a classifier.
+says what it costs. `cls_only` runs transformers' own modules for a classifier.
 """
 
 from course_lib.encoder.attention import attention_by_hand, attention_fast, causal_mask, padding_mask
+from course_lib.encoder.cls_only import cls_state, supports_cls_only
 from course_lib.encoder.config import EncoderConfig
-from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count, training_flops
+from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count
 from course_lib.encoder.layers import EncoderLayer, sinusoidal_positions
 from course_lib.encoder.model import BertEncoder, start_as_bert
 from course_lib.encoder.packed import Packing, block_mask, packing
-from course_lib.encoder.walk import first_token, walks
 
 __all__ = [
     "BertEncoder",
@@ -22,13 +22,12 @@ __all__ = [
     "attention_fast",
     "block_mask",
     "causal_mask",
-    "first_token",
+    "cls_state",
     "forward_flops",
     "packing",
     "padding_mask",
     "parameter_count",
     "sinusoidal_positions",
     "start_as_bert",
-    "training_flops",
-    "walks",
+    "supports_cls_only",
 ]

@@ -23,18 +23,18 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def attention_by_hand(
-    query: Float[Tensor, "*batch asked size"],
+    query: Float[Tensor, "*batch queries size"],
     key: Float[Tensor, "*batch seq size"],
     value: Float[Tensor, "*batch seq size"],
-    mask: Bool[Tensor, "*#batch #asked seq"] | None = None,
+    mask: Bool[Tensor, "*#batch #queries seq"] | None = None,
     *,
     causal: bool = False,
     dropout: float = 0.0,
-) -> tuple[Float[Tensor, "*batch asked size"], Float[Tensor, "*batch asked seq"]]:
+) -> tuple[Float[Tensor, "*batch queries size"], Float[Tensor, "*batch queries seq"]]:
     """Scaled dot-product attention, a line a step.
 
     Args:
-        query: what each asking token looks for.
+        query: what each token looks for.
         key: what each token offers to be found by.
         value: what each token gives when it is found.
         mask: True where a token may look.
@@ -44,7 +44,7 @@ def attention_by_hand(
     Returns:
         The mixed values, and the weights: rows that sum to 1 (before dropout).
     """
-    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (*batch, asked, seq)
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (*batch, queries, seq)
     if causal:
         ahead = ~causal_mask(key.shape[-2], query.device)[: query.shape[-2]]
         scores = scores.masked_fill(ahead, _lowest(scores))
@@ -60,14 +60,14 @@ def _lowest(scores: Tensor) -> float:
 
 
 def attention_fast(
-    query: Float[Tensor, "*batch asked size"],
+    query: Float[Tensor, "*batch queries size"],
     key: Float[Tensor, "*batch seq size"],
     value: Float[Tensor, "*batch seq size"],
-    mask: Bool[Tensor, "*#batch #asked seq"] | None = None,
+    mask: Bool[Tensor, "*#batch #queries seq"] | None = None,
     *,
     causal: bool = False,
     dropout: float = 0.0,
-) -> Float[Tensor, "*batch asked size"]:
+) -> Float[Tensor, "*batch queries size"]:
     """The same by torch's fused kernel, which keeps no table of weights (Dao et al. 2022, arXiv:2205.14135)."""
     if causal and mask is not None:  # the kernel takes one or the other
         mask, causal = mask & causal_mask(key.shape[-2], query.device)[: query.shape[-2]], False
@@ -79,8 +79,15 @@ def causal_mask(seq: int, device: torch.device | None = None) -> Bool[Tensor, "s
     return torch.ones(seq, seq, dtype=torch.bool, device=device).tril()
 
 
+def mask_unless_full(attention_mask: Int[Tensor, "batch seq"] | None) -> Bool[Tensor, "batch 1 1 seq"] | None:
+    """`padding_mask`, or None without padding, which is faster. Only a CPU is queried: an accelerator would wait."""
+    if attention_mask is None or (attention_mask.device.type == "cpu" and bool(attention_mask.all())):
+        return None
+    return padding_mask(attention_mask)
+
+
 def padding_mask(attention_mask: Int[Tensor, "batch seq"]) -> Bool[Tensor, "batch 1 1 seq"]:
-    """True at tokens and False at padding, for every head and every asking token."""
+    """True at tokens and False at padding, for every head and every query."""
     return attention_mask[:, None, None, :].bool()
 
 
@@ -100,13 +107,13 @@ class SelfAttention(nn.Module):
 
     def forward(
         self,
-        asking: Float[Tensor, "*batch asked hidden"],
+        queries: Float[Tensor, "*batch queries hidden"],
         hidden: Float[Tensor, "*batch seq hidden"],
         attend: Attend,
-    ) -> Float[Tensor, "*batch asked hidden"]:
-        """What each token of `asking` learns from all of `hidden`. The two are often the same."""
-        mixed = attend(self.split(self.query(asking)), self.split(self.key(hidden)), self.split(self.value(hidden)))
-        merged = mixed.transpose(-3, -2).flatten(-2)  # (*batch, asked, hidden)
+    ) -> Float[Tensor, "*batch queries hidden"]:
+        """The attention output of the tokens `queries` over all of `hidden`. The two are often the same."""
+        mixed = attend(self.split(self.query(queries)), self.split(self.key(hidden)), self.split(self.value(hidden)))
+        merged = mixed.transpose(-3, -2).flatten(-2)  # (*batch, queries, hidden)
         output: Tensor = self.output(merged)
         return output
 

@@ -34,7 +34,7 @@ def parameter_count(config: EncoderConfig) -> Parts:
     )
 
 
-def flops_by_part(config: EncoderConfig, batch: int, seq: int, asked: str = "all") -> Parts:
+def flops_by_part(config: EncoderConfig, batch: int, seq: int, cls_only: bool = False) -> Parts:
     """Floating-point operations of the matrix products of one forward pass, a multiply-add as two, by part.
 
     Counted as `torch.utils.flop_counter` does: products alone, causal or not. Softmax, norms and GELU, about 1 % of
@@ -44,29 +44,20 @@ def flops_by_part(config: EncoderConfig, batch: int, seq: int, asked: str = "all
         config: of the encoder.
         batch: rows.
         seq: tokens of a row, padding included.
-        asked: as in `BertEncoder.forward`; "first" leaves out what only the other positions of the last layer need.
+        cls_only: as in `BertEncoder.forward`: leaves out what only the other positions of the last layer need.
     """
     width, inner = config.hidden_size, config.intermediate_size
-    asking = [seq] * (config.n_layers - 1) + [seq if asked == "all" else 1]
+    queries = [seq] * (config.n_layers - 1) + [1 if cls_only else seq]
     return Parts(
-        projections=sum(batch * (4 * seq + 4 * n) * width * width for n in asking),  # key, value; query, output
-        attention=sum(4 * batch * n * seq * width for n in asking),  # Q K^T, and the weights times V
-        feed_forward=sum(4 * batch * n * width * inner for n in asking),
+        projections=sum(batch * (4 * seq + 4 * n) * width * width for n in queries),  # key, value; query, output
+        attention=sum(4 * batch * n * seq * width for n in queries),  # Q K^T, and the weights times V
+        feed_forward=sum(4 * batch * n * width * inner for n in queries),
     )
 
 
-def forward_flops(config: EncoderConfig, batch: int, seq: int, asked: str = "all") -> int:
+def forward_flops(config: EncoderConfig, batch: int, seq: int, cls_only: bool = False) -> int:
     """The sum of `flops_by_part`."""
-    return flops_by_part(config, batch, seq, asked).total
-
-
-def training_flops(config: EncoderConfig, batch: int, seq: int, asked: str = "all") -> int:
-    """Forward and backward pass: each product needs two more, one for either factor's gradient. In FLOPs.
-
-    A fused attention kernel computes the weights once more in the backward pass. That is its own affair: the figure
-    says what the model needs, so that a speed in FLOP/s means the same everywhere.
-    """
-    return 3 * forward_flops(config, batch, seq, asked)
+    return flops_by_part(config, batch, seq, cls_only).total
 
 
 def activation_bytes(

@@ -53,7 +53,7 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "*batch seq hidden"]) -> Float[Tensor, "*batch seq hidden"]:
         inner = self.expand(hidden)
-        # Nobody asks for the states before GELU where no gradient is wanted; a second buffer would cost a tenth more.
+        # Without gradients the states before GELU are not needed again; a second buffer would cost a tenth more.
         inner = F.gelu(inner) if torch.is_grad_enabled() else torch.ops.aten.gelu_(inner)
         output: Tensor = self.contract(inner)
         return output
@@ -75,22 +75,23 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, hidden: Float[Tensor, "*batch seq hidden"], attend: Attend, asked: int | None = None
-    ) -> Float[Tensor, "*batch asked hidden"]:
-        """The new states of the first `asked` positions (all when left out), which attend to all of `hidden`."""
+        self, hidden: Float[Tensor, "*batch seq hidden"], attend: Attend, cls_only: bool = False
+    ) -> Float[Tensor, "*batch queries hidden"]:
+        """The new states of all positions, or of the first one alone, which attend to all of `hidden`."""
         if self.norm_first:
             normed = self.attention_norm(hidden)
-            states = _first(hidden, asked) + self.dropout(self.attention(_first(normed, asked), normed, attend))
+            queries = _first(normed, cls_only)
+            states = _first(hidden, cls_only) + self.dropout(self.attention(queries, normed, attend))
             output: Tensor = states + self.dropout(self.feed_forward(self.feed_forward_norm(states)))
         else:
-            asking = _first(hidden, asked)
-            states = self.attention_norm(asking + self.dropout(self.attention(asking, hidden, attend)))
+            queries = _first(hidden, cls_only)
+            states = self.attention_norm(queries + self.dropout(self.attention(queries, hidden, attend)))
             output = self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
         return output
 
 
-def _first(states: Tensor, positions: int | None) -> Tensor:
-    return states if positions is None else states[..., :positions, :]
+def _first(states: Tensor, cls_only: bool) -> Tensor:
+    return states[..., :1, :] if cls_only else states
 
 
 def sinusoidal_positions(seq: int, hidden: int) -> Float[Tensor, "seq hidden"]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.encoder.attention import Attend, attention_by_hand, attention_fast, padding_mask
+from course_lib.encoder.attention import Attend, attention_by_hand, attention_fast, mask_unless_full
 from course_lib.encoder.config import EncoderConfig
 from course_lib.encoder.layers import Embeddings, EncoderLayer
 from course_lib.encoder.packed import Packing, block_mask, by_rows, by_varlen, packing, varlen_fits
@@ -19,8 +19,6 @@ from course_lib.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import BertModel
-
-Asked = Literal["all", "first"]
 
 
 class BertEncoder(nn.Module):
@@ -56,25 +54,25 @@ class BertEncoder(nn.Module):
         attention_mask: Int[Tensor, "batch seq"] | None = None,
         token_type_ids: Int[Tensor, "batch seq"] | None = None,
         *,
-        asked: Asked = "all",
+        cls_only: bool = False,
         by_hand: bool = False,
-    ) -> Float[Tensor, "batch asked hidden"]:
+    ) -> Float[Tensor, "batch queries hidden"]:
         """The last layer's states.
 
         Args:
             input_ids: token ids, rows of one length.
             attention_mask: 1 for a token, 0 for padding; left out where nothing is padded.
             token_type_ids: 0 for the first sentence, 1 for the second; all 0 when left out.
-            asked: "first" computes the last layer for position 0 alone, all that a classifier reads. It spares a
+            cls_only: computes the last layer for position 0 alone, all that a classifier reads. It spares a
                 seventh of a 6-layer encoder.
             by_hand: attention written out instead of the fused kernel.
 
         Raises:
-            BadInput: rows longer than the table of positions, shapes that do not fit, or an unknown `asked`.
+            BadInput: rows longer than the table of positions, or shapes that do not fit.
         """
-        self._check(input_ids, attention_mask, asked)
+        self._check(input_ids, attention_mask)
         attend = self._attend(attention_mask, by_hand)
-        return self._encode(self.embeddings(input_ids, token_type_ids), attend, 1 if asked == "first" else None)
+        return self._encode(self.embeddings(input_ids, token_type_ids), attend, cls_only)
 
     def forward_packed(
         self,
@@ -111,9 +109,9 @@ class BertEncoder(nn.Module):
     def attention_maps(
         self, input_ids: Int[Tensor, "batch seq"], attention_mask: Int[Tensor, "batch seq"] | None = None
     ) -> Float[Tensor, "layers batch heads seq seq"]:
-        """Who looks at whom: each layer's and head's weights, by hand. Rows sum to 1."""
-        self._check(input_ids, attention_mask, "all")
-        mask, maps = _mask(attention_mask), []
+        """The attention weights of each layer and head, computed by hand. Rows sum to 1."""
+        self._check(input_ids, attention_mask)
+        mask, maps = mask_unless_full(attention_mask), []
 
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             mixed, weights = attention_by_hand(query, key, value, mask, causal=self.causal)
@@ -123,15 +121,15 @@ class BertEncoder(nn.Module):
         self._encode(self.embeddings(input_ids), attend)
         return torch.stack(maps)
 
-    def _encode(self, hidden: Tensor, attend: Attend, asked: int | None = None) -> Tensor:
+    def _encode(self, hidden: Tensor, attend: Attend, cls_only: bool = False) -> Tensor:
         *lower, last = self.layers
         for layer in lower:
             hidden = layer(hidden, attend)
-        output: Tensor = self.last_norm(last(hidden, attend, asked))
+        output: Tensor = self.last_norm(last(hidden, attend, cls_only))
         return output
 
     def _attend(self, attention_mask: Tensor | None, by_hand: bool) -> Attend:
-        mask, dropout = _mask(attention_mask), self.config.dropout if self.training else 0.0
+        mask, dropout = mask_unless_full(attention_mask), self.config.dropout if self.training else 0.0
         if by_hand:
             return lambda q, k, v: attention_by_hand(q, k, v, mask, causal=self.causal, dropout=dropout)[0]
         return partial(attention_fast, mask=mask, causal=self.causal, dropout=dropout)
@@ -149,15 +147,13 @@ class BertEncoder(nn.Module):
 
         return attend
 
-    def _check(self, input_ids: Tensor, attention_mask: Tensor | None, asked: str) -> None:
+    def _check(self, input_ids: Tensor, attention_mask: Tensor | None) -> None:
         if input_ids.ndim != 2:
             raise BadInput(f"input_ids has the shape {tuple(input_ids.shape)}", "give rows of tokens: (batch, seq)")
         self._check_length(input_ids.shape[1])
         if attention_mask is not None and attention_mask.shape != input_ids.shape:
             shapes = tuple(attention_mask.shape), tuple(input_ids.shape)
             raise BadInput("attention_mask has the shape {}, input_ids {}".format(*shapes), "give one value a token")
-        if asked not in ("all", "first"):
-            raise BadInput(f"asked is {asked!r}", "use 'all' or 'first'")
 
     def _check_length(self, tokens: int) -> None:
         if tokens > self.config.max_positions:
@@ -200,10 +196,3 @@ def start_as_bert(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
         nn.init.zeros_(module.weight[module.padding_idx])
-
-
-def _mask(attention_mask: Tensor | None) -> Tensor | None:
-    # Without padding the mask says nothing, and attention is faster without one. A card is not asked: it would wait.
-    if attention_mask is None or (attention_mask.device.type == "cpu" and bool(attention_mask.all())):
-        return None
-    return padding_mask(attention_mask)

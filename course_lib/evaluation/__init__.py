@@ -6,7 +6,7 @@ mean right nine times in ten), `mistakes` (where it fails).
 """
 
 from course_lib.evaluation.calibration import Calibration, calibration, fit_temperature, temper
-from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, share
+from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, wilson_interval
 from course_lib.evaluation.mistakes import SLICES, by_length, by_rating, by_slice, hardest
 from course_lib.evaluation.scores import Evaluation, comparison, evaluate, regression_report
 
@@ -27,6 +27,6 @@ __all__ = [
     "over_seeds",
     "paired_bootstrap",
     "regression_report",
-    "share",
     "temper",
+    "wilson_interval",
 ]

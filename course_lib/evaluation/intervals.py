@@ -55,7 +55,7 @@ def bootstrap(
     """Percentile bootstrap: draw n values with replacement, measure, repeat; keep the middle 95 %.
 
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13. With fewer than about 30 values,
-    or where all of them are equal, it is too narrow: use `share` for a share of few sentences.
+    or where all of them are equal, it is too narrow: use `wilson_interval` for a share of few sentences.
 
     Args:
         values: (n,) one number for each sentence, such as 1.0 for right and 0.0 for wrong.
@@ -94,7 +94,7 @@ def paired_bootstrap(
     return bootstrap(a - b, resamples=resamples, confidence=confidence, seed=seed)
 
 
-def share(hits: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> Interval:
     """Interval of a share of few cases, by Wilson's score (Wilson 1927, JASA 22:209).
 
     Unlike the bootstrap it stays honest where all of ten sentences are right.

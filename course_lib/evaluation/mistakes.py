@@ -19,7 +19,7 @@ from course_lib import corpora
 from course_lib.baselines import valences
 from course_lib.errors import BadInput
 from course_lib.evaluation.inputs import codes, probability_rows, same_length
-from course_lib.evaluation.intervals import share
+from course_lib.evaluation.intervals import wilson_interval
 
 Mask = NDArray[np.bool_]
 Slice = Callable[[pd.DataFrame, Mapping[str, float]], Mask]
@@ -183,7 +183,7 @@ def _has_ratings(frame: pd.DataFrame) -> bool:
 
 
 def _level(right: Mask) -> dict[str, Any]:
-    found = share(int(right.sum()), len(right))
+    found = wilson_interval(int(right.sum()), len(right))
     return {"n": len(right), "accuracy": found.estimate, "low": found.low, "high": found.high}
 
 

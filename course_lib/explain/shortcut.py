@@ -20,7 +20,7 @@ from course_lib import corpora
 from course_lib.batching import check_texts
 from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
-from course_lib.evaluation import Interval, share
+from course_lib.evaluation import Interval, wilson_interval
 from course_lib.experiments import Run, experiment
 from course_lib.explain.attribution import Attribution
 from course_lib.explain.game import check_seed
@@ -142,7 +142,7 @@ def found_at_one(attributions: Sequence[Attribution], token: str, *, absolute: b
     """
     if not len(attributions):
         raise BadInput("there is no explanation to judge", "give at least one")
-    return share(int((ranks(attributions, token, absolute=absolute) == 1).sum()), len(attributions))
+    return wilson_interval(int((ranks(attributions, token, absolute=absolute) == 1).sum()), len(attributions))
 
 
 def affected(classifier: Any, texts: Sequence[str], planted: Sequence[str], target: Any) -> NDArray[np.int64]:
@@ -219,7 +219,7 @@ def shortcut_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     turned = [planted[row] for row in affected(classifier, others, planted, TARGET)]
     return {
         "accuracy": classifier.score(test["text"].tolist(), test["label"].to_numpy()),
-        "turned": share(len(turned), len(others)).to_dict(),
+        "turned": wilson_interval(len(turned), len(others)).to_dict(),
         "tested": len(others),
         "example": _example(classifier, token, config["methods"], config["seed"]),
         "methods": {name: _asked(classifier, turned, name, token, config["seed"]) for name in config["methods"]},

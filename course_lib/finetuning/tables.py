@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from course_lib.evaluation import share
+from course_lib.evaluation import wilson_interval
 from course_lib.experiments import Run
 
 _METHODS = {"course": "pretrained, fine-tuned", "scratch": "same shape, from scratch"}
@@ -37,5 +37,5 @@ def as_label_efficiency(curve: pd.DataFrame, probes: pd.DataFrame, whole: Run, l
 
 
 def _row(labels: int, method: str, accuracy: float, rows: int) -> dict[str, Any]:
-    interval = share(round(accuracy * rows), rows)
+    interval = wilson_interval(round(accuracy * rows), rows)
     return {"labels": labels, "method": method, "accuracy": accuracy, "low": interval.low, "high": interval.high}

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from course_lib.errors import BadInput
-from course_lib.evaluation import Interval, share
+from course_lib.evaluation import Interval, wilson_interval
 from course_lib.plots.quality import transfer_matrix
 from course_lib.plots.style import GREY, INK, canvas, house, in_percent, label, look, need
 
@@ -147,7 +147,7 @@ def need_shares(table: pd.DataFrame, *columns: str) -> None:
 
 def intervals_of(shares: Any, counts: Any) -> list[Interval]:
     """Wilson's interval of each share."""
-    return [share(round(k * n), round(n)) for k, n in zip(shares, counts, strict=True)]
+    return [wilson_interval(round(k * n), round(n)) for k, n in zip(shares, counts, strict=True)]
 
 
 def whiskers_of(found: Sequence[Interval]) -> Any:

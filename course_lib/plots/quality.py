@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
-from course_lib.evaluation import Calibration, share
+from course_lib.evaluation import Calibration, wilson_interval
 from course_lib.plots.style import GREY, INK, PALE, canvas, house, in_percent, label, look, need
 
 
@@ -36,7 +36,7 @@ def reliability(calibration: Calibration, ax: Axes | None = None) -> Axes:
         bins["low"], bins["count"] / n, bins["high"] - bins["low"], align="edge", color=PALE, label="share of sentences"
     )
     ax.plot([edge, 1], [edge, 1], color=GREY, linestyle="--", label="perfect calibration")
-    ends = [share(round(k * m), m) for k, m in zip(bins["accuracy"], bins["count"].astype(int), strict=True)]
+    ends = [wilson_interval(round(k * m), m) for k, m in zip(bins["accuracy"], bins["count"].astype(int), strict=True)]
     whiskers = _whiskers(bins["accuracy"], [end.low for end in ends], [end.high for end in ends])
     ax.errorbar(
         bins["confidence"], bins["accuracy"], whiskers, fmt="o-", color=look(0).colour, capsize=3, label="the model"

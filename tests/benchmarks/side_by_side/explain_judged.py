@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.evaluation import bootstrap, share
+from course_lib.evaluation import bootstrap, wilson_interval
 from course_lib.explain import (
     Attribution,
     Game,
@@ -140,7 +140,7 @@ def planted_notes(rows: Sequence[Row]) -> list[str]:
         hits, n = at_one(rows, method)
         if n:
             verdict = "finds it" if hits / n >= FOUND else "fails"
-            found.append(f"{method}: {verdict}, first in {share(hits, n)} of {n} sentences")
+            found.append(f"{method}: {verdict}, first in {wilson_interval(hits, n)} of {n} sentences")
     return found
 
 

@@ -1,4 +1,4 @@
-"""A fast walk through the weights of a transformers `BertModel` for tasks that read one vector a sentence.
+"""A faster forward pass of transformers' `BertModel` for tasks that read one vector a sentence.
 
 A classifier reads only the last layer's first position. So that layer needs keys and values of every token, but
 query, attention output and feed-forward block of `[CLS]` alone: 10 of its 12 H x H products a token fall away,
@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from course_lib.encoder.attention import mask_unless_full
+
 if TYPE_CHECKING:
     from transformers import BertModel
 
 
-def walks(model: nn.Module) -> bool:
-    """Whether `first_token` can run this model: a plain BERT encoder with absolute positions and GELU."""
+def supports_cls_only(model: nn.Module) -> bool:
+    """Whether `cls_state` can run this model: a plain BERT encoder with absolute positions and GELU."""
     config = getattr(model, "config", None)
     return (
         getattr(config, "model_type", "") == "bert"
@@ -29,7 +31,7 @@ def walks(model: nn.Module) -> bool:
     )
 
 
-def first_token(
+def cls_state(
     model: BertModel,
     input_ids: Int[Tensor, "batch seq"],
     attention_mask: Int[Tensor, "batch seq"],
@@ -37,32 +39,31 @@ def first_token(
 ) -> Float[Tensor, "batch hidden"]:
     """The last layer's state of the first token, equal to `model(...).last_hidden_state[:, 0]`."""
     hidden = model.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-    # Without padding the mask says nothing, and attention runs faster without one.
-    mask = None if bool(attention_mask.all()) else attention_mask[:, None, None, :].bool()  # (batch, 1, 1, seq)
+    mask = mask_unless_full(attention_mask)
     *lower, last = model.encoder.layer
     for layer in lower:
-        hidden = _layer(layer, hidden, hidden, mask)
-    return _layer(last, hidden[:, :1], hidden, mask)[:, 0]
+        hidden = bert_layer(layer, hidden, hidden, mask)
+    return bert_layer(last, hidden[:, :1], hidden, mask)[:, 0]
 
 
-def _layer(
+def bert_layer(
     layer: Any,
-    asking: Float[Tensor, "batch asked hidden"],
+    queries: Float[Tensor, "batch queries hidden"],
     hidden: Float[Tensor, "batch seq hidden"],
     mask: Tensor | None,
-) -> Float[Tensor, "batch asked hidden"]:
-    """One encoder layer for the positions `asking`, which attend to all of `hidden` (Vaswani et al. 2017, 3.2)."""
-    attended = layer.attention.output(_attend(layer.attention.self, asking, hidden, mask), asking)
+) -> Float[Tensor, "batch queries hidden"]:
+    """One encoder layer for the positions `queries`, which attend to all of `hidden` (Vaswani et al. 2017, 3.2)."""
+    attended = layer.attention.output(_attend(layer.attention.self, queries, hidden, mask), queries)
     output: Tensor = layer.output(layer.intermediate(attended), attended)
     return output
 
 
 def _attend(
     attention: Any,
-    asking: Float[Tensor, "batch asked hidden"],
+    queries: Float[Tensor, "batch queries hidden"],
     hidden: Float[Tensor, "batch seq hidden"],
     mask: Tensor | None,
-) -> Float[Tensor, "batch asked hidden"]:
+) -> Float[Tensor, "batch queries hidden"]:
     heads, size = attention.num_attention_heads, attention.attention_head_size
 
     def split(states: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ def _attend(
         return parted.transpose(1, 2)  # (batch, heads, positions, size)
 
     mixed = F.scaled_dot_product_attention(
-        split(attention.query(asking)),
+        split(attention.query(queries)),
         split(attention.key(hidden)),
         split(attention.value(hidden)),
         attn_mask=mask,
