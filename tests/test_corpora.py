@@ -256,20 +256,12 @@ def test_own_file(write: Write) -> None:
 
 
 def test_own_file_named_columns_rating_and_numbers(write: Write) -> None:
-    lines = [f'{number % 3 - 1}.0,"sentence, number {number}",{number / 100}' for number in range(300)]
+    lines = [f'{number % 3 - 1},"sentence, number {number}",{number / 100}' for number in range(300)]
     frame = corpora.from_csv(write(*lines, header="stars,review,score"), text="review", label="stars", rating="score")
     assert frame.attrs["classes"] == [-1, 0, 1]
     assert frame["label"].tolist()[:3] == [0, 1, 2]
     assert frame["rating"].iloc[250] == 2.5
     assert frame["text"].iloc[0] == "sentence, number 0"
-
-
-def test_own_file_as_excel_writes_it(write: Write) -> None:
-    lines = [line.replace(",", ";") + "\r" for line in rows_of(200)]
-    file = write(*lines, header="text;label\r", encoding="utf-8-sig")
-    with pytest.raises(BadInput, match="separator=';'"):
-        corpora.from_csv(file)
-    assert len(corpora.from_csv(file, separator=";")) == 200
 
 
 def test_own_file_is_cleaned_and_says_so(write: Write) -> None:
@@ -280,52 +272,169 @@ def test_own_file_is_cleaned_and_says_so(write: Write) -> None:
     assert frame.attrs["cleaning"]["duplicates"] == 1
 
 
-def test_words_like_na_and_none_are_texts_and_classes(write: Write) -> None:
-    lines = [*rows_of(200, ("none", "NA")), "null,none", "N/A,NA"]
+def test_words_like_na_are_texts(write: Write) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        frame = corpora.from_csv(write(*lines))
-    assert frame.attrs["classes"] == ["NA", "none"]
+        frame = corpora.from_csv(write(*GOOD, "null,good", "N/A,bad"))
     assert {"null", "N/A"} <= set(frame["text"])
 
 
-def test_a_text_over_several_lines(write: Write) -> None:
-    frame = corpora.from_csv(write('"two\nlines, with ""quotes""",good', *rows_of(200)))
-    assert frame["text"].iloc[0] == 'two lines, with "quotes"'
-
-
 GOOD = rows_of(200)
-REFUSED = {
-    "no such column": ({"header": "review,label"}, GOOD, {}, r"'text'; there are: 'review', 'label'"),
-    "no such rating": ({}, GOOD, {"rating": "stars"}, r"no column 'stars'"),
-    "missing label": ({}, [*GOOD, "a text,", "more, nan "], {}, r"no label in 2 rows: 201, 202 \(counted from 1"),
-    "missing rating": (
-        {"header": "text,label,score"},
-        [f"{line},{'' if n == 7 else n}" for n, line in enumerate(GOOD)],
-        {"rating": "score"},
-        r"'score' holds no number in 1 rows: 8 ",
-    ),
-    "one class": ({}, rows_of(200, ("good",)), {}, r"the only class among them is: 'good'"),
-    "one class once cleaned": ({}, [*rows_of(200, ("good",)), ",bad"], {}, r"200 of 201 rows are left"),
-    "measurements as labels": ({}, [f"text {n},{n / 7}" for n in range(200)], {}, r"rating='label'"),
-    "ids as labels": ({}, [f"text {n},{n}" for n in range(200)], {}, r"200 different labels in 200 rows"),
-    "too few rows": ({}, rows_of(6), {}, r"6 of 6 rows are left after cleaning, too few for three splits"),
-    "a comma too many": ({}, [*GOOD, "well, it works,good"], {}, r"line 202: 3 cells, but the header has 2"),
-    "an open quote": ({}, ['"never closed,good', *("x" * 1000 for _ in range(200))], {}, r"field larger than"),
-    "no rows": ({}, [], {}, r"no rows below a header"),
-    "only empty texts": ({}, [" ,good", ",bad"], {}, r"0 of 2 rows are left.*: none"),
-    "not UTF-8": ({"encoding": "cp1252"}, ["café,good"], {}, r"byte b'\\xe9' at position 14 \(line 2\)[\s\S]*cp1252"),
-    "UTF-16": ({"encoding": "utf-16"}, GOOD, {}, r"encoding='utf-16'"),
-    "no such encoding": ({}, GOOD, {"encoding": "klingon"}, r"no encoding 'klingon'"),
+TWO = "text,label\na,x\nb,y\n"
+TWO_ROWS = [["a", "x"], ["b", "y"]]
+CAFE = "text,label\ncafé,x\n“b”,y\n"
+CAFE_ROWS = [["café", "x"], ["“b”", "y"]]
+
+
+def table(*labels: str) -> str:
+    """A file of 100 rows with each of these labels."""
+    return "text,label\n" + "".join(
+        f"sentence {n} of kind {kind},{label}\n" for n in range(100) for kind, label in enumerate(labels)
+    )
+
+
+def swallowed(opening: str, closing: str) -> str:
+    """A file of 200 rows; in its fourth line a quotation mark opens, which one three lines below closes."""
+    return "\n".join(["text,label", *GOOD[:2], opening, *GOOD[2:4], closing, *GOOD[4:]]) + "\n"
+
+
+# Name -> content of a file, options, and what comes of it: its rows; its classes, as a tuple; or the refusal.
+HOSTILE: dict[str, tuple[str | bytes, dict[str, object], list[list[str]] | tuple[object, ...] | str]] = {
+    # line ends
+    "line feeds": (TWO, {}, TWO_ROWS),
+    "carriage returns and line feeds": (TWO.replace("\n", "\r\n"), {}, TWO_ROWS),
+    "carriage returns alone": (TWO.replace("\n", "\r"), {}, TWO_ROWS),
+    "mixed line ends": ("text,label\ra,x\r\nb,y\n", {}, TWO_ROWS),
+    "no line end at the end": (TWO[:-1], {}, TWO_ROWS),
+    "empty lines": ("\n\ntext,label\n\na,x\r\n\r\nb,y\n\n\n", {}, TWO_ROWS),
+    "a line of blanks": (TWO + "  \n", {}, "line 4: 1 cells, but the header has 2"),
+    "other separators of lines": ("text,label\na\x0bb\x0cc\x1cd\x85e\u2028f,x\n", {},
+                                  [["a\x0bb\x0cc\x1cd\x85e\u2028f", "x"]]),
+    "nothing": ("", {}, "is empty"),
+    "empty lines alone": ("\n\r\n", {}, "is empty"),
+    "a header alone": ("text,label\n", {}, "no rows below the header"),
+    # encodings and byte-order marks
+    "UTF-8": (CAFE, {}, CAFE_ROWS),
+    "UTF-8 with its mark": (CAFE.encode("utf-8-sig"), {}, CAFE_ROWS),
+    "UTF-8 with its mark, other spelling": (CAFE.encode("utf-8-sig"), {"encoding": "U8"}, CAFE_ROWS),
+    "UTF-8 with two marks": ("\ufeff\ufeff" + CAFE, {}, CAFE_ROWS),
+    "UTF-8 with its mark, read as cp1252": (CAFE.encode("utf-8-sig"), {"encoding": "cp1252"},
+                                            "byte-order mark of utf-8, not of cp1252[^$]*encoding='utf-8'"),
+    "UTF-8 read as cp1252": (CAFE, {"encoding": "latin-1"}, "is in utf-8, not in latin-1"),
+    "cp1252": (CAFE.encode("cp1252"), {"encoding": "windows-1252"}, CAFE_ROWS),
+    "cp1252 read as UTF-8": (CAFE.encode("cp1252"), {}, r"byte b'\\xe9' at position 14 \(line 2\)[^$]*g cp1252"),
+    "cp1252 with a byte that it lacks": (b"text,label\ncaf\x81\xe9,x\n", {"encoding": "cp1252"},
+                                         r"not in cp1252: byte b'\\x81'.*line 2[^$]*in which it was saved"),
+    "UTF-16": (CAFE.encode("utf-16"), {"encoding": "utf-16"}, CAFE_ROWS),
+    "UTF-16 read as UTF-8": (CAFE.encode("utf-16"), {}, "mark of utf-16[^$]*encoding='utf-16'"),
+    "UTF-16 with its mark, order named": (CAFE.encode("utf-16"), {"encoding": "UTF-16LE"}, CAFE_ROWS),
+    "UTF-16 with its mark, wrong order named": (CAFE.encode("utf-16"), {"encoding": "utf-16-be"}, CAFE_ROWS),
+    "UTF-16 without a mark": (CAFE.encode("utf-16-be"), {"encoding": "utf_16_be"}, CAFE_ROWS),
+    "UTF-16 without a mark read as UTF-8": (TWO.encode("utf-16-le"), {}, "every other byte is 0[^$]*utf-16-le"),
+    "UTF-16 big-endian without a mark read as UTF-8": (TWO.encode("utf-16-be"), {}, "every other byte[^$]*utf-16-be"),
+    "UTF-16 cut in the middle": (CAFE.encode("utf-16")[:-1], {"encoding": "utf-16"}, "is not in utf-16: byte"),
+    "UTF-32": (CAFE.encode("utf-32"), {"encoding": "utf-32"}, CAFE_ROWS),
+    "UTF-32 read as UTF-16": (CAFE.encode("utf-32"), {"encoding": "utf-16"}, "mark of utf-32, not of utf-16"),
+    "Shift JIS": ("text,label\n良い,x\n".encode("shift-jis"), {"encoding": "shift-jis"}, [["良い", "x"]]),
+    "an unknown encoding": (TWO, {"encoding": "klingon"}, "no encoding 'klingon'"),
+    "an encoding that is none of text": (TWO, {"encoding": "hex"}, "'hex' is not an encoding of text"),
+    "no name of an encoding": (TWO, {"encoding": None}, "no encoding None"),
+    # separators and columns
+    "semicolons": (TWO.replace(",", ";"), {"separator": ";"}, TWO_ROWS),
+    "semicolons read as commas": ("text;label\nwell, a;x\n", {}, "--separator ';'"),
+    "tabs": (TWO.replace(",", "\t"), {"separator": "\t"}, TWO_ROWS),
+    "tabs read as commas": (TWO.replace(",", "\t"), {}, r"separator='\\t'"),
+    "commas read as tabs": (TWO, {"separator": "\t"}, "separator=','"),
+    "bars": (TWO.replace(",", "|"), {"separator": "|"}, TWO_ROWS),
+    "a separator of two characters": (TWO, {"separator": "||"}, r"separator is '\|\|'"),
+    "no separator": (TWO, {"separator": ""}, "separator is ''"),
+    "a quotation mark as separator": (TWO, {"separator": '"'}, "separator is"),
+    "a cell too many": ("text,label\na,x\nwell, it works,y\n", {}, "line 3: 3 cells, but the header has 2"),
+    "a cell too few": ("text,label\na,x\nb\n", {}, "line 3: 1 cells"),
+    "a separator at the end of a row": ("text,label\na,x,\n", {}, "line 2: 3 cells"),
+    "a separator at the end of every row": ("text,label,\na,x,\n", {}, [["a", "x", ""]]),
+    "blanks around names": (" text , label \na,x\n", {}, [["a", "x"]]),
+    "quoted names": ('"text","label"\na,x\n', {}, [["a", "x"]]),
+    "two columns of one name": ("text,label,text\na,x,b\n", {}, "2 columns of the name 'text'"),
+    "two columns of a name that is not asked for": ("text,n,n,label\na,1,2,x\n", {}, [["a", "1", "2", "x"]]),
+    "a name in other letters": ("Text,label\na,x\n", {}, "no column 'text'.*there are: 'Text', 'label'"),
+    "no header": ("a,x\nb,y\n", {}, "no column 'text', 'label'"),
+    # quotation marks
+    "quoted cells": ('text,label\n"a, ""b"" c","x"\n', {}, [['a, "b" c', "x"]]),
+    "line ends in a cell stay": ('text,label\n"a\r\nb\rc\nd",x\n', {}, [["a\r\nb\rc\nd", "x"]]),
+    "quotation marks in a plain cell": ('text,label\na 5" disk "here",x\n', {}, [['a 5" disk "here"', "x"]]),
+    "an empty quoted cell": ('text,label\n"",x\n', {}, [["", "x"]]),
+    "a cell of quotation marks": ('text,label\n"""""",x\n', {}, [['""', "x"]]),
+    "a blank before a quotation mark": ('text,label\na, "x, y"\n', {}, "line 2: 3 cells"),
+    "a mark that nothing closes": (swallowed('"never closed,good', "as it is,bad"), {}, "line 4: .* is never closed"),
+    "a mark that a quoted cell closes": (swallowed('"never closed,good', '"quoted, text",bad'), {},
+                                         "line 4: .* closed in line 7, and 'quoted, text\",bad' follows"),
+    "a mark that the end of a cell closes": (swallowed('"never closed,good', 'it said "no",bad'), {}, "line 4: .*'no"),
+    "a mark that swallows whole rows": (swallowed('"never closed,good', 'it said "",bad\nand "'), {},
+                                        "line 4: 1 cells"),
+    "a mark that another row's last one closes": (swallowed('"never closed,good', 'and then ",bad'), {},
+                                                  "line 4: .* for 4 lines and holds the row 'never closed,good'"),
+    "a mark in a second cell": ('text,label\n"a\nb","x\nc,y\n', {}, "line 3: .* is never closed"),
+    "a text that opens with a quoted word": ('text\tlabel\n"Good" film\tx\n', {"separator": "\t"},
+                                             "line 2: .*closed in line 2, and ' film[^$]*--no-quoting"),
+    "the same without quoting": ('text\tlabel\n"Good" film\tx\n"b\ty\n', {"separator": "\t", "quoting": False},
+                                 [['"Good" film', "x"], ['"b', "y"]]),
+    "marks after a backslash": ('text,label\n"he said \\"hi\\"",x\n', {}, "line 2: .*closed in line 2, and 'hi"),
+    "a text of 200,000 characters": (f"text,label\n{'x' * 200_000},x\n", {}, [["x" * 200_000, "x"]]),
+    "a quoted text of 200,000 characters": (f'text,label\n"{"y," * 100_000}",x\n', {}, [["y," * 100_000, "x"]]),
+    "NUL in a text": ("text,label\na\0b,x\n", {}, [["a\0b", "x"]]),
+    # labels
+    "words": (table("good", "bad"), {}, ("bad", "good")),
+    "whole numbers": (table("10", "9", "-2", "0"), {}, (-2, 0, 9, 10)),
+    "leading zeros": (table("7", "07", "007"), {}, ("007", "07", "7")),
+    "numbers beyond 2**53": (table("9007199254740992", "9007199254740993"), {}, (2**53, 2**53 + 1)),
+    "the ends of int64": (table(str(2**63 - 1), str(-(2**63))), {}, (-(2**63), 2**63 - 1)),
+    "numbers beyond int64": (table(str(2**63), str(2**63 + 1)), {}, (str(2**63), str(2**63 + 1))),
+    "underscores": (table("1_0", "10"), {}, ("10", "1_0")),
+    "exponents": (table("1e3", "1000"), {}, ("1000", "1e3")),
+    "whole numbers with a point": (table("0.0", "1.0"), {}, ("0.0", "1.0")),
+    "signs": (table("+1", "1", "-0", "0"), {}, ("+1", "-0", "0", "1")),
+    "digits of other scripts": (table("１", "1"), {}, ("1", "１")),
+    "infinity": (table("inf", "Infinity"), {}, ("Infinity", "inf")),
+    "numbers and words": (table("1", "one"), {}, ("1", "one")),
+    "hexadecimal numbers": (table("0x10", "16"), {}, ("0x10", "16")),
+    "words for nothing": (table("none", "NA", "null"), {}, ("NA", "none", "null")),
+    "blanks around labels": (table("good", " good ", "bad"), {}, ("bad", "good")),
+    "letters of two cases": (table("Good", "good"), {}, ("Good", "good")),
+    "a NUL in a label": (table("a\0", "a"), {}, r"'label' holds a NUL character in 100 rows, in the lines 2, 4,"),
+    "measurements": (table(*(f"{n / 7}" for n in range(9))), {}, "measurements such as 0.14[^$]*rating='label'"),
+    "identifiers": ("text,label\n" + "".join(f"text {n},{n}\n" for n in range(200)), {}, "200 different labels in 200"),
+    "missing labels": (table("x", "y") + "a text,\nmore, nan \n", {}, "no label in 2 rows, in the lines 202, 203"),
+    "a rating that is no number": (
+        "text,label,score\n" + "".join(f"{row},{'1_0' if n == 7 else n}\n" for n, row in enumerate(GOOD)),
+        {"rating": "score"}, "'score' holds no number in 1 rows, in the lines 9"),
+    "no column of ratings": (table("x", "y"), {"rating": "stars"}, "no column 'stars'"),
+    # too little
+    "one class": (table("good"), {}, "the only class among them is: 'good'"),
+    "one class once cleaned": (table("good") + ",bad\n", {}, "100 of 101 rows are left"),
+    "too few rows": ("\n".join(["text,label", *rows_of(6)]), {}, "6 of 6 rows are left after cleaning, too few for"),
+    "only empty texts": ("text,label\n ,good\n,bad\n", {}, r"0 of 2 rows are left.*: none"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("how", "lines", "arguments", "message"), REFUSED.values(), ids=REFUSED)
-def test_own_files_that_are_refused(
-    write: Write, how: dict[str, str], lines: list[str], arguments: dict[str, str], message: str
-) -> None:
-    with pytest.raises(BadInput, match=message):
-        corpora.from_csv(write(*lines, **how), **arguments)  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_read_exactly_or_refused(name: str, tmp_path: Path) -> None:
+    content, options, wanted = HOSTILE[name]
+    file = tmp_path / "mine.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if isinstance(wanted, list):
+        assert corpora.read_csv(file, ["text", "label"], **options).rows == wanted  # type: ignore[arg-type]
+    elif isinstance(wanted, tuple):
+        frame = corpora.from_csv(file, **options)  # type: ignore[arg-type]
+        assert list(map(repr, frame.attrs["classes"])) == list(map(repr, wanted))
+    else:
+        with pytest.raises(BadInput, match=wanted):
+            corpora.from_csv(file, **options)  # type: ignore[arg-type]
+
+
+def test_a_table_tells_the_line_of_each_row(write: Write) -> None:
+    found = corpora.read_csv(write('"a\nb",x', "", "c,y"), ["text"])
+    assert found.lines == [2, 5] and found.column("label") == ["x", "y"]
 
 
 def test_a_class_that_never_falls_into_train(write: Write) -> None:

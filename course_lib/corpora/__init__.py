@@ -6,7 +6,7 @@ train = corpora.part("movie_reviews", "train", 1000)     # the first 1,000 of tr
 """
 
 from course_lib.cleaning import normalise
-from course_lib.corpora.own_files import from_csv
+from course_lib.corpora.csv_corpus import CsvTable, decode, from_csv, read_csv
 from course_lib.corpora.ratings import CLASSES, NAMES, lexicon, load, part, raw, soft_labels
 from course_lib.corpora.splits import SPLITS, hash_fraction, split_of
 
@@ -14,6 +14,8 @@ __all__ = [
     "CLASSES",
     "NAMES",
     "SPLITS",
+    "CsvTable",
+    "decode",
     "from_csv",
     "hash_fraction",
     "lexicon",
@@ -21,6 +23,7 @@ __all__ = [
     "normalise",
     "part",
     "raw",
+    "read_csv",
     "soft_labels",
     "split_of",
 ]
