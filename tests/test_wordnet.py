@@ -14,11 +14,46 @@ from hypothesis import strategies as st
 from course_lib import wordnet
 from course_lib.errors import BadInput
 from course_lib.wordnet import lexicon
-from course_lib.wordnet.readings import readings
-from course_lib.wordnet.usage import coarse
+from course_lib.wordnet.lemma_ranking import ranked_lemmas
+from course_lib.wordnet.relations import coarse
 
 FUNCTION_WORDS = "is was a the in it he who not no have has do did to of and I your this can may us one two very don't"
 SOME_WORDS = "the a film good works to not is moving ! qwxz I very dull that"
+
+
+# (part of speech, form) -> lemmas and their forms; "-" where there is none.
+INFLECTED = {
+    ("noun", "plural"): (
+        "film films, story stories, glass glasses, monarch monarchs, hero heroes, video videos, wife wives, woman "
+        "women, human humans, crisis crises, criterion criteria, formula formulas, fish fish, physics -, happiness -, "
+        "weakness weaknesses"
+    ),
+    ("verb", "third"): "watch watches, go goes, quiz quizzes, try tries, play plays",
+    ("verb", "gerund"): "make making, run running, lie lying, see seeing, singe singeing, swap swapping",
+    ("verb", "past"): (
+        "panic panicked, stop stopped, target targeted, like liked, cry cried, go went, sing sang, find found, outrun "
+        "outran, show showed, cut cut, broadcast broadcast, resubmit -"
+    ),
+    ("verb", "participle"): "go gone, sing sung, find found, come come, show shown, begin begun",
+    ("adj", "comparative"): "good better, big bigger, nice nicer, interesting -",
+    ("adj", "superlative"): "bad worst, funny funniest",
+    ("adv", "superlative"): "well best",
+    ("adv", "comparative"): "quickly -",
+    ("adj", "base"): "dull dull",
+}
+
+
+# Part of speech -> sentences, with a star before the word that has it.
+IN_SENTENCES = {
+    "noun": "the *film is dull, a *work of art, his *play was long, the *light in it, The *Film",
+    "verb": (
+        "they *film the story, it does not *work, they do not really *love it, by *making a film, to *play the hero, "
+        "a film that *works, this *works well, the movie was *directed by him"
+    ),
+    "adj": "a *moving story, the story is *moving, very *funny, a *light comedy",
+    "adv": "it ends *quickly",
+    None: "a *qwxz film, *the film",
+}
 
 
 def lemmas_of(*parts_of_speech: str) -> st.SearchStrategy[tuple[str, str]]:
@@ -83,68 +118,10 @@ def test_lemmas_keep_their_order_and_do_not_over_detach() -> None:
     assert wordnet.parts_of_speech("qwxz") == frozenset()
 
 
-@pytest.mark.parametrize(
-    ("lemma", "pos", "form", "expected"),
-    [
-        ("film", "noun", "plural", "films"),
-        ("story", "noun", "plural", "stories"),
-        ("glass", "noun", "plural", "glasses"),
-        ("monarch", "noun", "plural", "monarchs"),
-        ("hero", "noun", "plural", "heroes"),
-        ("video", "noun", "plural", "videos"),
-        ("wife", "noun", "plural", "wives"),
-        ("woman", "noun", "plural", "women"),
-        ("human", "noun", "plural", "humans"),
-        ("crisis", "noun", "plural", "crises"),
-        ("criterion", "noun", "plural", "criteria"),
-        ("formula", "noun", "plural", "formulas"),
-        ("fish", "noun", "plural", "fish"),
-        ("physics", "noun", "plural", None),
-        ("happiness", "noun", "plural", None),
-        ("weakness", "noun", "plural", "weaknesses"),
-        ("watch", "verb", "third", "watches"),
-        ("go", "verb", "third", "goes"),
-        ("quiz", "verb", "third", "quizzes"),
-        ("try", "verb", "third", "tries"),
-        ("play", "verb", "third", "plays"),
-        ("make", "verb", "gerund", "making"),
-        ("run", "verb", "gerund", "running"),
-        ("lie", "verb", "gerund", "lying"),
-        ("see", "verb", "gerund", "seeing"),
-        ("singe", "verb", "gerund", "singeing"),
-        ("swap", "verb", "gerund", "swapping"),
-        ("panic", "verb", "past", "panicked"),
-        ("stop", "verb", "past", "stopped"),
-        ("target", "verb", "past", "targeted"),
-        ("like", "verb", "past", "liked"),
-        ("cry", "verb", "past", "cried"),
-        ("go", "verb", "past", "went"),
-        ("go", "verb", "participle", "gone"),
-        ("sing", "verb", "past", "sang"),
-        ("sing", "verb", "participle", "sung"),
-        ("find", "verb", "past", "found"),
-        ("find", "verb", "participle", "found"),
-        ("come", "verb", "participle", "come"),
-        ("outrun", "verb", "past", "outran"),
-        ("show", "verb", "past", "showed"),
-        ("show", "verb", "participle", "shown"),
-        ("begin", "verb", "participle", "begun"),
-        ("cut", "verb", "past", "cut"),
-        ("broadcast", "verb", "past", "broadcast"),
-        ("resubmit", "verb", "past", None),
-        ("good", "adj", "comparative", "better"),
-        ("bad", "adj", "superlative", "worst"),
-        ("funny", "adj", "superlative", "funniest"),
-        ("big", "adj", "comparative", "bigger"),
-        ("nice", "adj", "comparative", "nicer"),
-        ("interesting", "adj", "comparative", None),
-        ("well", "adv", "superlative", "best"),
-        ("quickly", "adv", "comparative", None),
-        ("dull", "adj", "base", "dull"),
-    ],
-)
-def test_inflect(lemma: str, pos: str, form: str, expected: str | None) -> None:
-    assert wordnet.inflect(lemma, pos, form) == expected
+@pytest.mark.parametrize(("reading", "pairs"), INFLECTED.items())
+def test_inflect(reading: tuple[str, str], pairs: str) -> None:
+    for lemma, form in (pair.split() for pair in pairs.split(", ")):
+        assert wordnet.inflect(lemma, *reading) == (None if form == "-" else form)
 
 
 @pytest.mark.parametrize(
@@ -250,15 +227,6 @@ def test_coarse_words_are_never_offered() -> None:
     assert wordnet.synonyms("love", "verb") == ("enjoy",)
 
 
-def test_tagged_senses_are_some_of_all_and_come_in_their_order() -> None:
-    for word in ("film", "good", "funny", "see", "story", "plot"):
-        every = wordnet.synonyms(word)
-        tagged = wordnet.synonyms(word, tagged=True)
-        assert set(tagged) < set(every) or tagged == every
-    assert "enceinte" in wordnet.synonyms("big")
-    assert "enceinte" not in wordnet.synonyms("big", tagged=True)
-
-
 @given(LEMMAS, st.sampled_from([str.lower, str.capitalize, str.upper]))
 def test_synonyms_differ_keep_case_and_form_and_repeat_nothing(
     reading: tuple[str, str], recase: Callable[[str], str]
@@ -281,7 +249,7 @@ def test_synonyms_of_an_inflected_word_have_its_form(reading: tuple[str, str], d
     word = wordnet.inflect(lemma, pos, data.draw(st.sampled_from(wordnet.FORMS[pos])))
     if word is None:
         return
-    own = [reading for reading in readings(word) if reading[1] == pos]
+    own = [reading for reading in ranked_lemmas(word) if reading[1] == pos]
     forms = {form for of, _ in own for form in wordnet.forms_of(word, of, pos)}
     for other in wordnet.synonyms(word, pos):
         made = {(of, form) for of, p in wordnet.lemmas(other) if p == pos for form in forms}
@@ -291,10 +259,10 @@ def test_synonyms_of_an_inflected_word_have_its_form(reading: tuple[str, str], d
 @given(FREE_LEMMAS)
 def test_synonyms_are_mutual(reading: tuple[str, str]) -> None:
     lemma, pos = reading
-    if reading not in readings(lemma) or lemma in coarse():
+    if reading not in ranked_lemmas(lemma) or lemma in coarse():
         return
     for other in wordnet.synonyms(lemma, pos):
-        if (other, pos) in readings(other) and (other, pos) in wordnet.lemmas(other):
+        if (other, pos) in ranked_lemmas(other) and (other, pos) in wordnet.lemmas(other):
             assert lemma in wordnet.synonyms(other, pos)
 
 
@@ -333,34 +301,11 @@ def test_every_antonym_is_opposed(reading: tuple[str, str]) -> None:
             assert wordnet.are_antonyms(reading[0], opposite)
 
 
-@pytest.mark.parametrize(
-    ("sentence", "word", "expected"),
-    [
-        ("the film is dull", "film", "noun"),
-        ("they film the story", "film", "verb"),
-        ("it does not work", "work", "verb"),
-        ("they do not really love it", "love", "verb"),
-        ("a work of art", "work", "noun"),
-        ("a moving story", "moving", "adj"),
-        ("the story is moving", "moving", "adj"),
-        ("by making a film", "making", "verb"),
-        ("to play the hero", "play", "verb"),
-        ("his play was long", "play", "noun"),
-        ("a film that works", "works", "verb"),
-        ("this works well", "works", "verb"),
-        ("the movie was directed by him", "directed", "verb"),
-        ("very funny", "funny", "adj"),
-        ("a light comedy", "light", "adj"),
-        ("the light in it", "light", "noun"),
-        ("it ends quickly", "quickly", "adv"),
-        ("The Film", "Film", "noun"),
-        ("a qwxz film", "qwxz", None),
-        ("the film", "the", None),
-    ],
-)
-def test_likely_pos(sentence: str, word: str, expected: str | None) -> None:
-    words = sentence.split()
-    assert wordnet.likely_pos(words, words.index(word)) == expected
+@pytest.mark.parametrize(("expected", "sentences"), IN_SENTENCES.items())
+def test_likely_pos(expected: str | None, sentences: str) -> None:
+    for sentence in sentences.split(", "):
+        words = sentence.replace("*", "").split()
+        assert wordnet.likely_pos(words, sentence.split("*")[0].count(" ")) == expected
 
 
 @given(st.lists(st.sampled_from(SOME_WORDS.split()), min_size=1))

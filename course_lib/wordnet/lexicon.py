@@ -1,15 +1,15 @@
-"""The files of WordNet 3.0, read once and parsed only where somebody asks.
+"""The files of WordNet 3.0: read once, parsed line by line on first use.
 
 Each part of speech has two files: index.POS gives the senses of a lemma, data.POS the words of a sense (a
 "synset") and its pointers to others. Offsets count the bytes of a file with LF line ends and ours have CRLF, so
-lines are found by the number they begin with, not by seeking.
+lines are found by the number they begin with, not by seeking (as NLTK's reader does).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 from course_lib import assets
@@ -19,13 +19,13 @@ PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
 
 _CODES = {"n": "noun", "v": "verb", "a": "adj", "s": "adj", "r": "adv"}  # s: a satellite of another adjective
 _INDEX_LINE = re.compile(r"^([^ _\n]+) (.*)$", re.MULTILINE)  # lemmas of one word; the licence begins with blanks
-_DATA_LINE = re.compile(r"^(\d{8}) ([^|\n]*)", re.MULTILINE)  # without the definition behind "|"
+_DATA_LINE = re.compile(r"^(\d{8}) ([^|\n]*)", re.MULTILINE)  # without the definition after "|"
 
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """A relation: `symbol` ("!" antonym, "&" similar, ...) from word number `source` to word number `target` of
-    another synset. Words count from 1; 0 stands for the synset as a whole."""
+    another synset. Words count from 1; 0 is the synset as a whole."""
 
     symbol: str
     pos: str
@@ -38,7 +38,7 @@ class Pointer:
 class Synset:
     """One sense: the words that share it, as WordNet spells them ("New_York"), each with its marker.
 
-    markers: where an adjective may stand: "a" before a noun only, "p" after a verb only, "ip" right behind a noun,
+    markers: position of an adjective: "a" before a noun only, "p" after a verb only, "ip" right after a noun,
         "" anywhere.
     """
 
@@ -64,7 +64,7 @@ def check_pos(pos: str) -> None:
         raise BadInput(f"pos is {pos!r}", f"use one of {', '.join(PARTS_OF_SPEECH)}")
 
 
-@lru_cache(maxsize=1)
+@cache
 def _folder() -> Path:
     return assets.path("wordnet")
 
@@ -117,7 +117,7 @@ def synset(pos: str, offset: str) -> Synset:
 
 @cache
 def pointers(pos: str, offset: str) -> tuple[Pointer, ...]:
-    """A sense's relations. They stand behind its words: how many, then symbol, offset, type and source and target
+    """A sense's relations. They follow its words: how many, then symbol, offset, type and source and target
     (two hexadecimal digits each) of every one."""
     fields = data(pos)[offset].split()
     start = 3 + 2 * int(fields[2], 16)
