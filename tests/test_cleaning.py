@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib import cleaning, corpora
+from course_lib import corpora
 from course_lib.cleaning import clean, clean_text, disagreement, label_distribution, leakage, normalise, report
 from course_lib.errors import BadInput
 
@@ -162,6 +162,11 @@ def test_a_missing_column_is_named() -> None:
         clean(pd.DataFrame({"review": ["a"]}))
 
 
+def test_a_missing_rating_is_not_a_negative_label() -> None:
+    with pytest.raises(BadInput, match="Row 1 has no rating"):
+        clean(pd.DataFrame({"text": ["good", "fine"], "rating": [1.0, float("nan")]}))
+
+
 LONG = "the quick brown fox jumps over the lazy dog near the river"
 
 
@@ -190,19 +195,13 @@ def test_leakage_by_hand() -> None:
 def test_leakage_needs_enough_overlap() -> None:
     other = "the quick brown fox jumps over the wall and then it runs away from all of us here"
     frame = splits((LONG, "train"), (other, "test"))  # 3 of the shorter one's 8 runs
-    assert leakage(frame).near.empty
-    assert len(leakage(frame, overlap=3 / 8).near) == 1
+    assert leakage(frame).near.empty and leakage(frame).same_texts == leakage(frame).test_near_train == 0
+    assert len(leakage(frame, overlap=3 / 8).near) == leakage(frame, overlap=3 / 8).to_dict()["near_pairs"] == 1
 
 
 def test_shared_documents() -> None:
     frame = splits(("a", "train"), ("b", "test"), ("c", "test")).assign(document=["1", "1", "2"])
     assert leakage(frame).shared_documents == 1
-
-
-def test_clean_splits_leak_nothing() -> None:
-    found = leakage(splits((LONG, "train"), ("something else that has nothing to do with any fox", "test")))
-    assert (found.same_texts, len(found.near), found.test_near_train) == (0, 0, 0)
-    assert found.to_dict()["near_pairs"] == 0
 
 
 def test_common_phrases_are_not_followed_and_counted() -> None:
@@ -252,7 +251,3 @@ def test_raters_disagree_most_near_zero(name: str) -> None:
     opposed = disagreement(corpora.load(name))["opposed"].dropna()
     assert opposed.is_monotonic_decreasing
     assert opposed.iloc[0] > 5 * opposed.iloc[-1]
-
-
-def test_public_names() -> None:
-    assert set(cleaning.__all__) <= set(vars(cleaning))

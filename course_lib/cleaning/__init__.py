@@ -1,6 +1,6 @@
 """From texts as found to texts that can be trusted: repair, duplicates, conflicts, leaks, disagreement.
 
-Every rule is narrow and stated, and what it did is counted: a learner sees what was thrown away and why.
+Every rule is narrow, and what it did is counted: a learner sees which rows were dropped and why.
 """
 
 from course_lib.cleaning.leaks import LeakageReport, leakage

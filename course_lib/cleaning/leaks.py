@@ -1,4 +1,4 @@
-"""What of one split stands in another: the same texts, and texts that are nearly the same."""
+"""Texts of one split that are also in another: the same texts, and texts that are nearly the same."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ import pandas as pd
 from course_lib.cleaning.tables import need
 from course_lib.cleaning.texts import normalise
 
+WORDS = 5  # of a shingle, a run of words
+SHARED = 3  # shingles that near duplicates have in common, at least
+COMMON = 50  # a shingle in more texts than these is a phrase; to follow it would make the time quadratic
+
 
 @dataclass(frozen=True)
 class LeakageReport:
-    """What of one split stands in another. All counts are of rows unless they say otherwise."""
+    """How much of one split is also in another. All counts are of rows unless they say otherwise."""
 
     rows: int
-    same_texts: int  # normalised texts that stand in two splits
+    same_texts: int  # normalised texts that are in two splits
     near: pd.DataFrame  # pairs: split_a, id_a, split_b, id_b, shared, containment, jaccard, text_a, text_b
     test_near_train: int  # test rows with a near duplicate in train
     shared_documents: int  # documents with rows in two splits
-    common_shingles: int  # word runs in so many texts that they were not followed
-    words: int
+    common_shingles: int  # shingles in so many texts that they were not followed
     overlap: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,76 +37,69 @@ class LeakageReport:
         return {**facts, "near_pairs": len(self.near)}
 
 
-def leakage(
-    frame: pd.DataFrame, *, words: int = 5, overlap: float = 0.5, shared: int = 3, common: int = 50
-) -> LeakageReport:
-    """Texts that stand in two splits, exactly or nearly.
+def leakage(frame: pd.DataFrame, *, overlap: float = 0.5) -> LeakageReport:
+    """Texts that are in two splits, exactly or nearly.
 
-    Two texts are near duplicates when at least `shared` runs of `words` words stand in both, and these are at
-    least `overlap` of the shorter one's runs (containment; Broder 1997, "On the resemblance and containment
-    of documents"). Texts shorter than words + shared - 1 words are compared exactly only, and runs found in
-    more than `common` texts are not followed: they are phrases, and would make the time quadratic.
+    Two texts are near duplicates when at least 3 shingles (runs of 5 words) are in both, and these are at least
+    `overlap` of the shorter one's shingles (containment; Broder 1997, "On the resemblance and containment of
+    documents"). Texts of fewer than 7 words are compared exactly only, and shingles of more than 50 texts are not
+    followed.
 
     frame: columns text and split; id (else the index) and document (else none are shared) where there are.
     """
     need(frame, "text", "split")
     keys = [normalise(text) for text in frame["text"]]
-    runs = [_shingles(key, words) for key in keys]
     split = np.asarray(frame["split"], dtype=object)
-    pairs, skipped = _shared_runs(runs, split, common)
-    near = _near(frame, runs, pairs, overlap, shared)
+    shingles = [_shingles(key) for key in keys]
+    pairs, skipped = _shared_shingles(shingles, split)
+    near = _near(frame, shingles, pairs, overlap)
     return LeakageReport(
         rows=len(frame),
         same_texts=_in_two_splits(keys, split),
         near=near,
-        test_near_train=_touched(near),
+        test_near_train=_test_near_train(near),
         shared_documents=_in_two_splits(frame["document"], split) if "document" in frame else 0,
         common_shingles=skipped,
-        words=words,
         overlap=overlap,
     )
 
 
-def _shingles(key: str, words: int) -> set[tuple[str, ...]]:
+def _shingles(key: str) -> set[tuple[str, ...]]:
     parts = key.split()
-    return {tuple(parts[start : start + words]) for start in range(len(parts) - words + 1)}
+    return {tuple(parts[start : start + WORDS]) for start in range(len(parts) - WORDS + 1)}
 
 
-def _shared_runs(
-    runs: list[set[tuple[str, ...]]], split: np.ndarray[Any, Any], common: int
+def _shared_shingles(
+    shingles: list[set[tuple[str, ...]]], split: np.ndarray[Any, Any]
 ) -> tuple[Counter[tuple[int, int]], int]:
-    """For each pair of rows of different splits, how many runs they share (inverted index)."""
+    """For each pair of rows of different splits, how many shingles they share (inverted index)."""
     rows_of: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, found in enumerate(runs):
-        for run in found:
-            rows_of[run].append(row)
-    followed = [rows for rows in rows_of.values() if len(rows) <= common]
+    for row, found in enumerate(shingles):
+        for shingle in found:
+            rows_of[shingle].append(row)
+    followed = [rows for rows in rows_of.values() if len(rows) <= COMMON]
     pairs = Counter(pair for rows in followed for pair in combinations(rows, 2) if split[pair[0]] != split[pair[1]])
     return pairs, len(rows_of) - len(followed)
 
 
 def _near(
-    frame: pd.DataFrame,
-    runs: list[set[tuple[str, ...]]],
-    pairs: Counter[tuple[int, int]],
-    overlap: float,
-    shared: int,
+    frame: pd.DataFrame, shingles: list[set[tuple[str, ...]]], pairs: Counter[tuple[int, int]], overlap: float
 ) -> pd.DataFrame:
     texts, splits = frame["text"].tolist(), frame["split"].tolist()
     ids = frame["id"].tolist() if "id" in frame else frame.index.tolist()
     found = []
     for (a, b), count in pairs.items():
-        containment = count / min(len(runs[a]), len(runs[b]))
-        if count >= shared and containment >= overlap:
-            jaccard = count / (len(runs[a]) + len(runs[b]) - count)
-            one, two = (splits[a], ids[a], splits[b], ids[b]), (count, containment, jaccard, texts[a], texts[b])
-            found.append((*one, *two))
+        containment = count / min(len(shingles[a]), len(shingles[b]))
+        if count >= SHARED and containment >= overlap:
+            jaccard = count / (len(shingles[a]) + len(shingles[b]) - count)
+            rows = (splits[a], ids[a], splits[b], ids[b])
+            found.append((*rows, count, containment, jaccard, texts[a], texts[b]))
     columns = ["split_a", "id_a", "split_b", "id_b", "shared", "containment", "jaccard", "text_a", "text_b"]
     table = pd.DataFrame(found, columns=columns)
     return table.sort_values(["containment", "jaccard", "id_a", "id_b"], ascending=False, ignore_index=True)
 
 
-def _touched(near: pd.DataFrame) -> int:
+def _test_near_train(near: pd.DataFrame) -> int:
     """Test rows that are in a pair with a train row."""
     forward = near[(near["split_a"] == "test") & (near["split_b"] == "train")]["id_a"]
     backward = near[(near["split_b"] == "test") & (near["split_a"] == "train")]["id_b"]

@@ -1,4 +1,4 @@
-"""Cleaning a table of texts and counting what that cost; how labels lie and how far raters agree."""
+"""Cleaning a table of texts and counting the rows it costs; distribution of labels, agreement of raters."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ def clean(raw: pd.DataFrame) -> tuple[pd.DataFrame, CleaningReport]:
 
     raw: column text; and label, or rating (then the label is its sign and ratings of exactly 0 are dropped).
     Returns the frame with clean texts and an int64 label, index 0..n-1.
+
+    Raises:
+        BadInput: a missing column, a text that is no string, a missing rating.
     """
     need(raw, "text")
     frame, counts = raw.copy(), _damage(raw["text"])
@@ -73,13 +76,15 @@ def _label(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     if "label" in frame:
         return frame, 0
     need(frame, "rating")
+    if len(missing := np.flatnonzero(frame["rating"].isna())):
+        raise BadInput(f"Row {frame.index[missing[0]]} has no rating.", "drop the rows without a rating.")
     signed = frame[frame["rating"] != 0].copy()
     signed["label"] = (signed["rating"] > 0).astype("int64")
     return signed, len(frame) - len(signed)
 
 
 def _repeats(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Boolean per row: (repeats an earlier text; shares its text with a row of another label)."""
+    """Boolean per row: (repeats an earlier text; has the text of a row with another label)."""
     keys = pd.Series([normalise(text) for text in frame["text"]], index=frame.index, dtype=object)
     conflict = frame["label"].groupby(keys).transform("nunique") > 1
     return keys.duplicated(), conflict.astype(bool)
@@ -91,13 +96,9 @@ def label_distribution(frame: pd.DataFrame) -> pd.DataFrame:
     names = dict(enumerate(frame.attrs.get("classes", ()))) or {
         label: label for label in sorted(frame["label"].unique().tolist())
     }
-    rows = []
-    for split in _SPLITS:
-        part = frame.loc[frame["split"] == split, "label"]
-        for label, name in names.items():
-            n = int((part == label).sum())
-            rows.append({"split": split, "label": name, "n": n, "share": n / len(part) if len(part) else np.nan})
-    return pd.DataFrame(rows)
+    table = pd.crosstab(frame["split"], frame["label"]).reindex(index=_SPLITS, columns=list(names), fill_value=0)
+    rows = table.rename(columns=names).rename_axis(columns="label").stack().rename("n").reset_index()
+    return rows.assign(share=rows["n"] / rows.groupby("split")["n"].transform("sum"))
 
 
 def disagreement(frame: pd.DataFrame, edges: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)) -> pd.DataFrame:
@@ -105,7 +106,7 @@ def disagreement(frame: pd.DataFrame, edges: tuple[float, ...] = (0.0, 0.5, 1.0,
 
     Columns: low, high (|rating| in (low, high]), n (texts), opposed (mean share of a text's raters, 0 to 1,
     whose own rating has the sign of the other label) and rating_std (mean standard deviation of a text's
-    ratings, in rating points). `opposed` near 0 says where the label is a fact, near 0.5 where it is a coin.
+    ratings, in rating points). Where `opposed` is near 0 the raters agree on the label; near 0.5 it is a coin toss.
     """
     need(frame, "rating", "rating_std", "opposed")
     bins = pd.cut(frame["rating"].abs(), list(edges))

@@ -51,7 +51,7 @@ def clean_text(text: str) -> str:
         raise BadInput(f"A text is {text!r:.80} ({type(text).__name__}).", "give a string.")
     if _is_plain(text):
         return " ".join(text.split())
-    # One repair can lay another bare ("&am\x00p;", mojibake of mojibake). Repairs shorten a text, so this
+    # One repair can reveal another ("&am\x00p;", mojibake of mojibake). Repairs shorten a text, so this
     # ends; real texts need one or two rounds.
     while (repaired := _clean_once(text)) != text:
         text = repaired
@@ -84,5 +84,5 @@ def repair(text: str) -> str:
 def _decode(match: re.Match[str]) -> str:
     try:
         return bytes(_BYTE_OF[character] for character in match[0]).decode("utf-8")
-    except UnicodeDecodeError:  # not UTF-8 after all: it was meant as it stands
+    except UnicodeDecodeError:  # not UTF-8 after all: the characters were meant
         return match[0]

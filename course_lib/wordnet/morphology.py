@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from functools import cache
 
 from course_lib.errors import BadInput
@@ -243,7 +244,7 @@ def _graded(word: str, pos: str, endings: tuple[str, ...]) -> str | None:
     return word.removesuffix("e") + endings[0]
 
 
-_RULES = {
+_RULES: dict[str, Callable[[str, str], str | None]] = {
     "plural": _plural,
     "third": _third,
     "gerund": _gerund,
