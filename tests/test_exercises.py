@@ -10,26 +10,37 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 from answers import assert_all_pass, assert_none_passes, assert_recognised
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from notebook_cells import NOTEBOOKS as FOLDER
+from notebook_cells import exercise_cells, find, read, write_exercises
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import ClaimFailed, blocks, check, check_cell, claim, quiz, reference, show, stub
-from course_lib.exercises.catalogue import EXERCISES, QUIZZES, of_notebook, quiz_of
-from course_lib.exercises.cells import Cell
+from course_lib.exercises import (
+    ClaimFailed,
+    Wrong,
+    WrongFunction,
+    blocks,
+    check,
+    check_cell,
+    claim,
+    quiz,
+    reference,
+    show,
+    stub,
+)
+from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, TEXTS, number_of, of_notebook, quiz_of
+from course_lib.exercises.cells import of_notebook as cells_of_notebook
 from course_lib.exercises.checking import examine
-from course_lib.exercises.quiz import LETTERS
+from course_lib.exercises.texts import LETTERS
 from course_lib.exercises.trial import MOST_STEPS, is_stub
 from course_lib.exercises.values import WIDEST, brief
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 NAMES = list(EXERCISES)
 
 
@@ -45,73 +56,36 @@ def defined_by(source: str, name: str) -> Callable[..., Any]:
 # ---------------------------------------------------------------- every exercise
 
 
-def test_the_exercises_of_each_notebook() -> None:
-    assert [e.name for e in of_notebook("00")] == ["softmax", "accuracy", "word_pieces"]
-    assert [e.name for e in of_notebook("03")] == [
-        "find_leaks",
-        "soft_label",
-        "pad_batch",
-        "length_buckets",
-        "warmup_linear",
-        "expected_calibration_error",
-    ]
-    assert [e.name for e in of_notebook("01")] == [
-        "attention",
-        "masked_weights",
-        "split_heads",
-        "positional_encoding",
-        "layer_norm",
-    ]
-    assert [e.name for e in of_notebook("02")] == [
-        "mask_tokens",
-        "mask_whole_words",
-        "sentence_pairs",
-        "masked_lm_loss",
-        "perplexity_and_bits",
-    ]
-    assert [e.name for e in of_notebook("04")] == [
-        "random_swap",
-        "random_deletion",
-        "insert_punctuation",
-        "mixup",
-    ]
-    assert [e.name for e in of_notebook("05")] == [
-        "attack_success_rate",
-        "greedy_search",
-        "hotflip_scores",
-        "fgsm",
-        "majority_vote",
-    ]
-    assert [e.name for e in of_notebook("06")] == [
-        "quantize_dequantize",
-        "choose_scale",
-        "magnitude_mask",
-        "rank_for_budget",
-        "distillation_loss",
-    ]
-    assert [e.name for e in of_notebook("07")] == [
-        "lime_weights",
-        "shapley_values",
-        "integrated_gradients",
-        "comprehensiveness",
-        "rank_agreement",
-    ]
-    assert of_notebook("99") == []
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_of_an_exercise(name: str) -> None:
+    exercise, text = EXERCISES[name], TEXTS[name]
+    assert 1 <= text.minutes <= 30
+    assert len(set(text.hints)) == len(text.hints) == 3
+    assert len(exercise.wrong) >= 3
+    assert len(exercise.cases()) >= 5
+    assert text.task.startswith("**Why it matters.** ")
+    why, task = text.task.split("\n\n**Your task.** ")
+    for part in (why, task, *text.hints):
+        assert len(part) > 40
+        assert part[-1] in ".?`"
+    assert exercise.solution.splitlines()[-1].strip() not in "".join(text.hints)
+
+
+def test_every_exercise_has_a_text_and_every_text_an_exercise() -> None:
+    assert list(EXERCISES) == list(TEXTS)
+
+
+@pytest.mark.parametrize("edit", [Wrong("logits", "x", "m"), Wrong("softmax(", "(", "m", also={"none": ""})])
+def test_an_edit_that_does_not_match_once(edit: Wrong) -> None:
+    with pytest.raises(BadInput, match=r"occurs \d times in softmax"):
+        edit.function(reference.softmax)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parts_of_an_exercise(name: str) -> None:
-    exercise = EXERCISES[name]
-    assert 1 <= exercise.difficulty <= 5
-    assert 1 <= exercise.minutes <= 30
-    assert len(exercise.hints) == 3
-    assert len(set(exercise.hints)) == 3
-    assert len(exercise.wrong_answers) >= 3
-    assert len(exercise.cases()) >= 5
-    for text in (exercise.why, exercise.task, *exercise.hints):
-        assert len(text) > 40
-        assert text.rstrip()[-1] in ".?`"
-    assert exercise.solution.splitlines()[-1].strip() not in "".join(exercise.hints)
+def test_edits_change_what_the_solution_does(name: str) -> None:
+    for wrong in EXERCISES[name].wrong:
+        assert isinstance(wrong, WrongFunction) or wrong.new not in ("", wrong.old), wrong
+    assert len(EXERCISES[name].wrong_answers) == len(EXERCISES[name].wrong), "two mistakes share a message"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,31 +115,30 @@ def test_stub_is_not_attempted_and_the_notebook_goes_on(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_answers_get_their_own_messages(name: str) -> None:
-    for wrong in EXERCISES[name].wrong_answers:
-        verdict = getattr(check, name)(wrong.function)
-        assert verdict.status == "wrong", wrong.function.__name__
-        assert verdict.message.startswith(wrong.message + "\n"), (wrong.function.__name__, verdict)
+def test_wrong_answers_get_their_own_messages(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    for message, function in EXERCISES[name].wrong_answers.items():
+        verdict = getattr(check, name)(function)
+        assert verdict.status == "wrong", message
+        assert verdict.message.startswith(message + "\n"), (message, verdict)
         for part in ("    given     ", "    expected  ", "    got       "):
-            assert part in verdict.message, wrong.function.__name__
+            assert part in verdict.message, message
+    assert not recwarn.list, "a warning of NumPy reaches the learner"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_messages_of_an_exercise_differ(name: str) -> None:
-    messages = [wrong.message for wrong in EXERCISES[name].wrong_answers]
-    assert len(set(messages)) == len(messages)
-    first_sentences = {message.split(".")[0] for message in messages}
-    assert len(first_sentences) == len(messages)
+    first_sentences = {wrong.message.split(".")[0] for wrong in EXERCISES[name].wrong}
+    assert len(first_sentences) == len(EXERCISES[name].wrong)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_answer_is_also_caught_without_its_message(name: str) -> None:
     """The judge alone must reject it: recognising a mistake only words a rejection, it does not make one."""
-    unnamed = replace(EXERCISES[name], wrong_answers=())
-    for wrong in EXERCISES[name].wrong_answers:
-        verdict = examine(unnamed, wrong.function)
-        assert verdict.status == "wrong", wrong.function.__name__
-        assert wrong.message not in verdict.message or "changes" in wrong.message
+    unnamed = replace(EXERCISES[name], wrong=())
+    for message, function in EXERCISES[name].wrong_answers.items():
+        verdict = examine(unnamed, function)
+        assert verdict.status == "wrong", message
+        assert message not in verdict.message or "changes" in message
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -242,9 +215,9 @@ def test_an_answer_that_changes_its_input() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_checks_give_the_same_every_time_and_share_no_state(name: str) -> None:
     exercise = EXERCISES[name]
-    wrong = exercise.wrong_answers[0].function
+    wrong, *_, other = exercise.wrong_answers.values()
     first = getattr(check, name)(wrong)
-    getattr(check, name)(exercise.wrong_answers[-1].function)
+    getattr(check, name)(other)
     assert repr(getattr(check, name)(wrong)) == repr(first)
     assert getattr(check, name)(wrong)._repr_html_() == first._repr_html_()
     assert [brief(list(c.values())) for c in exercise.cases()] == [brief(list(c.values())) for c in exercise.cases()]
@@ -459,7 +432,7 @@ RIGHT: dict[str, list[Callable[..., Any]]] = {
 def test_every_exercise_has_other_right_and_sly_answers() -> None:
     """Those of notebooks 01 and 02 stand in test_exercises_notebook01.py and test_exercises_notebook02.py."""
     assert list(RIGHT) == list(SLY) == [e.name for number in ("00", "03") for e in of_notebook(number)]
-    assert set(NAMES) == {e.name for number in QUIZZES for e in of_notebook(number)}
+    assert set(NAMES) == {e.name for number in NOTEBOOKS for e in of_notebook(number)}
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -899,7 +872,7 @@ def test_claim_about_something_that_is_not_true_or_false(value: object) -> None:
 # ---------------------------------------------------------------- quizzes
 
 
-@pytest.mark.parametrize("notebook", QUIZZES)
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_quiz(notebook: str) -> None:
     questions = quiz_of(notebook)
     assert len(questions) == 5
@@ -927,10 +900,9 @@ def test_quiz_of_a_notebook_without_one() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_blocks(name: str) -> None:
     task, stub_cell, checking, hints = blocks(name)
-    exercise = EXERCISES[name]
-    number = of_notebook(exercise.notebook).index(exercise) + 1
-    assert task["source"].startswith(f"### Exercise {number}: ")
-    for part in (f"({exercise.difficulty} of 5)", f"{exercise.minutes} minutes", exercise.why, exercise.task):
+    text = TEXTS[name]
+    assert task["source"].startswith(f"### Exercise {number_of(name)}: {text.title}\n")
+    for part in (f"({text.difficulty} of 5)", f"{text.minutes} minutes", text.task):
         assert part in task["source"]
     assert stub_cell["tags"] == ["exercise"]
     assert stub_cell["source"].startswith(f"def {name}(")
@@ -967,46 +939,37 @@ def test_show() -> None:
         show("nothing")
 
 
-def wanted_runs(number: str) -> list[list[Cell]]:
-    """What must stand in the notebook of this number, each as cells in a row."""
-    runs = [blocks(exercise.name) for exercise in of_notebook(number)]
-    return [*runs, [quiz(number)]] if number in QUIZZES else runs
-
-
-def differences(number: str, cells: list[Cell]) -> list[str]:
-    """Exercises and quizzes that a notebook lacks or tells otherwise, and cells tagged as such that are stale."""
-    runs = wanted_runs(number)
-    lacking = [
-        f"lacks, or changes: {run[0]['source'].splitlines()[0]}"
-        for run in runs
-        if not any(cells[start : start + len(run)] == run for start in range(len(cells)))
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_notebook_holds_exactly_what_is_generated(number: str) -> None:
+    """`make format` writes it. The four cells of an exercise are next to each other, and nothing else is tagged so."""
+    (file,) = FOLDER.glob(f"{number}_*.ipynb")
+    cells = read(file).cells
+    generated = cells_of_notebook(number)
+    tagged = exercise_cells(read(file))
+    assert [(c.cell_type, c.source, list(c.metadata.tags)) for c in tagged] == [
+        (c["type"], c["source"], c["tags"]) for c in generated
     ]
-    known = [cell for run in runs for cell in run]
-    tags = {tag for cell in known for tag in cell["tags"]}
-    stale = [c["source"].splitlines()[0] for c in cells if tags & set(c["tags"]) and c not in known]
-    return lacking + [f"not the tested text: {line}" for line in stale]
+    assert {cell.source for cell in cells if cell not in tagged}.isdisjoint(c["source"] for c in generated)
+    for task in (cell for cell in tagged if cell.metadata.tags == ["exercise-task"]):
+        start = cells.index(task)
+        assert [cell.metadata.get("tags", []) for cell in cells[start : start + 4]] == [
+            ["exercise-task"],
+            ["exercise"],
+            ["exercise-check"],
+            ["exercise-hints"],
+        ]
 
 
-def cells_of(file: Path) -> list[Cell]:
-    content = nbformat.read(file, as_version=4)
-    return [
-        {"type": cell.cell_type, "source": cell.source, "tags": list(cell.metadata.get("tags", []))}
-        for cell in content.cells
-    ]
+def test_every_notebook_is_in_the_table() -> None:
+    assert [file.name[:2] for file in find()] == list(NOTEBOOKS)
 
 
-@pytest.mark.parametrize("number", QUIZZES)
-def test_differences_are_found(number: str) -> None:
-    before: Cell = {"type": "markdown", "source": "# Title", "tags": []}
-    whole = [before, *(cell for run in wanted_runs(number) for cell in run)]
-    assert differences(number, whole) == []
-    for position, cell in enumerate(whole[1:], start=1):
-        assert len(differences(number, whole[:position] + whole[position + 1 :])) == 1
-        changed: Cell = {**cell, "source": cell["source"] + " "}
-        assert len(differences(number, [*whole[:position], changed, *whole[position + 1 :]])) == 2
-    assert len(differences(number, [before])) == len(wanted_runs(number))
-
-
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_notebook_holds_the_tested_text(file: Path) -> None:
-    assert differences(file.name[:2], cells_of(file)) == []
+def test_exercises_are_written_into_a_notebook() -> None:
+    (file,) = FOLDER.glob("00_*.ipynb")
+    notebook = read(file)
+    for cell in exercise_cells(notebook):
+        cell.source = "changed by hand"
+    assert write_exercises(notebook, "00") == read(file)
+    notebook.cells.remove(exercise_cells(notebook)[5])
+    with pytest.raises(ValueError, match=r"has 12 cells of exercises and quiz, and needs these 13: .*def accuracy"):
+        write_exercises(notebook, "00")

@@ -24,7 +24,7 @@ from course_lib.exercises.cells import (
 )
 from course_lib.exercises.checking import Checker, Verdict
 from course_lib.exercises.claims import ClaimFailed, claim
-from course_lib.exercises.exercise import Answer, Exercise, WrongAnswer
+from course_lib.exercises.exercise import Answer, Exercise, Wrong, WrongFunction
 
 __all__ = [
     "Cell",
@@ -32,7 +32,8 @@ __all__ = [
     "ClaimFailed",
     "Exercise",
     "Verdict",
-    "WrongAnswer",
+    "Wrong",
+    "WrongFunction",
     "blocks",
     "check",
     "check_cell",

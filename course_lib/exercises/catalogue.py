@@ -1,35 +1,52 @@
-"""All exercises and quizzes, in the order in which the notebooks ask them."""
+"""Which topics each notebook has: the only place that knows a notebook's number."""
 
 from __future__ import annotations
 
 import difflib
+from types import ModuleType
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import (
-    notebook00,
-    notebook01,
-    notebook02,
-    notebook03,
-    notebook04,
-    notebook05,
-    notebook06,
-    notebook07,
-)
+from course_lib.exercises import texts
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.quiz import Question
+from course_lib.exercises.topics import (
+    adversarial,
+    augmentation,
+    basics,
+    compression,
+    encoder_layers,
+    explaining,
+    finetuning,
+    masking,
+    pretraining,
+    self_attention,
+    training_data,
+)
 
-_NOTEBOOKS = {
-    "00": notebook00,
-    "01": notebook01,
-    "02": notebook02,
-    "03": notebook03,
-    "04": notebook04,
-    "05": notebook05,
-    "06": notebook06,
-    "07": notebook07,
+NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
+    "00": (basics,),
+    "01": (self_attention, encoder_layers),
+    "02": (masking, pretraining),
+    "03": (training_data, finetuning),
+    "04": (augmentation,),
+    "05": (adversarial,),
+    "06": (compression,),
+    "07": (explaining,),
 }
-EXERCISES: dict[str, Exercise] = {e.name: e for notebook in _NOTEBOOKS.values() for e in notebook.EXERCISES}
-QUIZZES: dict[str, tuple[Question, ...]] = {number: notebook.QUIZ for number, notebook in _NOTEBOOKS.items()}
+
+
+def _topic(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+EXERCISES: dict[str, Exercise] = {
+    exercise.name: exercise for modules in NOTEBOOKS.values() for module in modules for exercise in module.EXERCISES
+}
+TEXTS: dict[str, texts.ExerciseText] = {
+    name: text
+    for modules in NOTEBOOKS.values()
+    for module in modules
+    for name, text in texts.exercise_texts(_topic(module)).items()
+}
 
 
 class UnknownExercise(CourseError, AttributeError):
@@ -50,15 +67,25 @@ def find(name: str) -> Exercise:
 
 def of_notebook(notebook: str) -> list[Exercise]:
     """The exercises of a notebook ("03"), in order; an empty list where it has none."""
-    return [exercise for exercise in EXERCISES.values() if exercise.notebook == notebook]
+    return [exercise for module in NOTEBOOKS.get(notebook, ()) for exercise in module.EXERCISES]
 
 
-def quiz_of(notebook: str) -> tuple[Question, ...]:
+def number_of(name: str) -> int:
+    """The number of an exercise within its notebook, from 1."""
+    return next(
+        number
+        for notebook in NOTEBOOKS
+        for number, exercise in enumerate(of_notebook(notebook), start=1)
+        if exercise.name == name
+    )
+
+
+def quiz_of(notebook: str) -> tuple[texts.Question, ...]:
     """The questions of a notebook ("03").
 
     Raises:
         BadInput: that notebook has no quiz.
     """
-    if notebook not in QUIZZES:
-        raise BadInput(f"notebook {notebook!r} has no quiz", f"use one of {', '.join(QUIZZES)}")
-    return QUIZZES[notebook]
+    if notebook not in NOTEBOOKS:
+        raise BadInput(f"notebook {notebook!r} has no quiz", f"use one of {', '.join(NOTEBOOKS)}")
+    return tuple(question for module in NOTEBOOKS[notebook] for question in texts.questions(_topic(module)))

@@ -1,6 +1,6 @@
 """Notebook cells of the exercises and quizzes, made from the tested text.
 
-A notebook holds each block as `blocks(name)` gives it, cell for cell; tests/test_exercises.py compares.
+A notebook holds each block as `blocks(name)` gives it, cell for cell: `make format` writes them, tests compare.
 The stub and the solution use built-ins and `np`, so the notebook's first code cell has `import numpy as np`
 and `from course_lib.exercises import check`.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from course_lib.exercises import catalogue
-from course_lib.exercises.quiz import quiz_markdown
+from course_lib.exercises.texts import LETTERS, Question
 
 
 class Cell(TypedDict):
@@ -23,15 +23,14 @@ class Cell(TypedDict):
 
 def markdown_block(name: str) -> str:
     """Heading, difficulty, minutes, why it matters, and the task."""
-    exercise = catalogue.find(name)
-    number = catalogue.of_notebook(exercise.notebook).index(exercise) + 1
-    dots = "\u25cf" * exercise.difficulty + "\u25cb" * (5 - exercise.difficulty)
+    catalogue.find(name)
+    text = catalogue.TEXTS[name]
+    dots = "\u25cf" * text.difficulty + "\u25cb" * (5 - text.difficulty)
     return "\n\n".join(
         [
-            f"### Exercise {number}: {exercise.title}",
-            f"Difficulty {dots} ({exercise.difficulty} of 5), about {exercise.minutes} minutes",
-            f"**Why it matters.** {exercise.why}",
-            f"**Your task.** {exercise.task}",
+            f"### Exercise {catalogue.number_of(name)}: {text.title}",
+            f"Difficulty {dots} ({text.difficulty} of 5), about {text.minutes} minutes",
+            text.task,
         ]
     )
 
@@ -59,9 +58,9 @@ def _fold(summary: str, text: str) -> str:
 
 def markdown_hints(name: str) -> str:
     """Three hints and the solution, each folded."""
-    exercise = catalogue.find(name)
-    hints = [_fold(f"Hint {number}", text) for number, text in enumerate(exercise.hints, start=1)]
-    return "\n\n".join([*hints, _fold("Solution", f"```python\n{exercise.solution}\n```")])
+    solution = catalogue.find(name).solution
+    hints = [_fold(f"Hint {number}", text) for number, text in enumerate(catalogue.TEXTS[name].hints, start=1)]
+    return "\n\n".join([*hints, _fold("Solution", f"```python\n{solution}\n```")])
 
 
 def blocks(name: str) -> list[Cell]:
@@ -74,6 +73,25 @@ def blocks(name: str) -> list[Cell]:
     ]
 
 
+def of_notebook(notebook: str) -> list[Cell]:
+    """All cells of exercises and quiz that a notebook ("03") has, in order; none where it has no exercises."""
+    cells = [cell for exercise in catalogue.of_notebook(notebook) for cell in blocks(exercise.name)]
+    return [*cells, quiz(notebook)] if cells else []
+
+
+def _question(number: int, question: Question) -> str:
+    """The question, its options as a list, and below them a fold with the answer and all the reasons."""
+    options = list(zip(LETTERS, question.options, strict=False))
+    shown = [f"- **{letter})** {option.text}" for letter, option in options]
+    reasons = [
+        f"- **{letter})** {'Right' if option.right else 'Wrong'}: {option.because}" for letter, option in options
+    ]
+    answer = "\n".join([f"It is **{question.right}**.", "", *reasons])
+    return "\n".join([f"**Question {number}.** {question.text}", "", *shown, "", _fold("Answer", answer)])
+
+
 def quiz(notebook: str) -> Cell:
     """The quiz of a notebook ("03") as one Markdown cell, answers folded."""
-    return {"type": "markdown", "source": quiz_markdown(catalogue.quiz_of(notebook)), "tags": ["quiz"]}
+    head = "## Quiz\n\nAnswer in your head first, then open the fold."
+    asked = [_question(number, one) for number, one in enumerate(catalogue.quiz_of(notebook), start=1)]
+    return {"type": "markdown", "source": "\n\n".join([head, *asked]), "tags": ["quiz"]}

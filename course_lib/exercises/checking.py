@@ -55,9 +55,9 @@ def _own_outcome(exercise: Exercise, function: Answer, case: int) -> Outcome:
 
 def _known_mistake(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
     """The message of the wrong answer that goes the same way as the learner's on every single case."""
-    for wrong in exercise.wrong_answers:
-        if all(_own_outcome(exercise, wrong.function, case).like(o) for case, o in enumerate(outcomes)):
-            return wrong.message
+    for message, function in exercise.wrong_answers.items():
+        if all(_own_outcome(exercise, function, case).like(o) for case, o in enumerate(outcomes)):
+            return message
     return None
 
 

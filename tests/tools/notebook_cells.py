@@ -12,6 +12,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbval.plugin import find_comment_markers, find_metadata_tags
 
+from course_lib.exercises.cells import of_notebook
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -99,6 +101,32 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         cell.id = _cell_id(cell, seen)
         if cell.cell_type == "code":
             cell.outputs = [output for output in map(_normalise_output, cell.outputs) if not _is_empty(output)]
+    return notebook
+
+
+EXERCISE_TAGS = {"exercise-task", "exercise", "exercise-check", "exercise-hints", "quiz"}
+
+
+def exercise_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells of exercises and quiz, which are generated from course_lib/exercises."""
+    return [cell for cell in notebook.cells if EXERCISE_TAGS & set(cell.metadata.get("tags", []))]
+
+
+def write_exercises(notebook: NotebookNode, number: str) -> NotebookNode:
+    """Puts the generated text into these cells, in place, and returns the notebook.
+
+    Raises:
+        ValueError: the notebook does not have a tagged cell for each generated one, in the same order.
+    """
+    cells, generated = exercise_cells(notebook), of_notebook(number)
+    found = [(cell.cell_type, list(cell.metadata.tags)) for cell in cells]
+    if found != [(cell["type"], cell["tags"]) for cell in generated]:
+        raise ValueError(
+            f"notebook {number} has {len(cells)} cells of exercises and quiz, and needs these {len(generated)}: "
+            + "; ".join(f"{' '.join(cell['tags'])}: {cell['source'].splitlines()[0]}" for cell in generated)
+        )
+    for cell, new in zip(cells, generated, strict=True):
+        cell.source = new["source"]
     return notebook
 
 

@@ -1,6 +1,7 @@
 """Runs the course's notebooks: `store` executes them and keeps the outputs, `check` compares with what is stored.
 
-`form` runs nothing: it puts notebooks that were edited by hand into their stored form.
+`form` runs nothing: it puts notebooks that were edited by hand into their stored form, and writes the exercises and
+quizzes of course_lib/exercises into them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from notebook_cells import ROOT, Coverage, code_cells, coverage, find, length, normalise, read
+from notebook_cells import ROOT, Coverage, code_cells, coverage, find, length, normalise, read, write_exercises
 
 SANITIZE = ROOT / "tests" / "tools" / "nbval_sanitize.cfg"
 CELL_SECONDS = 600
@@ -52,9 +53,9 @@ def _replace(path: Path, notebook: NotebookNode) -> None:
 
 
 def form(paths: Sequence[Path]) -> int:
-    """Puts the notebooks into their stored form (ids follow the sources, and so on), outputs kept; always 0."""
+    """Puts the notebooks into their stored form (exercises, ids, and so on), outputs kept; always 0."""
     for path in paths:
-        if (normal := normalise(read(path))) != read(path):
+        if (normal := normalise(write_exercises(read(path), path.name[:2]))) != read(path):
             _replace(path, normal)
             print(f"{path.name}: put into its stored form")
     return 0

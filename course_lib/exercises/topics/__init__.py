@@ -1,0 +1,1 @@
+"""The exercises by topic: code, cases and mistakes in Python, texts in the Markdown file of the same name."""
