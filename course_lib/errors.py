@@ -21,7 +21,7 @@ class CourseError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.message}\n  To mend it: {self.fix}"
+        return f"{self.message}\n  To fix it: {self.fix}"
 
 
 class BadInput(CourseError, ValueError):

@@ -111,7 +111,7 @@ def test_a_real_process(model):
 def test_an_error_of_the_course_gives_1(capsys, as_json):
     assert main(["predict", "--model", "./nothing", "a", *(["--json"] if as_json else [])]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith("error: there is no folder './nothing'\n  To mend it: ")
+    assert said.err.startswith("error: there is no folder './nothing'\n  To fix it: ")
     if as_json:
         answer = json.loads(said.out)
         assert answer["error"] == "there is no folder './nothing'" and "folder" in answer["fix"]

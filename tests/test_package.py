@@ -126,7 +126,7 @@ def test_an_error_shows_what_and_how_to_mend_it(kind):
     error = kind("there is no 'x'", "give 'y'")
     assert isinstance(error, errors.CourseError)
     assert (error.message, error.fix) == ("there is no 'x'", "give 'y'")
-    assert str(error) == "there is no 'x'\n  To mend it: give 'y'"
+    assert str(error) == "there is no 'x'\n  To fix it: give 'y'"
 
 
 def test_errors_are_caught_by_the_names_that_python_has_for_them():

@@ -69,8 +69,8 @@ def test_names_are_text_not_html():
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (BadInput("the text is <too> long", "cut it"), "the text is &lt;too&gt; long<br>To mend it: cut it"),
-        (CourseError("no model", "train one"), "no model<br>To mend it: train one"),
+        (BadInput("the text is <too> long", "cut it"), "the text is &lt;too&gt; long<br>To fix it: cut it"),
+        (CourseError("no model", "train one"), "no model<br>To fix it: train one"),
         (ValueError("wrong shape"), "ValueError: wrong shape"),
         (RuntimeError("out of memory"), "RuntimeError: out of memory"),
     ],

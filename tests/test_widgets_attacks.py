@@ -159,7 +159,7 @@ def test_own_names_are_text_not_html():
 @pytest.mark.parametrize(
     ("attack", "said"),
     [
-        (Failing(BadInput("a <long> text", "cut it")), "a &lt;long&gt; text<br>To mend it: cut it"),
+        (Failing(BadInput("a <long> text", "cut it")), "a &lt;long&gt; text<br>To fix it: cut it"),
         (Failing(KeyError("x")), "KeyError"),
         (Failing(RuntimeError("out of memory")), "RuntimeError: out of memory"),
         (object(), "AttributeError"),

@@ -100,7 +100,7 @@ def test_while_it_computes_the_words_say_so():
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
-        (BadInput("a <long> text", "cut it"), "a <long> textTo mend it: cut it"),
+        (BadInput("a <long> text", "cut it"), "a <long> textTo fix it: cut it"),
         (RuntimeError("out of memory"), "RuntimeError: out of memory"),
     ],
 )

@@ -40,7 +40,7 @@ class Broken:
 
 
 TROUBLES = [
-    (BadInput("a <long> text", "cut it"), "a <long> textTo mend it: cut it"),
+    (BadInput("a <long> text", "cut it"), "a <long> textTo fix it: cut it"),
     (RuntimeError("out of memory"), "RuntimeError: out of memory"),
 ]
 
@@ -121,7 +121,7 @@ def test_gradients_of_a_course_model_and_its_classes_in_words():
 
 def test_a_method_that_cannot_says_why_beside_those_that_can():
     *_, words, picture = parts(widgets.explain_text(additive(), ["occlusion", "ig"], "good film"))
-    assert rows(picture.value) == ["occlusion"] and "<b>ig</b>" in words.value and "To mend it" in words.value
+    assert rows(picture.value) == ["occlusion"] and "<b>ig</b>" in words.value and "To fix it" in words.value
 
 
 @pytest.mark.parametrize(("trouble", "said"), TROUBLES)

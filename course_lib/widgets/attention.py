@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Protocol
@@ -11,8 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from course_lib.widgets.sentence import sentence_line
-from course_lib.widgets.trouble import in_words
+from course_lib.widgets.base import control_style, error_message, live_box, sentence_line
 
 MOST_TOKENS = 32  # a wider table does not fit beside its words
 _SAMPLES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # shades that the legend shows
@@ -54,8 +54,7 @@ def watch_attention(
     number when the mouse rests on it. It never raises: what goes wrong is shown in place of the map.
 
     Args:
-        encoder: has `attention_maps`, `causal` and `config` (n_layers, n_heads), as `BertEncoder`. Its `causal` is
-            switched only while a map is computed.
+        encoder: has `attention_maps`, `causal` and `config` (n_layers, n_heads), as `BertEncoder`.
         tokenizer: of the encoder.
         text: the sentence to begin with; of more than MOST_TOKENS tokens the first are shown.
 
@@ -73,23 +72,11 @@ def watch_attention(
     def show(_: object = None) -> None:
         answer.value = _answer(known, line.value, layer.value, head.value, way.value == "causal")
 
-    for control in (line, layer, head, way):
-        control.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([line, layer, head, way, answer])
-    box.add_class("watch-attention")
-    return box
+    return live_box("watch-attention", [line, layer, head, way], [answer], show)
 
 
 def _slider(name: str, n: int) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(
-        value=1,
-        min=1,
-        max=n,
-        description=name,
-        style={"description_width": "4em"},
-        layout={"width": "min(100%, 400px)"},
-    )
+    return ipywidgets.IntSlider(value=1, min=1, max=n, description=name, **control_style("4em", "400px"))
 
 
 class _LastMaps:
@@ -118,13 +105,11 @@ class _LastMaps:
 def _maps(encoder: Encoder, ids: list[int], causal: bool) -> Float[NDArray[np.float64], "layers heads seq seq"]:
     import torch
 
-    before, encoder.causal = encoder.causal, causal
-    try:
-        with torch.no_grad():
-            row = torch.tensor([ids], device=next(iter(encoder.parameters())).device)
-            maps = encoder.attention_maps(row)
-    finally:
-        encoder.causal = before
+    private = copy.copy(encoder)  # the encoder itself stays as it is
+    private.causal = causal
+    with torch.no_grad():
+        row = torch.tensor([ids], device=next(iter(encoder.parameters())).device)
+        maps = private.attention_maps(row)
     return np.asarray(maps[:, 0].double().cpu().numpy())
 
 
@@ -139,7 +124,7 @@ def _answer(known: _LastMaps, text: str, layer: int, head: int, causal: bool) ->
         told = f"Layer {layer}, head {head}, {WAYS[int(causal)]}. {habits(weights, tokens)}{cut}"
         return f"<p style='max-width:640px'>{escape(told)}</p>{table(weights, tokens, causal)}"
     except Exception as error:  # of any encoder or tokenizer, even one half written: shown, not hidden
-        return f"<p>There is no map.</p>{in_words(error)}"
+        return f"<p>There is no map.</p>{error_message(error)}"
 
 
 def habits(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str]) -> str:

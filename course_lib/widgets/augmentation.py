@@ -14,9 +14,8 @@ from course_lib.attacks.difference import inline
 from course_lib.augmentation import Operation, report
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
+from course_lib.widgets.base import error_message, sentence_line
 from course_lib.widgets.prediction import SENTIMENT, Classifier
-from course_lib.widgets.sentence import sentence_line
-from course_lib.widgets.trouble import in_words
 
 REWRITES = 4  # of a sentence, shown together
 MOST_SEED = 20  # of the slider
@@ -85,7 +84,7 @@ def watch_augmentation(
             rows = _rows(operation, line.value, _seeds(seed.value), judge, names, vectors)
             answer.value = _table(operation, line.value, rows, seed.value)
         except Exception as error:  # of any operation or judge, even one half written: shown, not hidden
-            answer.value = f"<p>There is no rewrite to show.</p>{in_words(error)}"
+            answer.value = f"<p>There is no rewrite to show.</p>{error_message(error)}"
 
     for control in (line, choice, strength, seed):
         control.observe(show, names="value")

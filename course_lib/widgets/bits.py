@@ -12,7 +12,7 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.compression.uniform import BITS, Grid, error, finite, grid_of
 from course_lib.errors import BadInput
-from course_lib.widgets.trouble import in_words
+from course_lib.widgets.base import error_message
 
 GROUP = 32  # neighbours in a row
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> what it is called, and how `grid_of` is asked for it
@@ -69,7 +69,7 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None, range_: str = 
             try:
                 accuracies[chosen] = float(evaluate(*chosen))
             except Exception as trouble:  # of any model, even one half written: shown, not hidden
-                words.value = _told(f"{said} There is no accuracy to show.") + in_words(trouble)
+                words.value = _told(f"{said} There is no accuracy to show.") + error_message(trouble)
                 return
         words.value = _told(said + (f" Accuracy: {accuracies[chosen]:.1%}." if chosen in accuracies else ""))
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from course_lib.errors import BadInput
 from course_lib.explain import Attribution, Players
 from course_lib.explain.faithfulness import ranks
-from course_lib.widgets.explanations import told
+from course_lib.widgets.base import error_message, message
 from course_lib.widgets.prediction import Classifier, class_names
-from course_lib.widgets.trouble import in_words
 
 ORDERS = {
     "for": "what speaks most for the class first",
@@ -81,7 +80,7 @@ def delete_words(
                 falls[order.value] = _fall(classifier, attribution, players, place, list(called.values()))
             answer.value = _picture(players, falls[order.value], slider.value, called[_plain(attribution.target)])
         except Exception as error:  # of any model, even one half written: shown, not hidden
-            answer.value = told("There is no probability to show.") + in_words(error)
+            answer.value = message("There is no probability to show.") + error_message(error)
 
     for control in (slider, order):
         control.observe(show, names="value")
@@ -131,7 +130,7 @@ def _picture(players: Players, fall: _Fall, gone: int, name: str) -> str:
     flips = [step for step, word in enumerate(fall.said) if word != fall.said[0]]
     end = f" In this order it takes {flips[0]} to change its mind." if flips else " No step of this order changes it."
     return (
-        f"{told(escape(said + end))}"
+        f"{message(escape(said + end))}"
         f'<p class="deleted-text" style="font-size:1.15em;line-height:1.8;overflow-wrap:anywhere">'
         f"{_struck_out(players, fall.place < gone)}</p>"
         f'<div aria-hidden="true" style="position:relative;max-width:480px;height:1.1em;'

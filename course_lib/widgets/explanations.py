@@ -13,8 +13,8 @@ from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
 from course_lib.plots.scored_text import digits_of, error_in_words, figure_of
+from course_lib.widgets.base import error_message, message
 from course_lib.widgets.prediction import Classifier, class_names
-from course_lib.widgets.trouble import in_words
 
 Settings = Mapping[str, Any]
 Answer = Attribution | Exception  # what a method said, or what went wrong
@@ -88,7 +88,7 @@ class _Explainer:
         text, chosen = self.line.value, [tick.description for tick in self.ticks if tick.value]
         if not text.strip() or not chosen:
             self.picture.value = ""
-            self.words.value = told("Tick a method." if text.strip() else "Type a sentence.")
+            self.words.value = message("Tick a method." if text.strip() else "Type a sentence.")
             return
         if any((text, name) not in self.known for name in chosen):
             self._ask(text, chosen)
@@ -97,14 +97,14 @@ class _Explainer:
         troubles = {name: one for name, one in answers.items() if isinstance(one, Exception)}
         self.picture.value = plots.heat_map(found, self._names()).html if found else ""
         said = escape(self._in_words(found)) if found else "There is no explanation to show."
-        failed = "".join(f"<div><b>{escape(name)}</b>{in_words(error)}</div>" for name, error in troubles.items())
-        self.words.value = told(said) + failed
+        failed = "".join(f"<div><b>{escape(name)}</b>{error_message(error)}</div>" for name, error in troubles.items())
+        self.words.value = message(said) + failed
         for name in troubles:
             del self.known[text, name]  # may be mended meanwhile: asked again next time
 
     def _ask(self, text: str, chosen: list[str]) -> None:
         self.button.disabled, self.button.description = True, "explaining …"
-        self.words.value = told("The text is being explained …")
+        self.words.value = message("The text is being explained …")
         try:
             for name in chosen:
                 if (text, name) not in self.known:
@@ -143,8 +143,3 @@ def _first(one: Attribution) -> str:
     """The strongest word, with the method's own error."""
     word, score = one.top(1)[0]
     return f"“{word}” {figure_of(one, score, digits_of(one.scores))} is strongest, {error_in_words(one)}"
-
-
-def told(words: str) -> str:
-    """A line of words (HTML) that is read aloud when it changes."""
-    return f"<p aria-live='polite' style='font-size:1.1em'>{words}</p>"

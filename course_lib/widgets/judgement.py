@@ -13,8 +13,8 @@ import numpy as np
 from course_lib.attacks.difference import side_by_side
 from course_lib.attacks.votes import Vote, add_vote, read_votes, validity
 from course_lib.errors import CourseError
+from course_lib.widgets.base import error_message
 from course_lib.widgets.prediction import SENTIMENT
-from course_lib.widgets.trouble import in_words
 
 LABEL = "Which label would you give this text?"
 MEANING = "Does it mean the same as the original?"
@@ -83,7 +83,7 @@ class _Judge:
                 given, same = answer(pair, stored.get("given"))
                 add_vote(self.file, Vote(pair.text, pair.adversarial, pair.label, given, same))
         except CourseError as error:
-            trouble = in_words(error)
+            trouble = error_message(error)
         self.show(trouble)
 
     def _current(self) -> tuple[Attacked | None, dict[str, Any]]:
@@ -104,7 +104,7 @@ class _Judge:
             else:
                 self._ask(pair, bool(row))
         except CourseError as error:
-            self._tell("<p>No vote can be taken.</p>", in_words(error))
+            self._tell("<p>No vote can be taken.</p>", error_message(error))
         self.progress.value += trouble
 
     def _tell(self, progress: str, text: str) -> None:

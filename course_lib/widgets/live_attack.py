@@ -13,9 +13,8 @@ import numpy as np
 from course_lib.attacks.difference import inline
 from course_lib.attacks.document import Document
 from course_lib.errors import BadInput
+from course_lib.widgets.base import error_message, sentence_line
 from course_lib.widgets.prediction import Classifier, class_names
-from course_lib.widgets.sentence import sentence_line
-from course_lib.widgets.trouble import in_words
 
 MOST_WEIGHTS = 12  # bars; of more words the heaviest are shown
 MILLISECONDS = 1500  # between two steps when they play by themselves
@@ -119,7 +118,7 @@ def watch_attack(
             put_in(_film(classifier, attacks, recipe.value, line.value, names, seed))
         except Exception as error:  # of any model or attack, even one half written: shown, not hidden
             put_in()
-            answer.value = f"<p>There is no attack to show.</p>{in_words(error)}"
+            answer.value = f"<p>There is no attack to show.</p>{error_message(error)}"
         finally:
             button.disabled, button.description = False, "attack"
 

@@ -12,6 +12,7 @@ from course_lib import plots
 from course_lib.attacks.surface import LossSurface
 from course_lib.errors import BadInput
 from course_lib.plots.robustness import loss_surface
+from course_lib.widgets.base import control_style, live_box, message, picture
 
 RADII = 21  # positions of the slider where none are given
 
@@ -34,27 +35,17 @@ def loss_surface_explorer(
     """
     radii = _radii(surface, paths, epsilons)
     slider = ipywidgets.SelectionSlider(
-        options=[(f"{radius:.3g}", radius) for radius in radii],
-        value=radii[len(radii) // 2],
-        description="Epsilon",
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 480px)"},
-    )
-    words, picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
-    )
+        options=[(f"{radius:.3g}", radius) for radius in radii], value=radii[len(radii) // 2], description="Epsilon",
+        **control_style(),
+    )  # fmt: skip
+    words, shown = ipywidgets.HTML(), picture()
 
     def show(_: object = None) -> None:
-        words.value = f"<p style='font-size:1.1em'>{in_the_ball(surface, slider.value)}</p>"
+        words.value = message(in_the_ball(surface, slider.value))
         path = (paths or {}).get(slider.value)
-        picture.value = plots.to_png(loss_surface(surface, slider.value, path))
+        shown.value = plots.to_png(loss_surface(surface, slider.value, path))
 
-    slider.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([slider, words, picture])
-    box.add_class("loss-surface")
-    return box
+    return live_box("loss-surface", [slider], [words, shown], show)
 
 
 def in_the_ball(surface: LossSurface, epsilon: float) -> str:

@@ -11,8 +11,7 @@ from typing import Any
 import ipywidgets
 
 from course_lib.errors import BadInput
-from course_lib.widgets.sentence import sentence_line
-from course_lib.widgets.trouble import in_words
+from course_lib.widgets.base import error_message, sentence_line
 
 MASK = "[MASK]"
 MOST_BARS = 8
@@ -99,7 +98,7 @@ def _answer(fill: Fill, text: str, word: Word | None) -> str:
     try:
         found = _checked(fill(masked), masked.count(MASK))
     except Exception as error:  # of any model, even one half written: shown, not hidden
-        return f"<p>There are no candidates.</p>{in_words(error)}"
+        return f"<p>There are no candidates.</p>{error_message(error)}"
     mine = -1 if word is None else masked[: word.start].count(MASK)
     parts = [
         _candidates(

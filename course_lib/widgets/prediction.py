@@ -11,8 +11,7 @@ import numpy as np
 
 from course_lib import corpora
 from course_lib.errors import BadInput
-from course_lib.widgets.sentence import sentence_line
-from course_lib.widgets.trouble import in_words
+from course_lib.widgets.base import error_message, live_box, sentence_line
 
 MOST_BARS = 10
 SENTIMENT = dict(enumerate(corpora.CLASSES))
@@ -48,11 +47,7 @@ def watch_prediction(
     def show(_: object = None) -> None:
         answer.value = answer_to(line.value, classifier, names)
 
-    line.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([line, answer])
-    box.add_class("watch-prediction")
-    return box
+    return live_box("watch-prediction", [line], [answer], show)
 
 
 def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None = None) -> str:
@@ -62,7 +57,7 @@ def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None
     try:
         probabilities, called = _predict(text, classifier, names)
     except Exception as error:  # of any model, even one half written: shown, not hidden
-        return _label("no prediction") + in_words(error)
+        return _label("no prediction") + error_message(error)
     best = int(probabilities.argmax())
     order = [int(i) for i in np.argsort(-probabilities, kind="stable")[:MOST_BARS]]
     bars = "".join(_bar(called[i], float(probabilities[i]), i == best) for i in sorted(order))

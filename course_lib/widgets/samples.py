@@ -16,9 +16,8 @@ from course_lib.explain import METHODS, Attribution, explain
 from course_lib.explain.game import check_answers
 from course_lib.plots.explanations import strongest_words
 from course_lib.plots.scored_text import error_in_words
-from course_lib.widgets.explanations import told
+from course_lib.widgets.base import error_message, message
 from course_lib.widgets.prediction import Classifier, class_names
-from course_lib.widgets.trouble import in_words
 
 COUNTS = (50, 100, 200, 500, 1000, 2000, 5000)
 CALLED = {"lime": "LIME", "shap": "SHAP"}
@@ -112,14 +111,14 @@ class _Sampler:
         """The chosen setting, computed if it is new."""
         method, count = self.method.value, self.slider.value
         if (method, count) not in self.pictures:
-            self.words.value = told(f"{count:,} samples with {self.seeds} seeds are being drawn …")
+            self.words.value = message(f"{count:,} samples with {self.seeds} seeds are being drawn …")
         try:
             self.picture.value = self._picture(method, count)
-            self.words.value = told(escape(what_seeds_do(self.runs[method, count], count)))
+            self.words.value = message(escape(what_seeds_do(self.runs[method, count], count)))
             self.picture.layout.display = ""
         except Exception as error:  # of any model, even one half written: shown, not hidden
             self.picture.layout.display = "none"
-            self.words.value = told(f"There are no scores of {count:,} samples to show.") + in_words(error)
+            self.words.value = message(f"There are no scores of {count:,} samples to show.") + error_message(error)
 
     def _picture(self, method: str, count: int) -> bytes:
         if (method, count) not in self.pictures:

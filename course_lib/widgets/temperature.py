@@ -6,6 +6,7 @@ import ipywidgets
 from numpy.typing import ArrayLike
 
 from course_lib import evaluation, plots
+from course_lib.widgets.base import control_style, live_box, message, picture
 
 
 def calibration_explorer(probabilities: ArrayLike, labels: ArrayLike) -> ipywidgets.VBox:
@@ -23,30 +24,17 @@ def calibration_explorer(probabilities: ArrayLike, labels: ArrayLike) -> ipywidg
         BadInput: lengths differ, rows do not sum to 1, NaN, unknown labels, or nothing there.
     """
     slider = ipywidgets.FloatSlider(
-        value=1.0,
-        min=0.25,
-        max=4.0,
-        step=0.05,
-        description="Temperature",
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 480px)"},
-    )
-    words, picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
-    )
+        value=1.0, min=0.25, max=4.0, step=0.05, description="Temperature", **control_style()
+    )  # fmt: skip
+    words, shown = ipywidgets.HTML(), picture()
 
     def show(_: object = None) -> None:
         tempered = evaluation.temper(probabilities, slider.value)
         found = evaluation.evaluate(tempered, labels)
-        words.value = (
-            f"<p style='font-size:1.1em'>Temperature {slider.value:.2f}: ECE {found.ece:.3f}, log loss "
-            f"{found.log_loss:.3f} nats. Accuracy {found.accuracy.estimate:.1%}, at every temperature.</p>"
+        words.value = message(
+            f"Temperature {slider.value:.2f}: ECE {found.ece:.3f}, log loss {found.log_loss:.3f} nats. "
+            f"Accuracy {found.accuracy.estimate:.1%}, at every temperature."
         )
-        picture.value = plots.to_png(plots.reliability(evaluation.calibration(tempered, labels)))
+        shown.value = plots.to_png(plots.reliability(evaluation.calibration(tempered, labels)))
 
-    slider.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([slider, words, picture])
-    box.add_class("temperature-explorer")
-    return box
+    return live_box("temperature-explorer", [slider], [words, shown], show)
