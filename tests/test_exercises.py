@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,6 @@ from notebook_cells import exercise_cells, find, read, write_exercises
 from course_lib.errors import BadInput, CourseError
 from course_lib.exercises import (
     ClaimFailed,
-    Wrong,
-    WrongFunction,
     blocks,
     check,
     check_cell,
@@ -34,10 +31,11 @@ from course_lib.exercises import (
     show,
     stub,
 )
-from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, TEXTS, number_of, of_notebook, quiz_of
+from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, number_of, of_notebook, quiz_of
 from course_lib.exercises.cells import of_notebook as cells_of_notebook
 from course_lib.exercises.checking import examine
-from course_lib.exercises.texts import LETTERS
+from course_lib.exercises.exercise import edited
+from course_lib.exercises.texts import LETTERS, exercise_texts
 from course_lib.exercises.trial import MOST_STEPS, is_stub
 from course_lib.exercises.values import WIDEST, brief
 
@@ -58,10 +56,11 @@ def defined_by(source: str, name: str) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parts_of_an_exercise(name: str) -> None:
-    exercise, text = EXERCISES[name], TEXTS[name]
+    exercise = EXERCISES[name]
+    text = exercise.text
     assert 1 <= text.minutes <= 30
     assert len(set(text.hints)) == len(text.hints) == 3
-    assert len(exercise.wrong) >= 3
+    assert len(text.mistakes) >= 3
     assert len(exercise.cases()) >= 5
     assert text.task.startswith("**Why it matters.** ")
     why, task = text.task.split("\n\n**Your task.** ")
@@ -71,21 +70,27 @@ def test_parts_of_an_exercise(name: str) -> None:
     assert exercise.solution.splitlines()[-1].strip() not in "".join(text.hints)
 
 
-def test_every_exercise_has_a_text_and_every_text_an_exercise() -> None:
-    assert list(EXERCISES) == list(TEXTS)
-
-
-@pytest.mark.parametrize("edit", [Wrong("logits", "x", "m"), Wrong("softmax(", "(", "m", also={"none": ""})])
-def test_an_edit_that_does_not_match_once(edit: Wrong) -> None:
-    with pytest.raises(BadInput, match=r"occurs \d times in softmax"):
-        edit.function(reference.softmax)
+def test_every_text_has_its_exercise_in_the_same_order() -> None:
+    assert list(EXERCISES) == [
+        name
+        for modules in NOTEBOOKS.values()
+        for module in modules
+        for name in exercise_texts(module.__name__.rpartition(".")[2])
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_edits_change_what_the_solution_does(name: str) -> None:
-    for wrong in EXERCISES[name].wrong:
-        assert isinstance(wrong, WrongFunction) or wrong.new not in ("", wrong.old), wrong
-    assert len(EXERCISES[name].wrong_answers) == len(EXERCISES[name].wrong), "two mistakes share a message"
+def test_every_edit_of_a_solution_matches_once_and_changes_it(name: str) -> None:
+    exercise = EXERCISES[name]
+    assert len(exercise.wrong_answers) == len(exercise.text.mistakes), "two mistakes share a message"
+    for mistake in exercise.text.mistakes:
+        assert all(old != new for old, new in mistake.edits)
+
+
+@pytest.mark.parametrize(("old", "times"), [("logits", 4), ("no such text", 0)])
+def test_an_edit_that_does_not_match_once(old: str, times: int) -> None:
+    with pytest.raises(BadInput, match=f"'{old}' occurs {times} times in softmax"):
+        edited(reference.softmax, [("powers.sum", "powers.max"), (old, "x")])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,16 +132,15 @@ def test_wrong_answers_get_their_own_messages(name: str, recwarn: pytest.Warning
 
 @pytest.mark.parametrize("name", NAMES)
 def test_messages_of_an_exercise_differ(name: str) -> None:
-    first_sentences = {wrong.message.split(".")[0] for wrong in EXERCISES[name].wrong}
-    assert len(first_sentences) == len(EXERCISES[name].wrong)
+    mistakes = EXERCISES[name].text.mistakes
+    assert len({mistake.message.split(".")[0] for mistake in mistakes}) == len(mistakes)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_answer_is_also_caught_without_its_message(name: str) -> None:
     """The judge alone must reject it: recognising a mistake only words a rejection, it does not make one."""
-    unnamed = replace(EXERCISES[name], wrong=())
     for message, function in EXERCISES[name].wrong_answers.items():
-        verdict = examine(unnamed, function)
+        verdict = examine(EXERCISES[name], function, known={})
         assert verdict.status == "wrong", message
         assert message not in verdict.message or "changes" in message
 
@@ -900,7 +904,7 @@ def test_quiz_of_a_notebook_without_one() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_blocks(name: str) -> None:
     task, stub_cell, checking, hints = blocks(name)
-    text = TEXTS[name]
+    text = EXERCISES[name].text
     assert task["source"].startswith(f"### Exercise {number_of(name)}: {text.title}\n")
     for part in (f"({text.difficulty} of 5)", f"{text.minutes} minutes", text.task):
         assert part in task["source"]

@@ -23,7 +23,7 @@ from course_lib.attacks.search import Greedy
 from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
-from course_lib.exercises.topics.adversarial.opinions import Opinion
+from course_lib.exercises.topics.opinions import Opinion
 
 # ---------------------------------------------------------------- alternative right answers
 

@@ -19,9 +19,7 @@ from toy_games import tangled
 from course_lib import explain
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
-from course_lib.exercises.topics.explaining.comprehensiveness import Mood, NotWords
-from course_lib.exercises.topics.explaining.integrated_gradients import Slope, WrongShape
-from course_lib.exercises.topics.explaining.shapley_values import Game, NoSuchPlayer
+from course_lib.exercises.topics.explaining import Game, Mood, NoSuchPlayer, NotWords, Slope, WrongShape
 from course_lib.explain.gradients import quadrature
 from course_lib.explain.shapley import all_coalitions
 

@@ -24,7 +24,7 @@ from course_lib.exercises.cells import (
 )
 from course_lib.exercises.checking import Checker, Verdict
 from course_lib.exercises.claims import ClaimFailed, claim
-from course_lib.exercises.exercise import Answer, Exercise, Wrong, WrongFunction
+from course_lib.exercises.exercise import Answer, Exercise
 
 __all__ = [
     "Cell",
@@ -32,8 +32,6 @@ __all__ = [
     "ClaimFailed",
     "Exercise",
     "Verdict",
-    "Wrong",
-    "WrongFunction",
     "blocks",
     "check",
     "check_cell",

@@ -6,8 +6,8 @@ import difflib
 from types import ModuleType
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import texts
 from course_lib.exercises.exercise import Exercise
+from course_lib.exercises.texts import Question, questions
 from course_lib.exercises.topics import (
     adversarial,
     augmentation,
@@ -34,18 +34,8 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
 }
 
 
-def _topic(module: ModuleType) -> str:
-    return module.__name__.rpartition(".")[2]
-
-
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for modules in NOTEBOOKS.values() for module in modules for exercise in module.EXERCISES
-}
-TEXTS: dict[str, texts.ExerciseText] = {
-    name: text
-    for modules in NOTEBOOKS.values()
-    for module in modules
-    for name, text in texts.exercise_texts(_topic(module)).items()
 }
 
 
@@ -80,7 +70,7 @@ def number_of(name: str) -> int:
     )
 
 
-def quiz_of(notebook: str) -> tuple[texts.Question, ...]:
+def quiz_of(notebook: str) -> tuple[Question, ...]:
     """The questions of a notebook ("03").
 
     Raises:
@@ -88,4 +78,6 @@ def quiz_of(notebook: str) -> tuple[texts.Question, ...]:
     """
     if notebook not in NOTEBOOKS:
         raise BadInput(f"notebook {notebook!r} has no quiz", f"use one of {', '.join(NOTEBOOKS)}")
-    return tuple(question for module in NOTEBOOKS[notebook] for question in texts.questions(_topic(module)))
+    return tuple(
+        question for module in NOTEBOOKS[notebook] for question in questions(module.__name__.rpartition(".")[2])
+    )

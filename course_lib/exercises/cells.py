@@ -23,8 +23,7 @@ class Cell(TypedDict):
 
 def markdown_block(name: str) -> str:
     """Heading, difficulty, minutes, why it matters, and the task."""
-    catalogue.find(name)
-    text = catalogue.TEXTS[name]
+    text = catalogue.find(name).text
     dots = "\u25cf" * text.difficulty + "\u25cb" * (5 - text.difficulty)
     return "\n\n".join(
         [
@@ -58,9 +57,9 @@ def _fold(summary: str, text: str) -> str:
 
 def markdown_hints(name: str) -> str:
     """Three hints and the solution, each folded."""
-    solution = catalogue.find(name).solution
-    hints = [_fold(f"Hint {number}", text) for number, text in enumerate(catalogue.TEXTS[name].hints, start=1)]
-    return "\n\n".join([*hints, _fold("Solution", f"```python\n{solution}\n```")])
+    exercise = catalogue.find(name)
+    hints = [_fold(f"Hint {number}", text) for number, text in enumerate(exercise.text.hints, start=1)]
+    return "\n\n".join([*hints, _fold("Solution", f"```python\n{exercise.solution}\n```")])
 
 
 def blocks(name: str) -> list[Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,9 +54,9 @@ def _own_outcome(exercise: Exercise, function: Answer, case: int) -> Outcome:
     return try_out(function, exercise.cases()[case])
 
 
-def _known_mistake(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
+def _known_mistake(exercise: Exercise, known: Mapping[str, Answer], outcomes: list[Outcome]) -> str | None:
     """The message of the wrong answer that goes the same way as the learner's on every single case."""
-    for message, function in exercise.wrong_answers.items():
+    for message, function in known.items():
         if all(_own_outcome(exercise, function, case).like(o) for case, o in enumerate(outcomes)):
             return message
     return None
@@ -68,11 +69,12 @@ def _report(case: Case, expected: Any, outcome: Outcome) -> str:
     return "\n".join([*lines, f"    expected  {brief(expected)}", f"    got       {got}"])
 
 
-def examine(exercise: Exercise, answer: Any) -> Verdict:
+def examine(exercise: Exercise, answer: Any, known: Mapping[str, Answer] | None = None) -> Verdict:
     """Checks one answer.
 
     The answer's results are judged case by case. Where one is wrong, the answer is compared with the
-    exercise's known mistakes; one that agrees on all cases names the mistake, else the judge's words stand.
+    mistakes that are `known` (the exercise's where none are given); one that agrees on all cases names the
+    mistake, else the verdict has the judge's words.
     """
     name = exercise.name
     not_attempted = Verdict(
@@ -91,7 +93,7 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
     for number, (case, outcome) in enumerate(zip(cases, outcomes, strict=True)):
         expected = _own_outcome(exercise, exercise.reference, number).value
         if problem := _problem(exercise, case, expected, outcome):
-            said = _known_mistake(exercise, outcomes) or problem
+            said = _known_mistake(exercise, exercise.wrong_answers if known is None else known, outcomes) or problem
             return Verdict("wrong", f"{said}\n{_report(case, expected, outcome)}")
     return Verdict("passed", f"{name} is right on all {len(cases)} cases.")
 

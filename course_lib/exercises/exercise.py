@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from course_lib.errors import BadInput
+from course_lib.exercises.texts import ExerciseText, exercise_texts
 
 Answer = Callable[..., Any]
 Case = Mapping[str, Any]  # argument name -> value, in the order of the function's parameters
@@ -24,52 +26,24 @@ def source_of(function: Answer) -> str:
     return textwrap.dedent(inspect.getsource(function)).rstrip()
 
 
-@dataclass(frozen=True)
-class Wrong:
-    """A mistake that learners make, as an edit of the solution.
+def edited(function: Answer, edits: Sequence[tuple[str, str]]) -> Answer:
+    """The function with parts of its source replaced, each (old, new) in turn.
 
-    Args:
-        old: a part of the solution's source; it occurs there exactly once.
-        new: what a learner with this mistake writes instead.
-        message: one or two sentences on this mistake; the first words of the verdict.
-        also: further edits that belong to the same mistake, in the same form.
+    Raises:
+        BadInput: an old text does not occur exactly once.
     """
-
-    old: str
-    new: str
-    message: str
-    also: Mapping[str, str] = field(default_factory=dict)
-
-    def function(self, reference: Answer) -> Answer:
-        """The solution with this mistake in it.
-
-        Raises:
-            BadInput: a text to be replaced does not occur exactly once.
-        """
-        name, source = reference.__name__, source_of(reference)
-        for old, new in {self.old: self.new, **self.also}.items():
-            if (times := source.count(old)) != 1:
-                raise BadInput(f"{old!r} occurs {times} times in {name}", "quote a part that occurs exactly once")
-            source = source.replace(old, new)
-        scope: dict[str, Any] = {"np": np}
-        exec(compile(source, f"<wrong answer to {name}>", "exec"), scope)
-        function: Answer = scope[name]
-        return function
+    name, source = function.__name__, source_of(function)
+    for old, new in edits:
+        if (times := source.count(old)) != 1:
+            raise BadInput(f"{old!r} occurs {times} times in {name}", "quote a part that occurs exactly once")
+        source = source.replace(old, new)
+    scope: dict[str, Any] = {"np": np}
+    exec(compile(source, f"<edited {name}>", "exec"), scope)
+    result: Answer = scope[name]
+    return result
 
 
 @dataclass(frozen=True)
-class WrongFunction:
-    """A mistake that no small edit of the solution makes, as a whole function."""
-
-    answer: Answer
-    message: str
-
-    def function(self, reference: Answer) -> Answer:
-        """The wrong function itself."""
-        return self.answer
-
-
-@dataclass(frozen=True, eq=False)
 class Exercise:
     """One exercise. Its name is the name of its reference function; its text is in the topic's Markdown file.
 
@@ -78,13 +52,11 @@ class Exercise:
             It may use built-ins and `np`, nothing else, and it has a docstring (which the stub keeps).
         cases: makes the inputs, the smallest first (the first that fails is shown).
         judge: says what is wrong with a result, or None.
-        wrong: at least three mistakes; a result that agrees with one of them on all cases gets its message.
     """
 
     reference: Answer
     cases: Callable[[], list[Case]]
     judge: Judge
-    wrong: tuple[Wrong | WrongFunction, ...]
 
     @property
     def name(self) -> str:
@@ -105,7 +77,23 @@ class Exercise:
         kept = source.splitlines()[: function.body[0].end_lineno]
         return "\n".join([*kept, "    ..."])
 
+    @property
+    def topic(self) -> str:
+        """The name of its module and of its Markdown file."""
+        return self.reference.__module__.partition(".topics.")[2].partition(".")[0]
+
+    @property
+    def text(self) -> ExerciseText:
+        """What a learner reads."""
+        return exercise_texts(self.topic)[self.name]
+
     @functools.cached_property
     def wrong_answers(self) -> dict[str, Answer]:
-        """Message -> the function that makes this mistake."""
-        return {wrong.message: wrong.function(self.reference) for wrong in self.wrong}
+        """For each mistake its message, and a function that makes it: the edited solution, or one of the module."""
+        module = sys.modules[self.reference.__module__]
+        return {
+            mistake.message: edited(self.reference, mistake.edits)
+            if mistake.edits
+            else getattr(module, mistake.function)
+            for mistake in self.text.mistakes
+        }

@@ -1,4 +1,4 @@
-"""Reads the Markdown files in `topics/`: title, task and hints of every exercise, and the questions of every quiz.
+"""Reads the Markdown files in `topics/`: all that a learner reads about an exercise or a quiz, except code.
 
     ## attention: one head of attention     the name of the function, and the title
 
@@ -10,17 +10,24 @@
 
     1. Three hints, each telling more than the one before.
 
+    ### Mistakes
+
+    - You divide by the width. Divide by its root.
+      - `np.sqrt(query.shape[1])` → `query.shape[1]`
+    - You take the value of the best key alone.
+      - `_best_key_alone`
+
     ## Quiz                                 the last section, in one file or another
 
-    ### Question 1
-
-    The question.
+    **Question 1.** Which option is right?
 
     - [ ] An option
       - and why it is wrong.
     - [x] The right option
       - and why it is right.
 
+A mistake is the first words of a verdict, and below it the edits of the solution that make it, each of a text that
+occurs there exactly once. Where no edit does, it names a function of the topic's module.
 Lines of one paragraph are joined, so that the notebook holds each paragraph as one line.
 """
 
@@ -37,7 +44,23 @@ TOPICS = Path(__file__).parent / "topics"
 LETTERS = "abcdef"
 _TITLE = re.compile(r"## (?P<name>\w+): (?P<title>.+)")
 _EFFORT = re.compile(r"Difficulty (?P<difficulty>[1-5]) of 5, about (?P<minutes>\d+) minutes")
+_EDIT = re.compile(r"`(?P<old>[^`]+)` → `(?P<new>[^`]+)`")
 _LIST_ITEM = re.compile(r"\s*(- |\d+\. )")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake that learners make.
+
+    Args:
+        message: one or two sentences on it; the first words of the verdict.
+        edits: parts of the solution, and what a learner with this mistake writes instead.
+        function: where no edit makes the mistake, the name of a function that does.
+    """
+
+    message: str
+    edits: tuple[tuple[str, str], ...] = ()
+    function: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,7 @@ class ExerciseText:
         minutes: what a learner who has read the notebook so far needs.
         task: why it matters, and what to write; Markdown.
         hints: three, each telling more than the one before; Markdown.
+        mistakes: at least three; a result that agrees with one of them on all cases gets its message.
     """
 
     title: str
@@ -57,6 +81,7 @@ class ExerciseText:
     minutes: int
     task: str
     hints: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
 
 
 @dataclass(frozen=True)
@@ -92,47 +117,59 @@ def _unwrapped(text: str) -> str:
     return "\n".join(lines)
 
 
-def _sections(text: str, mark: str) -> list[str]:
-    """What comes before the first heading with this mark, then each heading with its text."""
-    return re.split(rf"^(?={mark} )", text, flags=re.MULTILINE)
+def _items(text: str) -> list[list[str]]:
+    """The items of a list, each with the items below it."""
+    items = re.split(r"(?:^|\n)(?:- |\d\. )", _unwrapped(text))[1:]
+    return [item.strip().split("\n  - ") for item in items]
 
 
-def _exercise(section: str, file: Path) -> tuple[str, ExerciseText]:
-    head, _, hints = section.partition("\n### Hints\n")
+def _mistake(message: str, *lines: str) -> Mistake:
+    edits = [_EDIT.fullmatch(line) for line in lines]
+    if len(lines) == 1 and edits == [None]:
+        return Mistake(message, function=lines[0].strip("`"))
+    if not lines or None in edits:
+        raise BadInput(f'the mistake "{message}" has {lines}', "write each edit as `old` → `new`, or name one function")
+    return Mistake(message, tuple((edit["old"], edit["new"]) for edit in edits if edit))
+
+
+def _exercise(section: str) -> tuple[str, ExerciseText]:
+    head, *parts = re.split(r"^### (?:Hints|Mistakes)$", section, flags=re.MULTILINE)
     heading, effort, task = [*head.split("\n\n", 2), "", ""][:3]
     named, rated = _TITLE.fullmatch(heading.strip()), _EFFORT.fullmatch(effort.strip())
-    if named is None or rated is None:
+    if named is None or rated is None or len(parts) != 2:
         raise BadInput(
-            f"{file.name} has a section that begins with {heading!r} and {effort!r}",
-            'begin it with "## name: title", an empty line, and "Difficulty 3 of 5, about 10 minutes"',
+            f"a section begins with {heading!r} and {effort!r}, and goes on with {len(parts)} parts",
+            'write "## name: title", "Difficulty 3 of 5, about 10 minutes", the task, "### Hints" and "### Mistakes"',
         )
     return named["name"], ExerciseText(
         title=named["title"],
         difficulty=int(rated["difficulty"]),
         minutes=int(rated["minutes"]),
         task=_unwrapped(task),
-        hints=tuple(re.split(r"(?:^|\n)\d\. ", _unwrapped(hints))[1:]),
+        hints=tuple(hint for (hint,) in _items(parts[0])),
+        mistakes=tuple(_mistake(*item) for item in _items(parts[1])),
     )
 
 
-def _question(section: str, file: Path) -> Question:
-    text, *items = re.split(r"^- ", _unwrapped(section.partition("\n")[2]), flags=re.MULTILINE)
-    options = []
-    for item in items:
-        option, _, because = item.strip().partition("\n  - ")
-        options.append(Option(option[4:], because, right=option.startswith("[x] ")))
+def _question(text: str) -> Question:
+    asked, _, items = text.partition("\n\n")
+    options = [Option(option[4:], because, option.startswith("[x] ")) for option, because in _items(items)]
     if sum(option.right for option in options) != 1:
-        raise BadInput(f'{file.name} has a question without one right option: "{text.strip()}"', "mark one with [x]")
-    return Question(text.strip(), tuple(options))
+        raise BadInput(f'the question "{asked}" does not have one right option', "mark one with [x]")
+    return Question(_unwrapped(asked), tuple(options))
 
 
 @functools.cache
 def _file(topic: str) -> tuple[dict[str, ExerciseText], tuple[Question, ...]]:
     file = TOPICS / f"{topic}.md"
-    _, *sections = _sections(file.read_text(encoding="utf-8"), "##")
-    quiz = [section for section in sections if section.startswith("## Quiz\n")]
-    exercises = dict(_exercise(section, file) for section in sections if section not in quiz)
-    return exercises, tuple(_question(part, file) for section in quiz for part in _sections(section, "###")[1:])
+    exercises, _, quiz = file.read_text(encoding="utf-8").partition("\n## Quiz\n")
+    try:
+        return (
+            dict(_exercise(section) for section in re.split(r"^(?=## )", exercises, flags=re.MULTILINE)[1:]),
+            tuple(_question(text) for text in re.split(r"^\*\*Question \d+\.\*\* ", quiz, flags=re.MULTILINE)[1:]),
+        )
+    except ValueError as error:
+        raise BadInput(f"{file.name} does not have the form of a topic: {error}", f"see {__name__}") from error
 
 
 def exercise_texts(topic: str) -> dict[str, ExerciseText]:

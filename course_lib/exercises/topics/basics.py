@@ -1,15 +1,88 @@
-"""Exercise: WordPiece, the way in which BERT cuts a word into pieces that it knows.
-
-Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of
-Wu et al. 2016 (arXiv:1609.08144, section 4.1).
-"""
+"""Probabilities out of scores, accuracy, and how BERT cuts words."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from course_lib.exercises.exercise import Answer, Case, Exercise, WrongFunction
-from course_lib.exercises.values import kind, plain
+import numpy as np
+
+from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
+
+# ---------------- softmax of a batch of logits, safe for large ones
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Turn logits (n, classes) into probabilities (n, classes): each row adds up to 1."""
+    shifted = logits - logits.max(axis=1, keepdims=True)  # the largest of each row is now 0
+    powers = np.exp(shifted)
+    probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _softmax_cases() -> list[Case]:
+    random = np.random.default_rng(0)
+    tables = [
+        np.array([[0.0, np.log(3.0)], [2.0, 2.0]]),
+        np.array([[-1.0, 0.5, 2.0], [3.0, -2.0, 0.0], [0.0, 0.0, 1.0]]),  # square: the axis cannot be guessed
+        np.array([[1.0], [-5.0]]),
+        np.array([[3, 1, 2, 0]]),  # whole numbers
+        np.array([[1000.0, 1001.0], [1000.0, 1000.0]]),
+        np.array([[-1000.0, -1001.0]]),
+        np.array([[1000.0, 0.0, -1000.0]]),  # only the largest logit is safe to subtract
+        np.array([[1000.0, 999.0], [-1000.0, -999.0]]),  # one maximum for all rows is not enough
+        random.normal(scale=3.0, size=(5, 4)),
+    ]
+    return [{"logits": table} for table in tables]
+
+
+def _judge_softmax(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        overflow = " Did exp() overflow?" if "nan" in problem else ""
+        return problem + overflow
+    numbers = as_numbers(got)
+    assert numbers is not None
+    if (numbers < 0).any():
+        return "There is a probability below 0."
+    for row, total in enumerate(numbers.sum(axis=1)):
+        if not np.isclose(total, 1.0, atol=1e-5):
+            return f"Row {row} adds up to {total:.6g}, not to 1."
+    return None if same(expected, got) else "Each row adds up to 1, but the probabilities are off."
+
+
+# ---------------- the share of predictions that are right
+
+
+def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """The share of positions, between 0 and 1, at which prediction and label are the same class."""
+    return float(np.mean(predictions == labels))
+
+
+def _accuracy_cases() -> list[Case]:
+    random = np.random.default_rng(1)
+    pairs = [
+        ([1, 0, 1, 1], [1, 0, 0, 1]),
+        ([0, 0, 0], [1, 0, 0]),  # the hits are all of class 0
+        ([1, 1, 1, 0, 0], [1, 1, 0, 1, 1]),
+        ([2, 0, 1, 2, 2, 0], [2, 2, 1, 0, 1, 0]),  # three classes: 2 for 0 is one mistake, not two
+        ([1], [0]),
+        ([0, 1], [0, 1]),
+        (random.integers(0, 3, 70), random.integers(0, 3, 70)),
+    ]
+    return [{"predictions": np.array(one), "labels": np.array(other)} for one, other in pairs]
+
+
+def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    if not 0 <= float(got) <= 1:
+        return "A share lies between 0 and 1; yours does not."
+    return None if same(expected, got) else "The share is off."
+
+
+# ---------------- WordPiece, the way in which BERT cuts a word into pieces that it knows
+# Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of
+# Wu et al. 2016 (arXiv:1609.08144, section 4.1).
 
 
 def word_pieces(word: str, vocabulary: set[str]) -> list[str]:
@@ -26,7 +99,7 @@ def word_pieces(word: str, vocabulary: set[str]) -> list[str]:
     return pieces
 
 
-def _cases() -> list[Case]:
+def _word_pieces_cases() -> list[Case]:
     bakery = {"bake", "baker", "##s", "##rs", "##r", "##ry", "##y", "b"}
     return [
         {"word": "bakers", "vocabulary": bakery},
@@ -56,7 +129,7 @@ def _piece_problem(pieces: list[str], word: str, vocabulary: set[str]) -> str:
     return "The word is cut in another way than longest piece first."
 
 
-def _judge(case: Case, expected: Any, got: Any) -> str | None:
+def _judge_word_pieces(case: Case, expected: Any, got: Any) -> str | None:
     pieces = plain(got)
     if not isinstance(pieces, list):
         return f"The result should be a list of pieces, but it is {kind(got)}."
@@ -67,46 +140,6 @@ def _judge(case: Case, expected: Any, got: Any) -> str | None:
     if expected == ["[UNK]"]:
         return 'This word cannot be cut, longest piece first, so the whole of it is ["[UNK]"].'
     return _piece_problem(pieces, case["word"], case["vocabulary"])
-
-
-def _cut(word: str, vocabulary: set[str], choose: Answer = max, *, mark: str = "##", first: str = "") -> list[str]:
-    """The algorithm with one screw loose: another choice, or another mark."""
-    pieces: list[str] = []
-    start = 0
-    while start < len(word):
-        sign = mark if start > 0 else first
-        ends = [e for e in range(start + 1, len(word) + 1) if sign + word[start:e] in vocabulary]
-        if not ends:
-            return ["[UNK]"]
-        end = choose(ends)
-        pieces.append(sign + word[start:end])
-        start = end
-    return pieces
-
-
-def _shortest(word: str, vocabulary: set[str]) -> list[str]:
-    return _cut(word, vocabulary, min)
-
-
-def _no_mark(word: str, vocabulary: set[str]) -> list[str]:
-    return _cut(word, vocabulary, mark="")
-
-
-def _always_mark(word: str, vocabulary: set[str]) -> list[str]:
-    return _cut(word, vocabulary, first="##")
-
-
-def _mark_afterwards(word: str, vocabulary: set[str]) -> list[str]:
-    pieces = _cut(word, vocabulary, mark="")
-    return pieces[:1] + ["##" + piece for piece in pieces[1:]]
-
-
-def _mark_forgotten_in_result(word: str, vocabulary: set[str]) -> list[str]:
-    return [piece.removeprefix("##") for piece in word_pieces(word, vocabulary)]
-
-
-def _whole_words_only(word: str, vocabulary: set[str]) -> list[str]:
-    return [word] if word in vocabulary else ["[UNK]"]
 
 
 def _keeps_pieces(word: str, vocabulary: set[str]) -> list[str]:
@@ -145,45 +178,8 @@ def _from_the_end(word: str, vocabulary: set[str]) -> list[str]:
     return pieces
 
 
-def _text_for_unknown(word: str, vocabulary: set[str]) -> list[str] | str:
-    pieces = word_pieces(word, vocabulary)
-    return "[UNK]" if pieces == ["[UNK]"] else pieces
-
-
-EXERCISE = Exercise(
-    reference=word_pieces,
-    cases=_cases,
-    judge=_judge,
-    wrong=(
-        WrongFunction(_shortest, "You take the shortest piece that fits. Take the longest."),
-        WrongFunction(
-            _no_mark, 'Pieces inside a word have no "##". Look them up, and give them, with "##" before them.'
-        ),
-        WrongFunction(_always_mark, 'The first piece of a word has no "##". Only those after it do.'),
-        WrongFunction(
-            _mark_afterwards,
-            'The "##" is put on after the look-up. A piece inside a word must be in the vocabulary with its "##".',
-        ),
-        WrongFunction(
-            _mark_forgotten_in_result,
-            'The cut is right, but the "##" is lost in your list. Give each piece as the vocabulary has it.',
-        ),
-        WrongFunction(
-            _whole_words_only, "You look up whole words only. A word that is not there can have pieces that are."
-        ),
-        WrongFunction(
-            _keeps_pieces,
-            'You keep the pieces before the place where nothing fits. The whole word is then ["[UNK]"].',
-        ),
-        WrongFunction(
-            _gives_up_silently,
-            'Where nothing fits, the rest of the word is dropped without a word. Give ["[UNK]"].',
-        ),
-        WrongFunction(
-            _goes_back,
-            "You go back and try a shorter piece when the rest does not fit. WordPiece never goes back.",
-        ),
-        WrongFunction(_from_the_end, "You cut from the end of the word. Start at its beginning."),
-        WrongFunction(_text_for_unknown, 'An unknown word gives a list with one piece, ["[UNK]"], not a bare string.'),
-    ),
+EXERCISES = (
+    Exercise(softmax, _softmax_cases, _judge_softmax),
+    Exercise(accuracy, _accuracy_cases, _judge_accuracy),
+    Exercise(word_pieces, _word_pieces_cases, _judge_word_pieces),
 )

@@ -1,4 +1,4 @@
-"""Exercise: BERT's masking rule, 80/10/10 (Devlin et al. 2019, section 3.1)."""
+"""What BERT masks, and how."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise, WrongFunction
+from course_lib.exercises.exercise import Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
+
+# ---------------- BERT's masking rule, 80/10/10 (Devlin et al. 2019, section 3.1)
+
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -42,7 +45,7 @@ def _drawn(seed: int, n: int, rate: float) -> Case:
     return _row(ids.tolist(), random.random(n).tolist(), random.random(n).tolist(), rate, mask_id=40 + seed)
 
 
-def _cases() -> list[Case]:
+def _mask_tokens_cases() -> list[Case]:
     return [
         _row([2, 11, 12, 3], [0.01, 0.01, 0.9, 0.01], [0.1, 0.1, 0.1, 0.1], 0.15),
         _row([2, 11, 12, 13, 3, 0], [0.9, 0.1, 0.2, 0.12, 0.0, 0.05], [0.5, 0.85, 0.85, 0.95, 0.85, 0.1], 0.15),
@@ -67,7 +70,7 @@ def _places(where: Any) -> str:
     return f"position{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
 
 
-def _judge(case: Case, expected: Any, got: Any) -> str | None:
+def _judge_mask_tokens(case: Case, expected: Any, got: Any) -> str | None:
     if not isinstance(got, tuple | list) or len(got) != 2:
         return f"The result should be a pair, masked_ids and labels, but it is {kind(got)}."
     names = ("masked_ids", "labels")
@@ -192,53 +195,145 @@ def _labels_first(*given: Any) -> Pair:
     return _rule(given, _chosen(given))[::-1]
 
 
-EXERCISE = Exercise(
-    reference=mask_tokens,
-    cases=_cases,
-    judge=_judge,
-    wrong=(
-        WrongFunction(
-            _special_too,
-            "The special tokens were masked. [CLS], [SEP] and [PAD] are never chosen: use `special`.",
+# ---------------- whole-word masking, as in BERT's release of May 2019
+
+
+SPECIAL = ("[CLS]", "[SEP]", "[PAD]")
+
+
+def mask_whole_words(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> np.ndarray:
+    """True at every piece of a masked word; the draw of its first piece decides (all are (tokens,) long)."""
+    masked = np.zeros(len(tokens), dtype=bool)
+    for place, token in enumerate(tokens):
+        if token.startswith("##"):
+            masked[place] = masked[place - 1]  # the word goes on
+        else:
+            masked[place] = draws[place] < rate and token not in ("[CLS]", "[SEP]", "[PAD]")
+    return masked
+
+
+def _mask_whole_words_case(text: str, draws: list[float], rate: float = 0.15) -> Case:
+    return {"tokens": text.split(), "draws": np.array(draws), "rate": rate}
+
+
+def _mask_whole_words_cases() -> list[Case]:
+    random = np.random.default_rng(4)
+    long = "[CLS] the un ##believ ##abl ##y long film ##s of an un ##known direct ##or ##ess [SEP] he ##r [SEP] [PAD]"
+    return [
+        _mask_whole_words_case("[CLS] play ##ing chess [SEP]", [0.9, 0.1, 0.9, 0.9, 0.9]),
+        _mask_whole_words_case("[CLS] play ##ing chess [SEP]", [0.9, 0.5, 0.01, 0.1, 0.9]),
+        _mask_whole_words_case(
+            "[CLS] un ##believ ##abl ##y good [SEP] [PAD]", [0.1, 0.1, 0.5, 0.1, 0.6, 0.2, 0.05, 0.0]
         ),
-        WrongFunction(
-            _special_asked, "Special tokens have labels. They are left alone, and must not be asked for either."
-        ),
-        WrongFunction(_all_chosen, "Every ordinary token is chosen. Only those with `choice < rate` are."),
-        WrongFunction(_the_others, "You chose the wrong ones: a token is chosen if its number is *below* the rate."),
-        WrongFunction(_fixed_rate, "The rate is always 0.15. Use the argument."),
-        WrongFunction(
-            _always_mask,
-            "Every chosen token becomes [MASK]. Only 80 % do: a model that meets [MASK] alone has nothing to say about "
-            "real words, and later texts have no [MASK].",
-        ),
-        WrongFunction(_labels_everywhere, "Every token has a label. Those that are not chosen get -100."),
-        WrongFunction(
-            _labels_where_changed,
-            "Kept tokens have no label. They are chosen too: the model is asked for them, though they stay.",
-        ),
-        WrongFunction(
-            _labels_where_mask, "Only [MASK] places have a label. All chosen tokens get one, whatever their fate."
-        ),
-        WrongFunction(_labels_of_the_masked, "The labels were taken after the masking. They hold the original ids."),
-        WrongFunction(_labels_zero, "Tokens that are not asked for have the label 0, and 0 is a token. Use -100."),
-        WrongFunction(
-            _kept_and_random_exchanged,
-            "Random and kept have changed places: from 0.8 to 0.9 a random token, from 0.9 on the old one.",
-        ),
-        WrongFunction(_none_kept, "No token is kept: 20 % become random. From 0.9 on a token stays as it is."),
-        WrongFunction(_none_random, "No token becomes random: 20 % are kept. From 0.8 to 0.9 it becomes random_ids."),
-        WrongFunction(
-            _random_overwrites,
-            "The second step overwrites the first: `fate < 0.9` holds for the masked ones too. Ask for `fate >= 0.8` "
-            "as well.",
-        ),
-        WrongFunction(
-            _random_below_a_tenth,
-            "The tenth for random tokens is taken from the masked ones. It lies between 0.8 and 0.9.",
-        ),
-        WrongFunction(_fate_of_all, "The fate is applied to all tokens. It concerns the chosen ones only."),
-        WrongFunction(_one_draw_for_both, "You use one draw twice. `choice` says whether, `fate` says what then."),
-        WrongFunction(_labels_first, "The pair is the wrong way round: masked_ids first, then labels."),
-    ),
+        _mask_whole_words_case("[CLS] a ##b c ##d e ##f [SEP]", [0.5, 0.3, 0.01, 0.1, 0.9, 0.05, 0.9, 0.1], rate=0.4),
+        _mask_whole_words_case("a ##b c d ##e", [0.6, 0.0, 0.15, 0.0, 0.6]),
+        _mask_whole_words_case("[UNK] is here ##after", [0.1, 0.2, 0.9, 0.0]),  # an unknown word is a word
+        _mask_whole_words_case(
+            "[CLS] #hash # #tag ##s [SEP]", [0.9, 0.9, 0.1, 0.9, 0.1, 0.9]
+        ),  # a single # does not go on
+        *(_mask_whole_words_case(long, random.random(len(long.split())).tolist(), rate=rate) for rate in (0.3, 0.5)),
+    ]
+
+
+def _judge_mask_whole_words(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    numbers = as_numbers(got)
+    assert numbers is not None
+    if not np.isin(numbers, (0, 1)).all():
+        return "Each number should be True or False (1 or 0)."
+    if same(expected, got):
+        return None
+    place = int(np.argwhere(numbers != expected)[0][0])
+    asked = "should be masked and is not" if expected[place] else "is masked and should not be"
+    return f"Token {place}, {case['tokens'][place]!r}, {asked}."
+
+
+def _words(tokens: list[str]) -> list[list[int]]:
+    words: list[list[int]] = []
+    for place, token in enumerate(tokens):
+        if token.startswith("##"):
+            words[-1].append(place)
+        else:
+            words.append([place])
+    return words
+
+
+def _by_word(tokens: list[str], draws: np.ndarray, rate: float, drawn: Any) -> np.ndarray:
+    """Masks each word of which `drawn(its number, its places)` gives a number below the rate."""
+    masked = np.zeros(len(tokens), dtype=bool)
+    for number, places in enumerate(_words(tokens)):
+        masked[places] = drawn(number, places) < rate and tokens[places[0]] not in SPECIAL
+    return masked
+
+
+def _ordinary(tokens: list[str]) -> np.ndarray:
+    return np.array([token not in SPECIAL for token in tokens])
+
+
+def _piece_by_piece(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return (draws < rate) & _ordinary(tokens)
+
+
+def _first_piece_only(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return mask_whole_words(tokens, draws, rate) & np.array([not token.startswith("##") for token in tokens])
+
+
+def _other_pieces_only(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return mask_whole_words(tokens, draws, rate) & np.array([token.startswith("##") for token in tokens])
+
+
+def _any_piece(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[places].min())
+
+
+def _mean_of_pieces(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[places].mean())
+
+
+def _last_piece_decides(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[places[-1]])
+
+
+def _by_word_number(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[number])
+
+
+def _only_onwards(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    masked = _piece_by_piece(tokens, draws, rate)
+    for place, token in enumerate(tokens):
+        if token.startswith("##"):
+            masked[place] |= masked[place - 1]
+    return masked
+
+
+def _one_piece_further(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    first = _first_piece_only(tokens, draws, rate)
+    goes_on = [token.startswith("##") for token in tokens]
+    return first | (np.roll(first, 1) & goes_on)
+
+
+def _special_too_mask_whole_words(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return mask_whole_words([token.strip("[]") for token in tokens], draws, rate)
+
+
+def _unknown_spared(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return mask_whole_words(["[PAD]" if token == "[UNK]" else token for token in tokens], draws, rate)
+
+
+def _turned_round(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return ~mask_whole_words(tokens, draws, rate) & _ordinary(tokens)
+
+
+def _fixed_rate_mask_whole_words(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return mask_whole_words(tokens, draws)
+
+
+def _one_hash(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return mask_whole_words([f"#{t}" if t.startswith("#") and t[:2] != "##" else t for t in tokens], draws, rate)
+
+
+EXERCISES = (
+    Exercise(mask_tokens, _mask_tokens_cases, _judge_mask_tokens),
+    Exercise(mask_whole_words, _mask_whole_words_cases, _judge_mask_whole_words),
 )

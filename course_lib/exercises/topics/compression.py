@@ -1,0 +1,919 @@
+"""Quantization, pruning, low rank and distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from course_lib.exercises.exercise import Answer, Case, Exercise
+from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
+
+# ---------------- real numbers become small integers, and come back nearly the same
+# Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
+# equation 1 (arXiv:1712.05877), with a zero point of 0. The library's version: `course_lib.compression.uniform.Grid`.
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+Scale = float | np.ndarray
+
+
+def quantize_dequantize(
+    values: np.ndarray,
+    scale: float | np.ndarray,
+    bits: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The int8 integers of values on a symmetric grid of so many bits, and the numbers they stand for."""
+    high = 2 ** (bits - 1) - 1
+    steps = np.round(values / scale)  # from halfway to the even integer
+    integers = np.clip(steps, -high, high).astype(np.int8)
+    return integers, integers * scale
+
+
+def _quantize_dequantize_case(values: Any, scale: Any, bits: int) -> Case:
+    return {"values": np.array(values), "scale": scale, "bits": bits}
+
+
+def _quantize_dequantize_cases() -> list[Case]:
+    random = np.random.default_rng(1)
+    return [
+        _quantize_dequantize_case([0.3, -1.0, 0.7], 0.5, 8),
+        _quantize_dequantize_case([0.25, 0.75, 1.25, -0.25, -0.75, -1.75], 0.5, 8),  # halfway between two integers
+        _quantize_dequantize_case([100.0, -100.0, 63.5, 64.0, -64.0, -63.4], 0.5, 8),  # 200 has no room in an int8
+        _quantize_dequantize_case([[-8.0, -7.4, 7.4], [20.0, 3.0, -0.5]], 1.0, 4),
+        _quantize_dequantize_case([-3.0, -1.0, 0.4, 0.6, 1.5, -0.5], 1.0, 2),
+        _quantize_dequantize_case(
+            [[1.3, -0.8, 0.4], [1.3, -0.8, 9.0]], np.array([[0.5], [2.0]]), 8
+        ),  # each row has a scale
+        _quantize_dequantize_case(random.normal(size=(3, 4)), 0.03, 8),
+        _quantize_dequantize_case(random.normal(size=(4, 5)), 0.2, 4),
+        _quantize_dequantize_case(random.normal(size=(2, 2, 3)), 0.125, 5),
+        _quantize_dequantize_case([[0.0]], 0.1, 8),
+    ]
+
+
+def _at(wrong: Any) -> str:
+    """The first place where an array of truth values is True, as one would write it."""
+    place = [int(i) for i in np.argwhere(wrong)[0]]
+    return f"Position {place[0] if len(place) == 1 else tuple(place)}"
+
+
+def _number(numbers: Any, wrong: Any) -> float:
+    """The number in that place."""
+    return float(np.asarray(numbers)[wrong][0])
+
+
+def _judge_quantize_dequantize(case: Case, expected: Any, got: Any) -> str | None:
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        return f"The result should be a pair, the integers and the values back, but it is {kind(got)}."
+    for name, wanted, part in zip(("The integers", "The values back"), expected, got, strict=True):
+        if problem := array_problem(wanted, part):
+            return f"{name}: {problem}"
+    steps, back = as_numbers(got[0]), as_numbers(got[1])
+    assert steps is not None and back is not None
+    high = 2 ** (case["bits"] - 1) - 1
+    if np.abs(steps).max() > high:
+        reach = f"{steps.min():g} to {steps.max():g}"
+        return f"With {case['bits']} bits the integers go from {-high} to {high}; yours go from {reach}."
+    if (off := steps != expected[0]).any():
+        found = f"{_number(steps, off):g}; it should hold {_number(expected[0], off):g}"
+        return f"{_at(off)} holds the integer {found}."
+    if str(getattr(got[0], "dtype", "")).split(".")[-1] != "int8":
+        return f"The integers are right, but they come as {getattr(got[0], 'dtype', kind(got[0]))}."
+    if not same(expected[1], back):
+        off = ~np.isclose(back, expected[1], rtol=1e-5, atol=1e-6)
+        found = f"{_number(back, off):.6g}; it should be {_number(expected[1], off):.6g}"
+        return f"The integers are right. {_at(off)} of the values back is {found}."
+    return None
+
+
+def _cut(steps: Any, low: int, high: int) -> Any:
+    """Clipped, then cast by way of int64: a number without room in an int8 comes round at the other end."""
+    return np.clip(steps, low, high).astype(np.int64).astype(np.int8)
+
+
+def _high(bits: int) -> int:
+    return int(2 ** (bits - 1) - 1)
+
+
+def _rounding(rounded: Answer) -> Answer:
+    """An answer that rounds in another way."""
+
+    def answer(values: np.ndarray, scale: Scale, bits: int) -> Pair:
+        integers = _cut(rounded(values / scale), -_high(bits), _high(bits))
+        return integers, integers * scale
+
+    return answer
+
+
+def _ending(ends: Answer) -> Answer:
+    """An answer whose grid has other ends: `ends` gives (lowest, highest) for bits."""
+
+    def answer(values: np.ndarray, scale: Scale, bits: int) -> Pair:
+        integers = _cut(np.round(values / scale), *ends(bits))
+        return integers, integers * scale
+
+    return answer
+
+
+def _coming_back(back: Answer) -> Answer:
+    """An answer with the right integers; `back` makes the values of (values, integers, scale)."""
+
+    def answer(values: np.ndarray, scale: Scale, bits: int) -> Any:
+        integers = quantize_dequantize(values, scale, bits)[0]
+        return integers, back(values, integers, scale)
+
+    return answer
+
+
+_half_up = _rounding(lambda steps: np.floor(steps + 0.5))
+
+
+_half_away = _rounding(lambda steps: np.sign(steps) * np.floor(np.abs(steps) + 0.5))
+
+
+_towards_zero = _rounding(np.trunc)
+
+
+_downwards = _rounding(np.floor)
+
+
+_not_clipped = _ending(lambda bits: (-(2**40), 2**40))
+
+
+_lowest_used = _ending(lambda bits: (-_high(bits) - 1, _high(bits)))
+
+
+_one_too_far = _ending(lambda bits: (-_high(bits) - 1, _high(bits) + 1))
+
+
+_sign_forgotten = _ending(lambda bits: (-(2**bits - 1), 2**bits - 1))
+
+
+_always_eight = _ending(lambda bits: (-127, 127))
+
+
+_unsigned = _ending(lambda bits: (0, 2**bits - 1))
+
+
+_only_positive = _ending(lambda bits: (0, _high(bits)))
+
+
+_values_unchanged = _coming_back(lambda values, integers, scale: values)
+
+
+_scale_forgotten = _coming_back(lambda values, integers, scale: integers.astype(float))
+
+
+_divided_again = _coming_back(lambda values, integers, scale: integers / scale)
+
+
+_not_cut_back = _coming_back(lambda values, integers, scale: np.round(values / scale) * scale)
+
+
+_lost = _coming_back(lambda values, integers, scale: values - integers * scale)
+
+
+def _multiplied(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    integers = _cut(np.round(values * scale), -_high(bits), _high(bits))
+    return integers, integers / scale
+
+
+def _cast_first(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    wrapped = np.round(values / scale).astype(np.int64).astype(np.int8)
+    integers = np.clip(wrapped, -_high(bits), _high(bits))
+    return integers, integers * scale
+
+
+def _values_clipped(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    kept = np.clip(values, -_high(bits), _high(bits))
+    integers = np.round(kept / scale).astype(np.int64).astype(np.int8)
+    return integers, integers * scale
+
+
+def _exchanged(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    return quantize_dequantize(values, scale, bits)[::-1]
+
+
+def _integers_alone(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    return quantize_dequantize(values, scale, bits)[0]
+
+
+def _back_alone(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    return quantize_dequantize(values, scale, bits)[1]
+
+
+def _as_floats(values: np.ndarray, scale: Scale, bits: int) -> Any:
+    integers, back = quantize_dequantize(values, scale, bits)
+    return integers.astype(float), back
+
+
+# ---------------- how wide the steps of the grid are, for each output channel of a weight
+# Krishnamoorthi 2018, Quantizing deep convolutional networks for efficient inference (arXiv:1806.08342),
+# compares one scale a matrix with one a channel. The library's version: `course_lib.compression.uniform.grid_of` with
+# `axis=0`; it gives zeros the scale 1, as ONNX Runtime does.
+
+
+def choose_scale(weight: np.ndarray, bits: int) -> np.ndarray:
+    """One symmetric scale for each row of weight (out, in), as (out, 1); a row of zeros gets 1."""
+    largest = np.abs(weight).max(axis=1, keepdims=True)
+    high = 2 ** (bits - 1) - 1
+    scale: np.ndarray = np.where(largest > 0, largest / high, 1.0)
+    return scale
+
+
+def _choose_scale_case(weight: Any, bits: int) -> Case:
+    return {"weight": np.array(weight, dtype=float), "bits": bits}
+
+
+def _choose_scale_cases() -> list[Case]:
+    random = np.random.default_rng(2)
+    small = random.normal(size=(3, 4)) * np.array([[1.0], [1e-5], [40.0]])  # rows of very different size
+    return [
+        _choose_scale_case([[1.27, -0.5], [0.2, -2.54]], 8),
+        _choose_scale_case([[0.0, 0.0], [-14.0, 3.5]], 4),  # a row of zeros
+        _choose_scale_case([[-3.0, -1.0, -2.0], [0.5, 0.25, 1.0]], 2),
+        _choose_scale_case(random.normal(size=(3, 3)), 8),  # square: the shape does not tell rows from columns
+        _choose_scale_case(random.normal(size=(2, 5)), 8),
+        _choose_scale_case(random.normal(size=(5, 2)), 4),
+        _choose_scale_case(small, 8),
+        _choose_scale_case(np.zeros((2, 3)), 8),
+        _choose_scale_case([[0.0, -0.7, 0.0, 0.1]], 3),
+        _choose_scale_case([[0.1, 0.2, -0.1, 0.3, -0.6]], 6),  # the largest stands last
+    ]
+
+
+def _judge_choose_scale(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem + (" What becomes of a row of zeros?" if "nan" in problem else "")
+    scales = as_numbers(got)
+    assert scales is not None
+    if (scales <= 0).any():
+        row = int(np.argwhere(scales <= 0)[0][0])
+        return f"The scale of row {row} is {scales[row, 0]:g}. The values are divided by it, so it has to be above 0."
+    for row, (wanted, found) in enumerate(zip(expected[:, 0], scales[:, 0], strict=True)):
+        if not np.isclose(found, wanted, rtol=1e-5, atol=0):
+            largest = np.abs(case["weight"][row]).max()
+            return f"Row {row} reaches to {largest:.6g}, so its scale is {wanted:.6g}. Yours is {found:.6g}."
+    return None
+
+
+def _from(largest: Answer, divisor: Callable[[int], float] = lambda bits: 2 ** (bits - 1) - 1) -> Answer:
+    """An answer with another `largest` (weight -> (out, 1)), or divided by another number, of the bits."""
+
+    def answer(weight: np.ndarray, bits: int) -> Any:
+        size = largest(weight)
+        return np.where(size != 0, size / divisor(bits), 1.0)
+
+    return answer
+
+
+def _sizes(weight: Any) -> Any:
+    return np.abs(weight).max(axis=1, keepdims=True)
+
+
+def _alone(number: Any, weight: Any) -> Any:
+    """One number for all rows."""
+    return np.full((len(weight), 1), number)
+
+
+_whole_matrix = _from(lambda weight: _alone(np.abs(weight).max(), weight))
+
+
+_columns = _from(lambda weight: np.abs(weight).max(axis=0, keepdims=True))
+
+
+_columns_upright = _from(lambda weight: np.abs(weight).max(axis=0)[:, None])
+
+
+_flat = _from(lambda weight: np.abs(weight).max(axis=1))
+
+
+_one_number = _from(lambda weight: np.abs(weight).max())
+
+
+_sign_kept = _from(lambda weight: weight.max(axis=1, keepdims=True))
+
+
+_smallest_size = _from(lambda weight: np.abs(weight).min(axis=1, keepdims=True))
+
+
+_mean_size = _from(lambda weight: np.abs(weight).mean(axis=1, keepdims=True))
+
+
+_length = _from(lambda weight: np.sqrt((weight**2).sum(axis=1, keepdims=True)))
+
+
+_one_too_many = _from(_sizes, lambda bits: 2 ** (bits - 1))
+
+
+_half_more = _from(_sizes, lambda bits: 2 ** (bits - 1) - 0.5)
+
+
+_sign_bit = _from(_sizes, lambda bits: 2**bits - 1)
+
+
+_always_eight_choose_scale = _from(_sizes, lambda bits: 127)
+
+
+_not_divided = _from(_sizes, lambda bits: 1)
+
+
+_from_end_to_end = _from(
+    lambda weight: weight.max(axis=1, keepdims=True) - weight.min(axis=1, keepdims=True), lambda bits: 2**bits - 2
+)
+
+
+def _turned_over(weight: np.ndarray, bits: int) -> Any:
+    return 1 / choose_scale(weight, bits)
+
+
+def _zero_for_zeros(weight: np.ndarray, bits: int) -> Any:
+    return _sizes(weight) / (2 ** (bits - 1) - 1)
+
+
+def _zeros_take_one(weight: np.ndarray, bits: int) -> Any:
+    size = _sizes(weight)
+    return np.where(size > 0, size, 1.0) / (2 ** (bits - 1) - 1)
+
+
+def _at_least_one(weight: np.ndarray, bits: int) -> Any:
+    return np.maximum(_zero_for_zeros(weight, bits), 1.0)
+
+
+# ---------------- which weights stay when the smallest go
+# Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, section 3 (arXiv:1506.02626).
+# The library's version: `course_lib.compression.pruning.magnitude_mask`.
+
+
+def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
+    """True where a weight stays. The round(sparsity * n) nearest to zero go; of equal ones the first stay."""
+    sizes = np.abs(weight).ravel()
+    kept = sizes.size - round(sparsity * sizes.size)
+    order = np.argsort(-sizes, kind="stable")  # the largest first; equal ones in their order
+    mask = np.zeros(sizes.size, dtype=bool)
+    mask[order[:kept]] = True
+    return mask.reshape(weight.shape)
+
+
+def _magnitude_mask_case(weight: Any, sparsity: float) -> Case:
+    return {"weight": np.array(weight, dtype=float), "sparsity": sparsity}
+
+
+def _magnitude_mask_cases() -> list[Case]:
+    random = np.random.default_rng(3)
+    return [
+        _magnitude_mask_case([[0.5, -2.0], [1.0, -0.1]], 0.5),
+        _magnitude_mask_case([[0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0]], 0.5),  # the whole first row goes
+        _magnitude_mask_case([1.0, -1.0, 1.0, 1.0], 0.5),  # all are equal
+        _magnitude_mask_case([[3.0, 1.0, -1.0], [1.0, -4.0, 1.0]], 0.5),  # of four equal ones, one stays
+        _magnitude_mask_case([[0.0, -1.0], [2.0, 0.0]], 0.0),  # nothing goes
+        _magnitude_mask_case(np.arange(-4, 8).reshape(3, 4), 1.0),  # everything goes
+        _magnitude_mask_case(np.zeros((2, 2)), 0.25),
+        _magnitude_mask_case(random.normal(size=5), 0.5),  # 2.5 is rounded to 2
+        _magnitude_mask_case(random.normal(size=(7, 1)), 0.3),  # 2.1
+        _magnitude_mask_case(random.normal(size=(10, 10)), 0.29),  # 0.29 * 100 is 28.999999999999996
+        _magnitude_mask_case(random.normal(size=(3, 7)), 0.9),
+        _magnitude_mask_case(random.normal(size=(2, 2, 3)), 0.4),
+        _magnitude_mask_case(random.integers(-2, 3, size=(4, 5)), 0.6),  # many ties
+    ]
+
+
+def _flat_magnitude_mask(items: Any) -> Iterator[Any]:
+    """What stands in nested lists."""
+    for item in items if isinstance(items, list) else [items]:
+        yield from _flat_magnitude_mask(item) if isinstance(item, list) else [item]
+
+
+def _judge_magnitude_mask(case: Case, expected: Any, got: Any) -> str | None:
+    numbers = as_numbers(got)
+    if numbers is None or numbers.shape != expected.shape:
+        found = kind(got) if numbers is None or numbers.ndim == 0 else f"of shape {numbers.shape}"
+        return f"The result should be True or False for each weight, in the shape {expected.shape}, but it is {found}."
+    if not all(isinstance(item, bool) for item in _flat_magnitude_mask(plain(got))):
+        return "The result should hold True and False, but it holds numbers."
+    mask, sizes = numbers.ravel() == 1, np.abs(case["weight"]).ravel()
+    gone, wanted = int((~mask).sum()), int((~expected).sum())
+    if gone != wanted:
+        return f"Of {mask.size} weights round({case['sparsity']:g} * {mask.size}) = {wanted} should go; {gone} do."
+    if (mask == expected.ravel()).all():
+        return None
+    stays, goes = sizes[mask].min(), sizes[~mask].max()
+    if stays < goes:
+        return f"As many go as should, but a weight of the size {stays:.6g} stays and one of the size {goes:.6g} goes."
+    return f"As many go as should, but of the weights of the size {stays:.6g} the first should stay."
+
+
+def _gone(case_size: int, sparsity: float) -> int:
+    return round(sparsity * case_size)
+
+
+def _keeping(weight: np.ndarray, order: Any, kept: int) -> Any:
+    """A mask of those that come first in this order."""
+    mask = np.zeros(weight.size, dtype=bool)
+    mask[order[:kept]] = True
+    return mask.reshape(weight.shape)
+
+
+def _by_size(weight: np.ndarray) -> Any:
+    return np.argsort(-np.abs(weight).ravel(), kind="stable")
+
+
+def _edge(weight: np.ndarray, sparsity: float) -> float:
+    """The size of the largest weight that goes."""
+    return float(np.sort(np.abs(weight).ravel())[_gone(weight.size, sparsity) - 1])
+
+
+def _upside_down(weight: np.ndarray, sparsity: float) -> Any:
+    return ~magnitude_mask(weight, sparsity)
+
+
+def _largest_go(weight: np.ndarray, sparsity: float) -> Any:
+    order = np.argsort(np.abs(weight).ravel(), kind="stable")
+    return _keeping(weight, order, weight.size - _gone(weight.size, sparsity))
+
+
+def _sign_kept_magnitude_mask(weight: np.ndarray, sparsity: float) -> Any:
+    order = np.argsort(-weight.ravel(), kind="stable")
+    return _keeping(weight, order, weight.size - _gone(weight.size, sparsity))
+
+
+def _share_that_stays(weight: np.ndarray, sparsity: float) -> Any:
+    return _keeping(weight, _by_size(weight), _gone(weight.size, sparsity))
+
+
+def _cut_down(weight: np.ndarray, sparsity: float) -> Any:
+    return _keeping(weight, _by_size(weight), weight.size - int(sparsity * weight.size))
+
+
+def _rounded_up(weight: np.ndarray, sparsity: float) -> Any:
+    return _keeping(weight, _by_size(weight), weight.size - int(np.ceil(sparsity * weight.size)))
+
+
+def _half_up_magnitude_mask(weight: np.ndarray, sparsity: float) -> Any:
+    return _keeping(weight, _by_size(weight), weight.size - int(np.floor(sparsity * weight.size + 0.5)))
+
+
+def _one_more_goes(weight: np.ndarray, sparsity: float) -> Any:
+    kept = weight.size - _gone(weight.size, sparsity) - 1
+    return _keeping(weight, _by_size(weight), max(kept, 0))
+
+
+def _last_stay(weight: np.ndarray, sparsity: float) -> Any:
+    mask = np.ones(weight.size, dtype=bool)
+    mask[np.argsort(np.abs(weight).ravel(), kind="stable")[: _gone(weight.size, sparsity)]] = False
+    return mask.reshape(weight.shape)
+
+
+def _above_the_edge(weight: np.ndarray, sparsity: float) -> Any:
+    if not _gone(weight.size, sparsity):
+        return np.ones(weight.shape, dtype=bool)
+    return np.abs(weight) > _edge(weight, sparsity)
+
+
+def _from_the_edge_on(weight: np.ndarray, sparsity: float) -> Any:
+    if _gone(weight.size, sparsity) == weight.size:
+        return np.zeros(weight.shape, dtype=bool)
+    return np.abs(weight) >= np.sort(np.abs(weight).ravel())[_gone(weight.size, sparsity)]
+
+
+def _edge_of_nothing(weight: np.ndarray, sparsity: float) -> Any:
+    return np.abs(weight) > _edge(weight, sparsity)
+
+
+def _by_quantile(weight: np.ndarray, sparsity: float) -> Any:
+    return np.abs(weight) > np.quantile(np.abs(weight), sparsity)
+
+
+def _share_of_the_largest(weight: np.ndarray, sparsity: float) -> Any:
+    return np.abs(weight) > sparsity * np.abs(weight).max()
+
+
+def _below_the_share(weight: np.ndarray, sparsity: float) -> Any:
+    return np.abs(weight) > sparsity
+
+
+def _minus_zero(weight: np.ndarray, sparsity: float) -> Any:
+    mask = np.ones(weight.size, dtype=bool)
+    mask[_by_size(weight)[-_gone(weight.size, sparsity) :]] = False
+    return mask.reshape(weight.shape)
+
+
+def _minus_zero_kept(weight: np.ndarray, sparsity: float) -> Any:
+    mask = np.zeros(weight.size, dtype=bool)
+    kept = weight.size - _gone(weight.size, sparsity)
+    mask[np.argsort(np.abs(weight).ravel(), kind="stable")[-kept:]] = True
+    return mask.reshape(weight.shape)
+
+
+def _rows(weight: np.ndarray, sparsity: float) -> Any:
+    rows = weight.reshape(-1, weight.shape[-1])
+    return np.stack([magnitude_mask(row, sparsity) for row in rows]).reshape(weight.shape)
+
+
+def _flattened(weight: np.ndarray, sparsity: float) -> Any:
+    return magnitude_mask(weight, sparsity).ravel()
+
+
+def _the_weights(weight: np.ndarray, sparsity: float) -> Any:
+    return weight * magnitude_mask(weight, sparsity)
+
+
+def _the_places(weight: np.ndarray, sparsity: float) -> Any:
+    return np.flatnonzero(magnitude_mask(weight, sparsity))
+
+
+def _ones_and_zeros(weight: np.ndarray, sparsity: float) -> Any:
+    return magnitude_mask(weight, sparsity).astype(int)
+
+
+# ---------------- how thin the two factors of a matrix have to be
+# The library's version: `course_lib.compression.lowrank.rank_for`, which takes the shape and the number of weights
+# allowed, and refuses (BadInput) where not even rank 1 fits; here rank 1 is taken then, and its count tells.
+
+
+Pair_rank_for_budget = tuple[int, int]
+
+
+def rank_for_budget(out: int, inputs: int, share: float) -> tuple[int, int]:
+    """The largest rank whose factors hold at most share * out * inputs weights, and how many they hold."""
+    rank = share * out * inputs / (out + inputs)
+    rank = int(rank + 1e-9)  # 56.99999999999999 means 57
+    rank = max(1, min(rank, out, inputs))
+    return rank, rank * (out + inputs)
+
+
+def _rank_for_budget_cases() -> list[Case]:
+    given = [
+        (4, 12, 0.5),  # 1.5: cut down
+        (8, 8, 0.5),
+        (12, 4, 0.7),  # 2.1
+        (100, 300, 0.25),  # 18.75
+        (384, 1536, 0.5),  # the feed-forward matrices of the course's encoder
+        (1536, 384, 0.1),
+        (384, 384, 1.0),  # all of the weights: half of the full rank
+        (200, 200, 0.57),  # 57 exactly, but 0.57 * 200 * 200 / 400 is 56.99999999999999
+        (6, 6, 0.1),  # not even rank 1 fits
+        (1, 5, 0.9),
+        (8, 8, 3.0),  # more room than the full rank needs
+        (10, 4, 2.5),
+    ]
+    return [dict(zip(("out", "inputs", "share"), one, strict=True)) for one in given]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _judge_rank_for_budget(case: Case, expected: Any, got: Any) -> str | None:
+    pair = plain(got)
+    if not isinstance(pair, list) or len(pair) != 2:
+        return f"The result should be a pair, the rank and the number of weights, but it is {kind(got)}."
+    for name, part in zip(("rank", "number of weights"), pair, strict=True):
+        if not _is_whole(part):
+            return f"The {name} should be a whole number, but it is {kind(part)}."
+    rank, count = pair
+    out, inputs, share = case["out"], case["inputs"], case["share"]
+    if not 1 <= rank <= min(out, inputs):
+        return f"A matrix of {out} by {inputs} has a rank from 1 to {min(out, inputs)}; yours is {rank}."
+    if rank != expected[0]:
+        held, fits = rank * (out + inputs), "that is more than" if rank > expected[0] else "a larger rank fits in"
+        return f"With rank {rank} the factors hold {held} weights; {fits} {share:g} * {out * inputs}."
+    return None if count == expected[1] else f"Rank {rank} is right, but its factors do not hold {count} weights."
+
+
+def _ranked(rank: Callable[[int, int, float], Any]) -> Answer:
+    """An answer with another quotient, rounded and kept between 1 and the full rank in the right way."""
+
+    def answer(out: int, inputs: int, share: float) -> Pair_rank_for_budget:
+        found = max(1, min(int(rank(out, inputs, share) + 1e-9), out, inputs))
+        return found, found * (out + inputs)
+
+    return answer
+
+
+def _bounded(rank: Callable[[float, int, int], int]) -> Answer:
+    """An answer with the right quotient; `rank` makes a whole number of (quotient, out, inputs)."""
+
+    def answer(out: int, inputs: int, share: float) -> Pair_rank_for_budget:
+        found = rank(share * out * inputs / (out + inputs), out, inputs)
+        return found, found * (out + inputs)
+
+    return answer
+
+
+def _counted(count: Callable[[int, int, int, float], Any]) -> Answer:
+    """An answer with the right rank and another count, made of (rank, out, inputs, share)."""
+
+    def answer(out: int, inputs: int, share: float) -> Any:
+        rank = rank_for_budget(out, inputs, share)[0]
+        return rank, count(rank, out, inputs, share)
+
+    return answer
+
+
+def _kept(rank: float, out: int, inputs: int) -> int:
+    return int(max(1, min(rank, out, inputs)))
+
+
+_share_of_rank = _ranked(lambda out, inputs, share: share * min(out, inputs))
+
+
+_left_factor = _ranked(lambda out, inputs, share: share * inputs)
+
+
+_right_factor = _ranked(lambda out, inputs, share: share * out)
+
+
+_as_if_square = _ranked(lambda out, inputs, share: share * min(out, inputs) / 2)
+
+
+_with_diagonal = _ranked(lambda out, inputs, share: share * out * inputs / (out + inputs + 1))
+
+
+_share_that_goes = _ranked(lambda out, inputs, share: (1 - share) * out * inputs / (out + inputs))
+
+
+_all_of_it = _ranked(lambda out, inputs, share: out * inputs / (out + inputs))
+
+
+_root = _ranked(lambda out, inputs, share: (share * out * inputs) ** 0.5)
+
+
+_to_the_nearest = _bounded(lambda rank, out, inputs: _kept(round(rank), out, inputs))
+
+
+_upwards = _bounded(lambda rank, out, inputs: _kept(np.ceil(rank - 1e-9), out, inputs))
+
+
+_strictly_less = _bounded(lambda rank, out, inputs: _kept(np.ceil(rank - 1e-9) - 1, out, inputs))
+
+
+_cut_by_rounding = _bounded(lambda rank, out, inputs: _kept(rank, out, inputs))
+
+
+_may_be_zero = _bounded(lambda rank, out, inputs: min(int(rank + 1e-9), out, inputs))
+
+
+_without_end = _bounded(lambda rank, out, inputs: max(1, int(rank + 1e-9)))
+
+
+_wider_side = _bounded(lambda rank, out, inputs: max(1, min(int(rank + 1e-9), max(out, inputs))))
+
+
+_budget_as_count = _counted(lambda rank, out, inputs, share: int(share * out * inputs + 1e-9))
+
+
+_one_factor_counted = _counted(lambda rank, out, inputs, share: rank * out)
+
+
+_product_counted = _counted(lambda rank, out, inputs, share: out * inputs)
+
+
+_multiplied_count = _counted(lambda rank, out, inputs, share: rank * out * rank * inputs)
+
+
+_saved = _counted(lambda rank, out, inputs, share: out * inputs - rank * (out + inputs))
+
+
+_as_share = _counted(lambda rank, out, inputs, share: rank * (out + inputs) / (out * inputs))
+
+
+def _rank_alone(out: int, inputs: int, share: float) -> int:
+    return rank_for_budget(out, inputs, share)[0]
+
+
+def _exchanged_rank_for_budget(out: int, inputs: int, share: float) -> Any:
+    return rank_for_budget(out, inputs, share)[::-1]
+
+
+def _as_floats_rank_for_budget(out: int, inputs: int, share: float) -> Any:
+    rank, count = rank_for_budget(out, inputs, share)
+    return float(rank), float(count)
+
+
+def _not_cut(out: int, inputs: int, share: float) -> Any:
+    rank = max(1.0, min(share * out * inputs / (out + inputs), out, inputs))
+    return rank, rank * (out + inputs)
+
+
+# ---------------- how far a student's answers are from its teacher's
+# Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531).
+# The library's version: `course_lib.compression.distillation.distillation_loss`, in torch. Whether a gradient reaches
+# the teacher cannot be seen in numbers alone, so the task says it.
+
+
+def distillation_loss(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    """T^2 times the cross-entropy of the softened student with the softened teacher; (batch, classes)."""
+    mine = student / temperature
+    mine = mine - mine.max(axis=1, keepdims=True)  # exp() cannot overflow
+    theirs = teacher / temperature
+    theirs = theirs - theirs.max(axis=1, keepdims=True)
+    log_q = mine - np.log(np.exp(mine).sum(axis=1, keepdims=True))
+    p = np.exp(theirs) / np.exp(theirs).sum(axis=1, keepdims=True)
+    losses = -(p * log_q).sum(axis=1)  # (batch,)
+    return float(temperature**2 * losses.mean())
+
+
+def _distillation_loss_case(student: Any, teacher: Any, *temperature: float) -> Case:
+    logits = {"student": np.array(student, dtype=float), "teacher": np.array(teacher, dtype=float)}
+    return {**logits, **({"temperature": temperature[0]} if temperature else {})}
+
+
+def _distillation_loss_cases() -> list[Case]:
+    random = np.random.default_rng(4)
+    third = float(np.log(3.0))
+
+    def drawn(batch: int, classes: int, *temperature: float) -> Case:
+        return _distillation_loss_case(*random.normal(scale=2, size=(2, batch, classes)), *temperature)
+
+    return [
+        _distillation_loss_case([[0.0, third]], [[third, 0.0]], 1.0),  # p = [3/4, 1/4], q = [1/4, 3/4]
+        _distillation_loss_case([[0.0, 2 * third], [0.0, 0.0]], [[2 * third, 0.0], [0.0, 2 * third]], 2.0),
+        drawn(3, 2),  # the default
+        drawn(3, 3, 3.0),  # square: the shape does not tell the axes apart
+        drawn(4, 5, 0.5),
+        drawn(2, 4, 8.0),
+        _distillation_loss_case(
+            [[1000.0, 1001.0], [-1000.0, -1003.0]], [[1002.0, 1001.0], [5.0, 4.0]], 1.0
+        ),  # exp(1000) overflows
+        _distillation_loss_case([[1.0, 2.0], [0.5, 0.0]], [[1000.0, 1001.0], [9.0, 7.0]], 1.0),  # of the teacher alone
+        _distillation_loss_case(
+            [[0.0, 3000.0], [2000.0, -500.0]], [[1.0, 0.0], [0.0, 1500.0]], 2.0
+        ),  # a probability of nearly 0
+    ]
+
+
+def _judge_distillation_loss(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem + (" Did exp() overflow, or did log() meet a 0?" if "nan" in problem else "")
+    number = as_numbers(got)
+    assert number is not None
+    if same(expected, got):
+        return None
+    if float(number) < 0:
+        return f"A cross-entropy is a mean of -ln q, and no q is above 1. Yours is {float(number):.6g}, below 0."
+    least = distillation_loss(case["teacher"], case["teacher"], case.get("temperature", 1.0))
+    if float(number) < least * (1 - 1e-6):
+        return f"No student can have less than {least:.6g} here, the loss of the teacher itself. Something is missing."
+    return f"The loss is {float(number) / expected:.6g} times what it should be."
+
+
+def _log_softmax(logits: Any, axis: int = 1) -> Any:
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def _softmax(logits: Any) -> Any:
+    return np.exp(_log_softmax(logits))
+
+
+def _crossed(p: Any, log_q: Any) -> float:
+    return float(-(p * log_q).sum(axis=1).mean())
+
+
+def _times(factor: Callable[[float], float]) -> Answer:
+    """An answer with another factor in the place of T^2."""
+
+    def answer(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+        return distillation_loss(student, teacher, temperature) / temperature**2 * factor(temperature)
+
+    return answer
+
+
+def _between(p: Answer, log_q: Answer) -> Answer:
+    """An answer with another target, or another student: both are made of (student, teacher, temperature)."""
+
+    def answer(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+        given = (student, teacher, temperature)
+        return float(temperature**2) * _crossed(p(*given), log_q(*given))
+
+    return answer
+
+
+def _taught(student: Any, teacher: Any, temperature: float) -> Any:
+    return _softmax(teacher / temperature)
+
+
+def _learned(student: Any, teacher: Any, temperature: float) -> Any:
+    return _log_softmax(student / temperature)
+
+
+def _naively(student: Any, teacher: Any, temperature: float) -> Any:
+    """The student's ln q from powers that may be infinite."""
+    powers = np.exp(student / temperature)
+    return np.log(powers / powers.sum(axis=1, keepdims=True))
+
+
+_no_factor = _times(lambda t: 1.0)
+
+
+_one_factor = _times(lambda t: t)
+
+
+_divided = _times(lambda t: 1 / t**2)
+
+
+_hard_student = _between(_taught, lambda s, t, temperature: _log_softmax(s))
+
+
+_hard_teacher = _between(lambda s, t, temperature: _softmax(t), _learned)
+
+
+_multiplied_distillation_loss = _between(
+    lambda s, t, temperature: _softmax(t * temperature), lambda s, t, temperature: _log_softmax(s * temperature)
+)
+
+
+_raw_teacher = _between(lambda s, t, temperature: t / temperature, _learned)
+
+
+_labels = _between(lambda s, t, temperature: np.eye(t.shape[1])[t.argmax(axis=1)], _learned)
+
+
+_exchanged_distillation_loss = _between(
+    lambda s, t, temperature: _softmax(s / temperature), lambda s, t, temperature: _log_softmax(t / temperature)
+)
+
+
+_teacher_alone = _between(_taught, lambda s, t, temperature: _log_softmax(t / temperature))
+
+
+_without_logarithm = _between(_taught, lambda s, t, temperature: _softmax(s / temperature))
+
+
+_logits_as_logs = _between(_taught, lambda s, t, temperature: s / temperature)
+
+
+_bits = _between(_taught, lambda s, t, temperature: _log_softmax(s / temperature) / np.log(2))
+
+
+_minus_forgotten = _between(_taught, lambda s, t, temperature: -_log_softmax(s / temperature))
+
+
+_along_the_batch = _between(
+    lambda s, t, temperature: np.exp(_log_softmax(t / temperature, axis=0)),
+    lambda s, t, temperature: _log_softmax(s / temperature, axis=0),
+)
+
+
+_after_softmax = _between(
+    lambda s, t, temperature: _softmax(t) / temperature, lambda s, t, temperature: _log_softmax(s) - np.log(temperature)
+)
+
+
+_overflowing = _between(
+    lambda s, t, temperature: np.exp(t / temperature) / np.exp(t / temperature).sum(axis=1, keepdims=True), _naively
+)
+
+
+_student_overflows = _between(_taught, _naively)
+
+
+_log_of_zero = _between(_taught, lambda s, t, temperature: np.log(_softmax(s / temperature)))
+
+
+_cushioned = _between(_taught, lambda s, t, temperature: np.log(_softmax(s / temperature) + 1e-9))
+
+
+def _sum(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    return len(student) * distillation_loss(student, teacher, temperature)
+
+
+def _over_all_numbers(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    return distillation_loss(student, teacher, temperature) / float(student.shape[1])
+
+
+def _one_by_one(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> Any:
+    rows = zip(student, teacher, strict=True)
+    return np.array([distillation_loss(s[None], t[None], temperature) for s, t in rows])
+
+
+def _divergence(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    own = distillation_loss(teacher, teacher, temperature)
+    return distillation_loss(student, teacher, temperature) - own
+
+
+def _divergence_other_way(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    return _divergence(teacher, student, temperature)
+
+
+def _squares(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    apart = _softmax(student / temperature) - _softmax(teacher / temperature)
+    return float(temperature**2 * (apart**2).mean())
+
+
+def _logit_squares(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
+    return float(((student - teacher) ** 2).mean())
+
+
+EXERCISES = (
+    Exercise(quantize_dequantize, _quantize_dequantize_cases, _judge_quantize_dequantize),
+    Exercise(choose_scale, _choose_scale_cases, _judge_choose_scale),
+    Exercise(magnitude_mask, _magnitude_mask_cases, _judge_magnitude_mask),
+    Exercise(rank_for_budget, _rank_for_budget_cases, _judge_rank_for_budget),
+    Exercise(distillation_loss, _distillation_loss_cases, _judge_distillation_loss),
+)

@@ -1,0 +1,1103 @@
+"""Which words a prediction rests on, and how far to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from math import comb, factorial
+from typing import Any
+
+import numpy as np
+
+from course_lib.exercises.exercise import Answer, Case, Exercise
+from course_lib.exercises.values import array_problem, as_numbers, brief, same
+
+# ---------------- how much each text with words missing counts when LIME fits its line
+#  Ribeiro et al. 2016, "Why Should I Trust You?", section 3.3 (arXiv:1602.04938), with the distance and the root of
+# the `lime` package. The library's version: `course_lib.explain.kernel`.
+
+
+def lime_weights(samples: np.ndarray, width: float = 25.0) -> np.ndarray:
+    """Weights (rows,) of samples (rows, n) that hold 1 where a word stays; the whole text has weight 1."""
+    kept = samples.sum(axis=1)
+    cosine = np.sqrt(kept / samples.shape[1])  # kept / (sqrt(kept) * sqrt(n)), and 0 where nothing is kept
+    distance = 100 * (1 - cosine)
+    weights: np.ndarray = np.sqrt(np.exp(-(distance**2) / width**2))
+    return weights
+
+
+def _lime_weights_case(samples: Any, **width: float) -> Case:
+    return {"samples": np.array(samples), **width}
+
+
+def _lime_weights_cases() -> list[Case]:
+    random = np.random.default_rng(7)
+    return [
+        _lime_weights_case([[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 1, 0]]),
+        _lime_weights_case([[1, 1], [0, 0]]),  # nothing is left of the second
+        _lime_weights_case(
+            [[1, 0, 1], [1, 1, 1], [0, 0, 1]], width=25.0
+        ),  # square, and the whole text is not the first
+        _lime_weights_case([[1, 1, 1, 0, 1], [0, 0, 1, 0, 0]], width=60.0),
+        _lime_weights_case([[0, 0, 0], [0, 1, 0]], width=40.0),
+        _lime_weights_case(random.integers(0, 2, size=(6, 8)), width=15.0),
+        _lime_weights_case(random.integers(0, 2, size=(5, 12))),
+        _lime_weights_case([[1], [0]], width=50.0),
+        _lime_weights_case([[1, 0, 1, 1, 0, 1, 1, 1, 1]], width=5.0),
+    ]
+
+
+def _judge_lime_weights(case: Case, expected: Any, got: Any) -> str | None:
+    samples = case["samples"]
+    if problem := array_problem(expected, got):
+        nothing = "nan" in problem and not samples.any(axis=1).all()
+        return problem + (" What becomes of a row of zeros, which has the length 0?" if nothing else "")
+    weights = as_numbers(got)
+    assert weights is not None
+    for row, (wanted, found) in enumerate(zip(expected, weights, strict=True)):
+        if np.isclose(found, wanted, rtol=1e-5, atol=1e-8):
+            continue
+        kept, n = int(samples[row].sum()), samples.shape[1]
+        if not -1e-9 <= found <= 1 + 1e-9:
+            return f"Row {row} has the weight {found:.6g}. A weight is between 0 and 1, and 1 for the whole text."
+        return f"Row {row} keeps {kept} of {n} words. Its weight should be {wanted:.6g}, not {found:.6g}."
+    return None
+
+
+def _cosine(samples: Any) -> Any:
+    return np.sqrt(samples.sum(axis=1) / samples.shape[1])
+
+
+def _kernel(distance: Any, width: float) -> Any:
+    return np.sqrt(np.exp(-(distance**2) / width**2))
+
+
+def _measured(distance: Answer) -> Answer:
+    """An answer with the right kernel over another distance, made of the samples."""
+
+    def answer(samples: np.ndarray, width: float = 25.0) -> Any:
+        return _kernel(distance(samples), width)
+
+    return answer
+
+
+def _shaped(kernel: Callable[[Any, float], Any]) -> Answer:
+    """An answer with the right distance and another kernel, made of (distance, width)."""
+
+    def answer(samples: np.ndarray, width: float = 25.0) -> Any:
+        return kernel(100 * (1 - _cosine(samples)), width)
+
+    return answer
+
+
+def _divided(samples: Any) -> Any:
+    """Cosine similarity as its formula says; 0 / 0 where nothing is kept."""
+    return samples.sum(axis=1) / (np.linalg.norm(samples, axis=1) * np.sqrt(samples.shape[1]))
+
+
+def _to_first(samples: Any) -> Any:
+    sizes = np.linalg.norm(samples, axis=1)
+    products, lengths = samples @ samples[0], sizes * sizes[0]
+    return 100 * (1 - np.divide(products, lengths, out=np.zeros(len(samples)), where=lengths > 0))
+
+
+_not_scaled = _measured(lambda samples: 1 - _cosine(samples))
+
+
+_similarity = _measured(lambda samples: 100 * _cosine(samples))
+
+
+_share_gone = _measured(lambda samples: 100 * (1 - samples.sum(axis=1) / samples.shape[1]))
+
+
+_straight_line = _measured(lambda samples: np.sqrt((1 - samples).sum(axis=1)))
+
+
+_hundredfold_line = _measured(lambda samples: 100 * np.sqrt((1 - samples).sum(axis=1)))
+
+
+_zeros_counted = _measured(lambda samples: 100 * (1 - np.sqrt(1 - samples.mean(axis=1))))
+
+
+_angle = _measured(lambda samples: 100 * np.arccos(np.clip(_cosine(samples), 0, 1)) * 2 / np.pi)
+
+
+_columns = _measured(lambda samples: 100 * (1 - np.sqrt(samples.mean(axis=0))))
+
+
+_first_row = _measured(_to_first)
+
+
+_ones_length = _measured(lambda samples: 100 * (1 - np.sqrt(samples.sum(axis=1))))
+
+
+_row_length = _measured(lambda samples: 100 * (1 - samples.sum(axis=1) / np.sqrt(samples.shape[1])))
+
+
+_zero_row_nan = _measured(lambda samples: 100 * (1 - _divided(samples)))
+
+
+_zero_row_near = _measured(lambda samples: np.nan_to_num(100 * (1 - _divided(samples))))
+
+
+_no_root = _shaped(lambda distance, width: np.exp(-(distance**2) / width**2))
+
+
+_root_and_two = _shaped(lambda distance, width: np.sqrt(np.exp(-(distance**2) / (2 * width**2))))
+
+
+_distance_plain = _shaped(lambda distance, width: np.sqrt(np.exp(-distance / width)))
+
+
+_width_plain = _shaped(lambda distance, width: np.sqrt(np.exp(-(distance**2) / width)))
+
+
+_minus_forgotten = _shaped(lambda distance, width: np.sqrt(np.exp(distance**2 / width**2)))
+
+
+_always_25 = _shaped(lambda distance, width: _kernel(distance, 25.0))
+
+
+_distances = _shaped(lambda distance, width: distance)
+
+
+_sum_of_one = _shaped(lambda distance, width: _kernel(distance, width) / _kernel(distance, width).sum())
+
+
+_upright = _shaped(lambda distance, width: _kernel(distance, width)[:, None])
+
+
+def _zero_row_nothing(samples: np.ndarray, width: float = 25.0) -> Any:
+    return np.nan_to_num(_zero_row_nan(samples, width))
+
+
+# ---------------- what each player adds, averaged over all orders in which the players could come
+#  Shapley 1953, A Value for n-Person Games; Lundberg and Lee 2017, A Unified Approach to Interpreting Model
+# Predictions, equation 4 (arXiv:1705.07874). The library's version: `course_lib.explain.shapley_values`, from a table
+# of all values.
+
+
+Value = Callable[[frozenset[int]], float]
+
+
+def shapley_values(value: "Callable[[frozenset[int]], float]", n: int) -> np.ndarray:
+    """Shapley values (n,) of the players 0 to n - 1; value(frozenset of players) says what these reach."""
+    factorials = [1]
+    for k in range(1, n + 1):
+        factorials.append(factorials[-1] * k)
+    coalitions = [frozenset(i for i in range(n) if code >> i & 1) for code in range(2**n)]
+    values = np.zeros(n)
+    for player in range(n):
+        for others in coalitions:
+            if player not in others:
+                orders = factorials[len(others)] * factorials[n - len(others) - 1]  # with exactly these before it
+                values[player] += orders / factorials[n] * (value(others | {player}) - value(others))
+    return values
+
+
+class NoSuchPlayer(LookupError):
+    """A game was asked for a player that it does not have."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """A game of n players: what every coalition reaches, by a table.
+
+    Args:
+        table: 2^n values; in the place of number k stands that of the players whose bits are 1 in k.
+    """
+
+    table: tuple[float, ...]
+
+    @property
+    def players(self) -> int:
+        """Their number, n."""
+        return len(self.table).bit_length() - 1
+
+    def __call__(self, coalition: Collection[int]) -> float:
+        """The value of a coalition.
+
+        Raises:
+            NoSuchPlayer: somebody in it is none of 0 to n - 1.
+        """
+        for player in coalition:
+            if player not in range(self.players):
+                raise NoSuchPlayer(f"the players are 0 to {self.players - 1}, and there is no {player}")
+        return self.table[sum(1 << int(player) for player in set(coalition))]
+
+    def __repr__(self) -> str:
+        names = [",".join(str(i) for i in range(self.players) if k >> i & 1) for k in range(len(self.table))]
+        return "<" + ", ".join(f"v({name})={v:g}" for name, v in zip(names, self.table, strict=True)) + ">"
+
+
+def _shapley_values_case(*table: float) -> Case:
+    game = Game(table)
+    return {"value": game, "n": game.players}
+
+
+def _shapley_values_cases() -> list[Case]:
+    random = np.random.default_rng(8)
+    return [
+        _shapley_values_case(0.5, 0.5, 0.1, 0.7),  # "not", "bad"
+        _shapley_values_case(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),  # each adds the same wherever it comes
+        _shapley_values_case(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 6.0),  # all three are needed
+        _shapley_values_case(0.25, 0.75, 0.5, 0.25, 0.5, 1.0, 0.75, 0.5),
+        _shapley_values_case(0.25, 0.875),  # one player did it all
+        _shapley_values_case(*random.integers(-4, 9, size=8) / 8),
+        _shapley_values_case(*random.integers(-4, 9, size=16) / 8),
+        _shapley_values_case(0.5, 0.5, 0.5, 0.5),  # nobody does anything
+        _shapley_values_case(*random.integers(-4, 9, size=16) / 8),
+        _shapley_values_case(0.0, -0.5, 0.25, 0.0, 0.25, -0.75, 0.5, 0.0),  # the whole reaches what nobody reaches
+    ]
+
+
+def _judge_shapley_values(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    if same(expected, got):
+        return None
+    values, game = as_numbers(got), case["value"]
+    assert values is not None
+    change = game.table[-1] - game.table[0]
+    if not np.isclose(values.sum(), change, rtol=1e-5, atol=1e-6):
+        return (
+            f"Shapley values sum to what all players reach together less what nobody reaches, {change:.6g} here. "
+            f"Yours sum to {round(float(values.sum()), 9) + 0.0:.6g}."
+        )
+    player = int(np.flatnonzero(~np.isclose(values, expected, rtol=1e-5, atol=1e-6))[0])
+    return f"The sum is right, but player {player} should get {expected[player]:.6g}, not {values[player]:.6g}."
+
+
+def _without(player: int, n: int) -> list[frozenset[int]]:
+    """All coalitions that the player is not in."""
+    kept = [frozenset(i for i in range(n) if code >> i & 1) for code in range(2**n)]
+    return [others for others in kept if player not in others]
+
+
+def _weight(size: int, n: int) -> float:
+    return 1 / (n * comb(n - 1, size))
+
+
+def _weighted(weight: Callable[[int, int], float]) -> Answer:
+    """An answer with other weights, made of (size of the coalition, n)."""
+
+    def answer(value: Value, n: int) -> Any:
+        return np.array(
+            [sum(weight(len(s), n) * (value(s | {i}) - value(s)) for s in _without(i, n)) for i in range(n)]
+        )
+
+    return answer
+
+
+def _added(gain: Callable[[float, float], float]) -> Answer:
+    """An answer with another gain, made of (value with the player, value without)."""
+
+    def answer(value: Value, n: int) -> Any:
+        return np.array(
+            [sum(_weight(len(s), n) * gain(value(s | {i}), value(s)) for s in _without(i, n)) for i in range(n)]
+        )
+
+    return answer
+
+
+def _ordered(orders: Callable[[int], list[tuple[int, ...]]]) -> Answer:
+    """An answer that averages over some orders alone."""
+
+    def answer(value: Value, n: int) -> Any:
+        values, chosen = np.zeros(n), orders(n)
+        for order in chosen:
+            for place, player in enumerate(order):
+                values[player] += value(frozenset(order[: place + 1])) - value(frozenset(order[:place]))
+        return values / len(chosen)
+
+    return answer
+
+
+def _finished(finish: Callable[[Any, Value, int], Any]) -> Answer:
+    """An answer that does something more, or other, to the right values: finish(values, value, n)."""
+
+    def answer(value: Value, n: int) -> Any:
+        return finish(shapley_values(value, n), value, n)
+
+    return answer
+
+
+_banzhaf = _weighted(lambda size, n: 1 / 2 ** (n - 1))
+
+
+_over_all_coalitions = _weighted(lambda size, n: 1 / 2**n)
+
+
+_not_divided = _weighted(lambda size, n: factorial(size) * factorial(n - size - 1))
+
+
+_n_too_many = _weighted(lambda size, n: factorial(size) * factorial(n - size - 1) / factorial(n - 1))
+
+
+_one_too_many = _weighted(lambda size, n: factorial(size) * factorial(n - size) / factorial(n))
+
+
+_sizes_alone = _weighted(lambda size, n: 1 / n)
+
+
+_summed = _weighted(lambda size, n: 1.0)
+
+
+_empty_skipped = _weighted(lambda size, n: _weight(size, n) if size else 0.0)
+
+
+_last_skipped = _weighted(lambda size, n: _weight(size, n) if size < n - 1 else 0.0)
+
+
+_left_out = _weighted(lambda size, n: float(size == n - 1))
+
+
+_alone = _weighted(lambda size, n: float(size == 0))
+
+
+_first_and_last = _weighted(lambda size, n: ((size == 0) + (size == n - 1)) / 2)
+
+
+_turned_round = _added(lambda after, before: before - after)
+
+
+_not_compared = _added(lambda after, before: after)
+
+
+_sizes_of_gains = _added(lambda after, before: abs(after - before))
+
+
+_one_order = _ordered(lambda n: [tuple(range(n))])
+
+
+_there_and_back = _ordered(lambda n: [tuple(range(n)), tuple(range(n))[::-1]])
+
+
+_equal_parts = _finished(lambda values, value, n: np.full(n, values.sum() / n))
+
+
+_shares = _finished(lambda values, value, n: values / values.sum())
+
+
+_base_in_front = _finished(lambda values, value, n: np.array([value(frozenset()), *values]))
+
+
+_as_dict = _finished(lambda values, value, n: dict(enumerate(values.tolist())))
+
+
+def _empty_is_zero(value: Value, n: int) -> Any:
+    return shapley_values(lambda players: value(players) if players else 0.0, n)
+
+
+def _counted_from_one(value: Value, n: int) -> Any:
+    return shapley_values(lambda players: value(frozenset(i + 1 for i in players)), n)
+
+
+def _banzhaf_scaled(value: Value, n: int) -> Any:
+    values = _banzhaf(value, n)
+    return values / values.sum() * (value(frozenset(range(n))) - value(frozenset()))
+
+
+# ---------------- gradients along the line from a baseline to the input
+#  Sundararajan, Taly and Yan 2017, Axiomatic Attribution for Deep Networks, equations 1 and 3 (arXiv:1703.01365),
+# with the middles of the parts where the paper takes their right ends. The library's version:
+# `course_lib.explain.gradients.integrated_gradients` with `rule="riemann"`.
+
+
+Gradient = Callable[[np.ndarray], np.ndarray]
+
+
+def integrated_gradients(
+    gradient: "Callable[[np.ndarray], np.ndarray]",
+    x: np.ndarray,
+    baseline: np.ndarray,
+    steps: int,
+) -> np.ndarray:
+    """Attributions in the shape of x: (x - baseline) times the mean gradient on the line between them,
+    taken at the middles of so many equal steps."""
+    difference = x - baseline
+    total = np.zeros(x.shape)
+    for step in range(steps):
+        share = (step + 0.5) / steps
+        total += gradient(baseline + share * difference)
+    attributions: np.ndarray = difference * total / steps
+    return attributions
+
+
+class WrongShape(ValueError):
+    """A gradient was asked at something that is not one point."""
+
+
+def _all_multiplied(x: np.ndarray) -> np.ndarray:
+    """Each number's slope is the product of the others."""
+    flat = x.ravel()
+    others = [np.delete(flat, i).prod() for i in range(flat.size)]
+    return np.array(others).reshape(x.shape)
+
+
+_SLOPES: dict[str, tuple[Callable[[np.ndarray], Any], Gradient]] = {
+    "2 * sum of x": (lambda x: 2 * x.sum(), lambda x: np.full(x.shape, 2.0)),
+    "sum of x^3": (lambda x: (x**3).sum(), lambda x: 3 * x**2),
+    "product of x": (lambda x: x.prod(), _all_multiplied),
+    "sigmoid of 4 * sum of x": (
+        lambda x: 1 / (1 + np.exp(-4 * x.sum())),
+        lambda x: np.full(x.shape, 4 / (2 + np.exp(4 * x.sum()) + np.exp(-4 * x.sum()))),
+    ),
+    "(sum of x)^2": (lambda x: x.sum() ** 2, lambda x: np.full(x.shape, 2 * x.sum())),
+    "sum of sin(3 * x)": (lambda x: np.sin(3 * x).sum(), lambda x: 3 * np.cos(3 * x)),
+}
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of a function of one array, at one point at a time.
+
+    Args:
+        function: what it is the gradient of; a key of the table above.
+        shape: of a point.
+    """
+
+    function: str
+    shape: tuple[int, ...]
+
+    def __call__(self, point: Any) -> np.ndarray:
+        """In the shape of the point.
+
+        Raises:
+            WrongShape: that is not one point.
+        """
+        given = np.asarray(point, dtype=float)
+        if given.shape != self.shape:
+            raise WrongShape(f"gradient takes one point, of shape {self.shape}, not {given.shape}")
+        return _SLOPES[self.function][1](given)
+
+    def height(self, point: np.ndarray) -> float:
+        """The function itself."""
+        return float(_SLOPES[self.function][0](point))
+
+    def __repr__(self) -> str:
+        return f"<gradient of {self.function}>"
+
+
+def _integrated_gradients_case(function: str, x: Any, baseline: Any, steps: int) -> Case:
+    point, start = np.array(x, dtype=float), np.array(baseline, dtype=float)
+    return {"gradient": Slope(function, point.shape), "x": point, "baseline": start, "steps": steps}
+
+
+def _integrated_gradients_cases() -> list[Case]:
+    random = np.random.default_rng(9)
+    return [
+        _integrated_gradients_case("sum of x^3", [2.0], [0.0], 2),
+        _integrated_gradients_case("2 * sum of x", [1.0, -2.0, 0.5], [0.0, 1.0, 0.5], 3),  # the same slope everywhere
+        _integrated_gradients_case("product of x", [2.0, 3.0], [0.0, 0.0], 1),
+        _integrated_gradients_case("product of x", [2.0, -1.0, 0.5], [1.0, 1.0, 1.0], 4),
+        _integrated_gradients_case(
+            "sigmoid of 4 * sum of x", [1.0, 0.5, -0.25], [-0.5, 0.0, 0.0], 8
+        ),  # flat at both ends
+        _integrated_gradients_case("(sum of x)^2", [[1.0, -0.5], [2.0, 0.25]], [[0.5, 0.0], [0.0, 0.25]], 2),
+        _integrated_gradients_case("sum of sin(3 * x)", random.normal(size=(3, 2)), random.normal(size=(3, 2)), 5),
+        _integrated_gradients_case("sum of x^3", random.normal(size=(2, 2)), random.normal(size=(2, 2)), 20),
+        _integrated_gradients_case("sum of x^3", [0.5, -1.0], [0.5, -1.0], 3),  # the input is the baseline
+        _integrated_gradients_case("sum of sin(3 * x)", [1.5, -0.5, 1.0], [0.0, 0.0, 0.0], 1),
+    ]
+
+
+def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    if same(expected, got):
+        return None
+    numbers = as_numbers(got)
+    assert numbers is not None
+    x, baseline, gradient = case["x"], case["baseline"], case["gradient"]
+    if (stays := (x == baseline) & (numbers != 0)).any():
+        return (
+            f"Where the input is equal to the baseline nothing was added, so the attribution is 0. "
+            f"Yours is {numbers[stays][0]:.6g} there."
+        )
+    change = gradient.height(x) - gradient.height(baseline)
+    if abs(numbers.sum() - change) > abs(expected.sum() - change) + 1e-5:
+        return (
+            f"From the baseline to x the function changes by {change:.6g}. The attributions should sum to about this "
+            f"({expected.sum():.6g} with these steps); yours sum to {numbers.sum():.6g}."
+        )
+    place = [int(i) for i in np.argwhere(~np.isclose(numbers, expected, rtol=1e-5, atol=1e-6))[0]]
+    where = place[0] if len(place) == 1 else tuple(place)
+    return f"Position {where} holds {numbers[tuple(place)]:.6g}; it should hold {expected[tuple(place)]:.6g}."
+
+
+def _mean_gradient(gradient: Gradient, points: list[Any]) -> Any:
+    return np.mean([gradient(point) for point in points], axis=0)
+
+
+def _line(x: Any, baseline: Any, shares: Any) -> list[Any]:
+    return [baseline + share * (x - baseline) for share in shares]
+
+
+def _middles(steps: int) -> Any:
+    return (np.arange(steps) + 0.5) / steps
+
+
+def _at(shares: Callable[[int], Any]) -> Answer:
+    """An answer with other points of the line: the shares of the way, made of steps."""
+
+    def answer(gradient: Gradient, x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+        return (x - baseline) * _mean_gradient(gradient, _line(x, baseline, shares(steps)))
+
+    return answer
+
+
+def _along(point: Callable[[Any, Any, float], Any]) -> Answer:
+    """An answer with the right shares on another line: a point of (x, baseline, share)."""
+
+    def answer(gradient: Gradient, x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+        points = [point(x, baseline, share) for share in _middles(steps)]
+        return (x - baseline) * _mean_gradient(gradient, points)
+
+    return answer
+
+
+def _made_of(finish: Callable[[Any, Any, Any, int], Any]) -> Answer:
+    """An answer with the right mean gradient: finish(mean, x, baseline, steps)."""
+
+    def answer(gradient: Gradient, x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+        mean = _mean_gradient(gradient, _line(x, baseline, _middles(steps)))
+        return finish(mean, x, baseline, steps)
+
+    return answer
+
+
+_at_the_input = _at(lambda steps: [1.0])
+
+
+_at_the_baseline = _at(lambda steps: [0.0])
+
+
+_halfway = _at(lambda steps: [0.5])
+
+
+_left_ends = _at(lambda steps: np.arange(steps) / steps)
+
+
+_right_ends = _at(lambda steps: (np.arange(steps) + 1) / steps)
+
+
+_from_end_to_end = _at(lambda steps: np.linspace(0, 1, steps))
+
+
+_both_ends = _at(lambda steps: np.linspace(0, 1, steps + 1))
+
+
+_without_ends = _at(lambda steps: np.arange(1, steps + 1) / (steps + 1))
+
+
+_fifty_steps = _at(lambda steps: _middles(50))
+
+
+_one_step_more = _at(lambda steps: _middles(steps + 1))
+
+
+_one_step_missing = _at(lambda steps: _middles(steps)[:-1] if steps > 1 else _middles(1))
+
+
+_from_zero = _along(lambda x, baseline, share: share * x)
+
+
+_beyond = _along(lambda x, baseline, share: x + share * (x - baseline))
+
+
+_not_let_go = _along(lambda x, baseline, share: baseline + share * x)
+
+
+_mean_alone = _made_of(lambda mean, x, baseline, steps: mean)
+
+
+_times_input = _made_of(lambda mean, x, baseline, steps: mean * x)
+
+
+_sum_of_gradients = _made_of(lambda mean, x, baseline, steps: (x - baseline) * mean * steps)
+
+
+_turned_round_integrated_gradients = _made_of(lambda mean, x, baseline, steps: (baseline - x) * mean)
+
+
+_absolute = _made_of(lambda mean, x, baseline, steps: np.abs((x - baseline) * mean))
+
+
+_distance = _made_of(lambda mean, x, baseline, steps: np.abs(x - baseline) * mean)
+
+
+_one_number = _made_of(lambda mean, x, baseline, steps: ((x - baseline) * mean).sum())
+
+
+_shares_integrated_gradients = _made_of(
+    lambda mean, x, baseline, steps: (x - baseline) * mean / np.abs((x - baseline) * mean).sum()
+)
+
+
+def _trapezoid(gradient: Gradient, x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    rows = np.array([gradient(point) for point in _line(x, baseline, np.linspace(0, 1, steps + 1))])
+    return (x - baseline) * (rows[1:] + rows[:-1]).mean(axis=0) / 2
+
+
+def _gradient_times_input(gradient: Gradient, x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    return x * gradient(x)
+
+
+def _all_at_once(gradient: Gradient, x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
+    return (x - baseline) * np.mean(gradient(np.array(_line(x, baseline, _middles(steps)))), axis=0)
+
+
+# ---------------- what is lost when the words that an explanation calls important are taken away
+#  DeYoung et al. 2020, ERASER: A Benchmark to Evaluate Rationalized NLP Models, equation 1 (arXiv:1911.03429), for
+# one share of the words. The library's version, `course_lib.explain.comprehensiveness`, takes the mean over several
+# shares.
+
+
+Predict = Callable[[list[str]], float]
+
+
+def comprehensiveness(
+    scores: np.ndarray,
+    predict: "Callable[[list[str]], float]",
+    words: list[str],
+    share: float,
+) -> float:
+    """How far predict(words) falls without the words of the highest scores (n,), a share of n, rounded up."""
+    gone = int(np.ceil(share * len(words) - 1e-9))  # 7.000000000000001 means 7
+    order = np.argsort(-scores, kind="stable")  # the highest first; equal ones in the text's order
+    top = set(order[:gone].tolist())
+    rest = [word for i, word in enumerate(words) if i not in top]
+    return predict(words) - predict(rest)
+
+
+class NotWords(TypeError):
+    """A model of words was asked about something else."""
+
+
+@dataclass(frozen=True)
+class Mood:
+    """A model of a few words that feels the order: p(positive) is the sigmoid of their summed weights.
+
+    "not" turns the next word round, and "very" doubles it.
+    """
+
+    weights: tuple[tuple[str, float], ...]
+
+    def __call__(self, words: Sequence[str]) -> float:
+        """p(positive).
+
+        Raises:
+            NotWords: a string, or something else than words in a row.
+        """
+        if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+            raise NotWords(f"predict takes a list of words, not {words!r}")
+        known, total = dict(self.weights), 0.0
+        for before, word in zip(["", *words], words, strict=False):
+            total += known.get(word, 0.0) * {"not": -1.0, "very": 2.0}.get(before, 1.0)
+        return float(1 / (1 + np.exp(-total)))
+
+    def __repr__(self) -> str:
+        return "<p(positive)>"
+
+
+_WEIGHTS = {"good": 1.5, "fine": 1.0, "nice": 0.75, "film": 0.25, "cast": 0.5, "slow": -0.75, "bad": -1.5, "dull": -2.0}
+
+
+_LONG = "a good film with a fine cast but slow and dull in places and not very nice to look at for a very long time"
+
+
+def _comprehensiveness_case(text: str, scores: Any, share: float) -> Case:
+    mood = Mood(tuple(_WEIGHTS.items()))
+    return {"scores": np.array(scores, dtype=float), "predict": mood, "words": text.split(), "share": share}
+
+
+def _comprehensiveness_cases() -> list[Case]:
+    return [
+        _comprehensiveness_case("a good film", [0.0, 0.4, 0.1], 0.3),
+        _comprehensiveness_case("a good film", [0.0, 0.4, 0.1], 0.5),  # 1.5 words: two
+        _comprehensiveness_case("nice film good cast", [0.2, 0.2, 0.2, 0.2], 0.5),  # all are equal
+        _comprehensiveness_case(
+            "fine film but slow", [0.3, 0.05, 0.0, -0.5], 0.25
+        ),  # the largest number is a negative one
+        _comprehensiveness_case(
+            "good film good cast", [0.1, 0.0, 0.6, 0.2], 0.25
+        ),  # one word twice, and one of them goes
+        _comprehensiveness_case(
+            "not bad but dull", [0.5, -0.1, 0.0, -0.4], 0.25
+        ),  # "bad" remains, and nothing turns it round
+        _comprehensiveness_case("film not dull", [0.1, 0.3, 0.2], 1.0),  # nothing remains
+        _comprehensiveness_case("slow dull film nice", [0.3, 0.9, -0.2, -0.1], 0.5),  # misled: without them it rises
+        _comprehensiveness_case("good nice fine", [-0.3, -0.1, -0.2], 0.4),  # no score is above 0
+        _comprehensiveness_case(_LONG, (7 * np.arange(25) + 10) % 25, 0.28),  # 0.28 * 25 is 7.000000000000001
+        _comprehensiveness_case(
+            "nice very good film very nice cast", [0.3, 0.1, 0.05, 0.4, 0.0, 0.2, 0.35], 0.4
+        ),  # three go
+        _comprehensiveness_case("not film good", [0.0, 0.4, 0.1], 0.3),  # its neighbours come together
+        _comprehensiveness_case("good bad film cast", [0.0, 0.0, 0.0, -1.0], 0.25),
+        _comprehensiveness_case("slow but nice cast", [0.3, 0.0, 0.2, 0.1], 0.75),
+        _comprehensiveness_case("bad", [2.0], 0.1),
+        _comprehensiveness_case("", [], 0.5),
+    ]
+
+
+def _gone(words: Sequence[str], share: float) -> int:
+    return int(np.ceil(share * len(words) - 1e-9))
+
+
+def _kept(words: list[str], top: Any) -> list[str]:
+    chosen = {int(i) for i in top}
+    return [word for i, word in enumerate(words) if i not in chosen]
+
+
+def _best(scores: Any) -> Any:
+    return np.argsort(-scores, kind="stable")
+
+
+def _judge_comprehensiveness(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    if same(expected, got):
+        return None
+    number, words, predict = as_numbers(got), case["words"], case["predict"]
+    assert number is not None
+    if not -1 <= float(number) <= 1:
+        return f"Two probabilities differ by no more than 1, but your result is {float(number):.6g}."
+    gone, order = _gone(words, case["share"]), _best(case["scores"])
+    for others in range(1, len(words) + 1):
+        if others != gone and same(predict(words) - predict(_kept(words, order[:others])), got):
+            return (
+                f"Of {len(words)} words {gone} should go with the share {case['share']:g}. It looks as if {others} do."
+            )
+    return f"The whole gives {predict(words):.6g}. The result should be {expected:.6g}, not {float(number):.6g}."
+
+
+def _ordered_comprehensiveness(order: Callable[[Any], Any]) -> Answer:
+    """An answer in which the words go in another order, made of the scores."""
+
+    def answer(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+        return predict(words) - predict(_kept(words, order(scores)[: _gone(words, share)]))
+
+    return answer
+
+
+def _counted(count: Callable[[int, float], int]) -> Answer:
+    """An answer in which another number of words goes, made of (n, share)."""
+
+    def answer(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+        return predict(words) - predict(_kept(words, _best(scores)[: count(len(words), share)]))
+
+    return answer
+
+
+def _removed(remove: Callable[[list[str], list[int]], list[str]]) -> Answer:
+    """An answer that takes the right words away in another way: remove(words, places of the top, best first)."""
+
+    def answer(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+        return predict(words) - predict(remove(words, _best(scores)[: _gone(words, share)].tolist()))
+
+    return answer
+
+
+def _compared(compare: Callable[[float, float], Any]) -> Answer:
+    """An answer that compares the whole and the rest in another way."""
+
+    def answer(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> Any:
+        return compare(predict(words), predict(_kept(words, _best(scores)[: _gone(words, share)])))
+
+    return answer
+
+
+def _popped(words: list[str], top: list[int]) -> list[str]:
+    """Taken out one after another, by places that no longer hold."""
+    left = list(words)
+    for place in top:
+        left.pop(place)
+    return left
+
+
+_lowest = _ordered_comprehensiveness(lambda scores: np.argsort(scores, kind="stable"))
+
+
+_largest_size = _ordered_comprehensiveness(lambda scores: np.argsort(-np.abs(scores), kind="stable"))
+
+
+_last_of_equals = _ordered_comprehensiveness(lambda scores: np.argsort(scores, kind="stable")[::-1])
+
+
+_from_the_front = _ordered_comprehensiveness(lambda scores: np.arange(len(scores)))
+
+
+_ranks_as_places = _ordered_comprehensiveness(lambda scores: np.argsort(_best(scores), kind="stable"))
+
+
+_positive_only = _ordered_comprehensiveness(lambda scores: [i for i in _best(scores) if scores[i] > 0])
+
+
+_cut_down = _counted(lambda n, share: int(share * n + 1e-9))
+
+
+_at_least_one = _counted(lambda n, share: max(1, int(share * n + 1e-9)))
+
+
+_to_the_nearest = _counted(lambda n, share: round(share * n))
+
+
+_rounded_up_too_far = _counted(lambda n, share: int(np.ceil(share * n)))
+
+
+_one_more = _counted(lambda n, share: int(share * n + 1e-9) + 1)
+
+
+_best_word = _counted(lambda n, share: 1)
+
+
+_share_that_stays = _counted(lambda n, share: n - int(np.ceil(share * n - 1e-9)))
+
+
+_every_occurrence = _removed(lambda words, top: [word for word in words if word not in {words[i] for i in top}])
+
+
+_blanked = _removed(lambda words, top: ["[MASK]" if i in top else word for i, word in enumerate(words)])
+
+
+_stale_places = _removed(_popped)
+
+
+_sufficiency = _removed(lambda words, top: [words[i] for i in sorted(top)])
+
+
+_turned_round_comprehensiveness = _compared(lambda whole, rest: rest - whole)
+
+
+_rest_alone = _compared(lambda whole, rest: rest)
+
+
+_size_alone = _compared(lambda whole, rest: abs(whole - rest))
+
+
+_relative = _compared(lambda whole, rest: (whole - rest) / whole)
+
+
+def _all_equal_ones(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+    if not words:
+        return 0.0
+    edge = np.sort(scores)[::-1][_gone(words, share) - 1]
+    return predict(words) - predict([word for word, score in zip(words, scores, strict=True) if score < edge])
+
+
+def _promised(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+    return float(scores[_best(scores)[: _gone(words, share)]].sum())
+
+
+def _one_at_a_time(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+    return sum(predict(words) - predict(_kept(words, [i])) for i in _best(scores)[: _gone(words, share)])
+
+
+def _by_falling_score(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
+    rest = [words[i] for i in _best(scores)[_gone(words, share) :]]
+    return predict(words) - predict(rest)
+
+
+# ---------------- do two explanations put the words in the same order?
+#  Spearman's rank correlation, as Adebayo et al. 2018, Sanity Checks for Saliency Maps, section 3 (arXiv:1810.03292),
+# use it between explanations of a trained and of a randomised model. The library's version:
+# `course_lib.explain.rank_correlation`.
+
+
+def rank_agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's correlation of two arrays (n,): equal scores share a mean rank; nan where all are equal."""
+
+    def ranks(scores: np.ndarray) -> np.ndarray:
+        below = (scores[:, None] > scores).sum(axis=1)
+        equal = (scores[:, None] == scores).sum(axis=1)  # itself among them
+        shared: np.ndarray = below + (equal + 1) / 2
+        return shared
+
+    mine, theirs = ranks(one), ranks(other)
+    mine, theirs = mine - mine.mean(), theirs - theirs.mean()
+    spread = np.sqrt((mine**2).sum() * (theirs**2).sum())
+    return float((mine * theirs).sum() / spread) if spread > 0 else float("nan")
+
+
+def _rank_agreement_case(one: Any, other: Any) -> Case:
+    return {"one": np.array(one, dtype=float), "other": np.array(other, dtype=float)}
+
+
+def _rank_agreement_cases() -> list[Case]:
+    random = np.random.default_rng(11)
+    wide = random.normal(size=6)
+    return [
+        _rank_agreement_case([0.3, 0.1, 0.2], [5.0, 1.0, 1.0]),  # two are equal
+        _rank_agreement_case([0.5, -0.2, 0.1, 0.0], [0.4, -0.3, 0.2, 0.1]),  # the same order
+        _rank_agreement_case([1.0, 2.0, 3.0, 50.0], [4.0, 3.0, 2.0, 1.0]),  # the opposite order
+        _rank_agreement_case([0.1, 0.1, 0.1], [0.3, 0.2, 0.1]),  # nothing to put in order
+        _rank_agreement_case([0.9, -0.8, 0.1, 0.0, 0.3], [-0.2, 0.7, 0.0, 0.1, 0.6]),
+        _rank_agreement_case([0.0, 0.0, 0.0, 1.0, 1.0, 2.0], [1.0, 0.0, 0.0, 3.0, 2.0, 2.0]),
+        _rank_agreement_case(wide, np.exp(3 * wide) + random.normal(size=6)),
+        _rank_agreement_case(random.integers(0, 4, size=9), random.integers(-2, 2, size=9)),
+        _rank_agreement_case(random.normal(size=12), random.normal(size=12)),
+        _rank_agreement_case([0.2, 0.1], [0.0, 0.0]),
+        _rank_agreement_case([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),  # both
+        _rank_agreement_case([0.7], [0.4]),  # one word has no order
+        _rank_agreement_case(random.permutation(7), [3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0]),
+    ]
+
+
+def _ranks(scores: Any) -> Any:
+    """From 1 on; equal scores share their mean rank."""
+    table = np.asarray(scores)[:, None]
+    return (table > scores).sum(axis=1) + ((table == scores).sum(axis=1) + 1) / 2
+
+
+def _judge_rank_agreement(case: Case, expected: Any, got: Any) -> str | None:
+    number = as_numbers(got)
+    if number is None or number.ndim:
+        return array_problem(0.0, got)
+    if same(expected, float(number)):
+        return None
+    if np.isnan(expected):
+        return (
+            f"Where all scores of one array are equal, there is no order to compare: nan is asked, "
+            f"and you give {float(number):.6g}."
+        )
+    if not np.isfinite(number):
+        return "The result is nan or infinity, but both arrays have an order."
+    if abs(float(number)) > 1 + 1e-9:
+        return f"A correlation lies between -1 and 1. Yours is {float(number):.6g}."
+    shown = " and ".join(brief(_ranks(scores)) for scores in case.values())
+    return f"The ranks are {shown}. Their correlation is {expected:.6g}, not {float(number):.6g}."
+
+
+def _correlation(one: Any, other: Any) -> float:
+    """Pearson's; nan where one does not vary."""
+    mine, theirs = one - np.mean(one), other - np.mean(other)
+    spread = np.sqrt((mine**2).sum() * (theirs**2).sum())
+    return float((mine * theirs).sum() / spread) if spread > 1e-12 else float("nan")
+
+
+def _ranked(ranks: Callable[[Any], Any]) -> Answer:
+    """An answer with other ranks; nan where it should be."""
+
+    def answer(one: np.ndarray, other: np.ndarray) -> float:
+        found = _correlation(ranks(one), ranks(other))
+        return found if np.ptp(one) > 0 and np.ptp(other) > 0 else float("nan")
+
+    return answer
+
+
+def _made_of_rank_agreement(finish: Callable[[float], Any]) -> Answer:
+    """An answer that does something more to the right one."""
+
+    def answer(one: np.ndarray, other: np.ndarray) -> Any:
+        return finish(rank_agreement(one, other))
+
+    return answer
+
+
+def _between(compare: Callable[[Any, Any], Any]) -> Answer:
+    """An answer that compares the right ranks in another way; nan where it should be."""
+
+    def answer(one: np.ndarray, other: np.ndarray) -> Any:
+        if np.ptp(one) == 0 or np.ptp(other) == 0:
+            return float("nan")
+        return compare(_ranks(one), _ranks(other))
+
+    return answer
+
+
+def _places(scores: Any) -> Any:
+    return np.argsort(scores, kind="stable")
+
+
+def _squares(mine: Any, theirs: Any) -> float:
+    n = len(mine)
+    return float(1 - 6 * ((mine - theirs) ** 2).sum() / (n * (n**2 - 1)))
+
+
+_scores_themselves = _ranked(lambda scores: scores)
+
+
+_order_as_ranks = _ranked(_places)
+
+
+_ties_by_place = _ranked(lambda scores: _places(_places(scores)))
+
+
+_smallest_rank = _ranked(lambda scores: (scores[:, None] > scores).sum(axis=1))
+
+
+_largest_rank = _ranked(lambda scores: (scores[:, None] >= scores).sum(axis=1))
+
+
+_dense = _ranked(lambda scores: np.unique(scores, return_inverse=True)[1])
+
+
+_sizes = _ranked(lambda scores: _ranks(np.abs(scores)))
+
+
+_signs = _ranked(np.sign)
+
+
+_zero_for_nan = _made_of_rank_agreement(lambda found: 0.0 if np.isnan(found) else found)
+
+
+_one_for_nan = _made_of_rank_agreement(lambda found: 1.0 if np.isnan(found) else found)
+
+
+_no_sign = _made_of_rank_agreement(abs)
+
+
+_squared = _made_of_rank_agreement(lambda found: found**2)
+
+
+_turned_round_rank_agreement = _made_of_rank_agreement(lambda found: -found)
+
+
+_from_0_to_1 = _made_of_rank_agreement(lambda found: (found + 1) / 2)
+
+
+_distance_rank_agreement = _made_of_rank_agreement(lambda found: 1 - found)
+
+
+_formula = _between(_squares)
+
+
+_not_centred = _between(lambda mine, theirs: float(mine @ theirs / np.sqrt((mine @ mine) * (theirs @ theirs))))
+
+
+_covariance = _between(lambda mine, theirs: float(((mine - mine.mean()) * (theirs - theirs.mean())).mean()))
+
+
+_unlike_spreads = _between(lambda mine, theirs: _correlation(mine, theirs) * len(mine) / (len(mine) - 1))
+
+
+_equal_ranks = _between(lambda mine, theirs: float((mine == theirs).mean()))
+
+
+_table = _between(lambda mine, theirs: np.corrcoef(mine, theirs))
+
+
+def _one_ranked(one: np.ndarray, other: np.ndarray) -> float:
+    return _correlation(_ranks(one), other)
+
+
+def _pairs(one: np.ndarray, other: np.ndarray) -> float:
+    """Kendall's tau-b."""
+    mine, theirs = (np.sign(scores[:, None] - scores) for scores in (one, other))
+    spread = np.sqrt((mine**2).sum() * (theirs**2).sum())
+    return float((mine * theirs).sum() / spread) if spread > 0 else float("nan")
+
+
+def _only_if_both(one: np.ndarray, other: np.ndarray) -> float:
+    constant = np.ptp(one) == 0, np.ptp(other) == 0
+    return 0.0 if any(constant) and not all(constant) else rank_agreement(one, other)
+
+
+EXERCISES = (
+    Exercise(lime_weights, _lime_weights_cases, _judge_lime_weights),
+    Exercise(shapley_values, _shapley_values_cases, _judge_shapley_values),
+    Exercise(integrated_gradients, _integrated_gradients_cases, _judge_integrated_gradients),
+    Exercise(comprehensiveness, _comprehensiveness_cases, _judge_comprehensiveness),
+    Exercise(rank_agreement, _rank_agreement_cases, _judge_rank_agreement),
+)
