@@ -98,7 +98,7 @@ def test_of_many_classes_the_ten_likeliest_are_shown():
             return np.arange(30.0)[None] / 435
 
     answer = widgets.watch_prediction(Many(), "a").children[1].value
-    assert label(answer) == "29 (0.07)" and answer.count("height:1.1em") == 10
+    assert label(answer) == "29 (0.07)" and answer.count("height:1em") == 10
 
 
 def run(rate: float, epochs: int, losses: list[float], accuracies: list[float]) -> list[dict[str, float]]:

@@ -53,6 +53,18 @@ def message(words: str) -> str:
     return f"<p aria-live='polite' style='font-size:1.1em'>{words}</p>"
 
 
+def bar(name: str, fraction: float, number: str, *, bold: bool = False, colour: str = "#2f6fb0") -> str:
+    """One row of a bar chart as HTML: a name, a bar from 0 to 1, and a number."""
+    shown = f"<b>{escape(name)}</b>" if bold else escape(name)
+    return (
+        '<div style="display:grid;grid-template-columns:11em 1fr 5em;gap:0.6em;align-items:center;line-height:1.6">'
+        f'<span style="text-align:right;overflow-wrap:anywhere">{shown}</span>'
+        '<span style="background:rgba(128,128,128,0.18)">'
+        f'<span style="display:block;height:1em;width:{100 * fraction:.1f}%;background:{colour}"></span></span>'
+        f"<span>{number}</span></div>"
+    )
+
+
 def error_message(error: Exception) -> str:
     """An error as HTML, in place of the output: a traceback would vanish into the browser's console."""
     if isinstance(error, CourseError):

@@ -12,7 +12,7 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.compression.uniform import BITS, Grid, error, finite, grid_of
 from course_lib.errors import BadInput
-from course_lib.widgets.base import error_message
+from course_lib.widgets.base import control_style, error_message, live_box, message, picture
 
 GROUP = 32  # neighbours in a row
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> what it is called, and how `grid_of` is asked for it
@@ -48,10 +48,7 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None, range_: str = 
         raise BadInput(f"the weight has the shape {tuple(weight.shape)}", "give a matrix (out, in)")
     grid_of(weight[:1, :1], range_=range_)  # names a wrong range before anything is drawn
     bits, layout = _controls(evaluate is None)
-    words, picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
-    )
+    words, shown = ipywidgets.HTML(), picture()
     drawn: dict[tuple[int, str], tuple[str, bytes]] = {}
     accuracies: dict[tuple[int, str], float] = {}
 
@@ -63,22 +60,17 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None, range_: str = 
                 what_rounding_does(weight, grid, chosen[1]),
                 plots.to_png(plots.weight_histogram(weight, grid)),
             )
-        said, picture.value = drawn[chosen]
+        said, shown.value = drawn[chosen]
         if evaluate is not None and chosen not in accuracies:
-            words.value = _told(f"{said} The accuracy is being computed …")
+            words.value = message(f"{said} The accuracy is being computed …")
             try:
                 accuracies[chosen] = float(evaluate(*chosen))
             except Exception as trouble:  # of any model, even one half written: shown, not hidden
-                words.value = _told(f"{said} There is no accuracy to show.") + error_message(trouble)
+                words.value = message(f"{said} There is no accuracy to show.") + error_message(trouble)
                 return
-        words.value = _told(said + (f" Accuracy: {accuracies[chosen]:.1%}." if chosen in accuracies else ""))
+        words.value = message(said + (f" Accuracy: {accuracies[chosen]:.1%}." if chosen in accuracies else ""))
 
-    for control in (bits, layout):
-        control.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([bits, layout, words, picture])
-    box.add_class("bits-slider")
-    return box
+    return live_box("bits-slider", [bits, layout], [words, shown], show)
 
 
 def what_rounding_does(weight: Tensor, grid: Grid, layout: str) -> str:
@@ -94,13 +86,9 @@ def what_rounding_does(weight: Tensor, grid: Grid, layout: str) -> str:
 
 def _controls(at_once: bool) -> tuple[ipywidgets.IntSlider, ipywidgets.Dropdown]:
     """The slider and the dropdown; where an answer takes time, the slider waits until it is let go."""
-    look: dict[str, Any] = {"style": {"description_width": "4em"}, "layout": {"width": "min(100%, 480px)"}}
+    look = control_style("4em")
     slider = ipywidgets.IntSlider(
         value=START, min=BITS[0], max=BITS[1], description="Bits", continuous_update=at_once, **look
     )
     options = [(called, name) for name, (called, _) in LAYOUTS.items()]
     return slider, ipywidgets.Dropdown(options=options, value="all", description="Scales", **look)
-
-
-def _told(words: str) -> str:
-    return f"<p aria-live='polite' style='font-size:1.1em'>{words}</p>"

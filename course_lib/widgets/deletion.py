@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from course_lib.errors import BadInput
 from course_lib.explain import Attribution, Players
 from course_lib.explain.faithfulness import ranks
-from course_lib.widgets.base import error_message, message
+from course_lib.widgets.base import control_style, error_message, live_box, message
 from course_lib.widgets.prediction import Classifier, class_names
 
 ORDERS = {
@@ -62,14 +62,10 @@ def delete_words(
         raise BadInput(
             f"the scores of {attribution.text[:50]!r} do not stand for its words", "take them from explain(...)"
         )
-    slider = ipywidgets.IntSlider(
-        min=0, max=n, description="Words deleted", style={"description_width": "initial"},
-        layout={"width": "min(100%, 480px)"},
-    )  # fmt: skip
+    slider = ipywidgets.IntSlider(min=0, max=n, description="Words deleted", **control_style())
     order = ipywidgets.Dropdown(
-        options=[(called, name) for name, called in ORDERS.items()], description="Order",
-        style={"description_width": "initial"}, layout={"width": "min(100%, 480px)"},
-    )  # fmt: skip
+        options=[(called, name) for name, called in ORDERS.items()], description="Order", **control_style()
+    )
     answer, falls = ipywidgets.HTML(layout={"width": "min(100%, 720px)"}), dict[str, _Fall]()
 
     def show(_: object = None) -> None:
@@ -82,12 +78,7 @@ def delete_words(
         except Exception as error:  # of any model, even one half written: shown, not hidden
             answer.value = message("There is no probability to show.") + error_message(error)
 
-    for control in (slider, order):
-        control.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([slider, order, answer])
-    box.add_class("delete-words")
-    return box
+    return live_box("delete-words", [slider, order], [answer], show)
 
 
 def _plain(target: Any) -> Any:

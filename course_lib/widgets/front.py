@@ -13,6 +13,7 @@ from course_lib.errors import BadInput
 from course_lib.plots.attacks import need_shares
 from course_lib.plots.compression import amount, measure_of
 from course_lib.plots.style import need
+from course_lib.widgets.base import control_style, live_box, message, picture
 
 X_AXES = {  # column -> what the dropdown calls it
     "megabytes": "megabytes",
@@ -43,29 +44,21 @@ def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
     axes = _checked(table)
     top = _accuracy_of(table, parent)
     most = max(START, float(math.ceil(round(100 * (top - float(table["accuracy"].min())), 6))))
-    look = {"style": {"description_width": "initial"}, "layout": {"width": "min(100%, 480px)"}}
+    look = control_style()
     x = ipywidgets.Dropdown(options=[(X_AXES[axis], axis) for axis in axes], description="Compare by", **look)
     points = ipywidgets.FloatSlider(
         value=START, min=0.0, max=most, step=STEP, readout_format=".1f", description="Points of accuracy I can lose",
         **look,
     )  # fmt: skip
-    words, picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
-    )
+    words, shown = ipywidgets.HTML(), picture()
 
     def show(_: object = None) -> None:
         floor = top - points.value / 100
         said = what_is_left(table, points.value, top, x.value)
-        words.value = f"<p aria-live='polite' style='font-size:1.1em'>{escape(said)}</p>"
-        picture.value = plots.to_png(plots.pareto(table, x.value, floor=floor))
+        words.value = message(escape(said))
+        shown.value = plots.to_png(plots.pareto(table, x.value, floor=floor))
 
-    for control in (x, points):
-        control.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([x, points, words, picture])
-    box.add_class("compression-front")
-    return box
+    return live_box("compression-front", [x, points], [words, shown], show)
 
 
 def what_is_left(table: pd.DataFrame, points: float, top: float, x: str = "megabytes") -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from course_lib.attacks.difference import inline
 from course_lib.attacks.document import Document
 from course_lib.errors import BadInput
-from course_lib.widgets.base import error_message, sentence_line
+from course_lib.widgets.base import bar, control_style, error_message, sentence_line
 from course_lib.widgets.prediction import Classifier, class_names
 
 MOST_WEIGHTS = 12  # bars; of more words the heaviest are shown
@@ -137,13 +137,7 @@ class _Player:
 
     def __init__(self) -> None:
         self.play = ipywidgets.Play(min=0, max=1, interval=MILLISECONDS, show_repeat=False)
-        self.slider = ipywidgets.IntSlider(
-            min=0,
-            max=1,
-            description="Step",
-            style={"description_width": "initial"},
-            layout={"width": "min(100%, 400px)"},
-        )
+        self.slider = ipywidgets.IntSlider(min=0, max=1, description="Step", **control_style(width="400px"))
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.box = ipywidgets.HBox([self.play, self.slider], layout={"flex_flow": "row wrap"})
 
@@ -214,7 +208,7 @@ def _picture(film: Film, number: int) -> str:
         f'<p class="attack-step" aria-live="polite">{escape(told)}</p>'
         f'<p class="attack-text" style="font-size:1.15em;line-height:1.7">{text}</p>'
         f'<p class="attack-said">{escape(_said(film, number))}</p>'
-        f"{_bar(f'p({film.truth})', frame.probability, f'{frame.probability:.1%}')}{_weights(film, frame)}"
+        f"{bar(f'p({film.truth})', frame.probability, f'{frame.probability:.1%}')}{_weights(film, frame)}"
     )
 
 
@@ -239,7 +233,7 @@ def _weights(film: Film, frame: Frame) -> str:
     most = max(max(frame.weights.values()), 0.0) or 1.0
     called = _names(old, new)
     bars = "".join(
-        _bar(called(at), max(0.0, frame.weights[at]) / most, f"{frame.weights[at]:.2g}", called(at) != old[at])
+        bar(called(at), max(0.0, frame.weights[at]) / most, f"{frame.weights[at]:.2g}", bold=called(at) != old[at])
         for at in kept
     )
     more = f" (the {len(kept)} heaviest of {len(frame.weights)})" if len(kept) < len(frame.weights) else ""
@@ -254,15 +248,3 @@ def _names(old: Sequence[str], new: Sequence[str]) -> Callable[[int], str]:
         return f"{old[at]} → {new[at]}" if changed else old[at]
 
     return called
-
-
-def _bar(name: str, share: float, number: str, strong: bool = False) -> str:
-    """A name (bold where it is to stand out), a bar from 0 to 1, and a number."""
-    shown = f"<b>{escape(name)}</b>" if strong else escape(name)
-    return (
-        '<div style="display:grid;grid-template-columns:11em 1fr 5em;gap:0.6em;align-items:center;line-height:1.6">'
-        f'<span style="text-align:right;overflow-wrap:anywhere">{shown}</span>'
-        '<span style="background:rgba(128,128,128,0.18)">'
-        f'<span style="display:block;height:1em;width:{100 * share:.1f}%;background:#2f6fb0"></span></span>'
-        f"<span>{number}</span></div>"
-    )

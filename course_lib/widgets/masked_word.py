@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets
 
 from course_lib.errors import BadInput
-from course_lib.widgets.base import error_message, sentence_line
+from course_lib.widgets.base import bar, error_message, live_box, sentence_line
 
 MASK = "[MASK]"
 MOST_BARS = 8
@@ -71,11 +71,7 @@ def watch_mask(fill: Fill, text: str = "I like this movie because the actors are
         buttons.children = [_button(word, click) for word in words_of(line.value)[:MOST_WORDS]]
         show()
 
-    line.observe(rebuild, names="value")
-    rebuild()
-    box = ipywidgets.VBox([line, buttons, answer])
-    box.add_class("watch-mask")
-    return box
+    return live_box("watch-mask", [line], [buttons, answer], rebuild)
 
 
 def _button(word: Word, click: Callable[[Any], None]) -> ipywidgets.Button:
@@ -137,17 +133,5 @@ def _candidates(name: str, pairs: list[tuple[str, float]], original: str) -> str
         places = [place for place, (token, _) in enumerate(order, start=1) if token.lower() == original.lower()]
         rank = f"number {places[0]} ({order[places[0] - 1][1]:.1%})" if places else f"not among the first {len(order)}"
         told += f" The text has “{original}”: {rank}."
-    bars = "".join(_bar(token, p, token.lower() == original.lower()) for token, p in order[:MOST_BARS])
+    bars = "".join(bar(token, p, f"{p:.1%}", bold=token.lower() == original.lower()) for token, p in order[:MOST_BARS])
     return f'<p class="mask-candidates" aria-live="polite">{escape(told)}</p>{bars}'
-
-
-def _bar(token: str, p: float, is_original: bool) -> str:
-    """A candidate: its name (bold if it is what the text has), a bar from 0 to 100 %, and the number."""
-    name = f"<b>{escape(token)}</b>" if is_original else escape(token)
-    return (
-        '<div style="display:grid;grid-template-columns:9em 1fr 4em;gap:0.6em;align-items:center;line-height:1.6">'
-        f'<span style="text-align:right">{name}</span>'
-        '<span style="background:rgba(128,128,128,0.18)">'
-        f'<span style="display:block;height:1em;width:{100 * p:.1f}%;background:#2f6fb0"></span></span>'
-        f"<span>{p:.1%}</span></div>"
-    )

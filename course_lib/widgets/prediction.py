@@ -11,9 +11,10 @@ import numpy as np
 
 from course_lib import corpora
 from course_lib.errors import BadInput
-from course_lib.widgets.base import error_message, live_box, sentence_line
+from course_lib.widgets.base import bar, error_message, live_box, sentence_line
 
 MOST_BARS = 10
+BEST, OTHER = "#2f6fb0", "#9fcbe8"  # colours of the bars
 SENTIMENT = dict(enumerate(corpora.CLASSES))
 
 
@@ -60,7 +61,10 @@ def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None
         return _label("no prediction") + error_message(error)
     best = int(probabilities.argmax())
     order = [int(i) for i in np.argsort(-probabilities, kind="stable")[:MOST_BARS]]
-    bars = "".join(_bar(called[i], float(probabilities[i]), i == best) for i in sorted(order))
+    bars = "".join(
+        bar(called[i], float(probabilities[i]), f"{probabilities[i]:.1%}", colour=BEST if i == best else OTHER)
+        for i in sorted(order)
+    )
     return _label(f"{called[best]} ({probabilities[best]:.2f})") + bars
 
 
@@ -87,16 +91,4 @@ def _label(words: str) -> str:
     return (
         '<div aria-live="polite" style="font-size:1.3em;margin:0.3em 0">'
         f'<span class="prediction-label">{escape(words)}</span></div>'
-    )
-
-
-def _bar(name: str, share: float, best: bool) -> str:
-    """One class: its name, a bar from 0 to 1, and the number."""
-    colour = "#2f6fb0" if best else "#9fcbe8"
-    return (
-        '<div style="display:flex;align-items:center;gap:0.6em;line-height:1.7">'
-        f'<span style="width:8em;text-align:right;overflow:hidden;text-overflow:ellipsis">{escape(name)}</span>'
-        '<span style="flex:1;background:rgba(128,128,128,0.18)">'
-        f'<span style="display:block;height:1.1em;width:{100 * share:.1f}%;background:{colour}"></span></span>'
-        f'<span style="width:4em">{share:.1%}</span></div>'
     )

@@ -17,6 +17,7 @@ import pandas as pd
 from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.plots.pretraining import smoothed
+from course_lib.widgets.base import control_style, live_box, message, picture
 
 CLOSE = 0.01  # within one point of accuracy of the best run: no difference worth a word on small validation sets
 STUCK = 0.95  # a loss that ends above this share of its start has not been learned
@@ -45,22 +46,14 @@ def compare_runs(curves: pd.DataFrame) -> ipywidgets.VBox:
         )
     rate = _slider("Learning rate", curves["learning_rate"])
     epochs = _slider("Epochs", curves["epochs"])
-    words, picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
-    )
+    words, shown = ipywidgets.HTML(), picture()
 
     def show(_: object = None) -> None:
         chosen = {"learning_rate": rate.value, "epochs": epochs.value}
-        words.value = f"<p style='font-size:1.1em'>{escape(diagnose(curves, **chosen))}</p>"
-        picture.value = plots.to_png(plots.stored_curves(curves, chosen)[0])
+        words.value = message(escape(diagnose(curves, **chosen)))
+        shown.value = plots.to_png(plots.stored_curves(curves, chosen)[0])
 
-    rate.observe(show, names="value")
-    epochs.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([rate, epochs, words, picture])
-    box.add_class("compare-runs")
-    return box
+    return live_box("compare-runs", [rate, epochs], [words, shown], show)
 
 
 def diagnose(curves: pd.DataFrame, learning_rate: float, epochs: float) -> str:
@@ -145,24 +138,16 @@ def compare_settings(
     sliders = [_slider(name.replace("_", " ").capitalize(), curves[name]) for name in settings]
     runs = {_key(key): rows for key, rows in curves.dropna(subset=[value]).groupby(list(settings), sort=False)}
     named = {_name(settings, key): rows for key, rows in runs.items()}
-    words, picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"}),
-    )
+    words, shown = ipywidgets.HTML(), picture()
 
     def show(_: object = None) -> None:
         chosen = tuple(slider.value for slider in sliders)
-        words.value = f"<p style='font-size:1.1em'>{escape(_told(runs, chosen, settings, value, unigram_entropy))}</p>"
-        picture.layout.display = "" if chosen in runs else "none"
+        words.value = message(escape(_told(runs, chosen, settings, value, unigram_entropy)))
+        shown.layout.display = "" if chosen in runs else "none"
         if chosen in runs:
-            picture.value = plots.to_png(plots.loss_curves(named, unigram_entropy, _name(settings, chosen), value))
+            shown.value = plots.to_png(plots.loss_curves(named, unigram_entropy, _name(settings, chosen), value))
 
-    for slider in sliders:
-        slider.observe(show, names="value")
-    show()
-    box = ipywidgets.VBox([*sliders, words, picture])
-    box.add_class("compare-settings")
-    return box
+    return live_box("compare-settings", sliders, [words, shown], show)
 
 
 def _check(curves: pd.DataFrame, settings: Sequence[str], value: str) -> None:
@@ -221,9 +206,5 @@ def _text(value: Any) -> str:
 def _slider(name: str, values: pd.Series[Any]) -> ipywidgets.SelectionSlider:
     options = [(_text(value), value) for value in sorted(values.unique().tolist())]
     return ipywidgets.SelectionSlider(
-        options=options,
-        value=options[len(options) // 2][1],
-        description=name,
-        style={"description_width": "7em"},
-        layout={"width": "min(100%, 480px)"},
+        options=options, value=options[len(options) // 2][1], description=name, **control_style("7em")
     )

@@ -16,7 +16,7 @@ from course_lib.explain import METHODS, Attribution, explain
 from course_lib.explain.game import check_answers
 from course_lib.plots.explanations import strongest_words
 from course_lib.plots.scored_text import error_in_words
-from course_lib.widgets.base import error_message, message
+from course_lib.widgets.base import control_style, error_message, live_box, message, picture
 from course_lib.widgets.prediction import Classifier, class_names
 
 COUNTS = (50, 100, 200, 500, 1000, 2000, 5000)
@@ -93,19 +93,15 @@ class _Sampler:
         self.classifier, self.text, self.counts, self.seeds, self.names = classifier, text, counts, seeds, names
         self.runs: dict[tuple[str, int], list[Attribution]] = {}
         self.pictures: dict[tuple[str, int], bytes] = {}
-        wide = {"style": {"description_width": "5em"}, "layout": {"width": "min(100%, 480px)"}}
+        wide = control_style("5em")
         self.slider = ipywidgets.SelectionSlider(
             options=[(f"{count:,}", count) for count in counts], description="Samples", continuous_update=False, **wide
         )
         options = [(CALLED.get(name, name), name) for name in methods]
         self.method = ipywidgets.Dropdown(options=options, description="Method", **wide)
         self.words = ipywidgets.HTML(layout={"width": "min(100%, 720px)"})
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
-        self.box = ipywidgets.VBox([self.slider, self.method, self.words, self.picture])
-        self.box.add_class("explanation-sampling")
-        for control in (self.slider, self.method):
-            control.observe(self.show, names="value")
-        self.show()
+        self.picture = picture()
+        self.box = live_box("explanation-sampling", [self.slider, self.method], [self.words, self.picture], self.show)
 
     def show(self, _: object = None) -> None:
         """The chosen setting, computed if it is new."""
