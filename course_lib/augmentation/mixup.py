@@ -1,15 +1,12 @@
 """Mixup: training on sums of two sentences, with the same sum of their targets (Zhang et al. 2018, arXiv:1710.09412).
 
-Sentences cannot be added, their vectors can: either those of the words or the one of the whole sentence (Guo et al.
+Sentences cannot be added, but their vectors can: either those of the words or the one of the whole sentence (Guo et al.
 2019, arXiv:1905.08941, wordMixup and senMixup).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 from course_lib.batching import Batch
 from course_lib.classifier import BERTForSentimentAnalysis, Loss
 from course_lib.errors import BadInput
+from course_lib.text.modules import input_embeddings, shared_copy
 
 WHERE = ("sentence", "words")
 
@@ -26,13 +24,13 @@ WHERE = ("sentence", "words")
 class Mixup:
     """`TextClassifier.fit(..., loss_wrapper=Mixup())`.
 
-    In each step every row of the batch is mixed with another one of it: share * row + (1 - share) * other, share drawn
-    from Beta(alpha, alpha) once a step. The loss is share * loss(row's target) + (1 - share) * loss(other's target),
-    which for cross-entropy is the loss of the mixed target. One forward and one backward pass, as without it.
+    In each step every row of the batch is mixed with another one of it: weight * row + (1 - weight) * other, with one
+    weight a step, drawn from Beta(alpha, alpha). The loss is weight * loss(row's target) + (1 - weight) * loss(other's
+    target), which for cross-entropy is the loss of the mixed target. One forward and one backward pass, as without it.
 
     Args:
-        alpha: 0.2 mixes a little most of the time, 1 takes every share as often.
-        where: `sentence` mixes the vector that the heads read, `words` the word embeddings, place by place.
+        alpha: 0.2 mixes a little most of the time, 1 draws every weight equally often.
+        where: `sentence` mixes the vector that the heads read, `words` the word embeddings, position by position.
 
     Raises:
         BadInput: an alpha of 0 or less, an unknown place; while training an encoder that is no BERT.
@@ -51,34 +49,34 @@ class Mixup:
         """The usual loss, on mixed sentences."""
 
         def mixed(module: nn.Module, batch: Batch) -> Tensor:
-            # From torch's own numbers: a resumed run finds them where the broken one left them.
-            share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+            # From torch's own numbers: a resumed run draws what the interrupted one would have drawn.
+            weight = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
             order = torch.randperm(len(batch.index)).to(batch.index.device)
-            answer = Answer(self._forward(module, batch, share, order))
+            output = FixedOutput(self._forward(module, batch, weight, order))
             other = replace(batch, index=batch.index[order])
-            return share * usual(answer, batch) + (1 - share) * usual(answer, other)
+            return weight * usual(output, batch) + (1 - weight) * usual(output, other)
 
         return mixed
 
-    def _forward(self, module: nn.Module, batch: Batch, share: float, order: Int[Tensor, "batch"]) -> Tensor:
+    def _forward(self, module: nn.Module, batch: Batch, weight: float, order: Int[Tensor, "batch"]) -> Tensor:
         if not isinstance(module, BERTForSentimentAnalysis):
             raise BadInput(f"mixup of a {type(module).__name__}", "use a BERT encoder")
+        private, mask = shared_copy(module), batch.attention_mask  # hooks on a copy are not seen by other threads
         if self.where == "sentence":
-            with _changed(module.bert.pooler, lambda vectors: mix(vectors, share, order)):
-                output: Tensor = module(batch.input_ids, batch.attention_mask)
-            return output
-        present = batch.attention_mask[..., None]  # (batch, seq, 1): behind its end a sentence adds nothing
-        both = torch.maximum(batch.attention_mask, batch.attention_mask[order])
-        with _changed(module.bert.embeddings.word_embeddings, lambda vectors: mix(vectors * present, share, order)):
-            output = module(batch.input_ids, both)
+            private.bert.pooler.register_forward_hook(lambda _, __, vectors: mix(vectors, weight, order))
+        else:
+            present = mask[..., None]  # (batch, seq, 1): after its end a sentence adds nothing
+            mask = torch.maximum(mask, mask[order])
+            input_embeddings(private).register_forward_hook(lambda _, __, words: mix(words * present, weight, order))
+        output: Tensor = private(batch.input_ids, mask)
         return output
 
     def __str__(self) -> str:
         return f"mixup of {self.where} vectors, Beta({self.alpha:g}, {self.alpha:g})"
 
 
-class Answer(nn.Module):
-    """Gives an output that was computed before, so that the usual loss can be asked about it with several targets."""
+class FixedOutput(nn.Module):
+    """Returns an output that was computed before, so that the usual loss can be taken with several targets."""
 
     def __init__(self, output: Tensor) -> None:
         super().__init__()
@@ -89,16 +87,6 @@ class Answer(nn.Module):
         return self.output
 
 
-def mix(vectors: Float[Tensor, "batch ..."], share: float, order: Int[Tensor, "batch"]) -> Float[Tensor, "batch ..."]:
-    """share * row + (1 - share) * the row that `order` puts beside it."""
-    return share * vectors + (1 - share) * vectors[order]
-
-
-@contextmanager
-def _changed(layer: nn.Module, change: Any) -> Iterator[None]:
-    """Inside the block the layer gives the changed output."""
-    hook = layer.register_forward_hook(lambda _module, _inputs, output: change(output))
-    try:
-        yield
-    finally:
-        hook.remove()
+def mix(vectors: Float[Tensor, "batch ..."], weight: float, order: Int[Tensor, "batch"]) -> Float[Tensor, "batch ..."]:
+    """weight * row + (1 - weight) * the row that `order` pairs it with."""
+    return weight * vectors + (1 - weight) * vectors[order]

@@ -22,7 +22,7 @@ from side_by_side.report import Report
 
 from course_lib import corpora
 from course_lib.augmentation import METHODS, as_gains, augmentation_study
-from course_lib.augmentation.worth import NONE
+from course_lib.augmentation.ablation import NONE
 
 SIZES = ("100", "500", "2000", "all")
 COMPARED = ("eda", "aeda", "contextual", "typo")

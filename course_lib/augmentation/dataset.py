@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib.augmentation.operation import Operation, check_seed, derived_seed
+from course_lib.augmentation.operations import Operation, check_seed, derived_seed
 from course_lib.batching import check_texts
 from course_lib.errors import BadInput
 
@@ -26,7 +26,7 @@ class Augmented:
         soft_labels: (n, classes) in the same way, or None.
         origin: (n,) which original each row is or was made from.
         originals: how many of the rows are originals.
-        dropped: copies that were made and left out: unchanged, or a text that was there already.
+        dropped: copies that were made and left out: unchanged, or a text that was already in the set.
     """
 
     texts: list[str]
@@ -56,10 +56,10 @@ def augment(
 ) -> Augmented:
     """The originals and up to `copies` rewrites of each, with their labels.
 
-    A copy is kept only where it differs from every text before it. So no copy stands there twice, nor under two labels.
+    A copy is kept only where it differs from every text before it, so no copy occurs twice or under two labels.
 
     Args:
-        texts: n strings. Only of the training part: a rewrite of a test sentence would give the answer away.
+        texts: n strings, of the training part only: a rewrite of a test sentence would leak its label.
         labels: n labels.
         op: the operation.
         copies: rewrites of each text.
@@ -95,7 +95,5 @@ def _check(texts: list[str], labels: NDArray[Any], soft: NDArray[np.float32] | N
     label_of: dict[str, Any] = {}
     for text, label in zip(texts, labels.tolist(), strict=True):
         if label_of.setdefault(text, label) != label:
-            raise BadInput(
-                f"{text!r:.80} has the labels {label_of[text]!r} and {label!r}", "drop one of them, or both: no model"
-                " can learn both",
-            )  # fmt: skip
+            both = f"{text!r:.80} has the labels {label_of[text]!r} and {label!r}"
+            raise BadInput(both, "drop one of them, or both: no model can learn both")

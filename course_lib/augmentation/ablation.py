@@ -1,14 +1,13 @@
-"""What augmentation is worth: test accuracy with and without, at the same number of optimizer steps.
+"""Ablation of augmentation: test accuracy with and without it, at the same number of optimizer steps.
 
-A fair comparison spends as much on both sides. Without augmentation the n training sentences are seen in E epochs.
-With it there is one rewrite of each, and the 2 n sentences are seen in E / 2 epochs: the same number of steps, of
-sentences in each step, and of sentences in all. What differs is only whether a sentence is met again as it was or as
-a rewrite. A gain that comes from training longer is none of augmentation's.
+Without augmentation the n training sentences are seen in E epochs. With it there is one rewrite of each, and the 2 n
+sentences are seen in E / 2 epochs: the same number of steps, of sentences in each step, and of sentences in all. The
+one difference is whether a sentence is seen again as it was or as a rewrite. A gain from longer training is excluded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,17 @@ from numpy.typing import NDArray
 
 from course_lib import corpora
 from course_lib.augmentation.context import contextual
-from course_lib.augmentation.marks import PunctuationInsertion, TypoNoise
+from course_lib.augmentation.dataset import Augmented, augment
 from course_lib.augmentation.mixup import Mixup
-from course_lib.augmentation.operation import Operation
-from course_lib.augmentation.sets import augment
-from course_lib.augmentation.words import RandomDeletion, RandomInsertion, RandomSwap, SynonymReplacement, eda
+from course_lib.augmentation.noise import PunctuationInsertion, TypoNoise
+from course_lib.augmentation.operations import (
+    Operation,
+    RandomDeletion,
+    RandomInsertion,
+    RandomSwap,
+    SynonymReplacement,
+    eda,
+)
 from course_lib.errors import BadInput
 from course_lib.evaluation import over_seeds
 from course_lib.experiments import experiment
@@ -33,25 +38,24 @@ from course_lib.finetuning.studies import epochs_for
 
 BATCH = 25  # divides 100, 500 and 2,000: then twice the sentences are exactly twice the steps
 NONE = "none"
-# Method -> what it makes of texts with these texts and labels in hand.
-OPERATIONS: dict[str, Callable[[Sequence[str], Sequence[Any]], Operation]] = {
-    "eda": lambda texts, labels: eda(),
-    "synonyms": lambda texts, labels: SynonymReplacement(),
-    "insertion": lambda texts, labels: RandomInsertion(),
-    "swap": lambda texts, labels: RandomSwap(),
-    "deletion": lambda texts, labels: RandomDeletion(),
-    "aeda": lambda texts, labels: PunctuationInsertion(),
-    "typo": lambda texts, labels: TypoNoise(),
-    "contextual": lambda texts, labels: contextual(texts, labels),
+OPERATIONS: dict[str, Callable[[], Operation]] = {
+    "eda": eda,
+    "synonyms": SynonymReplacement,
+    "insertion": RandomInsertion,
+    "swap": RandomSwap,
+    "deletion": RandomDeletion,
+    "aeda": PunctuationInsertion,
+    "typo": TypoNoise,
 }
-ADVERSARIES = {"mixup": Mixup()}
-METHODS = (NONE, *OPERATIONS, *ADVERSARIES)
+CONTEXTUAL = "contextual"  # its judge is fitted on the training sentences
+LOSS_WRAPPERS = {"mixup": Mixup()}
+METHODS = (NONE, *OPERATIONS, CONTEXTUAL, *LOSS_WRAPPERS)
 
 
 def _sentences_seen(config: Mapping[str, Any]) -> float:
     """Training sentences of all epochs; a predicted one counts a quarter, and a rewrite by a language model two."""
-    rewritten = 2.0 * config["labels"] if config["method"] == "contextual" else 0.0
-    trained: float = config["labels"] * looks(config["labels"])
+    rewritten = 2.0 * config["labels"] if config["method"] == CONTEXTUAL else 0.0
+    trained: float = config["labels"] * epochs_of(config["labels"])
     return trained + 2100 / 4 + rewritten
 
 
@@ -64,21 +68,25 @@ def _sentences_seen(config: Mapping[str, Any]) -> float:
 def augmentation_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: test accuracy with `labels` movie sentences, rewritten by `method` (one of `METHODS`), and `seed`.
 
-    `labels` is cut to whole batches of 25, so that both sides take the same steps. The seed is that of the rewrites,
-    too. `copies` in the result says how many of the rows were really rewritten.
+    `labels` is cut to whole batches of 25, so that both sides take the same steps. The seed is also that of the
+    rewrites. `copies` in the result is the number of rows that were rewritten.
     """
-    rows, method = training_rows(config["labels"]), checked_method(config["method"])
+    method = config["method"]
+    if method not in METHODS:
+        raise BadInput(f"method is {method!r}", f"use one of {', '.join(METHODS)}")
+    rows = training_rows(config["labels"])
     texts, labels = rows["text"].tolist(), rows["label"].to_numpy()
     chosen = recipe("default")
     soft = corpora.soft_labels(rows["rating"].to_numpy(), chosen.sharpness)
-    epochs, seen, copies = looks(len(rows)), np.arange(len(rows)), 0
-    if method in OPERATIONS:
-        made = augment(texts, labels, OPERATIONS[method](texts, labels.tolist()), seed=config["seed"])
-        texts, seen = filled(made.texts, made.origin, len(rows))
+    epochs, origin, copies = epochs_of(len(rows)), np.arange(len(rows)), 0
+    if method in OPERATIONS or method == CONTEXTUAL:
+        operation = contextual(texts, labels) if method == CONTEXTUAL else OPERATIONS[method]()
+        made = augment(texts, labels, operation, seed=config["seed"])
+        texts, origin = one_rewrite_each(made)
         epochs, copies = epochs // 2, len(made.texts) - made.originals
     classifier = estimator(chosen, config["seed"])
     classifier.training = replace(chosen.training, seed=config["seed"], epochs=epochs, batch_size=batch_of(len(rows)))
-    classifier.fit(texts, labels[seen], soft_labels=soft[seen], loss_wrapper=ADVERSARIES.get(method))
+    classifier.fit(texts, labels[origin], soft_labels=soft[origin], loss_wrapper=LOSS_WRAPPERS.get(method))
     test = corpora.part("movie_reviews", "test")
     right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
     steps = int(classifier.history_.rows[-1]["total_steps"])
@@ -102,36 +110,23 @@ def batch_of(rows: int) -> int:
     return min(BATCH, rows)
 
 
-def looks(rows: int) -> int:
-    """How often each sentence is seen in a run: as in `finetuning.label_curve`, made even."""
+def epochs_of(rows: int) -> int:
+    """Epochs of a run without rewrites: as in `finetuning.label_curve`, made even."""
     epochs = epochs_for(rows, batch_of(rows))
     return epochs - epochs % 2
 
 
-def filled(texts: Sequence[str], origin: NDArray[np.int64], rows: int) -> tuple[list[str], NDArray[np.int64]]:
-    """Exactly one more row for each original: its rewrite or, where there is none, the original again.
-
-    Args:
-        texts: the originals, then the rewrites.
-        origin: which original each of them comes from.
-        rows: how many originals there are.
-    """
-    copy = {int(source): text for source, text in zip(origin[rows:], texts[rows:], strict=True)}
-    originals = list(texts[:rows])
-    return originals + [copy.get(row, text) for row, text in enumerate(originals)], np.tile(np.arange(rows), 2)
-
-
-def checked_method(method: Any) -> str:
-    """Raises BadInput for a method that there is not."""
-    if method not in METHODS:
-        raise BadInput(f"method is {method!r}", f"use one of {', '.join(METHODS)}")
-    return str(method)
+def one_rewrite_each(made: Augmented) -> tuple[list[str], NDArray[np.int64]]:
+    """The originals, then one more row for each, its rewrite or, where there is none, the original again; origins."""
+    n = made.originals
+    second = dict(enumerate(made.texts[:n])) | dict(zip(made.origin[n:].tolist(), made.texts[n:], strict=True))
+    return [*made.texts[:n], *second.values()], np.tile(np.arange(n), 2)
 
 
 def as_gains(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy of each size and method, and its gain over none, paired by seed, with Student's 95 % interval.
 
-    The interval tells luck of the seeds, not of the test sentences. With one common seed it is missing (NaN).
+    The interval is over the seeds, not over the test sentences. With one common seed it is missing (NaN).
 
     Args:
         runs: the table of `augmentation_study`: labels, method, seed, test_accuracy.
@@ -140,7 +135,7 @@ def as_gains(runs: pd.DataFrame) -> pd.DataFrame:
         labels, method, seeds, accuracy (0 to 1), gain, low, high (points); the rows of `none` have a gain of 0.
 
     Raises:
-        BadInput: a column is missing, a run stands there twice, or a method has no seed in common with none.
+        BadInput: a column is missing, a run occurs twice, or a method has no seed in common with none.
     """
     missing = [name for name in ("labels", "method", "seed", "test_accuracy") if name not in runs]
     if missing:
