@@ -1,4 +1,4 @@
-"""The pictures of data augmentation draw what they were given, fit their frame, and can be read in grey."""
+"""The figures of data augmentation: what they draw, that they fit their frame and are readable in grey."""
 
 from io import BytesIO
 
@@ -61,7 +61,7 @@ def test_titles_state_the_finding():
     assert title == "After deletion of 50% of the words the judge finds 60% of the labels, 88% before"
 
 
-def test_gains_stand_beside_each_other_at_their_size_and_none_is_the_line():
+def test_gains_are_side_by_side_at_their_size_and_none_is_the_line():
     ax = augmentation_gains(GAINS)
     drawn = points(ax)
     assert list(drawn) == ["eda", "typo"] and ax.lines[0].get_ydata() == [0, 0]
@@ -108,7 +108,7 @@ def test_it_fits_its_frame_and_can_be_read_in_grey(name):
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_it_can_stand_in_a_users_own_axes(name):
+def test_it_draws_into_the_users_own_axes(name):
     mine = plt.subplots(1, 2)[1][1]
     assert DRAWN[name](mine) is mine and len(plt.get_fignums()) == 1
 
@@ -127,7 +127,7 @@ def test_more_series_than_looks_can_still_be_told_apart():
         (lambda: text_movement(MOVED.drop(columns="cosine_high")), "no column 'cosine_high'"),
         (lambda: label_agreement(KEPT.drop(columns="alpha")), "no column 'alpha'"),
         (lambda: label_agreement(KEPT.head(0)), "no rows"),
-        (lambda: text_movement(pd.concat([MOVED, MOVED])), "'aeda' stands there twice"),
+        (lambda: text_movement(pd.concat([MOVED, MOVED])), "'aeda' occurs twice"),
     ],
 )
 def test_bad_input_is_named(call, said):

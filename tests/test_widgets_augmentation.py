@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from course_lib import widgets
 from course_lib.augmentation import PunctuationInsertion, RandomDeletion, RandomSwap, TypoNoise, words_changed
 from course_lib.errors import BadInput
-from course_lib.widgets.augmentation import MOST_SEED, REWRITES, _seeds, watch_augmentation
+from course_lib.widgets.augmentation import MAX_SEED, REWRITES, _seeds, watch_augmentation
 
 OPERATIONS = {"deletion": RandomDeletion, "swap": RandomSwap, "aeda": PunctuationInsertion, "typos": TypoNoise}
 SENTENCE = "a good film with a clever story and a sad end"
@@ -94,8 +94,8 @@ def test_every_control_is_obeyed():
 
 
 def test_no_seed_comes_twice():
-    every = [seed for place in range(MOST_SEED + 1) for seed in _seeds(place)]
-    assert len(set(every)) == len(every) == REWRITES * (MOST_SEED + 1)
+    every = [seed for place in range(MAX_SEED + 1) for seed in _seeds(place)]
+    assert len(set(every)) == len(every) == REWRITES * (MAX_SEED + 1)
 
 
 def test_nothing_is_rewritten_at_a_key_stroke():
@@ -109,14 +109,14 @@ def test_a_label_that_turned_is_said_in_words():
     strength.value = 1.0
     left = [RandomDeletion(1.0)([SENTENCE], seed)[0] for seed in range(REWRITES)]
     turned = sum("good" not in text.split() for text in left)
-    assert turned and answer.value.count(", turned</b>") == turned
-    assert f"The judge calls {turned} of them other than the original." in answer.value
+    assert turned and answer.value.count(", changed</b>") == turned
+    assert f"For {turned} of them the judge predicts another label than for the original." in answer.value
     assert all(len(call) == REWRITES + 1 for call in judge.calls) and len(judge.calls) == 2
 
 
 def test_without_a_judge_there_is_no_label():
     answer = watched()[-1]
-    assert "judge" not in answer.value and "turned" not in answer.value and texts_in(answer.value)
+    assert "judge" not in answer.value and ", changed" not in answer.value and texts_in(answer.value)
 
 
 def test_names_of_classes():
@@ -128,7 +128,7 @@ def test_names_of_classes():
 
 def test_a_rewrite_that_is_none_is_owned_up_to():
     answer = watched({"swap": RandomSwap}, "good")[-1]
-    assert "4 of them are as before" in answer.value and "<del" not in answer.value
+    assert "4 of them are unchanged" in answer.value and "<del" not in answer.value
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
@@ -161,7 +161,7 @@ def test_an_untrained_judge_is_named():
         def predict_proba(self, texts):
             raise AssertionError("must not be asked")
 
-    assert "Untrained has not been trained yet" in watched(judge=Untrained())[-1].value
+    assert "the judge is not fitted yet" in watched(judge=Untrained())[-1].value
 
 
 def test_after_a_fault_it_goes_on():
@@ -172,7 +172,7 @@ def test_after_a_fault_it_goes_on():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.text(max_size=40), st.sampled_from(list(OPERATIONS)), st.integers(0, MOST_SEED), st.floats(0.05, 1))
+@given(st.text(max_size=40), st.sampled_from(list(OPERATIONS)), st.integers(0, MAX_SEED), st.floats(0.05, 1))
 def test_any_text_is_answered_and_none_becomes_html(text, name, seed, share):
     _, line, choice, strength, seeds, answer = watched(judge=Spotter())
     line.value, choice.value, strength.value, seeds.value = f"<u>{text}", name, share, seed

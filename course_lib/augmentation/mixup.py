@@ -7,6 +7,7 @@ Sentences cannot be added, but their vectors can: either those of the words or t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -61,7 +62,8 @@ class Mixup:
     def _forward(self, module: nn.Module, batch: Batch, weight: float, order: Int[Tensor, "batch"]) -> Tensor:
         if not isinstance(module, BERTForSentimentAnalysis):
             raise BadInput(f"mixup of a {type(module).__name__}", "use a BERT encoder")
-        private, mask = shared_copy(module), batch.attention_mask  # hooks on a copy are not seen by other threads
+        private: Any = shared_copy(module)  # other threads do not see its hooks
+        mask = batch.attention_mask
         if self.where == "sentence":
             private.bert.pooler.register_forward_hook(lambda _, __, vectors: mix(vectors, weight, order))
         else:

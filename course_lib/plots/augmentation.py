@@ -1,4 +1,4 @@
-"""Pictures of data augmentation: what it is worth, and how far it moves a text."""
+"""Figures of data augmentation: gains in accuracy, and how far operations move a text."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ WIDTH = 0.72  # of the room between two sizes that the methods of one size take
 def augmentation_gains(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Gain of each method over none, in points of test accuracy, side by side for each number of labels.
 
-    Whiskers are the intervals; a gain of one seed has none. Only a whisker that stays off the line at 0 tells a gain
-    from luck.
+    Whiskers are the intervals; a gain of one seed has none. Only an interval without 0 separates a gain from chance.
 
     Args:
         table: labels, method, gain, low, high, as `augmentation.as_gains` gives them; rows of `none` are left out.
@@ -45,12 +44,12 @@ def augmentation_gains(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.legend(
         ncols=min(6, len(methods)), loc="upper center", bbox_to_anchor=(0.5, -0.17)
     )  # whiskers need the room inside
-    label(ax, _said(rows), "labelled training sentences", "gain in test accuracy (points)", fold=66)
+    label(ax, _conclusion(rows), "labelled training sentences", "gain in test accuracy (points)", fold=66)
     return ax
 
 
-def _said(rows: pd.DataFrame) -> str:
-    """The best gain in words, and how many are more than luck, on its side of 0."""
+def _conclusion(rows: pd.DataFrame) -> str:
+    """The best gain in words, and how many intervals exclude 0 on its side."""
     best = rows.loc[rows["gain"].idxmax()]
     by = f"{best['gain']:+.1f} points by {best['method']} with {best['labels']:,} labels"
     if best["gain"] > 0:
@@ -67,13 +66,13 @@ def text_movement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             several operations, one below the other.
 
     Raises:
-        BadInput: no rows, a column is missing, or an operation stands there twice.
+        BadInput: no rows, a column is missing, or an operation occurs twice.
     """
     ends = [name + end for name in ("words_changed", "cosine") for end in ("", "_low", "_high")]
     rows = need(table, "operation", *ends).reset_index(drop=True)
     if rows["operation"].duplicated().any():
         twice = rows.loc[rows["operation"].duplicated(), "operation"].iloc[0]
-        raise BadInput(f"operation {twice!r} stands there twice", "give each row a name of its own")
+        raise BadInput(f"operation {twice!r} occurs twice", "give each row a name of its own")
     ax = canvas(ax, 6.4, 3.6)
     for number, row in rows.iterrows():
         one = rows.loc[[number]]
@@ -95,9 +94,9 @@ def text_movement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @house
 def label_agreement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Share of the rewrites whose label a judge still finds, by strength, one line an operation, with intervals.
+    """Fraction of the rewrites whose label a judge still predicts, by strength, a line an operation, with intervals.
 
-    The dashed line is what the judge finds of the originals: no rewrite can be asked for more.
+    The dashed line is the same of the originals: the most that can be expected of rewrites.
 
     Args:
         table: operation, alpha, and agreement with _low and _high, agreement_before: `AugmentationReport.to_frame` of
@@ -128,7 +127,7 @@ def label_agreement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _points(number: int) -> dict[str, Any]:
-    """Lone points with whiskers; after the fifth the looks come round again, hollow."""
+    """Lone points with whiskers; after the fifth the styles repeat with hollow markers."""
     shape = look(number)
     hollow = {"markerfacecolor": "white"} if number // len(LOOKS) % 2 else {}
     return {"fmt": shape.marker, "color": shape.colour, "ecolor": shape.colour, "capsize": 3, **hollow}

@@ -14,11 +14,12 @@ from course_lib.attacks.difference import inline
 from course_lib.augmentation import Operation, report
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
+from course_lib.text.classifiers import Classifier, check_classifier
 from course_lib.widgets.base import error_message, sentence_line
-from course_lib.widgets.prediction import SENTIMENT, Classifier
+from course_lib.widgets.prediction import SENTIMENT
 
 REWRITES = 4  # of a sentence, shown together
-MOST_SEED = 20  # of the slider
+MAX_SEED = 20  # of the slider
 _WIDE = {"description_width": "initial"}
 _GRID = "display:grid;grid-template-columns:1fr 5em 5em 11em;gap:0.2em 1em;align-items:baseline;line-height:1.6"
 
@@ -27,21 +28,21 @@ Vectors = Callable[[Sequence[str]], Any]
 
 @dataclass(frozen=True)
 class Row:
-    """A rewrite and what is measured of it.
+    """A text and its measurements.
 
     Args:
-        text: the rewrite.
-        changed: share of the words, 0 to 1.
+        text: the original or a rewrite.
+        changed: fraction of the words, 0 to 1.
         cosine: of the sentence vectors before and after.
-        said: what the judge calls it, with its probability; "" without a judge.
-        turned: whether the judge calls it other than the original.
+        label: predicted by the judge, with its probability; "" without a judge.
+        flipped: whether the judge predicts another label than for the original.
     """
 
     text: str
     changed: float
     cosine: float
-    said: str
-    turned: bool
+    label: str
+    flipped: bool
 
 
 def watch_augmentation(
@@ -51,20 +52,20 @@ def watch_augmentation(
     names: Mapping[Any, str] | None = None,
     vectors: Vectors = sentence_vectors,
 ) -> ipywidgets.VBox:
-    """A line to type in, an operation, a slider for its strength and one for the seed; four rewrites answer.
+    """A line to type in, an operation, a slider for its strength and one for the seed; below them four rewrites.
 
-    In each rewrite what was left out is struck through and what was put in is underlined. Beside it stand the share of
-    the words that changed, the cosine of the sentence vectors, and the judge's label; a label that turned is said so in
-    words. A typed sentence is rewritten at Enter, a moved slider when it is let go: some operations take a second. It
-    never raises: what goes wrong is shown in place of the rewrites.
+    In each rewrite what was left out is struck through and what was put in is underlined. Beside it are the fraction of
+    the words that changed, the cosine of the sentence vectors, and the judge's label, with a note where it changed. A
+    typed sentence is rewritten at Enter, a moved slider when it is released: some operations take a second. It never
+    raises: errors are shown in place of the rewrites.
 
     Args:
-        operations: name -> what makes an operation from a share of the words, such as `augmentation.eda` or
+        operations: name -> a function from a fraction of the words to an operation, such as `augmentation.eda` or
             `augmentation.SynonymReplacement`.
         text: the sentence to begin with.
         judge: has `predict_proba(list of texts)` and `classes_`; None shows no labels.
         names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
-        vectors: gives sentence vectors, (n, size).
+        vectors: maps texts to sentence vectors, (n, size).
 
     Returns:
         A box of the class `watch-augmentation`: the line (children[0]), the operation (children[1]), the sliders for
@@ -73,14 +74,22 @@ def watch_augmentation(
     line, answer = sentence_line(text), ipywidgets.HTML(layout={"width": "min(100%, 760px)"})
     line.continuous_update = False
     choice = ipywidgets.Dropdown(options=list(operations), description="Operation", style=_WIDE)
-    strength, seed = _strength(), _seed()
+    strength = ipywidgets.FloatSlider(
+        value=0.1, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Share of the words", style=_WIDE,
+        layout={"width": "min(100%, 380px)"}, continuous_update=False,
+    )  # fmt: skip
+    seed = ipywidgets.IntSlider(
+        max=MAX_SEED, description="Seed", style=_WIDE, layout={"width": "min(100%, 300px)"}, continuous_update=False
+    )
 
     def show(_: object = None) -> None:
         if not line.value.strip():
             answer.value = "<p>Type a sentence.</p>"
             return
         try:
-            operation = _made(operations, choice.value, strength.value)
+            if choice.value is None:
+                raise BadInput("there is no operation to choose", "pass at least one")
+            operation = operations[choice.value](strength.value)
             rows = _rows(operation, line.value, _seeds(seed.value), judge, names, vectors)
             answer.value = _table(operation, line.value, rows, seed.value)
         except Exception as error:  # of any operation or judge, even one half written: shown, not hidden
@@ -95,29 +104,9 @@ def watch_augmentation(
     return box
 
 
-def _strength() -> ipywidgets.FloatSlider:
-    return ipywidgets.FloatSlider(
-        value=0.1, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Share of the words", style=_WIDE,
-        layout={"width": "min(100%, 380px)"}, continuous_update=False,
-    )  # fmt: skip
-
-
-def _seed() -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(
-        min=0, max=MOST_SEED, description="Seed", style=_WIDE, layout={"width": "min(100%, 300px)"},
-        continuous_update=False,
-    )  # fmt: skip
-
-
 def _seeds(first: int) -> range:
-    """The operation's seeds behind one position of the slider: no two positions share one."""
+    """The operation's seeds at one position of the slider: no two positions have one in common."""
     return range(first * REWRITES, (first + 1) * REWRITES)
-
-
-def _made(operations: Mapping[str, Callable[[float], Operation]], name: str | None, share: float) -> Operation:
-    if name is None:
-        raise BadInput("there is no operation to choose", "pass at least one")
-    return operations[name](share)
 
 
 def _rows(
@@ -131,27 +120,25 @@ def _rows(
     """The original, then its rewrites."""
     texts = [text, *(operation([text], seed)[0] for seed in seeds)]
     moved = report([text] * len(texts), texts, vectors=vectors).rows
-    said, columns = _said(texts, judge, names)
+    labels, columns = _labels(texts, judge, names)
     return [
         Row(one, float(changed), float(cosine), label, column != columns[0])
         for one, changed, cosine, label, column in zip(
-            texts, moved["words_changed"], moved["cosine"], said, columns, strict=True
+            texts, moved["words_changed"], moved["cosine"], labels, columns, strict=True
         )
     ]
 
 
-def _said(texts: list[str], judge: Classifier | None, names: Mapping[Any, str] | None) -> tuple[list[str], list[int]]:
-    """What the judge calls each text, with its probability, and that label's column.
+def _labels(texts: list[str], judge: Classifier | None, names: Mapping[Any, str] | None) -> tuple[list[str], list[int]]:
+    """The judge's label of each text, with its probability, and that label's column.
 
     Raises:
-        BadInput: the judge was not trained.
+        BadInput: the judge is not fitted.
     """
     if judge is None:
         return [""] * len(texts), [0] * len(texts)
-    if not hasattr(judge, "classes_"):
-        raise BadInput(f"this {type(judge).__name__} has not been trained yet", "call its fit first")
-    rows = np.asarray(judge.predict_proba(texts), dtype=np.float64)
-    classes = [name.item() if isinstance(name, np.generic) else name for name in judge.classes_]
+    check_classifier(judge, "the judge")
+    rows, classes = np.asarray(judge.predict_proba(texts), dtype=np.float64), judge.classes_.tolist()
     known = names if names is not None else SENTIMENT if classes == [0, 1] else {}
     columns = [int(column) for column in rows.argmax(1)]
     called = [str(known.get(classes[column], classes[column])) for column in columns]
@@ -161,15 +148,15 @@ def _said(texts: list[str], judge: Classifier | None, names: Mapping[Any, str] |
 def _table(operation: Operation, text: str, rows: Sequence[Row], seed: int) -> str:
     """The HTML of the original and its rewrites."""
     new = rows[1:]
-    turned, same = sum(row.turned for row in new), sum(row.text == text for row in new)
+    flipped, same = sum(row.flipped for row in new), sum(row.text == text for row in new)
     told = f"{len(new)} rewrites by {operation} (seed {seed})."
-    told += f" The judge calls {turned} of them other than the original." if rows[0].said else ""
-    told += (
-        f" {same} of them are as before: nothing in the sentence could be changed, or chance left it." if same else ""
-    )
-    heads = ("rewrite", "words", "cosine", "the judge says" if rows[0].said else "")
+    told += f" For {flipped} of them the judge predicts another label than for the original." if rows[0].label else ""
+    told += f" {same} of them are unchanged: no word could be changed, or none was drawn." if same else ""
+    heads = ("rewrite", "words", "cosine", "judge's label" if rows[0].label else "")
     head = "".join(f"<b>{name}</b>" for name in heads)
-    first = f"<span><i>original:</i> {escape(text)}</span><span></span><span></span><span>{escape(rows[0].said)}</span>"
+    first = (
+        f"<span><i>original:</i> {escape(text)}</span><span></span><span></span><span>{escape(rows[0].label)}</span>"
+    )
     body = "".join(_line(text, row) for row in new)
     return (
         f'<p class="augmentation-told" aria-live="polite">{escape(told)}</p>'
@@ -178,7 +165,7 @@ def _table(operation: Operation, text: str, rows: Sequence[Row], seed: int) -> s
 
 
 def _line(text: str, row: Row) -> str:
-    said = f"<b>{escape(row.said)}, turned</b>" if row.turned else escape(row.said)
+    said = f"<b>{escape(row.label)}, changed</b>" if row.flipped else escape(row.label)
     return (
         f'<span style="font-size:1.08em">{inline(text, row.text)}</span><span>{row.changed:.0%}</span>'
         f"<span>{row.cosine:.2f}</span><span>{said}</span>"
