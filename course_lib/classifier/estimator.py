@@ -33,7 +33,6 @@ from course_lib.classifier.differences import load_difference, shipped_models
 from course_lib.classifier.objective import LossWrapper, measure, objective
 from course_lib.classifier.parameters import check_parameters
 from course_lib.classifier.prediction import forward
-from course_lib.classifier.resumption import claim, identity_of
 from course_lib.classifier.sources import (
     encoder_folder,
     folder_or_hub,
@@ -44,7 +43,7 @@ from course_lib.classifier.sources import (
 from course_lib.classifier.storage import place, write
 from course_lib.classifier.targets import held_out, targets
 from course_lib.errors import BadInput, CourseError
-from course_lib.training import Callback, History, Row, TrainingConfig, train
+from course_lib.training import Callback, History, LogEntry, TrainingConfig, train
 
 
 class NotFitted(CourseError, NotFittedError):
@@ -200,7 +199,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.trained_weights_ = trained_weights(self.module_)
         return finish
 
-    def _validation(self, texts: list[str], labels: Tensor, classes: int) -> Callable[[nn.Module], Row]:
+    def _validation(self, texts: list[str], labels: Tensor, classes: int) -> Callable[[nn.Module], LogEntry]:
         ids = tokenize(texts, self.tokenizer_, self.max_length)
         return lambda _: measure(torch.from_numpy(self._forward(ids)), labels, classes)
 

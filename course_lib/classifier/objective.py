@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.batching import Batch
-from course_lib.training import Row
+from course_lib.training import LogEntry
 
 Loss = Callable[[nn.Module, Batch], Tensor]  # the mean loss of a batch
 LossWrapper = Callable[[Loss], Loss]  # another loss made of the usual one: adversarial training, mixup
@@ -37,7 +37,7 @@ def objective(targets: Mapping[str, Tensor], classes: int) -> Loss:
     return loss_of
 
 
-def measure(output: Float[Tensor, "n outputs"], labels: Tensor, classes: int) -> Row:
+def measure(output: Float[Tensor, "n outputs"], labels: Tensor, classes: int) -> LogEntry:
     """Loss and accuracy on validation data; for regression (`classes` 0) the mean squared error."""
     if not classes:
         return {"validation_loss": F.mse_loss(output[:, 0], labels).item()}

@@ -32,17 +32,17 @@ class TrainingConfig:
     learning_rate: float = 1e-4  # peak; BERT-base takes 2e-5 to 5e-5, a smaller model takes more
     optimizer: str = "adamw"  # or "muon" for the layers' matrices, which learns more from few steps of pretraining
     schedule: str = "linear"  # to zero after warm-up; also "cosine" or "constant"
-    warmup: float = 0.1  # share of the steps in which the rate rises; steadies Adam's first steps (Mosbach 2021)
+    warmup: float = 0.1  # fraction of the steps in which the rate rises; steadies Adam's first steps (Mosbach 2021)
     layer_decay: float = 1.0  # rate of a layer over that of the layer above; under 1 keeps low layers near their start
     weight_decay: float = 0.01  # AdamW's pull to zero; biases and norms are left out (Loshchilov & Hutter 2019)
     betas: tuple[float, float] = (0.9, 0.999)  # decay of AdamW's running mean and mean square
-    clip_norm: float = 1.0  # longest gradient that is let through; a single odd batch cannot throw the model off
+    clip_norm: float = 1.0  # largest norm of a gradient; a single odd batch cannot ruin the model
     accumulate: int = 1  # batches whose gradients are added up before a step: a larger batch in the same memory
-    average_from: float = 1.0  # weights are averaged from this share of the run on (Izmailov 2018); 1 is off
-    patience: int | None = None  # validations without improvement before the run stops and takes its best weights
+    average_from: float = 1.0  # weights are averaged from this fraction of the run on (Izmailov 2018); 1 is off
+    patience: int | None = None  # validations without improvement before the run stops; it then takes its best weights
     precision: str = "auto"  # "float32", "bfloat16", or what the hardware multiplies fast
     seed: int = 0  # of the new head, the order of the sentences, and dropout
-    order_seed: int | None = None  # of order and dropout alone, where runs shall share the head they start from
+    order_seed: int | None = None  # of order and dropout alone, for runs that start from the same head
 
     def __post_init__(self) -> None:
         for name, (allowed, good) in _RANGES.items():
@@ -51,6 +51,11 @@ class TrainingConfig:
                 raise BadInput(f"{name} is {value!r}", f"{name} must be {allowed}")
             if isinstance(value, np.generic):  # checkpoints are JSON, which knows Python's own numbers only
                 object.__setattr__(self, name, value.item())
+        if self.patience is not None and self.average_from < 1:
+            raise BadInput(
+                f"patience is {self.patience} and average_from is {self.average_from}",
+                "use one of them: a run ends either in its best weights or in the mean of its last ones",
+            )
 
     @property
     def dtype(self) -> torch.dtype:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.training.config import TrainingConfig
-from course_lib.training.rates import parameter_groups
-
-_LAYER = re.compile(r"layers?\.\d+\.")
+from course_lib.training.schedule import LAYER, parameter_groups
 
 
-class Joined:
-    """Several optimizers that step together; their groups and states are numbered through."""
+class CompositeOptimizer:
+    """Several optimizers that step together; their groups and states are numbered consecutively."""
 
     def __init__(self, *parts: torch.optim.Optimizer) -> None:
         self.parts = parts
+        self._sizes = [sum(len(group["params"]) for group in part.param_groups) for part in parts]
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all parts; what is written into one counts at the next step."""
+        """The groups of all parts; a value written into one holds from the next step on."""
         return [group for part in self.parts for group in part.param_groups]
 
     def step(self) -> None:
@@ -31,45 +29,40 @@ class Joined:
             part.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients."""
+        """Clears the gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
     def state(self) -> dict[int, dict[str, Tensor]]:
         """Number of a weight -> its momentum and the like."""
-        return {
-            number + start: entry
-            for part, start in zip(self.parts, self._starts(), strict=True)
-            for number, entry in part.state_dict()["state"].items()
-        }
+        states: dict[int, dict[str, Tensor]] = {}
+        for number, part in enumerate(self.parts):
+            start = sum(self._sizes[:number])
+            states |= {start + index: entry for index, entry in part.state_dict()["state"].items()}
+        return states
 
     def load_state(self, state: dict[int, dict[str, Tensor]]) -> None:
-        """Takes back what `state` gave."""
-        for part, start in zip(self.parts, self._starts(), strict=True):
-            size = sum(len(group["params"]) for group in part.param_groups)
-            mine = {number - start: entry for number, entry in state.items() if start <= number < start + size}
-            part.load_state_dict({**part.state_dict(), "state": mine})
-
-    def _starts(self) -> list[int]:
-        sizes = [sum(len(group["params"]) for group in part.param_groups) for part in self.parts]
-        return [sum(sizes[:i]) for i in range(len(sizes))]
+        """Restores what `state` returned."""
+        for number, part in enumerate(self.parts):
+            start = sum(self._sizes[:number])
+            own = {index: state[start + index] for index in range(self._sizes[number]) if start + index in state}
+            part.load_state_dict({**part.state_dict(), "state": own})
 
 
-def make_optimizer(module: nn.Module, config: TrainingConfig) -> Joined:
+def make_optimizer(module: nn.Module, config: TrainingConfig) -> CompositeOptimizer:
     """The optimizer that a configuration names, for the weights that take a gradient.
 
     Muon (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982) makes the running mean of a matrix' gradients
-    orthogonal before it steps, so that all directions of it are learned at one pace. Its steps are scaled to the size
-    of AdamW's, so that one learning rate serves both. Embeddings, heads and
-    vectors stay with AdamW, as its authors advise.
+    orthogonal before it steps, so that it is learned at one rate in all directions. Its steps are scaled to the size of
+    AdamW's, so that one learning rate serves both. Embeddings, heads and vectors keep AdamW, as its authors advise.
     """
     groups = parameter_groups(module, config)
-    hidden = {id(p) for name, p in module.named_parameters() if p.ndim == 2 and _LAYER.search(name)}
+    hidden = {id(p) for name, p in module.named_parameters() if p.ndim == 2 and LAYER.search(name)}
     if config.optimizer == "adamw" or not hidden:
-        return Joined(_adamw(groups, config))
+        return CompositeOptimizer(_adamw(groups, config))
     rest, matrices = (_only(groups, hidden, wanted) for wanted in (False, True))
     muon = torch.optim.Muon(matrices, lr=config.learning_rate, adjust_lr_fn="match_rms_adamw")
-    return Joined(*([_adamw(rest, config)] if rest else []), muon)
+    return CompositeOptimizer(*([_adamw(rest, config)] if rest else []), muon)
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.AdamW:
