@@ -100,6 +100,20 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds Python, NumPy and torch for the block; the caller's random states are restored after it."""
+    python, numpy, kind = random.getstate(), np.random.get_state(), device().type
+    devices = [] if kind == "cpu" else [torch.accelerator.current_device_index()]
+    with torch.random.fork_rng(devices, device_type="cuda" if kind == "cpu" else kind):
+        try:
+            seed_everything(seed)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
 def peak_flops(kind: str | None = None) -> float:
     """Floating-point operations a second of a large square matrix product here, measured (takes about a second).
 

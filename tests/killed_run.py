@@ -65,6 +65,8 @@ def train_small(
     def validate(model: torch.nn.Module) -> dict[str, float]:
         return {"validation_loss": objective(model, held_out).item()}
 
+    config = CONFIG if patience is None else replace(CONFIG, patience=patience, average_from=1.0)
+
     def kill(row: dict[str, float]) -> None:
         if row["step"] == kill_at and "loss" in row:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -72,7 +74,7 @@ def train_small(
     if kill_in_write:
         _kill_while_writing(kill_in_write)
     train(
-        module, LengthBuckets(ids, CONFIG.batch_size), objective, replace(CONFIG, patience=patience),
+        module, LengthBuckets(ids, CONFIG.batch_size), objective, config,
         validate=validate, callbacks=[kill], checkpoints=CheckpointFolder(folder, every), log_every=1,
     )  # fmt: skip
     return digest(module)

@@ -308,7 +308,7 @@ def test_a_fit_that_was_broken_off_ends_in_the_same_weights(tmp_path):
     [
         ({"texts": [*TEXTS[:-1], "another film"]}, "texts"),
         ({"labels": [1 - label for label in LABELS]}, "labels"),
-        ({"training": replace(QUICK, learning_rate=1e-5)}, "'training.learning_rate': .*0.003.*1e-05"),
+        ({"training": replace(QUICK, learning_rate=1e-5)}, "'learning_rate': .*0.003.*1e-05"),
         ({"frozen_encoder": True}, "'frozen_encoder': .*False.*True"),
     ],
     ids=["texts", "labels", "learning rate", "frozen"],
@@ -317,16 +317,8 @@ def test_checkpoints_of_another_run_are_not_taken_up(tmp_path, change, said):
     folder = CheckpointFolder(tmp_path / "run", every=1)
     tiny().fit(TEXTS, LABELS, checkpoints=folder)
     texts, labels = change.pop("texts", TEXTS), change.pop("labels", LABELS)
-    with pytest.raises(CheckpointError, match=f"(?s)of another run.*{said}.*delete that folder"):
+    with pytest.raises(CheckpointError, match=f"(?s)of another run.*{said}.*empty checkpoint folder"):
         tiny(**change).fit(texts, labels, checkpoints=folder)
-
-
-def test_checkpoints_that_nobody_claims_are_not_taken_up(tmp_path):
-    folder = CheckpointFolder(tmp_path / "run", every=1)
-    tiny().fit(TEXTS, LABELS, checkpoints=folder)
-    (tmp_path / "run" / "run.json").unlink()
-    with pytest.raises(CheckpointError, match=r"run\.json"):
-        tiny().fit(TEXTS, LABELS, checkpoints=folder)
 
 
 def test_a_refused_fit_leaves_the_fitted_model_as_it_was():

@@ -106,7 +106,6 @@ def test_fill_lets_a_causal_model_go_on(capsys, tmp_path):
         (["pretrain", "--preset", "small", "--minutes", "-1"], "--minutes is -1"),
         (["pretrain", "--preset", "small", "--mask-rate", "1.5"], "rate is 1.5"),
         (["pretrain", "--preset", "small", "--checkpoint-every", "-2"], "--checkpoint-every is -2"),
-        (["pretrain", "--preset", "small", "--processes", "99"], "processes is 99"),
         (["fill", "--model", "nowhere", "a [MASK]"], "no language model 'nowhere'"),
         (["fill", "--model", "nowhere", "--top", "0", "a [MASK]"], "--top is 0"),
     ],

@@ -47,7 +47,7 @@ from course_lib.encoder import (
 )
 from course_lib.encoder.weights import our_name, their_name
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
-from course_lib.training.rates import depth_of
+from course_lib.training.schedule import depth_of
 
 SMALL = EncoderConfig(
     vocab_size=50, hidden_size=32, n_layers=3, n_heads=4, intermediate_size=48, max_positions=40, n_segments=2

@@ -333,7 +333,7 @@ def study(config, folder):
         (finetuning.label_curve.function, "finetuning.studies", True),
         (finetuning.label_curve.function, "finetuning.recipes", True),
         (finetuning.finetune.function, "finetuning.studies", False),
-        (finetuning.finetune.function, "training.rates", True),
+        (finetuning.finetune.function, "training.schedule", True),
         (finetuning.finetune.function, "corpora.splits", True),
         (finetuning.finetune.function, "plots.style", False),
         (finetuning.finetune.function, "machine", True),

@@ -26,7 +26,7 @@ from course_lib.corpora import NAMES, normalise, soft_labels
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.experiments import Experiment, Run
 from course_lib.finetuning import RECIPES, Recipe, fit_recipe, recipe, recipe_cost, recipes, studies
-from course_lib.training import Row, TrainingConfig
+from course_lib.training import LogEntry, TrainingConfig
 
 GOOD = ("superb", "lovely", "charming", "brilliant", "moving")
 BAD = ("dreadful", "boring", "stupid", "awful", "clumsy")
@@ -310,11 +310,11 @@ class Broken(Exception):
     """Stands for a power cut."""
 
 
-def cut_at(member: int, step: int) -> Callable[[Row], None]:
+def cut_at(member: int, step: int) -> Callable[[LogEntry], None]:
     """A callback that breaks off at a step of a member (0, 1, ...)."""
     finished = 0
 
-    def callback(row: Row) -> None:
+    def callback(row: LogEntry) -> None:
         nonlocal finished
         if finished == member and row["step"] == step:
             raise Broken

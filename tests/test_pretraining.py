@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,20 +13,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch.nn import functional as F
+from toy_pretraining import NOUNS, SHAPE, SHARED_RUNS, VERBS, toy_material, toy_recipe, weights_of
 
 from course_lib import machine
 from course_lib.checkpoints import CheckpointFolder
-from course_lib.encoder import BertEncoder, EncoderConfig
+from course_lib.encoder import BertEncoder
 from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
 from course_lib.pretraining import (
     BertForPretraining,
-    Document,
     LanguageModel,
     MaskingRule,
     Material,
-    PretrainingCorpus,
-    PretrainingRecipe,
     SentenceRows,
     bits_per_character,
     held_out_batches,
@@ -36,7 +38,6 @@ from course_lib.pretraining import (
     save_language_model,
     step_flops,
     tied_cross_entropy,
-    train_wordpiece,
     training_batches,
     unigram_entropy,
 )
@@ -45,36 +46,10 @@ from course_lib.pretraining.batches import PretrainingBatches, Vocabulary
 from course_lib.pretraining.run import start_at_frequencies
 from course_lib.training import TrainingConfig
 
-NOUNS = ["cat", "dog", "king", "queen", "ship", "house", "river", "poet"]
-VERBS = ["sees", "likes", "follows", "paints", "builds", "crosses"]
-SHAPE = EncoderConfig(vocab_size=200, hidden_size=32, n_layers=2, n_heads=4, intermediate_size=64, max_positions=48)
-
-
-def document(number: int, sentences: int = 12) -> Document:
-    """Simple sentences about one subject, so that a following sentence can be told from a foreign one."""
-    random = np.random.default_rng(number)
-    subject = NOUNS[number % len(NOUNS)]
-    lines = [f"the {subject} {random.choice(VERBS)} the old {random.choice(NOUNS)} ." for _ in range(sentences)]
-    return Document(f"text {number}", "speeches", tuple(lines))
-
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    place = tmp_path_factory.mktemp("corpus")
-    documents = [document(number) for number in range(60)]
-    tokenizer = train_wordpiece([line for d in documents for line in d.sentences], vocab_size=200, min_frequency=1)
-    parts = [PretrainingCorpus.build(part, tokenizer, place / name)
-             for name, part in (("train", documents[:50]), ("held_out", documents[50:]))]  # fmt: skip
-    return Material(tokenizer, *parts)
-
-
-def toy_recipe(material: Material, **changes) -> PretrainingRecipe:
-    shape = replace(SHAPE, vocab_size=len(material.tokenizer), causal=changes.get("objective") == "causal")
-    usual = {
-        "shape": shape, "length": 32, "batch_tokens": 256, "tokens": 256 * 16,
-        "training": TrainingConfig(learning_rate=3e-3, precision="float32"),
-    }  # fmt: skip
-    return PretrainingRecipe("toy", **(usual | changes))
+    return toy_material(tmp_path_factory.mktemp("corpus"))
 
 
 def toy_model(seed: int = 0, **changes) -> BertForPretraining:
@@ -159,7 +134,7 @@ def test_a_causal_model_has_no_next_sentence_head() -> None:
 
 def same(first, second) -> bool:
     parts = zip(vars(first).values(), vars(second).values(), strict=True)
-    return all(a is b is None or (a is not None and b is not None and torch.equal(a, b)) for a, b in parts)
+    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in parts)
 
 
 def flat(batches: PretrainingBatches, epochs: int) -> list:
@@ -259,12 +234,23 @@ def test_rows_of_sentences_refuse() -> None:
         replace(pretraining_recipe("tiny-bert"), packed=False)
 
 
-def test_processes_share_the_rows_of_a_batch(material) -> None:
-    recipe = toy_recipe(material, objective="mlm")
-    whole, parts = (
-        [next(training_batches(recipe, material, rank, world).epoch(0)) for rank in range(world)] for world in (1, 2)
-    )
-    assert sorted(np.concatenate([part.index for part in parts]).tolist()) == sorted(whole[0].index.tolist())
+@pytest.mark.parametrize("world", [2, 3, 9])
+@pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
+def test_the_parts_of_a_batch_are_the_batch(kind, world, material) -> None:
+    """Rows, masks and the weighted sum of the losses, also with more processes than rows."""
+    recipe, model = toy_recipe(material, objective=kind), toy_model(vocab_size=len(material.tokenizer))
+    model = BertForPretraining(model.encoder, next_sentence=kind == "mlm+nsp").eval()
+    whole = next(training_batches(recipe, material).epoch(0))
+    assert len(whole.index) == 8
+    parts = [whole.part(rank, world) for rank in range(world)]
+    for rank, part in enumerate(parts[:8]):
+        assert torch.equal(part.input_ids, whole.input_ids[rank::world])
+        seen = part.input_ids.flatten()[part.positions]
+        assert part.word_weight == 0 or set(zip(seen.tolist(), part.targets.tolist(), strict=True)) <= set(
+            zip(whole.input_ids.flatten()[whole.positions].tolist(), whole.targets.tolist(), strict=True)
+        )
+    losses = torch.stack([objective(model, part) for part in parts])
+    assert losses.mean().item() == pytest.approx(objective(model, whole).item(), rel=1e-6)
 
 
 def test_vocabulary_of_a_tokenizer(material) -> None:
@@ -276,9 +262,7 @@ def test_vocabulary_of_a_tokenizer(material) -> None:
         Vocabulary.of(SimpleNamespace(mask_token_id=None))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"), [({"steps": 0}, "steps=0"), ({"rank": 2, "world": 2}, "rank 2 of 2 processes")]
-)
+@pytest.mark.parametrize(("change", "message"), [({"steps": 0}, "steps=0"), ({"batch_tokens": 0}, "batch_tokens=0")])
 def test_bad_batches(change, message, material) -> None:
     batches = training_batches(toy_recipe(material), material)
     with pytest.raises(BadInput, match=message):
@@ -299,10 +283,6 @@ def test_a_short_run_learns(kind, material) -> None:
     json.dumps(done.to_dict())
     looks = [row for row in done.history.rows if "validation_loss" in row]
     assert len(looks) == 8 and ("validation_next_sentence" in looks[0]) == (kind == "mlm+nsp")
-
-
-def weights_of(done) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in done.model.state_dict().items()}
 
 
 class Killed(Exception):
@@ -378,18 +358,25 @@ def test_the_loss_by_fate_is_that_of_each_place(material) -> None:
         loss_by_fate(model, [], mask_id)
 
 
+def torchrun(*arguments: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([".", "tests/tools"]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, timeout=300)
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one_would(material, monkeypatch, tmp_path) -> None:
-    # Both processes build their material anew: a real recipe's way, so the smallest real one is used.
-    recipe = PretrainingRecipe(
-        "small", replace(SHAPE, vocab_size=1000), "mlm", length=32, batch_tokens=256, tokens=256 * 8,
-        sources=("news",), training=TrainingConfig(learning_rate=1e-3, precision="float32"),
-    )  # fmt: skip
-    alone, shared = pretrain(recipe), pretrain(recipe, processes=2)
-    assert shared.held_out.loss == pytest.approx(alone.held_out.loss, rel=0.02)
-    assert len(shared.history.rows) == len(alone.history.rows)
-    with pytest.raises(BadInput, match="processes is 9"):
-        pretrain(recipe, material=material, processes=9)
+def test_two_processes_take_the_steps_that_one_takes(material, tmp_path) -> None:
+    """Equal to rounding, after a process was killed and the run resumed, too."""
+    killed = torchrun("tests/tools/toy_pretraining.py", str(tmp_path), "0", "10")
+    assert killed.returncode == 1 and "SIGKILL" in killed.stderr
+    assert CheckpointFolder(tmp_path / "checkpoints pairs").steps() == [6, 9]
+    resumed = torchrun("tests/tools/toy_pretraining.py", str(tmp_path))
+    assert resumed.returncode == 0, resumed.stderr
+    for name, changes in SHARED_RUNS.items():
+        alone = pretrain(toy_recipe(material, **changes), material=material, log_every=1)
+        weights = load_file(tmp_path / f"{name}.safetensors")
+        for key, tensor in weights_of(alone).items():
+            torch.testing.assert_close(weights[key], tensor, atol=2e-5, rtol=1e-4, msg=f"{name}: {key}")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from course_lib.checkpoints import Checkpoint, CheckpointFolder
 from course_lib.classifier import BERTForSentimentAnalysis
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.machine import seed_everything
-from course_lib.training import History, Row, TrainingConfig, depth_of, learning_rate_at, parameter_groups, train
+from course_lib.training import History, LogEntry, TrainingConfig, depth_of, learning_rate_at, parameter_groups, train
 from course_lib.training.optimizers import make_optimizer
 
 STEADY = TrainingConfig(epochs=1, learning_rate=1e-2, schedule="constant", warmup=0.0, precision="float32")
@@ -375,7 +375,7 @@ def test_the_card_gives_what_the_cpu_gives() -> None:
 def test_average_is_the_mean_of_the_snapshots(epochs: int, average_from: float, expected: list[int]) -> None:
     module, seen = bag(), {}
 
-    def look(row: Row) -> None:
+    def look(row: LogEntry) -> None:
         seen[row["step"]] = weights(module)
 
     config = replace(STEADY, epochs=epochs, average_from=average_from)
@@ -392,11 +392,13 @@ def test_average_from_the_end_is_off() -> None:
     assert farthest(weights(module), seen[-1]) == 0
 
 
-def scripted(module: nn.Module, losses: Sequence[float]) -> tuple[Callable[[nn.Module], Row], list[dict[str, Tensor]]]:
+def scripted(
+    module: nn.Module, losses: Sequence[float]
+) -> tuple[Callable[[nn.Module], LogEntry], list[dict[str, Tensor]]]:
     """A validation that gives these losses in turn, and the weights that it met."""
     met: list[dict[str, Tensor]] = []
 
-    def validate(given: nn.Module) -> Row:
+    def validate(given: nn.Module) -> LogEntry:
         assert given is module and not given.training
         assert torch.is_inference_mode_enabled()
         met.append(weights(given))
@@ -494,7 +496,7 @@ class Broken(Exception):
 
 
 def interrupted(module: nn.Module, batches: Any, config: TrainingConfig, folder: CheckpointFolder, at: int) -> None:
-    def cut(row: Row) -> None:
+    def cut(row: LogEntry) -> None:
         if row["step"] == at:
             raise Broken
 
@@ -580,7 +582,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"learning_rate": 5e-3}, r"'learning_rate': \(0\.01, 0\.005\)"),
         ({"seed": 3, "betas": (0.9, 0.99)}, r"'betas': \(\[0\.9, 0\.999\], \[0\.9, 0\.99\]\), 'seed': \(0, 3\)"),
         ({"epochs": 4}, r"'epochs': \(3, 4\), 'total_steps': \(9, 12\)"),
-        ({"patience": 2}, r"'patience': \(None, 2\)"),
+        ({"patience": 2, "average_from": 1.0}, r"'average_from': \(0\.4, 1\.0\), 'patience': \(None, 2\)"),
     ],
     ids=["rate", "two", "epochs", "patience"],
 )

@@ -6,8 +6,6 @@ is. Saved, it is an ordinary transformers folder.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
@@ -26,7 +23,7 @@ from torch import Tensor, nn
 
 from course_lib import machine
 from course_lib.batching import LengthBuckets, check_texts, load_tokenizer, tokenize
-from course_lib.checkpoints import CheckpointFolder, replace_folder
+from course_lib.checkpoints import CheckpointFolder, atomic_folder, resume_identity
 from course_lib.classifier.adaptation import add_lora, freeze, trained_weights
 from course_lib.classifier.cost import fit_cost, predict_cost
 from course_lib.classifier.differences import load_difference, shipped_models
@@ -146,28 +143,31 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         texts = check_texts(texts)
         classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings)
         validation_set = held_out(validation, classes)
-        machine.seed_everything(config.seed)
-        self._build_or_keep(classes)
-        if checkpoints:
-            claim(checkpoints, identity_of(self.get_params(deep=False), config, texts, wanted, loss_wrapper))
-        order_seed = config.seed if config.order_seed is None else config.order_seed
-        machine.seed_everything(order_seed)
-        ids = tokenize(texts, self.tokenizer_, self.max_length)
-        batches = LengthBuckets(ids, config.batch_size, order_seed, self._pad_id())
-        finish = self._choose_weights()
-        self.module_.to(machine.device())
-        wanted = {name: tensor.to(machine.device()) for name, tensor in wanted.items()}
-        outputs = 0 if classes is None else len(classes)
-        validate = self._validation(*validation_set, outputs) if validation_set else None
-        usual = objective(wanted, outputs)
-        try:
-            self.history_: History = train(
-                self.module_, batches, loss_wrapper(usual) if loss_wrapper else usual, config,
-                validate=validate, callbacks=callbacks, checkpoints=checkpoints,
+        with machine.seeded(config.seed):  # the caller's random numbers continue as if nothing had happened
+            self._build_or_keep(classes)
+            settings = {k: v for k, v in self.get_params(deep=False).items() if k not in ("encoder", "training")}
+            identity = {} if checkpoints is None else resume_identity(
+                **settings, encoder_weights=self.module_, tokenizer=self.tokenizer_, texts=texts, labels=wanted,
+                classes=classes, validation=validation_set, loss_wrapper=loss_wrapper,
             )  # fmt: skip
-        finally:  # a run that is broken off leaves an ordinary module, too
-            finish()
-            self.module_.requires_grad_(True)
+            order_seed = config.seed if config.order_seed is None else config.order_seed
+            machine.seed_everything(order_seed)
+            ids = tokenize(texts, self.tokenizer_, self.max_length)
+            batches = LengthBuckets(ids, config.batch_size, order_seed, self._pad_id())
+            finish = self._choose_weights()
+            self.module_.to(machine.device())
+            wanted = {name: tensor.to(machine.device()) for name, tensor in wanted.items()}
+            outputs = 0 if classes is None else len(classes)
+            validate = self._validation(*validation_set, outputs) if validation_set else None
+            usual = objective(wanted, outputs)
+            try:
+                self.history_: History = train(
+                    self.module_, batches, loss_wrapper(usual) if loss_wrapper else usual, config,
+                    validate=validate, callbacks=callbacks, checkpoints=checkpoints, identity=identity,
+                )  # fmt: skip
+            finally:  # a run that is interrupted leaves an ordinary module, too
+                finish()
+                self.module_.requires_grad_(True)
         return self
 
     def _build_or_keep(self, classes: NDArray[Any] | None) -> None:
@@ -297,15 +297,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_fitted()
         target = place(folder)
-        part = target.with_name(f".part-{target.name}-{os.getpid()}")
-        try:
-            part.mkdir(parents=True)
+        with atomic_folder(target) as part:
             write(self, part)
-            replace_folder(part, target)
-        except (OSError, SafetensorError) as error:
-            raise CourseError(f"{target} could not be written: {error}", "make room, or give another folder") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return target
 
     @classmethod

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.torch import save_file
 
-from course_lib.checkpoints import flush_file
 from course_lib.classifier.model import AnyEncoder
 from course_lib.classifier.sources import COURSE_FILE
 from course_lib.errors import BadInput
@@ -65,8 +64,6 @@ def write(classifier: TextClassifier, folder: Path) -> None:
     classes = None if classifier.head == "regression" else classifier.classes_.tolist()
     note = json.dumps({"parameters": parameters, "classes": classes}, indent=1, default=_plain)
     (folder / COURSE_FILE).write_text(note, encoding="utf-8")
-    for file in folder.iterdir():
-        flush_file(file)
 
 
 def _name_outputs(config: Any, classifier: TextClassifier) -> None:

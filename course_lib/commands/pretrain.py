@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from course_lib import machine
+    from course_lib.checkpoints import CheckpointFolder
     from course_lib.pretraining import Pretrained, PretrainingRecipe
 
 FIGURES = "figures.json"  # beside the weights: what --json says of the run that made them
-_BEGINNING = 10  # rows of the history that are told: by them a run can be recognised within seconds
+_BEGINNING = 10  # rows of the history in the result, by which a run can be recognised within seconds
 _RECIPE = ("objective", "tokens", "batch_tokens", "length")
 
 
@@ -30,46 +31,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     budget.add_argument("--minutes", type=float, help="trains as many tokens as this takes here, measured first")
     parser.add_argument("--batch-tokens", type=int, help="tokens of a step; overrides the recipe")
     parser.add_argument("--length", type=int, help="tokens of a row; overrides the recipe")
-    parser.add_argument("--mask-rate", type=float, help="share of the tokens that is predicted; overrides the recipe")
+    parser.add_argument(
+        "--mask-rate", type=float, help="fraction of the tokens that is predicted; overrides the recipe"
+    )
     parser.add_argument("--masking", choices=("token", "word", "span"), help="what is masked as one")
     parser.add_argument("--learning-rate", type=float, help="overrides the recipe")
     parser.add_argument("--optimizer", choices=("adamw", "muon"), help="overrides the recipe")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=1, help="share each batch between so many processes (1)")
     parser.add_argument("--out", type=Path, help="folder for the model; left out, only figures are given")
     parser.add_argument("--checkpoint-every", type=int, default=200, metavar="STEPS", help="0 for none (200)")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """Pretrains, measures, saves. With --out, a run that was broken off goes on when called again."""
+    """Pretrains, measures, saves. With --out, an interrupted run continues when the same command is given again.
+
+    Started by torchrun, several processes share each batch; the first one alone writes and prints.
+    """
+    from course_lib.errors import CourseError
+    from course_lib.training.parallel import process_group, rank
+
+    with process_group():
+        try:
+            result = _run(options)
+        except CourseError:
+            if rank():
+                raise SystemExit(1) from None  # the first process reports the error
+            raise
+        if rank():
+            raise SystemExit(0)
+    shown = {name: value for name, value in result.items() if not isinstance(value, list)}
+    return result, [f"{name:>22}  {value}" for name, value in shown.items()], 0
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     from course_lib.checkpoints import CheckpointFolder, write_atomically
+    from course_lib.commands.progress import ProgressBar
     from course_lib.errors import BadInput
     from course_lib.pretraining import material_of, pretrain, save_language_model
-    from course_lib.pretraining.language_model import checked_place
+    from course_lib.pretraining.language_model import check_save_dir
+    from course_lib.training.parallel import rank
 
     recipe = recipe_of(options)
     if options.checkpoint_every < 0:
         raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
     if options.out:
-        checked_place(options.out)  # before minutes of training
+        check_save_dir(options.out)  # before minutes of training
     material = material_of(recipe)
-    kept = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
-    recipe = _in_time(recipe, options, kept)
-    print(f"{recipe.tokens:,} tokens in {recipe.steps:,} steps: {_cost(recipe, options)}", file=sys.stderr)
-    bar = _bar()
-    checkpoints = CheckpointFolder(kept, options.checkpoint_every, 1) if kept and options.checkpoint_every else None
-    done = pretrain(recipe, material=material, callbacks=[bar], checkpoints=checkpoints, processes=options.processes)
-    bar.close()
-    if options.out:
+    folder = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
+    checkpoints = CheckpointFolder(folder, options.checkpoint_every) if folder and options.checkpoint_every else None
+    recipe = _in_time(recipe, options, checkpoints)
+    cost = _cost(recipe, options)
+    if rank() == 0:
+        print(f"{recipe.tokens:,} tokens in {recipe.steps:,} steps: {cost}", file=sys.stderr)
+    bar = ProgressBar()
+    try:
+        done = pretrain(recipe, material=material, callbacks=[bar], checkpoints=checkpoints)
+    except KeyboardInterrupt:
+        saved = checkpoints.steps() if checkpoints else []
+        if rank() == 0:
+            where = f"continues from step {saved[-1]}" if saved else "starts again: there is no checkpoint yet"
+            print(f"interrupted; the same command {where}", file=sys.stderr)
+        raise
+    finally:
+        bar.close()
+    result = _figures(recipe, done, options) | {"seconds": round(time.perf_counter() - started, 1)}
+    if options.out and rank() == 0:
         base = "course" if recipe.shape is None and recipe.trained != "all" else None
         save_language_model(done.model, material.tokenizer, options.out, base=base)
-    result = _figures(recipe, done, options) | {"seconds": round(time.perf_counter() - started, 1)}
-    if options.out:
         write_atomically(options.out / FIGURES, json.dumps(result, indent=1))
-        shutil.rmtree(kept or "", ignore_errors=True)
-    shown = {name: value for name, value in result.items() if not isinstance(value, list)}
-    return result, [f"{name:>22}  {value}" for name, value in shown.items()], 0
+        shutil.rmtree(folder or "", ignore_errors=True)
+    return result
 
 
 def recipe_of(options: argparse.Namespace) -> PretrainingRecipe:
@@ -95,37 +127,47 @@ def recipe_of(options: argparse.Namespace) -> PretrainingRecipe:
 
 
 def _cost(recipe: PretrainingRecipe, options: argparse.Namespace) -> machine.Cost:
-    """Seconds by a few steps of one process that are timed here, memory by formula."""
+    """Seconds by a few steps that are timed here, memory by formula."""
     from course_lib.pretraining import pretraining_cost, step_seconds
 
     seconds = 60 * options.minutes if options.minutes else recipe.steps * step_seconds(recipe)
     return dataclasses.replace(pretraining_cost(recipe), seconds=seconds)
 
 
-def _in_time(recipe: PretrainingRecipe, options: argparse.Namespace, kept: Path | None) -> PretrainingRecipe:
+def _in_time(
+    recipe: PretrainingRecipe, options: argparse.Namespace, checkpoints: CheckpointFolder | None
+) -> PretrainingRecipe:
     """With --minutes, the recipe with as many tokens as fit. A resumed run keeps the number of its first start."""
     from course_lib.checkpoints import write_atomically
     from course_lib.errors import BadInput
     from course_lib.pretraining import tokens_in
+    from course_lib.training.parallel import rank
 
     if options.minutes is None:
         return recipe
     if not options.minutes > 0:
         raise BadInput(f"--minutes is {options.minutes}", "use a number above 0")
-    note = kept / "tokens.txt" if kept else None
-    if note and note.exists():
-        return dataclasses.replace(recipe, tokens=int(note.read_text(encoding="utf-8")))
+    note = checkpoints.folder / "minutes.json" if checkpoints else None
+    if checkpoints and note and note.exists() and checkpoints.steps():
+        begun = json.loads(note.read_text(encoding="utf-8"))
+        if begun["minutes"] != options.minutes:
+            raise BadInput(
+                f"--minutes is {options.minutes}; the run in {checkpoints.folder} began with {begun['minutes']}",
+                "repeat the same command to continue it, or delete that folder",
+            )
+        return dataclasses.replace(recipe, tokens=begun["tokens"])
     recipe = dataclasses.replace(recipe, tokens=tokens_in(60 * options.minutes, recipe))
-    if note:
-        write_atomically(note, str(recipe.tokens))
+    if note and rank() == 0:
+        write_atomically(note, json.dumps({"minutes": options.minutes, "tokens": recipe.tokens}))
     return recipe
 
 
 def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Namespace) -> dict[str, Any]:
     from course_lib import machine
+    from course_lib.training.parallel import world_size
 
     held_out = done.held_out
-    looks = [row for row in done.history.rows if "validation_loss" in row]
+    measured = [row for row in done.history.rows if "validation_loss" in row]
     return {
         "preset": recipe.name,
         "objective": recipe.objective,
@@ -144,13 +186,13 @@ def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Name
         "held_out_next_sentence": None if held_out.next_sentence is None else round(held_out.next_sentence, 4),
         "bits_per_character": None if done.bits_per_character is None else round(done.bits_per_character, 4),
         "curve": [
-            {"tokens": round(row["step"] * recipe.batch_tokens), "loss": row["validation_loss"]} for row in looks
+            {"tokens": round(row["step"] * recipe.batch_tokens), "loss": row["validation_loss"]} for row in measured
         ],
         "beginning": [
             {"step": int(row["step"]), "loss": round(row["loss"], 4)} for row in _first_rows(done.history.rows)
         ],
         "precision": str(recipe.training.dtype).removeprefix("torch."),
-        "processes": options.processes,
+        "processes": world_size(),
         "seed": options.seed,
         "out": str(options.out) if options.out else None,
     }
@@ -158,9 +200,3 @@ def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Name
 
 def _first_rows(rows: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
     return [row for row in rows if "loss" in row][:_BEGINNING]
-
-
-def _bar() -> Any:
-    from course_lib.commands.progress import ProgressBar
-
-    return ProgressBar()

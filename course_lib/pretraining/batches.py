@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ class PretrainingBatch:
         targets: the tokens that stand there.
         follows: 1 where B follows A; None where that is not asked.
         index: number of each row in the run, from 0.
+        word_weight, pair_weight: what the mean losses of this part of a batch count, so that the mean over the
+            processes of a run is the mean over the whole batch. 1 for a whole batch.
     """
 
     input_ids: Int[Tensor, "batch seq"]
@@ -45,12 +47,41 @@ class PretrainingBatch:
     targets: Int[Tensor, "predicted"]
     follows: Int[Tensor, "batch"] | None
     index: Int[Tensor, "batch"]
+    word_weight: float = 1.0
+    pair_weight: float = 1.0
 
     def to(self, where: torch.device) -> PretrainingBatch:
         """The same batch on another device."""
-        parts: list[Tensor | None] = [getattr(self, field.name) for field in fields(self)]
-        moved: list[Any] = [None if part is None else part.to(where, non_blocking=True) for part in parts]
-        return PretrainingBatch(*moved)
+        tensors = {name: part for name, part in vars(self).items() if isinstance(part, Tensor)}
+        return replace(self, **{name: part.to(where, non_blocking=True) for name, part in tensors.items()})
+
+    def part(self, rank: int, world: int) -> PretrainingBatch:
+        """The rows rank, rank + world, ... with their predicted tokens, weighted as said above.
+
+        A process without a row, or without a predicted token, computes one that counts nothing.
+        """
+        width, n_rows = self.input_ids.shape[1], len(self.index)
+        rows = slice(rank, None, world) if rank < n_rows else slice(0, 1)
+        row, column = self.positions // width, self.positions % width
+        own = (row % world == rank) & (rank < n_rows)
+        positions, targets = (row // world * width + column)[own], self.targets[own]
+        word_weight = world * len(targets) / len(self.targets)
+        if not len(targets):
+            positions, targets = torch.zeros(1, dtype=torch.int64), self.input_ids[rows][0, :1]
+        optional = [None if t is None else t[rows] for t in (self.attention_mask, self.token_type_ids, self.follows)]
+        mask, segments, follows = optional
+        pair_weight = world * len(self.index[rank::world]) / n_rows
+        return PretrainingBatch(
+            self.input_ids[rows],
+            mask,
+            segments,
+            positions,
+            targets,
+            follows,
+            self.index[rows],
+            word_weight,
+            pair_weight,
+        )
 
 
 @dataclass(frozen=True)
@@ -172,7 +203,7 @@ class PretrainingBatches:
         batch_tokens: positions of a batch, padding included, at most.
         seed: of the order and the masks.
         first: sources of the first stretches, one for each, where they differ from `source`.
-        rank, world: with several processes, which rows of a batch are this one's: rank, rank + world, ...
+        rank, world: with several processes, which part of a batch is this one's (see `PretrainingBatch.part`).
     """
 
     source: RowSource
@@ -188,8 +219,6 @@ class PretrainingBatches:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_tokens < 1:
             raise BadInput(f"steps={self.steps}, batch_tokens={self.batch_tokens}", "use 1 or more for both")
-        if not 0 <= self.rank < self.world:
-            raise BadInput(f"rank {self.rank} of {self.world} processes", "use ranks from 0 to world - 1")
 
     def epoch(self, number: int, start: int = 0) -> Iterator[PretrainingBatch]:
         """The batches of stretch `number`, beginning with its batch `start`."""
@@ -221,8 +250,9 @@ class PretrainingBatches:
         return [batches[i] for i in random.permutation(len(batches))]
 
     def _made(self, rows: Rows, index: NDArray[np.int64], epoch: int, at: int) -> PretrainingBatch:
-        index = index[self.rank :: self.world] if len(index) >= self.world else index[:1]
-        padded, random = rows.padded(index), np.random.default_rng([self.seed, 2, epoch, at, self.rank])
+        padded, random = rows.padded(index), np.random.default_rng([self.seed, 2, epoch, at, 0])
         if self.rule is None:
-            return causal_batch(padded, index)
-        return masked_batch(padded, index, self.rule, self.vocabulary, random)
+            batch = causal_batch(padded, index)
+        else:
+            batch = masked_batch(padded, index, self.rule, self.vocabulary, random)
+        return batch if self.world == 1 else batch.part(self.rank, self.world)

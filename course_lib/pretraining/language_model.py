@@ -167,7 +167,7 @@ def save_language_model(
         BadInput: the folder holds something else.
         CourseError: it cannot be written.
     """
-    target = checked_place(folder)
+    target = check_save_dir(folder)
     part = target.with_name(f".part-{target.name}-{os.getpid()}")
     try:
         part.mkdir(parents=True)
@@ -182,7 +182,7 @@ def save_language_model(
     return target
 
 
-def checked_place(folder: str | Path) -> Path:
+def check_save_dir(folder: str | Path) -> Path:
     """The folder, if a model may be written there: it is free, or holds a model of the course.
 
     Raises:

@@ -13,7 +13,7 @@ from course_lib.training import TrainingConfig
 Objective = Literal["mlm+nsp", "mlm", "causal"]
 OBJECTIVES: tuple[Objective, ...] = ("mlm+nsp", "mlm", "causal")
 TRAINED = ("all", "adapters", "head")
-STRETCHES = 8  # equal parts of a run; after each a look at held-out text
+EVAL_PHASES = 8  # equal parts of a run; after each a look at held-out text
 _TINY = EncoderConfig(vocab_size=8192, hidden_size=128, n_layers=4, n_heads=4, intermediate_size=512, max_positions=64)
 
 
@@ -64,12 +64,13 @@ class PretrainingRecipe:
             "trained": (self.trained in TRAINED, f"one of {', '.join(TRAINED)}"),
             "length": (8 <= self.length <= most, f"from 8 to {most}, the positions of the encoder"),
             "first_lengths": (
-                len(self.first_lengths) < STRETCHES and all(8 <= n <= self.length for n in self.first_lengths),
-                f"at most {STRETCHES - 1} numbers from 8 to {self.length}, the length of the last rows",
+                len(self.first_lengths) < EVAL_PHASES and all(8 <= n <= self.length for n in self.first_lengths),
+                f"at most {EVAL_PHASES - 1} numbers from 8 to {self.length}, the length of the last rows",
             ),
             "batch_tokens": (self.batch_tokens >= self.length, f"at least one row of {self.length} tokens"),
             "tokens": (self.tokens >= self.batch_tokens, f"at least one batch of {self.batch_tokens} tokens"),
             "rank": (self.rank >= 1, "1 or more"),
+            "training": (self.training.accumulate == 1, "accumulate=1: batch_tokens is the size of a step"),
             "sources": (bool(self.sources), "at least one name of a source of text"),
         }
         for name, (good, allowed) in checks.items():
@@ -85,7 +86,7 @@ class PretrainingRecipe:
     @property
     def lengths(self) -> tuple[int, ...]:
         """Of the rows in each eighth of the run."""
-        return self.first_lengths + (STRETCHES - len(self.first_lengths)) * (self.length,)
+        return self.first_lengths + (EVAL_PHASES - len(self.first_lengths)) * (self.length,)
 
     @property
     def steps(self) -> int:

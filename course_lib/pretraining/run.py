@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +12,9 @@ from torch import Tensor, nn
 
 from course_lib import assets, machine
 from course_lib.batching import load_tokenizer
-from course_lib.checkpoints import CheckpointFolder
+from course_lib.checkpoints import CheckpointFolder, resume_identity
 from course_lib.classifier.sources import load_bert
 from course_lib.encoder import BertEncoder
-from course_lib.errors import BadInput
 from course_lib.pretraining.adapters import add_adapters
 from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches, RowSource, Vocabulary
 from course_lib.pretraining.corpus import PretrainingCorpus, prepared
@@ -25,17 +22,17 @@ from course_lib.pretraining.expense import step_flops
 from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
 from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.pairs import PairRows
-from course_lib.pretraining.processes import average_gradients, share
-from course_lib.pretraining.recipes import STRETCHES, PretrainingRecipe
+from course_lib.pretraining.recipes import EVAL_PHASES, PretrainingRecipe
 from course_lib.pretraining.stream import SentenceRows, StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer
-from course_lib.training import Callback, History, Row, train
+from course_lib.training import Callback, History, LogEntry, train
+from course_lib.training.parallel import mean_over_processes, rank, world_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 HELD_OUT_TOKENS = 65_536  # measured at the end: about 9,800 predicted words
-_LOOK_SHARE = 1 / 40  # of a run's tokens are looked at after each stretch, at most a quarter of the above
+_EVALUATED = 1 / 40  # of a run's tokens are measured after each phase, at most a quarter of the above
 _HELD_OUT_SEED = 2**31  # masks of the held-out text: the same ones for every run
 _WARM, _TIMED = 3, 8  # steps that are run to learn this machine's speed
 
@@ -150,7 +147,8 @@ def objective(module: nn.Module, batch: PretrainingBatch) -> Tensor:
     words, sentences = module.losses(
         batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.positions, batch.targets, batch.follows
     )
-    return words if sentences is None else words + sentences
+    words = words * batch.word_weight
+    return words if sentences is None else words + sentences * batch.pair_weight
 
 
 def held_out_batches(
@@ -167,36 +165,51 @@ def held_out_batches(
     return list(batches.epoch(0))
 
 
-def training_batches(
-    recipe: PretrainingRecipe, material: Material, rank: int = 0, world: int = 1
-) -> PretrainingBatches:
-    """The batches that a recipe learns from, in `STRETCHES` equal parts."""
+def training_batches(recipe: PretrainingRecipe, material: Material) -> PretrainingBatches:
+    """The batches that a recipe learns from, in `EVAL_PHASES` equal parts; in a process group this process's rows."""
     seed = recipe.training.seed
     short = {length: rows_of(recipe, material.train, seed, length) for length in set(recipe.first_lengths)}
     return PretrainingBatches(
         rows_of(recipe, material.train, seed), Vocabulary.of(material.tokenizer),
         None if recipe.objective == "causal" else recipe.masking,
-        steps=-(-recipe.steps // STRETCHES), batch_tokens=recipe.batch_tokens, seed=seed, rank=rank, world=world,
-        first=tuple(short[length] for length in recipe.first_lengths),
+        steps=-(-recipe.steps // EVAL_PHASES), batch_tokens=recipe.batch_tokens, seed=seed,
+        first=tuple(short[length] for length in recipe.first_lengths), rank=rank(), world=world_size(),
     )  # fmt: skip
 
 
-class _Looks:
-    """Looks at held-out text, and keeps account of the time that this takes."""
+class Evaluator:
+    """Measures a model on held-out batches, as `train` calls it after each phase of the run."""
 
     def __init__(self, batches: Sequence[PretrainingBatch]) -> None:
-        self.batches, self.seconds = batches, 0.0
-        self.last: Measures | None = None
+        self.batches = [batch.to(machine.device()) for batch in batches]
 
-    def __call__(self, module: nn.Module) -> Row:
-        started = time.perf_counter()
+    def __call__(self, module: nn.Module) -> LogEntry:
         assert isinstance(module, BertForPretraining)
-        self.last = found = measure(module, self.batches)
-        self.seconds += time.perf_counter() - started
+        found = measure(module, self.batches)
         row = {"validation_loss": found.loss, "validation_accuracy": found.top1}
         return row if found.next_sentence is None else row | {"validation_next_sentence": found.next_sentence}
 
 
+class _Loss(nn.Module):
+    """The objective as a module, which DistributedDataParallel can wrap."""
+
+    def __init__(self, model: BertForPretraining) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: PretrainingBatch) -> Tensor:
+        return objective(self.model, batch)
+
+
+def _objective_of(model: BertForPretraining) -> Callable[[nn.Module, PretrainingBatch], Tensor]:
+    """The objective; with several processes its backward pass averages their gradients."""
+    if world_size() == 1:
+        return objective
+    parallel = nn.parallel.DistributedDataParallel(_Loss(model), find_unused_parameters=True)
+    return lambda _, batch: parallel(batch)
+
+
+@machine.freed_memory_kept()
 def pretrain(
     recipe: PretrainingRecipe,
     *,
@@ -204,84 +217,51 @@ def pretrain(
     callbacks: Sequence[Callback] = (),
     checkpoints: CheckpointFolder | None = None,
     log_every: int = 10,
-    processes: int = 1,
 ) -> Pretrained:
     """Trains a recipe from its beginning, or from the newest checkpoint.
+
+    In a process group (`torchrun ... -m course_lib pretrain`, see `training.parallel`) each process computes its rows
+    of every batch, and together they take the step that one process would take, but for rounding.
 
     Args:
         recipe: what to do.
         material: text that is at hand already; made when left out.
-        callbacks: called with every row of the history (with several processes: when all is done).
+        callbacks: called with every row of the history.
         checkpoints: a run that was killed and is called again ends, on a CPU, in the same weights to the bit.
         log_every: steps between two rows of the history.
-        processes: that share each batch on a CPU; their gradients are averaged.
 
     Raises:
-        BadInput: a process would get less than a row of each batch.
+        CheckpointError: the checkpoints are of another run: another recipe, other texts or other first weights.
     """
     material = material or material_of(recipe)
-    if not 1 <= processes <= recipe.batch_tokens // recipe.length:
-        raise BadInput(
-            f"processes is {processes}", f"use from 1 to {recipe.batch_tokens // recipe.length}, the rows of a batch"
-        )
-    if processes == 1:
-        return _finished(recipe, material, *_trained(recipe, material, callbacks, checkpoints, log_every))
-    weights, values = share(partial(_one_of_many, recipe, log_every), processes, callbacks, checkpoints)
-    model = new_model(recipe)
-    model.load_state_dict(weights)
-    return _finished(recipe, material, model.eval(), History(**values["history"]), values["looking"])
+    with machine.seeded(recipe.training.seed):
+        model = new_model(recipe)
+        start_at_frequencies(model, material.train)
+        identity = {} if checkpoints is None else resume_identity(
+            recipe=recipe, train=material.train, held_out=material.held_out, tokenizer=material.tokenizer,
+            initial_weights=model,
+        )  # fmt: skip
+        if rank():  # each process has its own dropout
+            torch.manual_seed(recipe.training.seed + rank())
+        model.to(machine.device())
+        few = int(min(HELD_OUT_TOKENS / 4, recipe.tokens * _EVALUATED))
+        history = train(
+            model, training_batches(recipe, material), _objective_of(model),
+            replace(recipe.training, epochs=EVAL_PHASES), validate=Evaluator(held_out_batches(recipe, material, few)),
+            callbacks=callbacks, checkpoints=checkpoints, log_every=log_every, identity=identity,
+        )  # fmt: skip
+    return _finished(recipe, material, model, history)
 
 
-def _one_of_many(
-    recipe: PretrainingRecipe,
-    log_every: int,
-    rank: int,
-    world: int,
-    callbacks: Sequence[Callback],
-    checkpoints: CheckpointFolder | None,
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What one process does."""
-    model, history, looking = _trained(recipe, material_of(recipe), callbacks, checkpoints, log_every, rank, world)
-    return model.state_dict(), {"history": history.to_dict(), "looking": looking}
-
-
-@machine.freed_memory_kept()
-def _trained(
-    recipe: PretrainingRecipe,
-    material: Material,
-    callbacks: Sequence[Callback],
-    checkpoints: CheckpointFolder | None,
-    log_every: int,
-    rank: int = 0,
-    world: int = 1,
-) -> tuple[BertForPretraining, History, float]:
-    """The trained model, its history, and the seconds spent looking at held-out text."""
-    machine.seed_everything(recipe.training.seed)
-    model = new_model(recipe)
-    start_at_frequencies(model, material.train)
-    model.to(machine.device())
-    if world > 1:
-        average_gradients(model)
-    few = int(min(HELD_OUT_TOKENS / 4, recipe.tokens * _LOOK_SHARE))
-    looks = _Looks([batch.to(machine.device()) for batch in held_out_batches(recipe, material, few)])
-    history = train(
-        model, training_batches(recipe, material, rank, world), objective, replace(recipe.training, epochs=STRETCHES),
-        validate=looks, callbacks=callbacks, checkpoints=checkpoints, log_every=log_every,
-    )  # fmt: skip
-    return model, history, looks.seconds
-
-
-def _finished(
-    recipe: PretrainingRecipe, material: Material, model: BertForPretraining, history: History, looking: float
-) -> Pretrained:
+def _finished(recipe: PretrainingRecipe, material: Material, model: BertForPretraining, history: History) -> Pretrained:
     batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, material)]
-    found, steps = measure(model, batches), STRETCHES * training_batches(recipe, material).steps
+    found, steps = measure(model, batches), EVAL_PHASES * training_batches(recipe, material).steps
     characters = round(found.predicted * material.held_out.characters / material.held_out.n_tokens)
     bits = bits_per_character(found.loss, found.predicted, characters) if recipe.objective == "causal" else None
     return Pretrained(
         model, material, history, found, unigram_entropy(np.asarray(material.held_out.tokens)),
-        bits_per_character=bits, tokens=steps * recipe.batch_tokens, seconds=history.seconds - looking,
-        flops=steps * step_flops(recipe),
+        bits_per_character=bits, tokens=steps * recipe.batch_tokens, flops=steps * step_flops(recipe),
+        seconds=history.seconds - history.validation_seconds,
     )  # fmt: skip
 
 
@@ -294,19 +274,16 @@ def step_seconds(recipe: PretrainingRecipe) -> float:
     """Mean seconds of a step of this run, from a few steps of each row length that are timed and thrown away."""
     material = material_of(recipe)
     taken = {length: _timed_steps(recipe, material, length) for length in set(recipe.lengths)}
-    return sum(taken[length] for length in recipe.lengths) / STRETCHES
+    return sum(taken[length] for length in recipe.lengths) / EVAL_PHASES
 
 
 @machine.freed_memory_kept()
 def _timed_steps(recipe: PretrainingRecipe, material: Material, length: int) -> float:
-    short = replace(recipe, length=length, first_lengths=(), tokens=STRETCHES * _TIMED * recipe.batch_tokens)
-    times: list[float] = []
-    machine.seed_everything(0)
-    model = new_model(short).to(machine.device())
-    batches = training_batches(short, material)
-    batches.steps = _WARM + _TIMED
-    train(
-        model, batches, objective, replace(recipe.training, epochs=1),
-        callbacks=[lambda row: times.append(time.perf_counter())], log_every=1,
-    )  # fmt: skip
-    return (times[-1] - times[_WARM - 1]) / _TIMED
+    short = replace(recipe, length=length, first_lengths=(), tokens=EVAL_PHASES * _TIMED * recipe.batch_tokens)
+    with machine.seeded(0):
+        model = new_model(short).to(machine.device())
+        batches = training_batches(short, material)
+        batches.steps = _WARM + _TIMED
+        rows = train(model, batches, _objective_of(model), replace(recipe.training, epochs=1), log_every=1).rows
+    seconds = torch.tensor((rows[-1]["seconds"] - rows[_WARM - 1]["seconds"]) / _TIMED, dtype=torch.float64)
+    return float(mean_over_processes(seconds))

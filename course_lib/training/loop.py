@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from course_lib.checkpoints import Checkpoint, CheckpointFolder, check_resume_identity, resume_identity
+from course_lib.checkpoints import Checkpoint, CheckpointFolder, check_resume_identity
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.training.config import TrainingConfig
 from course_lib.training.optimizers import make_optimizer
@@ -95,7 +95,7 @@ def train(
         checkpoints: where to save and from where to resume. A run that was killed at any moment and is called again
             with the same arguments ends, on a CPU, in the same weights to the bit.
         log_every: steps between two rows.
-        identity: what decides the outcome beside `config`, such as the data (see `checkpoints.resume_identity`). A
+        identity: what decides the outcome beside `config`, such as the data, by `checkpoints.resume_identity`. A
             checkpoint is continued only by a run of the same identity.
 
     Raises:
@@ -147,7 +147,7 @@ class TrainState:
             "total_steps": self.total_steps,
             "trained_weights": sum(parameter.numel() for parameter in self.named.values()),
             "processes": world_size(),
-            **resume_identity(**identity),
+            **identity,
         }
 
     @property

@@ -30,7 +30,7 @@ from course_lib.pretraining import (
     training_batches,
 )
 from course_lib.pretraining.documents import documents
-from course_lib.pretraining.run import STRETCHES
+from course_lib.pretraining.run import EVAL_PHASES
 from course_lib.training import TrainingConfig, train
 
 from .clock import Clock
@@ -82,7 +82,7 @@ def recipe_of(contender: PretrainingContender, tokens: int) -> PretrainingRecipe
     batch_tokens = contender.batch * LENGTH
     return PretrainingRecipe(
         "benchmark", None, "mlm", length=LENGTH, batch_tokens=batch_tokens,
-        tokens=max(tokens, STRETCHES * batch_tokens),
+        tokens=max(tokens, EVAL_PHASES * batch_tokens),
         training=TrainingConfig(learning_rate=5e-4, warmup=0.05, precision=contender.precision),
     )  # fmt: skip
 
@@ -278,7 +278,7 @@ def seconds_to_loss(argument: dict[str, Any]) -> dict[str, Any]:
 
     try:
         steps = training_batches(recipe, material)
-        steps.steps *= STRETCHES
+        steps.steps *= EVAL_PHASES
         train(model, steps, objective, replace(recipe.training, epochs=1), callbacks=[watch], log_every=20)
     except Enough:
         return {"seconds": looks[-1]["seconds"], "looks": looks, "load_before": before}
