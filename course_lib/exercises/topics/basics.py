@@ -81,8 +81,8 @@ def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- WordPiece, the way in which BERT cuts a word into pieces that it knows
-# Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of
-# Wu et al. 2016 (arXiv:1609.08144, section 4.1).
+#  Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of Wu et al.
+# 2016 (arXiv:1609.08144, section 4.1).
 
 
 def word_pieces(word: str, vocabulary: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The learning rate's schedule, and whether probabilities can be believed."""
+"""Leaks and labels of the training data, batches, the learning rate's schedule, and calibration."""
 
 from __future__ import annotations
 
@@ -6,8 +6,225 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Answer, Case, Exercise
-from course_lib.exercises.values import array_problem, same
+from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, brief, kind, plain, same
+
+# ---------------- texts of the test set that the model has already seen in training
+
+
+def find_leaks(train_texts: list[str], test_texts: list[str]) -> list[int]:
+    """Positions, in growing order, of the test texts whose words also stand in a training text."""
+
+    def words_of(text: str) -> str:
+        letters = [c if c.isalnum() else " " for c in text.lower()]
+        return " ".join("".join(letters).split())
+
+    seen = {words_of(text) for text in train_texts}
+    return [position for position, text in enumerate(test_texts) if words_of(text) in seen]
+
+
+def _find_leaks_case(train: list[str], test: list[str]) -> Case:
+    return {"train_texts": train, "test_texts": test}
+
+
+def _find_leaks_cases() -> list[Case]:
+    return [
+        _find_leaks_case(["A fine film."], ["A dull film.", "A fine film."]),
+        _find_leaks_case(["A fine film."], ["a FINE film.", "nothing else"]),
+        _find_leaks_case(["Fine"], ["  fine\n", "f ine"]),
+        _find_leaks_case(["What a mess"], ["fine", "  What   a\tmess\n"]),
+        _find_leaks_case(["What a mess"], ["What a mess!!!", '"What, a mess"', "what a mess"]),
+        _find_leaks_case(
+            ["A well-made film", "wow...what a ride"], ["a well made film", "wow what a ride", "wowwhat a ride"]
+        ),
+        _find_leaks_case(["a wellmade film"], ["a well-made film"]),
+        _find_leaks_case(
+            ["good", "man bites dog"], ["not good at all", "dog bites man", "a good man", "goo", "man bites"]
+        ),
+        _find_leaks_case(["not good at all"], ["good", "all", "at"]),
+        _find_leaks_case(["b", "d", "a", "c"], ["x", "a", "y", "z", "d", "w"]),  # other positions here than there
+        _find_leaks_case(["one", "two"], ["three", "Three!", "two", "four", "two?"]),  # twice in test is no leak
+        _find_leaks_case(["rated 10 of 10"], ["rated 9 of 10", "Rated 10 of 10!", "rated of"]),
+        _find_leaks_case(["bad bad film"], ["bad film", "bad bad film"]),
+        _find_leaks_case(["caf\u00e9 noir"], ["Caf\u00c9 Noir.", "caf noir"]),
+        _find_leaks_case(["fine, really"], ["\u201cFine\u201d \u2014 really\u2026", "fine"]),  # signs outside ASCII
+        _find_leaks_case(["yes"], ["no", "maybe"]),
+        _find_leaks_case([], ["yes"]),
+    ]
+
+
+def _judge_find_leaks(case: Case, expected: Any, got: Any) -> str | None:
+    positions = as_whole_numbers(got)
+    if positions is None:
+        return f"The result should be a list of positions (whole numbers), but it is {kind(got)}: {brief(got)}."
+    if missed := [p for p in expected if p not in positions]:
+        return f"Test text {missed[0]}, {case['test_texts'][missed[0]]!r}, is a leak that you miss."
+    if wrong := [p for p in positions if p not in expected]:
+        return f"You list {wrong[0]}, but there is no leak at that position of the test texts."
+    return None if positions == expected else "The right positions, but not each once and in growing order."
+
+
+# ---------------- a target that says how sure the raters were
+
+
+def soft_label(ratings: np.ndarray, sharpness: float = 2.0) -> np.ndarray:
+    """Turn mean ratings (n,) from -4 to 4 into targets (n, 2): columns negative and positive."""
+    positive = 1 / (1 + np.exp(-sharpness * ratings))
+    return np.stack([1 - positive, positive], axis=1)
+
+
+def _soft_label_cases() -> list[Case]:
+    third = np.log(3.0)
+    random = np.random.default_rng(2)
+    return [
+        {"ratings": np.array([0.0, third / 2]), "sharpness": 2.0},
+        {"ratings": np.array([third, -third, 0.0]), "sharpness": 1.0},
+        {"ratings": np.array([1.5])},  # the default
+        {"ratings": np.array([-4.0, 4.0]), "sharpness": 0.5},
+        {"ratings": np.array([-0.2, 0.1, 0.3]), "sharpness": 6.0},
+        {"ratings": random.uniform(-4, 4, 8), "sharpness": 1.3},
+    ]
+
+
+def _judge_soft_label(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    numbers = as_numbers(got)
+    assert numbers is not None
+    if (numbers < 0).any() or (numbers > 1).any():
+        return "A probability lies between 0 and 1; one of yours does not."
+    for row, total in enumerate(numbers.sum(axis=1)):
+        if not np.isclose(total, 1.0, atol=1e-5):
+            return f"Row {row} adds up to {total:.6g}, not to 1."
+    return None if same(expected, got) else "Each row adds up to 1, but the probabilities are off."
+
+
+# ---------------- texts of different lengths become one rectangular batch
+
+
+def pad_batch(token_id_lists: list[list[int]], pad_id: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Make input_ids and attention_mask, both (n, longest); the mask is 1 on tokens, 0 on padding."""
+    longest = max(len(ids) for ids in token_id_lists)
+    input_ids = np.full((len(token_id_lists), longest), pad_id)
+    attention_mask = np.zeros((len(token_id_lists), longest), dtype=int)
+    for row, ids in enumerate(token_id_lists):
+        input_ids[row, : len(ids)] = ids
+        attention_mask[row, : len(ids)] = 1
+    return input_ids, attention_mask
+
+
+def _pad_batch_cases() -> list[Case]:
+    return [
+        {"token_id_lists": [[101, 7, 102], [101, 102]]},
+        {"token_id_lists": [[5], [6, 7, 8, 9], [3, 4]], "pad_id": 1},
+        {"token_id_lists": [[4, 1, 4], [1, 4]], "pad_id": 1},  # a real token with the number of the padding
+        {"token_id_lists": [[0, 9], [9, 0, 0, 9]], "pad_id": 0},
+        {"token_id_lists": [[2, 3], [4, 5]], "pad_id": 0},  # nothing to pad
+        {"token_id_lists": [[8]], "pad_id": 3},
+        {"token_id_lists": [[], [12, 13, 14], [11]], "pad_id": 2},
+        {"token_id_lists": [list(range(1, 12)), [30522], list(range(90, 70, -3))], "pad_id": 99},
+    ]
+
+
+def _part_problem(name: str, expected: np.ndarray, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return f"{name}: {problem}"
+    if np.asarray(plain(got)).dtype.kind == "f":
+        return f"{name} holds floats. Token ids and masks are whole numbers."
+    return None if same(expected, got) else f"{name} is not right."
+
+
+def _judge_pad_batch(case: Case, expected: Any, got: Any) -> str | None:
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        return f"The result should be a pair, input_ids and attention_mask, but it is {kind(got)}."
+    names = ("input_ids", "attention_mask")
+    problems = (_part_problem(n, e, g) for n, e, g in zip(names, expected, got, strict=True))
+    return next((problem for problem in problems if problem), None)
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def _in_place(token_id_lists: list[list[int]], pad_id: int = 0) -> Pair:
+    pair = pad_batch(token_id_lists, pad_id)
+    for one in token_id_lists:
+        one.extend([pad_id] * (pair[0].shape[1] - len(one)))
+    return pair
+
+
+# ---------------- batches of texts of like length, so that little padding is needed
+
+
+def length_buckets(lengths: list[int], batch_size: int) -> list[list[int]]:
+    """Share out the indices 0..n-1 into batches of texts of like length; only one batch may be smaller."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _length_buckets_cases() -> list[Case]:
+    return [
+        {"lengths": [9, 2, 8, 3], "batch_size": 2},
+        {"lengths": [5, 12, 5, 11, 6, 12], "batch_size": 2},
+        {"lengths": [30, 4, 100, 7, 25], "batch_size": 2},  # as strings, 100 < 25 < 30 < 4 < 7
+        {"lengths": [3, 3, 3, 3, 3, 3, 3], "batch_size": 3},
+        {"lengths": [1, 50, 2, 51, 3, 52, 4, 53, 5], "batch_size": 3},
+        {"lengths": [7, 1, 4], "batch_size": 1},
+        {"lengths": [7, 1, 4], "batch_size": 8},
+        {"lengths": [(37 * k) % 101 + 1 for k in range(40)], "batch_size": 8},
+        {"lengths": [(29 * k) % 53 + 1 for k in range(23)], "batch_size": 4},
+    ]
+
+
+def _padding(batches: list[list[int]], lengths: list[int]) -> int:
+    """Places of padding if each batch is as wide as its longest text."""
+    return sum(max(lengths[i] for i in batch) * len(batch) - sum(lengths[i] for i in batch) for batch in batches)
+
+
+def _most_padding(lengths: list[int], batch_size: int) -> int:
+    """Padding of the worse of two good answers: sorted upwards, sorted downwards (the smaller batch is elsewhere)."""
+    return max(
+        _padding(length_buckets(lengths, batch_size), lengths),
+        _padding(length_buckets([-length for length in lengths], batch_size), lengths),
+    )
+
+
+def _batches(got: Any) -> list[list[int]] | None:
+    rows = plain(got)
+    batches = [as_whole_numbers(row) for row in rows] if isinstance(rows, list) else [None]
+    whole = [batch for batch in batches if batch is not None]
+    return whole if len(whole) == len(batches) else None
+
+
+def _form_problem(batches: list[list[int]], n: int, batch_size: int) -> str | None:
+    """What is wrong with the batches whatever the lengths are: an index lost or doubled, a wrong size."""
+    flat = sorted(index for batch in batches for index in batch)
+    if strange := [index for index in flat if not 0 <= index < n]:
+        return f"There is no index {strange[0]}: the indices run from 0 to {n - 1}."
+    if lost := [index for index in range(n) if index not in flat]:
+        return f"Index {lost[0]} is in no batch."
+    if len(flat) > n:
+        return f"Index {next(i for i in flat if flat.count(i) > 1)} stands there more than once."
+    if any(len(batch) > batch_size for batch in batches):
+        return f"A batch holds more than {batch_size} indices."
+    if [] in batches:
+        return "There is an empty batch."
+    if sum(len(batch) < batch_size for batch in batches) > 1:
+        return f"More than one batch holds fewer than {batch_size} indices."
+    return None
+
+
+def _judge_length_buckets(case: Case, expected: Any, got: Any) -> str | None:
+    lengths, batch_size = case["lengths"], case["batch_size"]
+    batches = _batches(got)
+    if batches is None:
+        return f"The result should be a list of lists of indices, but it is {kind(got)}."
+    if problem := _form_problem(batches, len(lengths), batch_size):
+        return problem
+    padding, most = _padding(batches, lengths), _most_padding(lengths, batch_size)
+    if padding > most:
+        return f"Your batches need {padding} places of padding; {most} are enough."
+    return None
+
 
 # ---------------- a learning rate that rises, then falls, both in a straight line
 
@@ -42,73 +259,8 @@ def _judge_warmup_linear(case: Case, expected: Any, got: Any) -> str | None:
     return f"The rate is off {part}."
 
 
-def _first_step_zero(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * step / warmup_steps
-    return peak * (total_steps - step) / (total_steps - warmup_steps)
-
-
-def _peak_too_early(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    return peak * (total_steps - step) / (total_steps - warmup_steps)
-
-
-def _last_step_zero(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
-    return peak * (total_steps - 1 - step) / max(1, total_steps - 1 - warmup_steps)
-
-
-def _falls_one_early(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
-    return peak * (total_steps - step - 1) / (total_steps - warmup_steps)
-
-
-def _falls_from_the_start(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
-    return peak * (total_steps - step) / total_steps
-
-
-def _stays(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    return peak * min(1.0, (step + 1) / (warmup_steps + 1))
-
-
-def _no_warmup(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    return peak * (total_steps - step) / total_steps
-
-
-def _no_peak(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    return warmup_linear(step, total_steps, warmup_steps, 1.0)
-
-
-def _share_done(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
-    return peak * (step - warmup_steps) / (total_steps - warmup_steps)
-
-
-def _whole_division(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * ((step + 1) // (warmup_steps + 1))
-    return peak * ((total_steps - step) // (total_steps - warmup_steps))
-
-
-def _rises_over_all(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    if step < warmup_steps:
-        return peak * (step + 1) / total_steps
-    return peak * (total_steps - step) / (total_steps - warmup_steps)
-
-
-def _divides_by_warmup(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    rising = step / warmup_steps
-    return peak * min(rising, (total_steps - step) / (total_steps - warmup_steps))
-
-
 # ---------------- how far the confidence of a model is from its accuracy
-# Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3 (arXiv:1706.04599).
+#  Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3 (arXiv:1706.04599).
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
@@ -156,84 +308,11 @@ def _judge_expected_calibration_error(case: Case, expected: Any, got: Any) -> st
     return "The error is off."
 
 
-def _gaps(
-    confidence: np.ndarray, correct: np.ndarray, bins: int, gap: Answer = np.abs, left_closed: bool = False
-) -> list[tuple[float, float]]:
-    """(share of the texts, gap) of each bin that is not empty."""
-    found = []
-    for number in range(bins):
-        low, high = number / bins, (number + 1) / bins
-        inside = (confidence > low) & (confidence <= high)
-        if left_closed:
-            inside = (confidence >= low) & (confidence < high)
-        if inside.any():
-            found.append((inside.mean(), gap(correct[inside].mean() - confidence[inside].mean())))
-    return found
-
-
-def _unweighted(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(np.mean([gap for _, gap in _gaps(confidence, correct, bins)]))
-
-
-def _over_all_bins(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(sum(gap for _, gap in _gaps(confidence, correct, bins)) / bins)
-
-
-def _plain_sum(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(sum(gap for _, gap in _gaps(confidence, correct, bins)))
-
-
-def _counts(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return len(confidence) * expected_calibration_error(confidence, correct, bins)
-
-
-def _left_closed(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(sum(share * gap for share, gap in _gaps(confidence, correct, bins, left_closed=True)))
-
-
-def _left_closed_with_one(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return _left_closed(np.minimum(confidence, 1 - 1e-12), correct, bins)
-
-
-def _signed(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(sum(share * gap for share, gap in _gaps(confidence, correct, bins, gap=lambda x: -x)))
-
-
-def _signed_other(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(sum(share * gap for share, gap in _gaps(confidence, correct, bins, gap=lambda x: x)))
-
-
-def _largest(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(max(gap for _, gap in _gaps(confidence, correct, bins)))
-
-
-def _squared(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(sum(share * gap for share, gap in _gaps(confidence, correct, bins, gap=np.square)))
-
-
-def _one_bin(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(abs(correct.mean() - confidence.mean()))
-
-
-def _each_text(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    return float(np.mean(np.abs(correct - confidence)))
-
-
-def _middle(confidence: np.ndarray, correct: np.ndarray, bins: int) -> Any:
-    number = np.ceil(confidence * bins).astype(int) - 1
-    return sum(
-        float(np.mean(number == one)) * abs(float(correct[number == one].mean()) - (one + 0.5) / bins)
-        for one in np.unique(number)
-    )
-
-
-def _empty_bins(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    number = np.ceil(confidence * bins) - 1
-    parts = [number == one for one in range(bins)]
-    return float(sum(p.mean() * abs(correct[p].mean() - confidence[p].mean()) for p in parts))
-
-
 EXERCISES = (
+    Exercise(find_leaks, _find_leaks_cases, _judge_find_leaks),
+    Exercise(soft_label, _soft_label_cases, _judge_soft_label),
+    Exercise(pad_batch, _pad_batch_cases, _judge_pad_batch),
+    Exercise(length_buckets, _length_buckets_cases, _judge_length_buckets),
     Exercise(warmup_linear, _warmup_linear_cases, _judge_warmup_linear),
     Exercise(expected_calibration_error, _expected_calibration_error_cases, _judge_expected_calibration_error),
 )

@@ -1,4 +1,4 @@
-"""Sentence pairs, the loss of a masked language model, and how it is reported."""
+"""What BERT masks, sentence pairs, the loss of a masked language model, and how it is reported."""
 
 from __future__ import annotations
 
@@ -9,10 +9,166 @@ import numpy as np
 from course_lib.exercises.exercise import Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
 
+# ---------------- BERT's masking rule, 80/10/10 (Devlin et al. 2019, section 3.1)
+
+
+def mask_tokens(
+    input_ids: np.ndarray,
+    special: np.ndarray,
+    choice: np.ndarray,
+    fate: np.ndarray,
+    random_ids: np.ndarray,
+    mask_id: int,
+    rate: float = 0.15,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the model reads, and what it must say (-100 where it is not asked); all arrays are (tokens,)."""
+    chosen = (choice < rate) & ~special
+    labels = np.where(chosen, input_ids, -100)
+    masked_ids = np.where(chosen & (fate < 0.8), mask_id, input_ids)
+    masked_ids = np.where(chosen & (fate >= 0.8) & (fate < 0.9), random_ids, masked_ids)
+    return masked_ids, labels
+
+
+def _row(ids: list[int], choice: list[float], fate: list[float], rate: float, mask_id: int = 4) -> Case:
+    """A case from literal lists: ids below 4 are special, random ids are 50 and up."""
+    row = np.array(ids)
+    given = {"input_ids": row, "special": row < 4, "choice": np.array(choice), "fate": np.array(fate)}
+    return {**given, "random_ids": np.arange(50, 50 + len(row)), "mask_id": mask_id, "rate": rate}
+
+
+def _drawn(seed: int, n: int, rate: float) -> Case:
+    random = np.random.default_rng(seed)
+    ids = np.concatenate([[2], random.integers(5, 40, n - 3), [3, 0]])
+    return _row(ids.tolist(), random.random(n).tolist(), random.random(n).tolist(), rate, mask_id=40 + seed)
+
+
+def _mask_tokens_cases() -> list[Case]:
+    return [
+        _row([2, 11, 12, 3], [0.01, 0.01, 0.9, 0.01], [0.1, 0.1, 0.1, 0.1], 0.15),
+        _row([2, 11, 12, 13, 3, 0], [0.9, 0.1, 0.2, 0.12, 0.0, 0.05], [0.5, 0.85, 0.85, 0.95, 0.85, 0.1], 0.15),
+        _row([2, 9, 9, 9, 9, 3], [0.5, 0.1, 0.1, 0.1, 0.3, 0.1], [0.0, 0.8, 0.9, 0.79, 0.05, 0.99], 0.25),  # edges
+        _row([2, 7, 8, 3], [0.5, 0.5, 0.6, 0.7], [0.1, 0.1, 0.1, 0.1], 0.15),  # nothing is chosen
+        _row([7, 8, 9, 6], [0.15, 0.1, 0.3, 0.0], [0.2, 0.93, 0.2, 0.05], 0.15),
+        _drawn(5, 30, 0.15),
+        _drawn(6, 40, 0.4),
+    ]
+
+
+def _part_problem(name: str, expected: np.ndarray, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return f"{name}: {problem}"
+    if np.asarray(plain(got)).dtype.kind == "f":
+        return f"{name} holds floats. Token ids are whole numbers."
+    return None
+
+
+def _places(where: Any) -> str:
+    found = np.flatnonzero(where).tolist()
+    return f"position{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
+
+
+def _judge_mask_tokens(case: Case, expected: Any, got: Any) -> str | None:
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        return f"The result should be a pair, masked_ids and labels, but it is {kind(got)}."
+    names = ("masked_ids", "labels")
+    for name, wanted, part in zip(names, expected, got, strict=True):
+        if problem := _part_problem(name, wanted, part):
+            return problem
+    ids, labels = as_numbers(got[0]), as_numbers(got[1])
+    assert ids is not None and labels is not None
+    touched = case["special"] & ((ids != case["input_ids"]) | (labels != -100))
+    if touched.any():
+        return f"Special tokens were masked or asked for: {_places(touched)}."
+    if not same(expected[1], labels):
+        return f"labels is not right at {_places(labels != expected[1])}."
+    return None if same(expected[0], ids) else f"masked_ids is not right at {_places(ids != expected[0])}."
+
+
+# ---------------- whole-word masking, as in BERT's release of May 2019
+
+
+SPECIAL = ("[CLS]", "[SEP]", "[PAD]")
+
+
+def mask_whole_words(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> np.ndarray:
+    """True at every piece of a masked word; the draw of its first piece decides (all are (tokens,) long)."""
+    masked = np.zeros(len(tokens), dtype=bool)
+    for place, token in enumerate(tokens):
+        if token.startswith("##"):
+            masked[place] = masked[place - 1]  # the word goes on
+        else:
+            masked[place] = draws[place] < rate and token not in ("[CLS]", "[SEP]", "[PAD]")
+    return masked
+
+
+def _mask_whole_words_case(text: str, draws: list[float], rate: float = 0.15) -> Case:
+    return {"tokens": text.split(), "draws": np.array(draws), "rate": rate}
+
+
+def _mask_whole_words_cases() -> list[Case]:
+    random = np.random.default_rng(4)
+    long = "[CLS] the un ##believ ##abl ##y long film ##s of an un ##known direct ##or ##ess [SEP] he ##r [SEP] [PAD]"
+    return [
+        _mask_whole_words_case("[CLS] play ##ing chess [SEP]", [0.9, 0.1, 0.9, 0.9, 0.9]),
+        _mask_whole_words_case("[CLS] play ##ing chess [SEP]", [0.9, 0.5, 0.01, 0.1, 0.9]),
+        _mask_whole_words_case(
+            "[CLS] un ##believ ##abl ##y good [SEP] [PAD]", [0.1, 0.1, 0.5, 0.1, 0.6, 0.2, 0.05, 0.0]
+        ),
+        _mask_whole_words_case("[CLS] a ##b c ##d e ##f [SEP]", [0.5, 0.3, 0.01, 0.1, 0.9, 0.05, 0.9, 0.1], rate=0.4),
+        _mask_whole_words_case("a ##b c d ##e", [0.6, 0.0, 0.15, 0.0, 0.6]),
+        _mask_whole_words_case("[UNK] is here ##after", [0.1, 0.2, 0.9, 0.0]),  # an unknown word is a word
+        _mask_whole_words_case(
+            "[CLS] #hash # #tag ##s [SEP]", [0.9, 0.9, 0.1, 0.9, 0.1, 0.9]
+        ),  # a single # does not go on
+        *(_mask_whole_words_case(long, random.random(len(long.split())).tolist(), rate=rate) for rate in (0.3, 0.5)),
+    ]
+
+
+def _judge_mask_whole_words(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    numbers = as_numbers(got)
+    assert numbers is not None
+    if not np.isin(numbers, (0, 1)).all():
+        return "Each number should be True or False (1 or 0)."
+    if same(expected, got):
+        return None
+    place = int(np.argwhere(numbers != expected)[0][0])
+    asked = "should be masked and is not" if expected[place] else "is masked and should not be"
+    return f"Token {place}, {case['tokens'][place]!r}, {asked}."
+
+
+def _words(tokens: list[str]) -> list[list[int]]:
+    words: list[list[int]] = []
+    for place, token in enumerate(tokens):
+        if token.startswith("##"):
+            words[-1].append(place)
+        else:
+            words.append([place])
+    return words
+
+
+def _by_word(tokens: list[str], draws: np.ndarray, rate: float, drawn: Any) -> np.ndarray:
+    """Masks each word of which `drawn(its number, its places)` gives a number below the rate."""
+    masked = np.zeros(len(tokens), dtype=bool)
+    for number, places in enumerate(_words(tokens)):
+        masked[places] = drawn(number, places) < rate and tokens[places[0]] not in SPECIAL
+    return masked
+
+
+def _any_piece(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[places].min())
+
+
+def _mean_of_pieces(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[places].mean())
+
+
+def _last_piece_decides(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> Any:
+    return _by_word(tokens, draws, rate, lambda number, places: draws[places[-1]])
+
+
 # ---------------- pairs for next-sentence prediction (Devlin et al. 2019, section 3.1, task 2)
-
-
-Triple = tuple[str, str, bool]
 
 
 def sentence_pairs(
@@ -78,44 +234,8 @@ def _judge_sentence_pairs(case: Case, expected: Any, got: Any) -> str | None:
     return next((problem for problem in problems if problem), None)
 
 
-def _made(documents: list[list[str]], coins: list[float], picks: list[float], pool: Any) -> list[Triple]:
-    """The right pairs, but for where a sentence that is not next comes from: pool(document's number, place)."""
-    pairs: list[Triple] = []
-    for number, document in enumerate(documents):
-        for place in range(len(document) - 1):
-            others, k = pool(number, place), len(pairs)
-            if coins[k] < 0.5:
-                pairs.append((document[place], document[place + 1], True))
-            else:
-                pairs.append((document[place], others[int(picks[k] * len(others))], False))
-    return pairs
-
-
 def _flat(documents: list[list[str]]) -> list[str]:
     return [sentence for document in documents for sentence in document]
-
-
-def _same_document(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return _made(documents, coins, picks, lambda number, place: documents[number])
-
-
-def _any_document(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return _made(documents, coins, picks, lambda number, place: _flat(documents))
-
-
-def _not_the_next(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    def pool(number: int, place: int) -> list[str]:
-        return [sentence for sentence in _flat(documents) if sentence != documents[number][place + 1]]
-
-    return _made(documents, coins, picks, pool)
-
-
-def _document_after(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return _made(documents, coins, picks, lambda number, place: documents[(number + 1) % len(documents)])
-
-
-def _first_sentences(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return _made(documents, coins, picks, lambda n, place: [d[0] for k, d in enumerate(documents) if k != n])
 
 
 def _across_documents(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
@@ -126,52 +246,6 @@ def _across_documents(documents: list[list[str]], coins: list[float], picks: lis
         is_next = coins[k] < 0.5
         pairs.append((flat[k], flat[k + 1] if is_next else others[int(picks[k] * len(others))], is_next))
     return pairs
-
-
-def _labels_turned(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return [(one, two, not is_next) for one, two, is_next in sentence_pairs(documents, coins, picks)]
-
-
-def _coins_turned(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return sentence_pairs(documents, [0.0 if coin >= 0.5 else 1.0 for coin in coins], picks)
-
-
-def _coin_of_half(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return sentence_pairs(documents, [0.0 if coin <= 0.5 else 1.0 for coin in coins], picks)
-
-
-def _all_next(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return sentence_pairs(documents, [0.0] * len(coins), picks)
-
-
-def _always_labelled_next(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return [(one, two, True) for one, two, _ in sentence_pairs(documents, coins, picks)]
-
-
-def _order_exchanged(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    return [(two, one, is_next) for one, two, is_next in sentence_pairs(documents, coins, picks)]
-
-
-def _both(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    nexts, others = (sentence_pairs(documents, [coin] * len(coins), picks) for coin in (0.0, 1.0))
-    return [pair for two in zip(nexts, others, strict=True) for pair in two]
-
-
-def _every_second(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    pairs: list[Triple] = []
-    for number, document in enumerate(documents):
-        others = [s for k, other in enumerate(documents) if k != number for s in other]
-        for place in range(0, len(document) - 1, 2):
-            k, is_next = len(pairs), coins[len(pairs)] < 0.5
-            pairs.append(
-                (document[place], document[place + 1] if is_next else others[int(picks[k] * len(others))], is_next)
-            )
-    return pairs
-
-
-def _coins_by_place(documents: list[list[str]], coins: list[float], picks: list[float]) -> Any:
-    places = [place for document in documents for place in range(len(document) - 1)]
-    return sentence_pairs(documents, [coins[place] for place in places], [picks[place] for place in places])
 
 
 # ---------------- the output head that is tied to the embeddings, and the loss on the masked places alone
@@ -196,7 +270,7 @@ def _masked_lm_loss_case(hidden: Any, embeddings: Any, bias: Any, labels: list[i
     return {**arrays, "labels": np.array(labels)}
 
 
-def _drawn(seed: int, vocab: int, width: int, labels: list[int], size: float = 1.0) -> Case:
+def _drawn_masked_lm_loss(seed: int, vocab: int, width: int, labels: list[int], size: float = 1.0) -> Case:
     random = np.random.default_rng(seed)
     hidden = random.normal(scale=size, size=(len(labels), width))
     return _masked_lm_loss_case(hidden, random.normal(size=(vocab, width)), random.normal(size=vocab), labels)
@@ -209,11 +283,13 @@ def _masked_lm_loss_cases() -> list[Case]:
         _masked_lm_loss_case(
             [[0.0, 0.0], [1.0, 1.0]], [[1.0, 2.0], [0.0, 1.0], [2.0, 0.0]], [third, 0.0, 0.0], [-100, 2]
         ),
-        _drawn(1, vocab=3, width=3, labels=[-100, 2, 0, -100]),  # square: a forgotten .T gives no error
-        _drawn(2, vocab=7, width=4, labels=[6, -100, -100, 0, 3, -100, 6]),
-        _drawn(3, vocab=5, width=2, labels=[4, 1, 2]),  # all places are asked
-        _drawn(4, vocab=5, width=2, labels=[-100, -100, 3, 1], size=900.0),
-        _drawn(5, vocab=130, width=3, labels=[-100, 120, 7, -100, 30]),  # here -100 is an index that exists
+        _drawn_masked_lm_loss(1, vocab=3, width=3, labels=[-100, 2, 0, -100]),  # square: a forgotten .T gives no error
+        _drawn_masked_lm_loss(2, vocab=7, width=4, labels=[6, -100, -100, 0, 3, -100, 6]),
+        _drawn_masked_lm_loss(3, vocab=5, width=2, labels=[4, 1, 2]),  # all places are asked
+        _drawn_masked_lm_loss(4, vocab=5, width=2, labels=[-100, -100, 3, 1], size=900.0),
+        _drawn_masked_lm_loss(
+            5, vocab=130, width=3, labels=[-100, 120, 7, -100, 30]
+        ),  # here -100 is an index that exists
     ]
 
 
@@ -227,97 +303,7 @@ def _judge_masked_lm_loss(case: Case, expected: Any, got: Any) -> str | None:
     return None if same(expected, got) else "The loss is off."
 
 
-def _log_p(logits: Any, axis: int = 1) -> Any:
-    shifted = logits - logits.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-def _losses(logits: Any, labels: Any) -> Any:
-    return -_log_p(logits)[np.arange(len(labels)), labels]
-
-
-def _asked(hidden: Any, embeddings: Any, bias: Any, labels: Any) -> Any:
-    """The losses of the asked places, one by one."""
-    asked = labels != -100
-    return _losses(hidden[asked] @ embeddings.T + bias, labels[asked])
-
-
-def _every_place(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(_losses(hidden @ embeddings.T + bias, labels).mean())
-
-
-def _as_padding(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(_losses(hidden @ embeddings.T + bias, np.maximum(labels, 0)).mean())
-
-
-def _over_all_places(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(_asked(hidden, embeddings, bias, labels).sum() / len(labels))
-
-
-def _sum(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(_asked(hidden, embeddings, bias, labels).sum())
-
-
-def _one_by_one(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
-    return _asked(hidden, embeddings, bias, labels)
-
-
-def _bits(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(_asked(hidden, embeddings, bias, labels).mean() / np.log(2))
-
-
-def _power(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(np.exp(_asked(hidden, embeddings, bias, labels).mean()))
-
-
-def _without_minus(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(-_asked(hidden, embeddings, bias, labels).mean())
-
-
-def _without_bias(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return masked_lm_loss(hidden, embeddings, 0 * bias, labels)
-
-
-def _not_transposed(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    asked = labels != -100
-    return float(_losses(hidden[asked] @ embeddings + bias, labels[asked]).mean())
-
-
-def _logit_alone(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    asked = labels != -100
-    logits = hidden[asked] @ embeddings.T + bias
-    return float(-logits[np.arange(len(logits)), labels[asked]].mean())
-
-
-def _log_of_mean(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    return float(-np.log(np.exp(-_asked(hidden, embeddings, bias, labels)).mean()))
-
-
-def _over_places(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    asked = labels != -100
-    log_p = _log_p(hidden[asked] @ embeddings.T + bias, axis=0)
-    return float(-log_p[np.arange(len(log_p)), labels[asked]].mean())
-
-
-def _without_maximum(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    asked = labels != -100
-    powers = np.exp(hidden[asked] @ embeddings.T + bias)
-    p = powers[np.arange(len(powers)), labels[asked]] / powers.sum(axis=1)
-    return float(-np.log(p).mean())
-
-
-def _log_of_softmax(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> float:
-    asked = labels != -100
-    logits = hidden[asked] @ embeddings.T + bias
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p = powers[np.arange(len(powers)), labels[asked]] / powers.sum(axis=1)
-    return float(-np.log(p).mean())
-
-
 # ---------------- perplexity of tokens, and bits per character
-
-
-Pair = tuple[float, float]
 
 
 def perplexity_and_bits(
@@ -365,78 +351,9 @@ def _judge_perplexity_and_bits(case: Case, expected: Any, got: Any) -> str | Non
     return None if same(expected[1], pair[1]) else "The perplexity is right; the bits per character are off."
 
 
-def _nats(losses: Any, mask: Any) -> float:
-    return float((losses * mask).sum())
-
-
-def _mean_of_perplexities(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    each = np.exp((losses * mask).sum(axis=1) / mask.sum(axis=1))
-    return float(each.mean()), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _mean_of_texts(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    each = (losses * mask).sum(axis=1) / mask.sum(axis=1)
-    return float(np.exp(each.mean())), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _mean_of_ratios(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    each = (losses * mask).sum(axis=1) / np.log(2) / characters
-    return perplexity_and_bits(losses, mask, characters)[0], float(each.mean())
-
-
-def _token_perplexities(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    each = np.exp(losses)[mask == 1]
-    return float(each.mean()), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _padding_counted(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return perplexity_and_bits(losses, np.ones_like(mask), characters)
-
-
-def _padding_in_the_count(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return float(np.exp((losses * mask).mean())), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _power_of_two(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return float(2 ** (_nats(losses, mask) / mask.sum())), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _no_power(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return _nats(losses, mask) / float(mask.sum()), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _of_the_sum(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return float(np.exp(_nats(losses, mask))), perplexity_and_bits(losses, mask, characters)[1]
-
-
-def _nats_a_character(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return perplexity_and_bits(losses, mask, characters)[0], _nats(losses, mask) / float(characters.sum())
-
-
-def _times_log_2(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    perplexity, bits = perplexity_and_bits(losses, mask, characters)
-    return perplexity, bits * float(np.log(2)) ** 2
-
-
-def _bits_a_token(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    return perplexity_and_bits(losses, mask, characters)[0], _nats(losses, mask) / float(np.log(2) * mask.sum())
-
-
-def _log_2_of_perplexity(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    perplexity = perplexity_and_bits(losses, mask, characters)[0]
-    return perplexity, float(np.log2(perplexity) / characters.sum())
-
-
-def _exchanged(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> Pair:
-    perplexity, bits = perplexity_and_bits(losses, mask, characters)
-    return bits, perplexity
-
-
-def _perplexity_alone(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> float:
-    return perplexity_and_bits(losses, mask, characters)[0]
-
-
 EXERCISES = (
+    Exercise(mask_tokens, _mask_tokens_cases, _judge_mask_tokens),
+    Exercise(mask_whole_words, _mask_whole_words_cases, _judge_mask_whole_words),
     Exercise(sentence_pairs, _sentence_pairs_cases, _judge_sentence_pairs),
     Exercise(masked_lm_loss, _masked_lm_loss_cases, _judge_masked_lm_loss),
     Exercise(perplexity_and_bits, _perplexity_and_bits_cases, _judge_perplexity_and_bits),
