@@ -7,6 +7,8 @@ its rows have nearly the same length, so that hardly any arithmetic is spent on 
 from __future__ import annotations
 
 import re
+import threading
+import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from course_lib.errors import BadInput, CorruptAsset, MissingAsset, Offline
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_tokenizer_lock = threading.Lock()  # a tokenizer of Rust refuses a second call that sets its truncation
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
 _TEXTS_AT_ONCE = 4096  # texts per call of the tokenizer: bounds memory, costs nothing
@@ -117,9 +120,42 @@ def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
     rows, ids = check_texts(texts), []
     for start in range(0, len(rows), _TEXTS_AT_ONCE):
         part = rows[start : start + _TEXTS_AT_ONCE]
-        encoded = tokenizer(part, truncation=True, max_length=max_length, padding=False, return_attention_mask=False)
+        with _tokenizer_lock:
+            encoded = tokenizer(
+                part, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
+            )
         ids.extend(encoded["input_ids"])
-    return ids
+    if all(ids):
+        return ids
+    # A decoder's tokenizer has no [CLS]: an empty text becomes its first special token.
+    special = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id, 0)
+    return [row or [next(token for token in special if token is not None)] for row in ids]
+
+
+def warn_about_cut_texts(
+    texts: Sequence[str], ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> bool:
+    """Warns if texts are longer than `max_length` tokens, and returns whether it did.
+
+    Args:
+        texts: n strings.
+        ids: what `tokenize` returned for them.
+        tokenizer: the same one.
+        max_length: tokens of a text that are read.
+    """
+    full = [text for text, row in zip(texts, ids, strict=True) if len(row) >= max_length]
+    if not full:
+        return False
+    with _tokenizer_lock:
+        lengths = [len(row) for row in tokenizer(full, truncation=False, verbose=False)["input_ids"]]
+    if not (cut := [length - max_length for length in lengths if length > max_length]):
+        return False
+    warnings.warn(
+        f"{len(cut)} of {len(texts)} texts are longer than max_length={max_length} tokens: "
+        f"{sum(cut):,} tokens at their ends are not read (a larger max_length reads more)",
+        stacklevel=3,
+    )
+    return True
 
 
 def unique_rows(items: Sequence[_Item]) -> tuple[list[_Item], np.ndarray]:

@@ -1,8 +1,8 @@
 """What this machine is and what work costs on it: device, precision, measured peak, memory, seeds, estimates.
 
-Everything that depends on the hardware is decided here, once, so that a notebook runs unchanged on a laptop and
-on a graphics card. Costs are counted operations over the speed that a few steps reach here and now, whatever else
-this machine is doing; never a table of processor names.
+Everything that depends on the hardware is decided here, once, so that a notebook runs unchanged on a laptop and on any
+accelerator that torch knows (CUDA, ROCm, Apple's MPS, XPU). Costs are counted operations over the speed that a few
+steps reach at this moment, whatever else this machine is doing; never a table of processor names.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from numbers import Integral
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
 
-from course_lib.errors import BadInput
+from course_lib.errors import BadInput, CourseError
 
 GIGABYTE = 1e9
-_PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # options of mallopt(3)
+_PEAK_SIZE = {"cpu": 2048, "accelerator": 8192}  # rows of the square matrices whose product is timed
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # options of mallopt(3)
 _INTERPRETER_BYTES = 0.75e9  # Python with torch and transformers loaded, before any model (measured: 0.6-0.8 GB)
 
 
@@ -48,9 +49,15 @@ PRESETS = {
 }
 
 
+def accelerator() -> torch.device | None:
+    """The accelerator that torch finds here, whatever its make, or None."""
+    return torch.accelerator.current_accelerator(check_available=True)
+
+
 def device() -> torch.device:
-    """The device that compute runs on: the first CUDA card if `COURSE_PRESET` allows it, else the CPU."""
-    return torch.device("cuda" if preset().name == "gpu" and torch.cuda.is_available() else "cpu")
+    """The device that compute runs on: the accelerator if there is one and `COURSE_PRESET` allows it, else the CPU."""
+    found = accelerator() if preset().name == "gpu" else None
+    return found or torch.device("cpu")
 
 
 def preset() -> Preset:
@@ -59,10 +66,37 @@ def preset() -> Preset:
     Raises:
         BadInput: `COURSE_PRESET` is neither `cpu` nor `gpu`.
     """
-    name = os.environ.get("COURSE_PRESET") or ("gpu" if torch.cuda.is_available() else "cpu")
+    name = os.environ.get("COURSE_PRESET") or ("gpu" if accelerator() else "cpu")
     if name not in PRESETS:
         raise BadInput(f"COURSE_PRESET is {name!r}", f"set it to one of {', '.join(PRESETS)}, or unset it")
     return PRESETS[name]
+
+
+def _of_device(where: torch.device, name: str) -> Callable[..., Any] | None:
+    """A function of the device's own module, such as `torch.cuda.synchronize`; None where it has none, as on a CPU."""
+    if where.type == "cpu":
+        return None
+    return getattr(torch.get_device_module(where), name, None)
+
+
+def _synchronize(where: torch.device) -> None:
+    if wait := _of_device(where, "synchronize"):
+        wait()
+
+
+@contextmanager
+def named_operations() -> Iterator[None]:
+    """Names the device and the operation where the device lacks one that the block needs, as a CourseError."""
+    try:
+        yield
+    except NotImplementedError as error:
+        if device().type == "cpu":
+            raise
+        reason = str(error).split(". ")[0].strip()
+        raise CourseError(
+            f"{device_name()} ({device().type}) lacks an operation: {reason}",
+            "set COURSE_PRESET=cpu (on Apple's MPS, PYTORCH_ENABLE_MPS_FALLBACK=1 runs this operation on the CPU)",
+        ) from error
 
 
 @lru_cache(maxsize=1)
@@ -81,9 +115,10 @@ def precision(where: torch.device | None = None) -> torch.dtype:
     A CPU without AVX-512-BF16 or AMX runs bfloat16 tens to hundreds of times slower than float32.
     """
     where = where or device()
-    if where.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(where) >= (8, 0) else torch.float32
-    return torch.bfloat16 if _cpu_has_fast_bfloat16() else torch.float32
+    if where.type == "cpu":
+        return torch.bfloat16 if _cpu_has_fast_bfloat16() else torch.float32
+    supported = _of_device(where, "is_bf16_supported")
+    return torch.bfloat16 if supported and supported(including_emulation=False) else torch.float32
 
 
 def seed_everything(seed: int) -> None:
@@ -101,28 +136,38 @@ def seed_everything(seed: int) -> None:
 
 
 @contextmanager
+def restored_generators() -> Iterator[None]:
+    """What the block draws from the generators of Python, NumPy and torch, it does not take from the caller."""
+    where = device()
+    read, write = _of_device(where, "get_rng_state"), _of_device(where, "set_rng_state")
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state(), read() if read else None
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if write and states[3] is not None:
+            write(states[3])
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds Python, NumPy and torch for the block; the caller's random states are restored after it."""
-    python, numpy, kind = random.getstate(), np.random.get_state(), device().type
-    devices = [] if kind == "cpu" else [torch.accelerator.current_device_index()]
-    with torch.random.fork_rng(devices, device_type="cuda" if kind == "cpu" else kind):
-        try:
-            seed_everything(seed)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+    """`seed_everything` for the block alone: afterwards the generators are as before."""
+    with restored_generators():
+        seed_everything(seed)
+        yield
 
 
 def peak_flops(kind: str | None = None) -> float:
     """Floating-point operations a second of a large square matrix product here, measured (takes about a second).
 
     Args:
-        kind: `cpu` or `cuda`; the course's device when left out.
+        kind: of the device, such as `cpu` or `cuda`; the course's device when left out.
 
     Returns:
-        FLOP/s, the best of several repetitions, in float32 on a CPU and in `precision()` on a card. A multiply-add
-        counts as two.
+        FLOP/s, the best of several repetitions, in float32 on a CPU and in `precision()` on an accelerator. A
+        multiply-add counts as two.
     """
     where = torch.device(kind) if kind else device()
     return _measured_peak(where.type)
@@ -131,7 +176,7 @@ def peak_flops(kind: str | None = None) -> float:
 @lru_cache(maxsize=2)
 def _measured_peak(kind: str) -> float:
     where = torch.device(kind)
-    size = _PEAK_SIZE[where.type]
+    size = _PEAK_SIZE["cpu" if kind == "cpu" else "accelerator"]
     own = torch.Generator(where).manual_seed(0)  # the caller's random numbers stay as they are
     dtype = torch.float32 if kind == "cpu" else precision(where)
     left, right = (torch.randn(size, size, device=where, dtype=dtype, generator=own) for _ in range(2))
@@ -197,7 +242,7 @@ def forward_flops() -> float:
 def _timed(kind: str, dtype: torch.dtype, trains: bool, moment: int) -> float:
     """Mean seconds of a step through one encoder layer; the random numbers of the caller stay as they are."""
     where = torch.device(kind)
-    with torch.random.fork_rng(devices=[] if kind == "cpu" else None):
+    with restored_generators():
         layer = torch.nn.TransformerEncoderLayer(
             _HIDDEN, _HEADS, _WIDE, activation="gelu", batch_first=True, device=where
         ).train(trains)
@@ -219,20 +264,20 @@ def _timed(kind: str, dtype: torch.dtype, trains: bool, moment: int) -> float:
 def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
     started = time.perf_counter()
     left @ right
-    if left.is_cuda:
-        torch.cuda.synchronize()
+    _synchronize(left.device)
     return time.perf_counter() - started
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[bool]:
-    """Inside the block this process reuses memory that it has freed, instead of giving it back and asking for it again.
+    """Inside the block this process reuses memory that it has freed, instead of returning it to the system.
 
-    glibc returns every block above 32 MB to the system when it is freed, and the system hands out each page of the next
-    one anew, filled with zeros. A training step frees and takes hundreds of megabytes: with a batch of 64 x 128 tokens
-    in bfloat16 on a CPU that is a fifth of its time. After it glibc works as usual, and what is free is returned.
+    glibc returns every block above 32 MB to the system when it is freed, and the system fills each page of the next one
+    with zeros. A training step frees and takes hundreds of megabytes: with a batch of 64 x 128 tokens in bfloat16 on a
+    CPU that is a fifth of its time. After the block, free memory is returned, and glibc has the thresholds that it sets
+    itself once a block of 32 MB has been freed (mallopt switches its own adjustment off for good).
 
-    Gives whether this system has that setting (glibc on Linux); elsewhere nothing happens.
+    Yields whether this system has that setting (glibc on Linux); elsewhere nothing happens.
     """
     if platform.libc_ver()[0] != "glibc":
         yield False
@@ -244,7 +289,8 @@ def freed_memory_kept() -> Iterator[bool]:
         yield kept
     finally:
         library.mallopt(_MMAP_MAX, 65_536)  # glibc's own values
-        library.mallopt(_TRIM_THRESHOLD, 128 * 1024)
+        library.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        library.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
         library.malloc_trim(0)
 
 
@@ -257,9 +303,9 @@ class Memory:
 
 
 def memory() -> Memory:
-    """Main memory, or the card's where the course runs on a card. In bytes."""
-    if device().type == "cuda":
-        free, total = torch.cuda.mem_get_info()
+    """The accelerator's memory where the course runs on one that tells it, else main memory. In bytes."""
+    if told := _of_device(device(), "mem_get_info"):
+        free, total = told()
         return Memory(total, free)
     state = psutil.virtual_memory()
     return Memory(state.total, state.available)
@@ -328,13 +374,14 @@ def forward_cost(parameters: int, matmul_parameters: int, tokens: float, batch_t
 
 
 def base_bytes() -> float:
-    """Bytes in use before the model: on a CPU the interpreter and its libraries, on a card its context."""
+    """Bytes in use before the model: on a CPU the interpreter and its libraries, on an accelerator its context."""
     return _INTERPRETER_BYTES if device().type == "cpu" else 0.5e9
 
 
 @dataclass
 class PeakMemory:
-    """Highest memory use seen inside a `with` block, in bytes (resident set on a CPU, allocations on a card)."""
+    """Highest memory use inside a `with` block, in bytes: allocations on an accelerator that counts them, else the
+    resident set of this process."""
 
     bytes: int = 0
     interval: float = 0.01
@@ -342,8 +389,8 @@ class PeakMemory:
     _thread: threading.Thread | None = field(default=None, repr=False)
 
     def __enter__(self) -> PeakMemory:
-        if device().type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        if reset := _of_device(device(), "reset_peak_memory_stats"):
+            reset()
         self._stop.clear()
         self.bytes = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -352,7 +399,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         process, stopped = psutil.Process(), False
-        while not stopped:  # the last look is at the end of the block
+        while not stopped:  # it reads once more at the end of the block
             stopped = self._stop.wait(self.interval)
             self.bytes = max(self.bytes, process.memory_info().rss)
 
@@ -362,25 +409,27 @@ class PeakMemory:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        if device().type == "cuda":
-            self.bytes = torch.cuda.max_memory_allocated()
+        if allocated := _of_device(device(), "max_memory_allocated"):
+            self.bytes = allocated()
 
 
 @contextmanager
 def stopwatch() -> Iterator[list[float]]:
-    """Appends the seconds of the `with` block to the list that it gives; waits for the card to finish."""
+    """Appends the seconds of the `with` block to the list that it yields; waits for the accelerator to finish."""
     seconds: list[float] = []
     started = time.perf_counter()
     yield seconds
-    if device().type == "cuda":
-        torch.cuda.synchronize()
+    _synchronize(device())
     seconds.append(time.perf_counter() - started)
 
 
 def device_name() -> str:
-    """What computes: the GPU's name, or the kind of processor."""
+    """The name of the accelerator in use, or the kind of processor."""
     where = device()
-    return torch.cuda.get_device_name(where) if where.type == "cuda" else platform.machine() or "CPU"
+    if where.type == "cpu":
+        return platform.machine() or "CPU"
+    name = _of_device(where, "get_device_name")
+    return str(name(where)) if name else where.type.upper()
 
 
 def describe() -> dict[str, object]:

@@ -54,7 +54,7 @@ from course_lib.augmentation.dataset import Augmented
 from course_lib.augmentation.noise import MARKS
 from course_lib.augmentation.operations import changes
 from course_lib.batching import collate
-from course_lib.classifier.objective import objective
+from course_lib.classifier.data import task_loss
 from course_lib.errors import BadInput
 from course_lib.experiments import Experiment
 from course_lib.finetuning import recipes
@@ -456,7 +456,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("soft", [False, True])
 def test_the_loss_is_that_of_the_mixed_targets(tiny: TextClassifier, batch: Any, drawn: Any, soft: bool) -> None:
     hard, rows = torch.tensor([1, 0, 1, 0]), torch.tensor([[0.2, 0.8], [0.9, 0.1], [0.0, 1.0], [0.6, 0.4]])
-    usual = objective({"labels": hard} | ({"soft_labels": rows} if soft else {}), 2)
+    usual = task_loss({"labels": hard} | ({"soft_labels": rows} if soft else {}), 2)
     module, order, share = tiny.module_, drawn["order"], drawn["weight"]
     wanted = rows if soft else nn.functional.one_hot(hard, 2).float()
     vectors, before = module.pooled(batch.input_ids, batch.attention_mask), usual(module, batch).item()
@@ -469,7 +469,7 @@ def test_the_loss_is_that_of_the_mixed_targets(tiny: TextClassifier, batch: Any,
 
 @pytest.mark.parametrize("where", ["sentence", "words"])
 def test_a_share_of_one_mixes_nothing(tiny: TextClassifier, batch: Any, drawn: Any, where: str) -> None:
-    usual, drawn["weight"] = objective({"labels": torch.tensor([1, 0, 1, 0])}, 2), 1.0
+    usual, drawn["weight"] = task_loss({"labels": torch.tensor([1, 0, 1, 0])}, 2), 1.0
     if where == "words":  # else the longer of two rows lends its length to the shorter
         drawn["order"] = torch.arange(4)
     assert Mixup(where=where)(usual)(tiny.module_, batch).item() == pytest.approx(

@@ -2,6 +2,9 @@
 
 import json
 import math
+import random
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +39,7 @@ from transformers import (
 
 from course_lib import assets, machine
 from course_lib.checkpoints import CheckpointFolder
-from course_lib.classifier import BERTForSentimentAnalysis, TextClassifier, sentence_vectors, with_training
+from course_lib.classifier import BERTForSentimentAnalysis, TextClassifier, sentence_vectors
 from course_lib.errors import BadInput, CheckpointError
 
 
@@ -125,7 +128,7 @@ def test_order_and_dropout_have_a_seed_of_their_own(monkeypatch):
     [
         ("pos", "neg", ["neg", "pos"]),
         (True, False, ["False", "True"]),
-        (1, 0, ["negative", "positive"]),
+        (1, 0, ["0", "1"]),
         (3, -1, ["-1", "3"]),
         (2.0, 1.0, ["1.0", "2.0"]),
         ("", "é 好", ["", "é 好"]),
@@ -329,12 +332,6 @@ def test_a_refused_fit_leaves_the_fitted_model_as_it_was():
     np.testing.assert_array_equal(classifier.predict_proba(MIXED), before)
 
 
-def test_with_training_changes_hyper_parameters_and_nothing_else():
-    changed = with_training(tiny(head="regression", max_length=9), epochs=7)
-    assert changed.training == replace(QUICK, epochs=7) and not hasattr(changed, "module_")
-    assert (changed.encoder, changed.head, changed.max_length) == ("tiny", "regression", 9)
-
-
 # Predicting
 
 SHORT = st.lists(
@@ -417,6 +414,81 @@ def test_automatic_precision_is_the_machines(monkeypatch):
     rounded = fast.decision_logits(TEXTS)
     assert rounded.dtype == np.float32
     assert 0 < np.abs(rounded - exact).max() < 0.2
+
+
+def test_neither_loading_nor_fitting_is_visible_to_others(saved):
+    """Random numbers and the verbosity of transformers are as before."""
+    from transformers.utils import logging
+
+    def state() -> list[object]:
+        drawn = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        return [*drawn, logging.get_verbosity(), logging.is_progress_bar_enabled()]
+
+    logging.set_verbosity_warning()
+    logging.enable_progress_bar()
+    before = state()
+    TextClassifier.from_pretrained(saved)
+    TextClassifier.from_pretrained("sentiment")
+    assert state() == before
+    tiny().fit(TEXTS, LABELS)
+    assert state() == before
+
+
+def test_threads_predict_with_one_classifier_at_once(monkeypatch):
+    """Texts of many lengths, cut and not; no thread switches the mode of the module that all use."""
+    texts = [*MIXED, *TEXTS, "a good film " * 200]
+    wanted, module, switched, real = fitted().decision_logits(texts), fitted().module_, [], torch.nn.Module.train
+
+    def train(self, mode=True):
+        if self is module:
+            switched.append(mode)
+        return real(self, mode)
+
+    monkeypatch.setattr(torch.nn.Module, "train", train)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: fitted().decision_logits(texts[i % 3 :])[-40:], range(40)))
+    for logits in found:
+        np.testing.assert_allclose(logits, wanted[-40:], atol=1e-5)
+    assert switched == []
+
+
+def test_texts_that_are_cut_are_counted_once():
+    classifier = tiny(max_length=8)
+    with pytest.warns(UserWarning, match="24 of 40 texts are longer than max_length=8 tokens: 144 tokens"):
+        classifier.fit(TEXTS, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.predict(TEXTS)  # `fit` has said it
+
+
+def test_more_tokens_than_positions_are_refused():
+    with pytest.raises(BadInput, match="max_length is 600"):
+        tiny(max_length=600).fit(TEXTS, LABELS)
+    classifier = tiny().fit(TEXTS, LABELS).set_params(max_length=600)
+    with pytest.raises(BadInput, match="reads 512 tokens at most"):
+        classifier.predict(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ((2**63, 2**63 + 1), "which 64 bits do not hold"),
+        ((-(2**63) - 1, 2**64), "which 64 bits do not hold"),
+        ((2.0**53, 1.0), "its neighbours are the same number"),
+        ((2**53 + 1, 2.0**53), "mix types: real numbers, whole numbers"),
+        (("a", "a\0"), "ends in a NUL"),
+        ((True, 1), "mix types: truth values, whole numbers"),
+    ],
+    ids=repr,
+)
+def test_labels_that_numpy_would_merge_are_refused(pair, said):
+    with pytest.raises(BadInput, match=said):
+        tiny().fit(TEXTS, [pair[label] for label in LABELS])
+
+
+def test_the_largest_whole_numbers_stay_distinct():
+    pair = (2**63 - 2, 2**63 - 1)
+    assert tiny().fit(TEXTS, [pair[label] for label in LABELS]).classes_.tolist() == list(pair)
 
 
 def test_sentence_vectors_are_means_over_the_tokens():

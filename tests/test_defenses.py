@@ -23,7 +23,7 @@ from course_lib.attacks.document import Document
 from course_lib.attacks.embedding import PGD
 from course_lib.batching import Batch, collate, tokenize
 from course_lib.checkpoints import CheckpointFolder
-from course_lib.classifier.objective import objective
+from course_lib.classifier.data import task_loss
 from course_lib.defenses import (
     FGM,
     Ensemble,
@@ -107,7 +107,7 @@ def case(classifier: TextClassifier) -> tuple[Any, nn.Module, Batch]:
     """The usual loss, a module that is trained, and a batch with padding."""
     texts = ["good film", "a very bad film indeed", "plot"]
     batch = collate(tokenize(texts, classifier.tokenizer_), [0, 1, 2])
-    return objective({"labels": torch.tensor([1, 0, 1])}, 2), classifier.module_, batch
+    return task_loss({"labels": torch.tensor([1, 0, 1])}, 2), classifier.module_, batch
 
 
 def gradients(loss: Tensor, module: nn.Module) -> list[Tensor]:

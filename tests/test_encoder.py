@@ -27,7 +27,7 @@ from transformers import (
 
 from course_lib import assets
 from course_lib.batching import collate, load_tokenizer, sorted_batches, tokenize
-from course_lib.classifier.sources import load_bert
+from course_lib.classifier.pretrained import load_bert
 from course_lib.encoder import (
     BertEncoder,
     EncoderConfig,

@@ -4,6 +4,7 @@ import io
 import json
 import platform
 import random
+import resource
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,10 +17,9 @@ from transformers import BertModel
 
 from course_lib import machine
 from course_lib.batching import LengthBuckets, collate, load_tokenizer, tokenize
-from course_lib.classifier import BERTForSentimentAnalysis
-from course_lib.classifier.cost import fit_cost, predict_cost
-from course_lib.classifier.sources import encoder_config, encoder_folder
-from course_lib.errors import BadInput
+from course_lib.classifier import BERTForSentimentAnalysis, TextClassifier
+from course_lib.classifier.pretrained import encoder_config, encoder_folder
+from course_lib.errors import BadInput, CourseError
 from course_lib.machine import Cost, PeakMemory
 from course_lib.training import TrainingConfig
 
@@ -35,30 +35,36 @@ def known_machine(monkeypatch):
 
 
 @pytest.fixture
-def card(monkeypatch):
-    """A twin of a CUDA card: what torch would say if there were one."""
+def gpu(monkeypatch):
+    """What torch would report if there were a CUDA GPU."""
     monkeypatch.delenv("COURSE_PRESET", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where=None: (9, 0))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda where=None: "Twin 9000")
+    monkeypatch.setattr(machine, "accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda where=None: "Model 9000")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60_000_000_000, 80_000_000_000))
     monkeypatch.setattr(machine, "_measured_peak", lambda kind: {"cpu": 1e11, "cuda": 1e14}[kind])
+
+
+@pytest.fixture
+def mps(monkeypatch):
+    """An accelerator that reports neither its name nor its memory, nor whether it multiplies bfloat16."""
+    monkeypatch.delenv("COURSE_PRESET", raising=False)
+    monkeypatch.setattr(machine, "accelerator", lambda: torch.device("mps"))
 
 
 # Presets, devices, precision
 
 
-@pytest.mark.parametrize(("value", "cuda", "name"), [
-    ("cpu", False, "cpu"), ("gpu", False, "gpu"), ("", False, "cpu"), (None, False, "cpu"),
-    ("cpu", True, "cpu"), ("gpu", True, "gpu"), ("", True, "gpu"), (None, True, "gpu"),
-])  # fmt: skip
-def test_preset_follows_the_variable_then_the_hardware(monkeypatch, value, cuda, name):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+@pytest.mark.parametrize("kind", [None, "cuda", "mps", "xpu"])
+@pytest.mark.parametrize(("value", "name"), [("cpu", "cpu"), ("gpu", "gpu"), ("", None), (None, None)])
+def test_preset_follows_the_variable_then_the_hardware(monkeypatch, value, kind, name):
+    monkeypatch.setattr(machine, "accelerator", lambda: kind and torch.device(kind))
     monkeypatch.delenv("COURSE_PRESET", raising=False)
     if value is not None:
         monkeypatch.setenv("COURSE_PRESET", value)
+    name = name or ("gpu" if kind else "cpu")
     assert machine.preset() is machine.PRESETS[name]
-    assert machine.device() == torch.device("cuda" if cuda and name == "gpu" else "cpu")
+    assert machine.device() == torch.device(kind if kind and name == "gpu" else "cpu")
 
 
 @pytest.mark.parametrize("value", ["GPU", "fast", " "])
@@ -97,16 +103,33 @@ def test_cpu_precision_follows_its_flags(monkeypatch, flags, dtype):
     assert machine.precision(torch.device("cpu")) == dtype
 
 
-@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
-def test_card_precision_follows_its_generation(card, monkeypatch, capability, dtype):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where=None: capability)
+@pytest.mark.parametrize(("supported", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_precision_of_an_accelerator_is_what_it_reports(gpu, monkeypatch, supported, dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     assert machine.precision(torch.device("cuda")) == machine.precision() == dtype
 
 
-def test_a_card_is_described(card):
+def test_a_gpu_is_described(gpu):
     told = machine.describe()
-    assert told["device"] == "cuda" and told["name"] == "Twin 9000" and told["preset"] == "gpu"
+    assert told["device"] == "cuda" and told["name"] == "Model 9000" and told["preset"] == "gpu"
     assert told["memory_gb"] == 80 and told["memory_available_gb"] == 60 and told["peak_gflops"] == 1e5
+
+
+def test_an_accelerator_that_reports_little(mps):
+    assert machine.device_name() == "MPS" and machine.precision() == torch.float32
+    assert machine.memory().total == psutil.virtual_memory().total
+    with PeakMemory() as peak:
+        pass
+    assert peak.bytes > 1e7
+
+
+def test_an_operation_that_the_device_lacks_is_named(mps):
+    said = "The operator 'aten::frobnicate' is not currently implemented for the MPS device. Please open an issue."
+    with (
+        pytest.raises(CourseError, match=r"(?s)MPS \(mps\) lacks.*aten::frobnicate.*COURSE_PRESET=cpu"),
+        machine.named_operations(),
+    ):
+        raise NotImplementedError(said)
 
 
 def test_this_machine_is_described(monkeypatch):
@@ -135,6 +158,16 @@ def test_a_seed_fixes_all_three_generators():
     assert drawn() == first
 
 
+def test_generators_are_as_before_after_a_seeded_block():
+    machine.seed_everything(1)
+    expected = random.random(), np.random.random(), torch.rand(()).item()
+    machine.seed_everything(1)
+    with pytest.raises(ZeroDivisionError), machine.seeded(2):
+        random.random(), np.random.random(3), torch.rand(2)
+        raise ZeroDivisionError
+    assert (random.random(), np.random.random(), torch.rand(()).item()) == expected
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1", None, float("nan")], ids=repr)
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(BadInput, match="seed is"):
@@ -157,7 +190,7 @@ def test_the_peak_is_measured_once_and_leaves_random_numbers_alone(monkeypatch):
     assert machine.peak_flops("cpu") == machine.peak_flops() == peak
 
 
-def test_the_peak_is_that_of_the_device_in_use(card, monkeypatch):
+def test_the_peak_is_that_of_the_device_in_use(gpu, monkeypatch):
     assert machine.peak_flops() == 1e14
     monkeypatch.setenv("COURSE_PRESET", "cpu")
     assert machine.peak_flops() == 1e11
@@ -169,7 +202,7 @@ def test_peak_counts_two_operations_a_multiply_add(monkeypatch):
     assert machine._measured_peak.__wrapped__("cpu") == 2 * 10**3 / 0.5
 
 
-def test_memory_of_the_card_where_the_course_runs_on_it(card, monkeypatch):
+def test_memory_of_the_gpu_where_the_course_runs_on_it(gpu, monkeypatch):
     assert machine.memory() == machine.Memory(total=80_000_000_000, available=60_000_000_000)
     monkeypatch.setenv("COURSE_PRESET", "cpu")
     assert machine.memory().total != 80_000_000_000
@@ -196,7 +229,7 @@ def test_peak_memory_forgets_an_earlier_block():
     assert peak.bytes < large - 150e6
 
 
-def test_peak_memory_of_a_card_is_what_torch_allocated(card, monkeypatch):
+def test_peak_memory_of_a_gpu_is_what_torch_allocated(gpu, monkeypatch):
     reset = []
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: reset.append(True))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 12345)
@@ -213,7 +246,7 @@ def test_peak_memory_stops_watching_after_an_error():
     assert peak.bytes > 1e7
 
 
-def test_stopwatch_waits_for_the_card(card, monkeypatch):
+def test_stopwatch_waits_for_the_gpu(gpu, monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
     with machine.stopwatch() as seconds:
@@ -263,11 +296,11 @@ def test_forward_cost_worked_by_hand(known_machine):
     assert cost.bytes == pytest.approx(machine.base_bytes() + 4 * 1000 + 4 * 50 * 7)
 
 
-def test_a_card_holds_no_interpreter_and_moves_weights_faster(card, monkeypatch):
+def test_a_gpu_holds_no_interpreter_and_moves_weights_faster(gpu, monkeypatch):
     monkeypatch.setattr(machine, "training_flops", lambda dtype: PEAK)
     assert machine.base_bytes() == 0.5e9
-    on_card = machine.training_cost(10**8, 0, 1000, 10, 1).seconds
-    assert on_card == pytest.approx(100 * 10**8 * 28 / 1.5e12)
+    on_gpu = machine.training_cost(10**8, 0, 1000, 10, 1).seconds
+    assert on_gpu == pytest.approx(100 * 10**8 * 28 / 1.5e12)
 
 
 def test_speed_is_timed_again_after_half_a_minute(monkeypatch):
@@ -318,7 +351,7 @@ def test_the_forward_estimate_is_what_torch_counts(course_shape, known_machine):
     batch = typical_batch()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         course_shape.eval()(batch.input_ids, batch.attention_mask)
-    assert predict_cost("course", TYPICAL, 128).flops == pytest.approx(counter.get_total_flops(), rel=0.05)
+    assert TextClassifier().predict_cost(TYPICAL).flops == pytest.approx(counter.get_total_flops(), rel=0.05)
 
 
 def test_the_training_estimate_is_what_torch_counts(course_shape, known_machine):
@@ -327,17 +360,19 @@ def test_the_training_estimate_is_what_torch_counts(course_shape, known_machine)
         course_shape.train()(batch.input_ids, batch.attention_mask).sum().backward()
     course_shape.zero_grad()
     one_epoch = TrainingConfig(epochs=1, batch_size=len(TYPICAL))
-    assert fit_cost("course", one_epoch, TYPICAL, 128).flops == pytest.approx(counter.get_total_flops(), rel=0.05)
+    assert TextClassifier(training=one_epoch).fit_cost(TYPICAL).flops == pytest.approx(
+        counter.get_total_flops(), rel=0.05
+    )
 
 
 def test_the_estimate_knows_the_weights(course_shape, known_machine):
     weights = sum(parameter.numel() for parameter in course_shape.parameters())
-    cost = predict_cost("course", ["a"], 128)
+    cost = TextClassifier().predict_cost(["a"])
     assert cost.bytes == pytest.approx(machine.base_bytes() + 4 * weights, rel=0.01)
 
 
 def test_repeated_texts_are_counted_once(known_machine):
-    assert predict_cost("tiny", TEXTS * 3, 128) == predict_cost("tiny", list(dict.fromkeys(TEXTS)), 128)
+    assert tiny().predict_cost(TEXTS * 3) == tiny().predict_cost(list(dict.fromkeys(TEXTS)))
 
 
 def test_an_estimate_trains_nothing(known_machine):
@@ -367,3 +402,9 @@ def test_freed_memory_stays_inside_the_block_and_is_returned_after_it() -> None:
     full = resident()
     del held
     assert resident() < full - 300e6
+    # Blocks up to 32 MB are reused without the system, as in any long process.
+    np.ones(500_000)  # 4 MB
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(500_000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults < 5_000

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib import assets, corpora, finetuning, machine
-from course_lib.classifier import TextClassifier, differences, shipped_model_folder, shipped_models
+from course_lib.classifier import TextClassifier, shipped_model_folder, shipped_models
+from course_lib.classifier import shipped as shipped_models_module
 from course_lib.commands import pretrain as command
 from course_lib.defenses import Corrected, load
 from course_lib.errors import BadInput, CorruptAsset
@@ -155,10 +156,10 @@ def test_a_shipped_model_is_an_ordinary_classifier(tmp_path) -> None:
 def test_a_difference_is_kept_up_to_its_bits(tmp_path, monkeypatch) -> None:
     """A model moved away from the encoder comes back, but for words that its texts do not hold."""
     model = TextClassifier.from_pretrained("sentiment")
-    monkeypatch.setattr(differences, "_checkpoints", lambda: tmp_path)
+    monkeypatch.setattr(shipped_models_module, "_checkpoints", lambda: tmp_path)
     before = {name: tensor.clone() for name, tensor in model.module_.state_dict().items()}
     texts = ["a good film", "a bad film"]
-    differences.save_difference(model, tmp_path / "again", texts)
+    shipped_models_module.save_difference(model, tmp_path / "again", texts)
     assert shipped_models() == ["again"]
     again = TextClassifier.from_pretrained("again").module_.state_dict()
     query = "bert.encoder.layer.2.attention.self.query.weight"
@@ -167,26 +168,26 @@ def test_a_difference_is_kept_up_to_its_bits(tmp_path, monkeypatch) -> None:
     words = "bert.embeddings.word_embeddings.weight"
     moved = (again[words] - before[words]).abs().amax(1) > 1e-4
     assert not moved[model.tokenizer_("good film")["input_ids"]].any() and moved.any()
-    (tmp_path / "again" / differences.FILE).write_bytes(b"cut")
+    (tmp_path / "again" / shipped_models_module.FILE).write_bytes(b"cut")
     with pytest.raises(CorruptAsset, match="again cannot be loaded"):
         TextClassifier.from_pretrained("again")
     with pytest.raises(BadInput, match="no fitted BERT classifier"):
-        differences.save_difference(TextClassifier(), tmp_path / "none", texts)
+        shipped_models_module.save_difference(TextClassifier(), tmp_path / "none", texts)
 
 
 @given(st.sampled_from([1, 2]), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_codes_are_packed_and_unpacked(bits: int, groups: int, seed: int) -> None:
     codes = torch.randint(0, 2**bits, (groups, 16), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
-    stored = differences.packed(codes, bits)
+    stored = shipped_models_module.packed(codes, bits)
     assert len(stored) == codes.numel() * bits // 8
-    assert torch.equal(differences.unpacked(stored, bits).reshape(codes.shape), codes)
+    assert torch.equal(shipped_models_module.unpacked(stored, bits).reshape(codes.shape), codes)
 
 
 def test_levels_worked_by_hand() -> None:
     groups = torch.tensor([[-1.5, -0.5, 0.5, 1.5], [-3.0, 1.0, -1.0, 3.0]])
-    scales, codes = differences.quantized(groups, 2)
+    scales, codes = shipped_models_module.quantized(groups, 2)
     assert codes.tolist() == [[0, 1, 2, 3], [0, 2, 1, 3]] and torch.allclose(
         scales, torch.tensor([1.0, 2.0]), rtol=0.06
     )
-    scales, codes = differences.quantized(groups, 1)
+    scales, codes = shipped_models_module.quantized(groups, 1)
     assert codes.tolist() == [[0, 0, 1, 1], [0, 1, 0, 1]] and scales.tolist() == [1.0, 2.0]

@@ -20,7 +20,7 @@ from course_lib.attacks.perturbation import shifted
 from course_lib.attacks.view import input_embeddings
 from course_lib.batching import Batch, check_texts, collate, tokenize
 from course_lib.classifier import TextClassifier
-from course_lib.classifier.targets import as_labels, finite
+from course_lib.classifier.data import as_labels, finite
 from course_lib.errors import BadInput
 
 

@@ -28,7 +28,7 @@ from course_lib.attacks.task import Search, Task
 from course_lib.attacks.transformations import Transformation
 from course_lib.attacks.view import View
 from course_lib.batching import check_texts
-from course_lib.classifier.targets import as_labels, finite
+from course_lib.classifier.data import as_labels, finite
 from course_lib.errors import BadInput
 
 

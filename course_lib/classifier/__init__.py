@@ -4,12 +4,11 @@ A `TextClassifier` keeps scikit-learn's conventions, so that metrics, cross-vali
 is. Saved, it is an ordinary transformers folder.
 """
 
-from course_lib.classifier.differences import save_difference, shipped_model_folder, shipped_models
-from course_lib.classifier.estimator import NotFitted, TextClassifier, with_training
+from course_lib.classifier.data import HEADS, Loss, LossWrapper
+from course_lib.classifier.estimator import NotFitted, TextClassifier
 from course_lib.classifier.model import BERTForSentimentAnalysis
-from course_lib.classifier.objective import Loss, LossWrapper
-from course_lib.classifier.prediction import sentence_vectors
-from course_lib.classifier.targets import HEADS
+from course_lib.classifier.pretrained import check_save_dir, sentence_vectors
+from course_lib.classifier.shipped import save_difference, shipped_model_folder, shipped_models
 
 __all__ = [
     "HEADS",
@@ -18,9 +17,9 @@ __all__ = [
     "LossWrapper",
     "NotFitted",
     "TextClassifier",
+    "check_save_dir",
     "save_difference",
     "sentence_vectors",
     "shipped_model_folder",
     "shipped_models",
-    "with_training",
 ]

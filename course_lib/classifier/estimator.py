@@ -7,7 +7,6 @@ is. Saved, it is an ordinary transformers folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,41 +21,46 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor, nn
 
 from course_lib import machine
-from course_lib.batching import LengthBuckets, check_texts, load_tokenizer, tokenize
+from course_lib.batching import (
+    LengthBuckets,
+    check_texts,
+    load_tokenizer,
+    tokenize,
+    unique_rows,
+    warn_about_cut_texts,
+)
 from course_lib.checkpoints import CheckpointFolder, atomic_folder, resume_identity
-from course_lib.classifier.adaptation import add_lora, freeze, trained_weights
-from course_lib.classifier.cost import fit_cost, predict_cost
-from course_lib.classifier.differences import load_difference, shipped_models
-from course_lib.classifier.objective import LossWrapper, measure, objective
-from course_lib.classifier.parameters import check_parameters
-from course_lib.classifier.prediction import forward
-from course_lib.classifier.sources import (
+from course_lib.classifier.data import (
+    LossWrapper,
+    check_parameters,
+    held_out,
+    targets,
+    task_loss,
+    validation_metrics,
+)
+from course_lib.classifier.model import add_lora, forward, freeze, trained_weights
+from course_lib.classifier.pretrained import (
+    Pretrained,
+    check_length,
+    check_save_dir,
+    class_names,
+    encoder_config,
     encoder_folder,
-    folder_or_hub,
     load_classifier,
     load_encoder,
-    read_course_file,
+    pad_token_id,
+    save_classifier,
 )
-from course_lib.classifier.storage import place, write
-from course_lib.classifier.targets import held_out, targets
+from course_lib.classifier.shipped import load_shipped, shipped_models
 from course_lib.errors import BadInput, CourseError
 from course_lib.training import Callback, History, LogEntry, TrainingConfig, train
 
+_WIDTHS = ("intermediate_size", "hidden_dim", "d_inner", "n_inner")  # of the feed-forward block, by family
+_ACTIVATIONS_PER_LAYER = 18  # values kept for the backward pass per token and layer, in units of the hidden size
+
 
 class NotFitted(CourseError, NotFittedError):
-    """The classifier was asked before `fit` or `from_pretrained`."""
-
-
-def _nothing() -> None:
-    """What remains to be done after training all weights."""
-
-
-def _has_classes(estimator: TextClassifier) -> bool:
-    return estimator.head != "regression"
-
-
-def _has_ratings(estimator: TextClassifier) -> bool:
-    return estimator.head == "multitask"
+    """The classifier was called before `fit` or `from_pretrained`."""
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):
@@ -72,8 +76,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         frozen_embeddings: keeps the embedding table (half of the course encoder's weights) as it is.
         max_length: tokens of a text that are read; the rest is cut.
         dropout: of encoder and head while training.
-        warm_start: lets `fit` go on from the weights at hand, head included, instead of building anew.
+        warm_start: lets `fit` go on from the weights at hand, head included, instead of building a new model.
         precision: of predictions: `float32` gives what transformers gives, `auto` what the hardware multiplies fastest.
+        class_names: a word for each class, in sorted order of the labels, such as `("negative", "positive")`.
 
     Attributes:
         classes_: the labels, sorted (not for regression).
@@ -94,6 +99,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         dropout: float = 0.1,
         precision: str = "float32",
         warm_start: bool = False,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self.encoder = encoder
         self.head = head
@@ -105,6 +111,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.precision = precision
         self.warm_start = warm_start
+        self.class_names = class_names
 
     # ---- fitting ---------------------------------------------------------------------------------------------
 
@@ -138,12 +145,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             MissingAsset, Offline, CorruptAsset: the encoder cannot be had.
             CheckpointError: the checkpoints are damaged, or of another run.
         """
-        check_parameters(self)
+        check_parameters(self.get_params(deep=False))
         config = self.training or TrainingConfig()
         texts = check_texts(texts)
-        classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings)
+        known = self.classes_ if self.warm_start and hasattr(self, "classes_") else None
+        classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings, known)
+        self._check_names(classes)
         validation_set = held_out(validation, classes)
-        with machine.seeded(config.seed):  # the caller's random numbers continue as if nothing had happened
+        with machine.seeded(config.seed):
             self._build_or_keep(classes)
             settings = {k: v for k, v in self.get_params(deep=False).items() if k not in ("encoder", "training")}
             identity = {} if checkpoints is None else resume_identity(
@@ -152,61 +161,61 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             )  # fmt: skip
             order_seed = config.seed if config.order_seed is None else config.order_seed
             machine.seed_everything(order_seed)
-            ids = tokenize(texts, self.tokenizer_, self.max_length)
-            batches = LengthBuckets(ids, config.batch_size, order_seed, self._pad_id())
+            batches = LengthBuckets(self._tokenize(texts), config.batch_size, order_seed, self._pad_id())
             finish = self._choose_weights()
             self.module_.to(machine.device())
             wanted = {name: tensor.to(machine.device()) for name, tensor in wanted.items()}
             outputs = 0 if classes is None else len(classes)
             validate = self._validation(*validation_set, outputs) if validation_set else None
-            usual = objective(wanted, outputs)
+            usual = task_loss(wanted, outputs)
             try:
-                self.history_: History = train(
-                    self.module_, batches, loss_wrapper(usual) if loss_wrapper else usual, config,
-                    validate=validate, callbacks=callbacks, checkpoints=checkpoints, identity=identity,
-                )  # fmt: skip
-            finally:  # a run that is interrupted leaves an ordinary module, too
+                with machine.named_operations():
+                    self.history_: History = train(
+                        self.module_, batches, loss_wrapper(usual) if loss_wrapper else usual, config,
+                        validate=validate, callbacks=callbacks, checkpoints=checkpoints, identity=identity,
+                    )  # fmt: skip
+            finally:  # an interrupted run leaves an ordinary module, too
                 finish()
                 self.module_.requires_grad_(True)
         return self
 
-    def _build_or_keep(self, classes: NDArray[Any] | None) -> None:
-        """A new module, or with `warm_start` the one at hand, if it knows the same classes."""
-        if not (self.warm_start and hasattr(self, "module_")):
-            self._build(classes)
-        elif classes is not None and classes.tolist() != self.classes_.tolist():
+    def _check_names(self, classes: NDArray[Any] | None) -> None:
+        if self.class_names is not None and classes is not None and len(self.class_names) != len(classes):
             raise BadInput(
-                f"warm_start goes on with the classes {self.classes_.tolist()}, the labels hold {classes.tolist()}",
-                "give labels of the same classes, or set warm_start=False for a new head",
+                f"class_names are {list(self.class_names)}, the labels hold the classes {classes.tolist()[:10]}",
+                "give one name for each class",
             )
 
-    def _build(self, classes: NDArray[Any] | None) -> None:
-        """Makes `module_` and `tokenizer_` for the current parameters, with a new head."""
-        folder = encoder_folder(self.encoder)
-        outputs = 1 if classes is None else len(classes)
-        module = load_encoder(self.encoder, folder, outputs, self.dropout, self.head == "multitask", self.max_length)
-        self.tokenizer_ = load_tokenizer(folder)
-        self.module_ = module
+    def _build_or_keep(self, classes: NDArray[Any] | None) -> None:
+        """Makes `module_` and `tokenizer_` with a new head, unless `warm_start` keeps those at hand."""
+        if self.warm_start and hasattr(self, "module_"):
+            return
+        self.module_, self.tokenizer_ = load_encoder(
+            self.encoder, 1 if classes is None else len(classes), self.dropout,
+            self.head == "multitask", self.max_length,
+        )  # fmt: skip
         self.__dict__.pop("classes_", None)  # of an earlier fit with another head
         if classes is not None:
             self.classes_ = classes
 
     def _choose_weights(self) -> Callable[[], None]:
-        """Says which weights are trained; gives what is to be done afterwards."""
-        finish = add_lora(self.module_, self.lora_rank) if self.lora_rank else _nothing
-        if not self.lora_rank:
+        """Says which weights are trained; returns what is to be done afterwards."""
+        if self.lora_rank:
+            finish = add_lora(self.module_, self.lora_rank)
+        else:
             freeze(self.module_, self.frozen_encoder, self.frozen_embeddings)
+            finish = lambda: None  # noqa: E731
         self.trained_weights_ = trained_weights(self.module_)
         return finish
 
     def _validation(self, texts: list[str], labels: Tensor, classes: int) -> Callable[[nn.Module], LogEntry]:
-        ids = tokenize(texts, self.tokenizer_, self.max_length)
-        return lambda _: measure(torch.from_numpy(self._forward(ids)), labels, classes)
+        ids = self._tokenize(texts)
+        return lambda _: validation_metrics(torch.from_numpy(self._forward(ids)), labels, classes)
 
     # ---- predicting ------------------------------------------------------------------------------------------
 
     def decision_logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What the head gives before softmax, (n, classes); for regression (n, 1).
+        """The head's outputs before softmax, (n, classes); for regression (n, 1).
 
         Each different text is computed once, texts of equal length together; the order is that of `texts`.
 
@@ -217,7 +226,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         output = self._outputs(texts)
         return output if self.head == "regression" else output[:, : len(self.classes_)]
 
-    @available_if(_has_classes)  # type: ignore[untyped-decorator]
+    @available_if(lambda self: self.head != "regression")  # type: ignore[untyped-decorator]
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probability of each class, (n, classes); rows sum to 1. Raises as `decision_logits`."""
         logits = torch.from_numpy(self.decision_logits(texts))
@@ -228,7 +237,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         logits = self.decision_logits(texts)
         return logits[:, 0] if self.head == "regression" else self.classes_[logits.argmax(-1)]
 
-    @available_if(_has_ratings)  # type: ignore[untyped-decorator]
+    @available_if(lambda self: self.head == "multitask")  # type: ignore[untyped-decorator]
     def predict_rating(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The second head's number for each text, (n,)."""
         return self._outputs(texts)[:, -1]
@@ -241,16 +250,22 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def _outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self._check_fitted()
-        rows = check_texts(texts)
-        different = {text: i for i, text in enumerate(dict.fromkeys(rows))}
-        ids = tokenize(list(different), self.tokenizer_, self.max_length)
-        return self._forward(ids)[[different[text] for text in rows]]
+        different, rows = unique_rows(check_texts(texts))
+        return self._forward(self._tokenize(different))[rows]
+
+    def _tokenize(self, texts: list[str]) -> list[list[int]]:
+        """Token ids; warns once of texts that are longer than `max_length`."""
+        check_length(self.module_, self.max_length)
+        ids = tokenize(texts, self.tokenizer_, self.max_length)
+        known = getattr(self, "_warned_of", None) == self.max_length
+        if not known and warn_about_cut_texts(texts, ids, self.tokenizer_, self.max_length):
+            self._warned_of = self.max_length
+        return ids
 
     @property
     def class_names_(self) -> list[str]:
-        """The classes in words: the labels, or `negative` and `positive` for the labels 0 and 1."""
-        names = [str(label) for label in self.classes_.tolist()]
-        return ["negative", "positive"] if names == ["0", "1"] else names
+        """The classes in words: `class_names`, or the labels as text."""
+        return class_names(self.get_params(deep=False), self.classes_)
 
     def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
         if ids:
@@ -260,14 +275,39 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def fit_cost(self, texts: Sequence[str]) -> machine.Cost:
         """What `fit` on these texts will take here if all weights are trained; trains nothing."""
-        return fit_cost(self.encoder, self.training or TrainingConfig(), texts, self.max_length)
+        training = self.training or TrainingConfig()
+        batches = LengthBuckets(self._ids_of_encoder(texts), training.batch_size, training.seed)
+        longest = max(len(batch) * max(len(batches.token_ids[i]) for i in batch) for batch in batches.order(0))
+        parameters, multiplied, width = self._sizes()
+        tokens = batches.tokens() * training.epochs
+        return machine.training_cost(parameters, multiplied, tokens, longest, width, training.dtype)
 
     def predict_cost(self, texts: Sequence[str]) -> machine.Cost:
-        """What predictions for these texts will take here."""
-        return predict_cost(self.encoder, texts, self.max_length)
+        """What predictions for these texts will take here, each different one counted once."""
+        tokens = sum(map(len, self._ids_of_encoder(list(dict.fromkeys(texts)))))
+        parameters, multiplied, width = self._sizes()
+        budget = min(tokens, machine.preset().predict_tokens)
+        return machine.forward_cost(parameters, multiplied, tokens, budget, width)
+
+    def _ids_of_encoder(self, texts: Sequence[str]) -> list[list[int]]:
+        return tokenize(texts, load_tokenizer(encoder_folder(self.encoder)), self.max_length)
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """All weights, those that a token is multiplied by, and the activations of a token.
+
+        Most of the last layer serves the first token only.
+        """
+        config = encoder_config(self.encoder)
+        hidden, layers = config.hidden_size, config.num_hidden_layers
+        wide = next((getattr(config, name) for name in _WIDTHS if getattr(config, name, None)), 4 * hidden)
+        matrices = layers * (4 * hidden * hidden + 2 * hidden * wide)
+        tables = (config.vocab_size + max(0, getattr(config, "max_position_embeddings", 0))) * hidden
+        for_first_token_only = 2 * hidden * hidden + 2 * hidden * wide
+        parameters = tables + matrices + hidden * hidden
+        return parameters, matrices - for_first_token_only, hidden * _ACTIVATIONS_PER_LAYER * layers
 
     def _pad_id(self) -> int:
-        return int(self.tokenizer_.pad_token_id or 0)
+        return pad_token_id(self.tokenizer_)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "module_"):
@@ -289,16 +329,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     # ---- saving and loading ----------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> Path:
-        """Writes an ordinary transformers folder, complete or not at all; a classifier that stands there is replaced.
+        """Writes an ordinary transformers folder, complete or not at all; a classifier that is there is replaced.
 
         Raises:
             NotFitted: before `fit`.
             BadInput: the folder holds something that is not a saved model.
         """
         self._check_fitted()
-        target = place(folder)
+        target = check_save_dir(folder)
+        saved = Pretrained(self.get_params(deep=False), getattr(self, "classes_", None), self.module_, self.tokenizer_)
         with atomic_folder(target) as part:
-            write(self, part)
+            save_classifier(saved, part)
         return target
 
     @classmethod
@@ -308,25 +349,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         `sentiment` is the course's fine-tuned model; it ships with the course.
 
         Raises:
+            BadInput: a kind of model that the course does not run.
             MissingAsset, Offline, CorruptAsset: there is no such model, no network to fetch it, or it is damaged.
         """
-        if name in shipped_models():
-            classifier = cls()
-            load_difference(str(name), classifier)
-            return classifier
-        folder = folder_or_hub(name)
-        saved = read_course_file(folder, cls._get_param_names())
-        classifier = cls(**{**saved["parameters"], "encoder": str(name)})
-        check_parameters(classifier)
-        if classifier.head != "regression":
-            classifier.classes_ = np.asarray(saved["classes"])
-        classifier.module_ = load_classifier(folder, classifier)
-        classifier.tokenizer_ = load_tokenizer(folder)
+        saved = load_shipped(str(name)) if name in shipped_models() else load_classifier(name)
+        classifier = cls(**saved.parameters)
+        if saved.classes is not None:
+            classifier.classes_ = saved.classes
+        classifier.module_, classifier.tokenizer_ = saved.module, saved.tokenizer
         return classifier
-
-
-def with_training(classifier: TextClassifier, **changes: Any) -> TextClassifier:
-    """The same estimator, unfitted, with some hyper-parameters changed."""
-    parameters = classifier.get_params(deep=False)
-    parameters["training"] = replace(classifier.training or TrainingConfig(), **changes)
-    return TextClassifier(**parameters)

@@ -134,10 +134,10 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 def _checked_place(out: Path) -> Path:
     """Finds out before minutes of training that the result cannot be written."""
-    from course_lib.classifier.storage import place
+    from course_lib.classifier.pretrained import check_save_dir
     from course_lib.errors import BadInput
 
-    target, fix = place(out), "give a folder that you may write to"
+    target, fix = check_save_dir(out), "give a folder that you may write to"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

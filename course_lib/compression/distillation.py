@@ -17,7 +17,7 @@ from torch import Tensor
 from course_lib import corpora
 from course_lib.batching import Batch, check_texts, tokenize
 from course_lib.classifier import Loss, LossWrapper, TextClassifier
-from course_lib.classifier.prediction import forward
+from course_lib.classifier.model import forward
 from course_lib.compression.structure import bert_of
 from course_lib.errors import BadInput
 from course_lib.training import Callback, TrainingConfig
@@ -85,7 +85,7 @@ def lesson(
         raise BadInput("there is no text", "give texts; they need no labels")
     module: Any = teacher.module_
     ids = tokenize(rows, teacher.tokenizer_, teacher.max_length)
-    vectors = forward(module, ids, int(teacher.tokenizer_.pad_token_id or 0), module.pooled)
+    vectors = forward(module, ids, int(teacher.tokenizer_.pad_token_id or 0), type(module).pooled)
     with torch.inference_mode():
         logits = module.classifier.cpu()(torch.from_numpy(vectors))
     if soft_labels is not None:

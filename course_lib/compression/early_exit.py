@@ -25,9 +25,8 @@ from torch import Tensor, nn
 from course_lib import machine
 from course_lib.batching import check_texts, tokenize
 from course_lib.classifier import TextClassifier
-from course_lib.classifier.model import new_head
-from course_lib.classifier.prediction import forward
-from course_lib.classifier.targets import as_labels
+from course_lib.classifier.data import as_labels
+from course_lib.classifier.model import forward, new_head
 from course_lib.compression.structure import bert_of
 from course_lib.encoder.cls_only import bert_layer as layer_output
 from course_lib.errors import BadInput
@@ -160,9 +159,8 @@ class EarlyExit:
         module: Any = self.parent.module_
         return forward(module, ids, _pad_id(self.parent), self._walk, self.parent.precision)
 
-    def _walk(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def _walk(self, module: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Layer by layer; the rows that are sure leave the batch, (batch, classes + 1)."""
-        module: Any = self.parent.module_
         *lower, last = module.bert.encoder.layer
         rows = _Rows(module.bert.embeddings(input_ids=input_ids), attention_mask.bool(), _numbers(input_ids))
         output = torch.empty(len(input_ids), len(self.classes_) + 1, device=input_ids.device)
@@ -263,11 +261,11 @@ def layer_states(parent: TextClassifier, texts: Sequence[str], pooling: str = "f
     ids = tokenize(texts, parent.tokenizer_, parent.max_length)
     if not ids:
         return np.empty((layers, 0, hidden), np.float32)
-    *lower, last = bert.encoder.layer
     module: Any = parent.module_
 
-    def compute(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        rows = _Rows(bert.embeddings(input_ids=input_ids), attention_mask.bool(), _numbers(input_ids))
+    def compute(module: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        *lower, last = module.bert.encoder.layer
+        rows = _Rows(module.bert.embeddings(input_ids=input_ids), attention_mask.bool(), _numbers(input_ids))
         mask, read = rows.layer_mask(), []
         for layer in lower:
             rows = replace(rows, hidden=layer_output(layer, rows.hidden, rows.hidden, mask))

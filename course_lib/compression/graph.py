@@ -67,7 +67,7 @@ def build(module: nn.Module, bits: Bits, positions: int = 128, all_tokens: bool 
     Raises:
         BadInput: another kind of model, more positions than it has, or a width that the block does not divide.
     """
-    plain = isinstance(module, BERTForSentimentAnalysis) and supports_cls_only(module.bert)
+    plain = isinstance(module, BERTForSentimentAnalysis) and supports_cls_only(module.bert.config)
     if not plain or module.rating is not None:
         raise BadInput(f"a {type(module).__name__} cannot be written as this graph", "give a BERT with one head")
     have = module.bert.config.max_position_embeddings

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from course_lib import machine
 from course_lib.batching import Batch, check_texts, collate, sorted_batches, tokenize
 from course_lib.classifier import TextClassifier
-from course_lib.classifier.objective import Loss, objective
-from course_lib.classifier.targets import as_labels, finite
+from course_lib.classifier.data import Loss, as_labels, finite, task_loss
 from course_lib.compression.structure import bert_of, keep_layers
 from course_lib.errors import BadInput
 
@@ -89,13 +88,13 @@ def _loss(classifier: TextClassifier, texts: Sequence[str], labels: ArrayLike) -
         raise BadInput("there is no text", "give some of the training set")
     if classifier.head == "regression":
         ratings = torch.from_numpy(finite(labels, len(texts), "labels"))
-        return objective({"ratings": ratings.to(machine.device())}, 0)
+        return task_loss({"ratings": ratings.to(machine.device())}, 0)
     classes = classifier.classes_
     known = as_labels(labels, len(texts), "labels")
     if unknown := sorted(set(known.tolist()) - set(classes.tolist())):
         raise BadInput(f"labels hold {unknown[0]!r}", f"use the classifier's classes: {classes.tolist()}")
     codes = torch.from_numpy(np.searchsorted(classes, known))
-    return objective({"labels": codes.to(machine.device())}, len(classes))
+    return task_loss({"labels": codes.to(machine.device())}, len(classes))
 
 
 def batches(classifier: TextClassifier, texts: Sequence[str]) -> Iterator[Batch]:

@@ -29,7 +29,7 @@ from course_lib import machine
 from course_lib.batching import Batch, LengthBuckets, tokenize
 from course_lib.checkpoints import flush_file, replace_folder
 from course_lib.classifier import TextClassifier
-from course_lib.classifier.prediction import forward
+from course_lib.classifier.model import forward
 from course_lib.compression.distillation import Lesson, distillation_loss
 from course_lib.compression.structure import bert_of, whole
 from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from course_lib import machine
 from course_lib.batching import check_texts
-from course_lib.classifier.targets import as_labels
+from course_lib.classifier.data import as_labels
 from course_lib.defenses.answers import Classifier, check_classifier
 from course_lib.errors import BadInput
 

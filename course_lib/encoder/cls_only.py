@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.encoder.attention import mask_unless_full
 
@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from transformers import BertModel
 
 
-def supports_cls_only(model: nn.Module) -> bool:
-    """Whether `cls_state` can run this model: a plain BERT encoder with absolute positions and GELU."""
-    config = getattr(model, "config", None)
+def supports_cls_only(config: Any) -> bool:
+    """Whether `cls_state` can run transformers' `BertModel` of this configuration: a BERT with absolute positions."""
     return (
-        getattr(config, "model_type", "") == "bert"
+        config.model_type == "bert"
         and getattr(config, "position_embedding_type", "absolute") in ("absolute", None)
         and not getattr(config, "is_decoder", False)
-        and hasattr(model, "embeddings")
-        and hasattr(model, "encoder")
     )
 
 

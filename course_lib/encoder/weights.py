@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -83,7 +84,7 @@ def write(encoder: BertEncoder) -> BertModel:
 
 
 def _filled(config: EncoderConfig, weights: dict[str, Tensor]) -> BertEncoder:
-    """An encoder with these weights, under transformers' names. A missing pooler is started anew."""
+    """An encoder with these weights, under transformers' names. A missing pooler is drawn."""
     encoder = BertEncoder(config)
     known = {our_name(name): tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
     missing, unexpected = encoder.load_state_dict(known, strict=False)
@@ -93,17 +94,58 @@ def _filled(config: EncoderConfig, weights: dict[str, Tensor]) -> BertEncoder:
     return encoder
 
 
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a transformers folder, from one safetensors file or from several.
+
+    Raises:
+        MissingAsset, CorruptAsset: there are none, or they are damaged.
+    """
+    weights: dict[str, Tensor] = {}
+    for file in check_weight_files(folder):
+        try:
+            weights |= load_file(file)
+        except (OSError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CorruptAsset(f"{file} cannot be loaded: {reason}", "save it again, or download it again") from error
+    return weights
+
+
+def check_weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a transformers folder, all of them there.
+
+    Raises:
+        MissingAsset: it holds none, or its index names some that are not there.
+    """
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptAsset(f"{index} is damaged: {error!r}", "download it again") from error
+        if absent := [name for name in names if not (folder / name).is_file()]:
+            raise MissingAsset(f"{folder} lacks {absent[0]}, which {index.name} names", "download the folder again")
+        return [folder / name for name in names]
+    if any(folder.glob("pytorch_model*.bin")):
+        raise MissingAsset(
+            f"{folder} holds its weights as pytorch_model.bin, a pickle; the course reads safetensors only",
+            "convert it: AutoModelForSequenceClassification.from_pretrained(folder).save_pretrained(new_folder), "
+            "and save the tokenizer there, too",
+        )
+    raise MissingAsset(f"{folder} holds no model.safetensors", "give a folder that transformers' save_pretrained wrote")
+
+
 def _from_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
     from transformers import BertConfig
 
-    for file in ("config.json", "model.safetensors"):
-        if not (folder / file).is_file():
-            raise MissingAsset(f"{folder} holds no {file}", "give a folder that transformers' save_pretrained wrote")
+    if not (folder / "config.json").is_file():
+        raise MissingAsset(f"{folder} holds no config.json", "give a folder that transformers' save_pretrained wrote")
     try:
         config = BertConfig.from_pretrained(str(folder))
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CorruptAsset(f"{folder} cannot be loaded ({reason})", "save it again, or give another folder") from error
+    weights = load_weights(folder)
     prefix = "bert." if any(name.startswith("bert.") for name in weights) else ""
     return config, {n.removeprefix(prefix): tensor.float() for n, tensor in weights.items() if n.startswith(prefix)}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from course_lib import assets, machine
 from course_lib.batching import load_tokenizer
 from course_lib.checkpoints import CheckpointFolder, resume_identity
-from course_lib.classifier.sources import load_bert
+from course_lib.classifier.pretrained import load_bert
 from course_lib.encoder import BertEncoder
 from course_lib.pretraining.adapters import add_adapters
 from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches, RowSource, Vocabulary

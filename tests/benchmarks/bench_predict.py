@@ -24,7 +24,7 @@ from side_by_side.saved_models import saved_classifier
 from course_lib import corpora, machine
 from course_lib.batching import tokenize
 from course_lib.classifier import TextClassifier
-from course_lib.classifier.prediction import forward
+from course_lib.classifier.model import forward
 
 REPEATS_SHARE, MAX_LENGTH = 0.2, 128
 Predict = Callable[[list[str]], NDArray[np.float32]]

@@ -16,7 +16,7 @@ import torch
 
 from course_lib import assets, corpora, machine
 from course_lib.batching import tokenize
-from course_lib.classifier.prediction import forward
+from course_lib.classifier.model import forward
 from course_lib.finetuning.recipes import estimator, material
 
 from .clock import Clock
@@ -156,8 +156,8 @@ def accuracy_of(trainer: Trainer, test: pd.DataFrame) -> Callable[[], float]:
     tokenizer: Any = trainer.processing_class
     ids = tokenize(texts, tokenizer, MAX_LENGTH)
 
-    def logits(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = trainer.model(input_ids=input_ids, attention_mask=attention_mask).logits
+    def logits(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
         return answer
 
     def accuracy() -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,16 +21,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from course_lib import assets
-from course_lib.batching import tokenize
+from course_lib.batching import load_tokenizer, tokenize
 from course_lib.checkpoints import write_atomically
+from course_lib.classifier.data import check_parameters
 from course_lib.classifier.model import BERTForSentimentAnalysis
-from course_lib.classifier.sources import COURSE_FILE, load_bert
+from course_lib.classifier.pretrained import COURSE_FILE, Pretrained, load_bert
 from course_lib.errors import BadInput, CorruptAsset
 
-if TYPE_CHECKING:
-    from course_lib.classifier.estimator import TextClassifier
-
 FILE = "difference.safetensors"
+SENTIMENT_CLASSES = ("negative", "positive")  # all shipped models are trained on sentiment data
 GROUP = 384  # weights that share a scale
 MATRIX_BITS, WORD_BITS = 2, 1
 _WORDS, _POSITIONS = "bert.embeddings.word_embeddings.weight", "bert.embeddings.position_embeddings.weight"
@@ -51,11 +50,11 @@ def _checkpoints() -> Path:
     return assets.data_folder() / "checkpoints"
 
 
-def save_difference(classifier: TextClassifier, folder: Path, texts: Sequence[str]) -> Path:
+def save_difference(classifier: Any, folder: Path, texts: Sequence[str]) -> Path:
     """Writes a classifier that was fine-tuned from the course encoder as its difference to it.
 
     Args:
-        classifier: fitted; it stays as it is, and differs a little from what `load_difference` gives.
+        classifier: a fitted `TextClassifier`; it is not changed, and differs a little from what `load_shipped` returns.
         folder: made where it is missing.
         texts: those that it was trained on. Words that they do not hold keep the encoder's vectors.
 
@@ -135,29 +134,28 @@ def unpacked(stored: UInt8[Tensor, "bytes"], bits: int) -> UInt8[Tensor, "codes"
     return apart.to(torch.uint8).flatten()
 
 
-def load_difference(name: str, classifier: TextClassifier) -> None:
-    """Makes a classifier the shipped model of that name: sets its parameters, classes, module and tokenizer.
+def load_shipped(name: str) -> Pretrained:
+    """The shipped model of that name.
 
     Raises:
         CorruptAsset: the files are damaged.
     """
-    from course_lib.batching import load_tokenizer
-
     folder, encoder = shipped_model_folder(name), assets.path("course_encoder")
     bert = load_bert(encoder)
     try:
         note = json.loads((folder / COURSE_FILE).read_text(encoding="utf-8"))
-        classifier.set_params(encoder="course", **note["parameters"])
-        classifier.classes_ = np.asarray(note["classes"])
-        module = BERTForSentimentAnalysis(len(classifier.classes_), bert, classifier.dropout)
+        parameters, classes = {**note["parameters"], "class_names": SENTIMENT_CLASSES}, np.asarray(note["classes"])
+        check_parameters(parameters)
+        with torch.random.fork_rng(devices=[]):  # the head that it draws is overwritten at once
+            module = BERTForSentimentAnalysis(len(classes), bert, parameters["dropout"])
         _apply(module, load_file(folder / FILE))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CorruptAsset(f"{folder} cannot be loaded ({reason})", f"restore it: git checkout -- {FILE}") from error
     for part in module.modules():
         if isinstance(part, torch.nn.Dropout):
-            part.p = classifier.dropout
-    classifier.module_, classifier.tokenizer_ = module.eval(), load_tokenizer(encoder)
+            part.p = parameters["dropout"]
+    return Pretrained({**parameters, "encoder": "course"}, classes, module.eval(), load_tokenizer(encoder))
 
 
 @torch.no_grad()
