@@ -198,7 +198,7 @@ def test_a_saved_student_answers_to_the_bit(kind: str, tmp_path: Path) -> None:
     odd = [*MIXED, "\U0001f600 film", "don't-stop...", "ﬁlm naïve", "[MASK] [SEP]"]
     assert np.array_equal(back.predict_proba(odd), student(kind).predict_proba(odd))
     assert back.shape == student(kind).shape and back.model_bytes == student(kind).model_bytes
-    assert back.classes_.tolist() == [0, 1] and back.class_names_ == ["negative", "positive"]
+    assert back.classes_.tolist() == [0, 1] and back.class_names_ == ["0", "1"]
     size = (folder / "model.safetensors").stat().st_size
     assert 0 < size - back.model_bytes < 2000
     assert json.loads((folder / "student.json").read_text())["shape"] == asdict(back.shape)

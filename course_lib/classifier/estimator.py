@@ -154,7 +154,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         validation_set = held_out(validation, classes)
         with machine.seeded(config.seed):
             self._build_or_keep(classes)
-            settings = {k: v for k, v in self.get_params(deep=False).items() if k not in ("encoder", "training")}
+            settings = {
+                k: v for k, v in self.get_params(deep=False).items() if k not in ("encoder", "training", "class_names")
+            }
             identity = {} if checkpoints is None else resume_identity(
                 **settings, encoder_weights=self.module_, tokenizer=self.tokenizer_, texts=texts, labels=wanted,
                 classes=classes, validation=validation_set, loss_wrapper=loss_wrapper,
