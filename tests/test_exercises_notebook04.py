@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from course_lib.augmentation.mixup import mix
 from course_lib.exercises import check, reference
+from course_lib.exercises.topics import augmentation
 
 # ---------------------------------------------------------------- alternative right answers
 
@@ -244,11 +245,12 @@ MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
 ]
 
 (
-    test_all_exercises_have_both,
+    test_all_exercises_are_there,
     test_other_right_answers_pass,
     test_sly_wrong_answers_do_not_pass,
     test_a_mistake_written_in_another_way_is_recognised,
-) = judging("04", RIGHT, SLY, MISTAKES)
+    test_references_agree_with_other_right_answers,
+) = judging(augmentation.EXERCISES, RIGHT, SLY, MISTAKES, {})
 
 
 def test_the_judges_name_the_word_and_the_row() -> None:

@@ -23,6 +23,7 @@ from course_lib.attacks.search import Greedy
 from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
+from course_lib.exercises.topics import adversarial
 from course_lib.exercises.topics.opinions import Opinion
 
 # ---------------------------------------------------------------- alternative right answers
@@ -271,11 +272,12 @@ MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
 ]
 
 (
-    test_all_exercises_have_both,
+    test_all_exercises_are_there,
     test_other_right_answers_pass,
     test_sly_wrong_answers_do_not_pass,
     test_a_mistake_written_in_another_way_is_recognised,
-) = judging("05", RIGHT, SLY, MISTAKES)
+    test_references_agree_with_other_right_answers,
+) = judging(adversarial.EXERCISES, RIGHT, SLY, MISTAKES, {})
 
 
 def test_the_judges_say_what_they_see() -> None:

@@ -17,6 +17,7 @@ from course_lib.compression import pruning, uniform
 from course_lib.compression.distillation import distillation_loss
 from course_lib.compression.lowrank import rank_for
 from course_lib.exercises import check, reference
+from course_lib.exercises.topics import compression
 
 # ---------------------------------------------------------------- alternative right answers
 
@@ -234,11 +235,12 @@ MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
 ]
 
 (
-    test_all_exercises_have_both,
+    test_all_exercises_are_there,
     test_other_right_answers_pass,
     test_sly_wrong_answers_do_not_pass,
     test_a_mistake_written_in_another_way_is_recognised,
-) = judging("06", RIGHT, SLY, MISTAKES)
+    test_references_agree_with_other_right_answers,
+) = judging(compression.EXERCISES, RIGHT, SLY, MISTAKES, {})
 
 
 def test_the_judges_say_what_they_see() -> None:

@@ -19,6 +19,7 @@ from toy_games import tangled
 from course_lib import explain
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
+from course_lib.exercises.topics import explaining
 from course_lib.exercises.topics.explaining import Game, Mood, NoSuchPlayer, NotWords, Slope, WrongShape
 from course_lib.explain.gradients import quadrature
 from course_lib.explain.shapley import all_coalitions
@@ -262,11 +263,12 @@ MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
 ]
 
 (
-    test_all_exercises_have_both,
+    test_all_exercises_are_there,
     test_other_right_answers_pass,
     test_sly_wrong_answers_do_not_pass,
     test_a_mistake_written_in_another_way_is_recognised,
-) = judging("07", RIGHT, SLY, MISTAKES)
+    test_references_agree_with_other_right_answers,
+) = judging(explaining.EXERCISES, RIGHT, SLY, MISTAKES, {})
 
 
 def test_the_judges_say_what_they_see() -> None:

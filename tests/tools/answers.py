@@ -1,62 +1,78 @@
-"""What every notebook's exercises are held to: checks take other right answers, and are not taken in by sly ones."""
+"""What the checks of a topic are held to: they take other right answers, and are not taken in by sly ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from course_lib.exercises import check
-from course_lib.exercises.catalogue import of_notebook
+from course_lib.exercises import check, reference
+from course_lib.exercises.exercise import Exercise, edited
+from course_lib.exercises.values import brief, same
 
 Answer = Callable[..., Any]
 Mistake = tuple[Answer, str, str]  # the answer, its exercise, words of the verdict
 
 
-def assert_all_pass(name: str, answers: Sequence[Answer]) -> None:
-    """At least two other right answers are there, pass, and are what the notebook goes on with."""
-    assert len(answers) >= 2, f"{name} has {len(answers)} other right answers"
-    for answer in answers:
-        verdict = getattr(check, name)(answer)
-        assert verdict.status == "passed", f"{answer.__name__}: {verdict}"
-        assert getattr(check, name).or_reference(answer) is answer, f"{answer.__name__} is replaced by the reference"
-
-
-def assert_none_passes(name: str, answers: Sequence[Answer]) -> None:
-    """Answers that are right on most cases are wrong."""
-    assert answers, f"{name} has no sly answer"
-    for number, answer in enumerate(answers):
-        verdict = getattr(check, name)(answer)
-        assert verdict.status == "wrong", f"{name}, sly answer {number}: {verdict}"
-
-
-def assert_recognised(name: str, answer: Answer, words: str) -> None:
-    """The first line of the verdict names the mistake."""
-    verdict = getattr(check, name)(answer)
-    assert verdict.status == "wrong", verdict
-    assert words in verdict.message.splitlines()[0], verdict
+def edit(name: str, old: str, new: str) -> Answer:
+    """The reference of this name with a part of its source replaced."""
+    return edited(getattr(reference, name), [(old, new)])
 
 
 def judging(
-    notebook: str, right: dict[str, list[Answer]], sly: dict[str, list[Answer]], mistakes: list[Mistake]
+    exercises: Sequence[Exercise],
+    right: Mapping[str, Sequence[Answer]],
+    sly: Mapping[str, Sequence[Answer]],
+    mistakes: Sequence[Mistake],
+    drawn: Mapping[str, st.SearchStrategy[tuple[Any, ...]]],
 ) -> tuple[Callable[..., None], ...]:
-    """Four tests for a module to take up under its own names: all exercises are there, right, sly, recognised."""
+    """Five tests for a module to take up under its own names.
+
+    Args:
+        exercises: those of the topic; each has its entries in the others.
+        right: other right answers, at least two each.
+        sly: answers that are right on most cases.
+        mistakes: known mistakes, written in another way than the stored ones.
+        drawn: arguments for which the reference and the other right answers give the same.
+    """
 
     def all_are_there() -> None:
-        assert list(right) == list(sly) == [exercise.name for exercise in of_notebook(notebook)]
+        assert list(right) == list(sly) == [exercise.name for exercise in exercises]
         assert {name for _, name, _ in mistakes} == set(right)
+        assert all(sly.values())
+        assert all(len(answers) >= 2 for answers in right.values())
 
     @pytest.mark.parametrize("name", right)
     def right_answers_pass(name: str) -> None:
-        assert_all_pass(name, right[name])
+        """They are what the notebook goes on with."""
+        for answer in right[name]:
+            verdict = getattr(check, name)(answer)
+            assert verdict.status == "passed", f"{answer.__name__}: {verdict}"
+            assert getattr(check, name).or_reference(answer) is answer
 
     @pytest.mark.parametrize("name", sly)
     def sly_answers_do_not(name: str) -> None:
-        assert_none_passes(name, sly[name])
+        for number, answer in enumerate(sly[name]):
+            verdict = getattr(check, name)(answer)
+            assert verdict.status == "wrong", f"sly answer {number}: {verdict}"
 
     @pytest.mark.parametrize(("answer", "name", "words"), mistakes)
     def mistakes_are_recognised(answer: Answer, name: str, words: str) -> None:
-        assert_recognised(name, answer, words)
+        verdict = getattr(check, name)(answer)
+        assert verdict.status == "wrong", verdict
+        assert words in verdict.message.splitlines()[0], verdict
 
-    return all_are_there, right_answers_pass, sly_answers_do_not, mistakes_are_recognised
+    @pytest.mark.parametrize("name", drawn)
+    @given(data=st.data())
+    @settings(max_examples=40)
+    def references_agree(name: str, data: st.DataObject) -> None:
+        arguments = data.draw(drawn[name])
+        expected = getattr(reference, name)(*arguments)
+        for answer in right[name]:
+            got = answer(*arguments)
+            assert same(expected, got), f"{answer.__name__}: {brief(got)} in the place of {brief(expected)}"
+
+    return all_are_there, right_answers_pass, sly_answers_do_not, mistakes_are_recognised, references_agree

@@ -1,20 +1,20 @@
-"""Exercises of notebook 01: other right answers pass, sly ones do not, references agree with torch."""
+"""Transformer: other right answers pass, sly ones do not, mistakes are recognised, references are those of torch."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from answers import judging
+from answers import Answer, Mistake, edit, judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.exercises import reference
+from course_lib.exercises.topics import transformer
 
-# ---------------------------------------------------------------- alternative right answers
+# ---------------------------------------------------------------- other right answers
 
 
 def attention_in_loops(query: Any, key: Any, value: Any) -> list[Any]:
@@ -37,13 +37,9 @@ def attention_divided_at_the_end(query: np.ndarray, key: np.ndarray, value: np.n
     return (powers @ value) / powers.sum(axis=1)[:, None]
 
 
-def weights_in_loops(scores: Any, attention_mask: Any, causal: bool) -> list[list[float]]:
-    rows = []
-    for i, row in enumerate(scores):
-        seen = [j for j in range(len(row)) if attention_mask[j] and not (causal and j > i)]
-        powers = {j: np.exp(row[j] - max(row[k] for k in seen)) for j in seen}
-        rows.append([powers.get(j, 0.0) / sum(powers.values()) for j in range(len(row))])
-    return rows
+def attention_to_centred_keys(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
+    """One vector taken from all keys lowers all scores of a query alike, and a softmax does not see that."""
+    return attention_in_loops(query, key - key.mean(axis=0), value)
 
 
 def weights_by_large_penalty(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
@@ -66,11 +62,7 @@ def heads_by_slices(x: np.ndarray, n_heads: int) -> list[Any]:
 
 
 def heads_by_split(x: np.ndarray, n_heads: int) -> np.ndarray:
-    return np.stack(np.split(x, n_heads, axis=1))
-
-
-def heads_by_swapaxes(x: np.ndarray, n_heads: int) -> np.ndarray:
-    return x.reshape(len(x), n_heads, -1).swapaxes(0, 1).astype(np.float32)
+    return np.stack(np.split(x, n_heads, axis=1)).astype(np.float32)
 
 
 def encoding_in_loops(seq: int, hidden: int) -> list[list[float]]:
@@ -93,61 +85,69 @@ def norm_row_by_row(x: Any, gain: Any, bias: Any, eps: float = 1e-12) -> list[An
 
 
 def norm_by_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> Any:
-    parts = map(torch.from_numpy, (x, gain, bias))
-    table, weight, shift = parts
+    table, weight, shift = map(torch.from_numpy, (x, gain, bias))
     return torch.nn.functional.layer_norm(table, (x.shape[1],), weight, shift, eps)
 
 
-def norm_by_squares(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> np.ndarray:
-    mean = np.einsum("nh->n", x)[:, None] / x.shape[1]
-    variance = (x**2).mean(axis=1)[:, None] - mean**2
-    return bias + gain * (x - mean) * (variance + eps) ** -0.5
-
-
-def attention_to_centred_keys(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
-    """One vector taken from all keys lowers all scores of a query alike, and a softmax does not see that."""
-    return attention_in_loops(query, key - key.mean(axis=0), value)
-
-
-RIGHT: dict[str, list[Callable[..., Any]]] = {
+RIGHT: dict[str, list[Answer]] = {
     "attention": [
         attention_in_loops,
         attention_by_torch,
         attention_divided_at_the_end,
         attention_to_centred_keys,
     ],
-    "masked_weights": [weights_in_loops, weights_by_large_penalty, weights_by_torch],
-    "split_heads": [heads_by_slices, heads_by_split, heads_by_swapaxes],
+    "masked_weights": [weights_by_large_penalty, weights_by_torch],
+    "split_heads": [heads_by_slices, heads_by_split],
     "positional_encoding": [encoding_in_loops, encoding_by_exp],
-    "layer_norm": [norm_row_by_row, norm_by_torch, norm_by_squares],
+    "layer_norm": [norm_row_by_row, norm_by_torch],
+}
+SIZES = st.integers(1, 6)
+SEED = st.integers(0, 10**6).map(np.random.default_rng)
+DRAWN = {
+    "attention": st.builds(
+        lambda random, n, m, d: (random.normal(size=(n, d)), random.normal(size=(m, d)), random.normal(size=(m, 3))),
+        *(SEED, SIZES, SIZES, SIZES),
+    ),
+    "masked_weights": st.builds(
+        lambda random, n, real, causal: (random.normal(0, 4, (n, n)), (np.arange(n) < real).astype(int), causal),
+        *(SEED, SIZES, SIZES, st.booleans()),
+    ),
+    "split_heads": st.builds(
+        lambda seq, heads, width: (np.arange(seq * heads * width).reshape(seq, -1), heads), SIZES, SIZES, SIZES
+    ),
+    "positional_encoding": st.tuples(st.integers(1, 40), st.integers(1, 20).map(lambda pairs: 2 * pairs)),
+    "layer_norm": st.builds(
+        lambda random, n, h, eps: (random.normal(2, 5, (n, h)), random.normal(size=h), random.normal(size=h), eps),
+        *(SEED, SIZES, st.integers(2, 9), st.floats(1e-12, 1)),
+    ),
 }
 
 # ---------------------------------------------------------------- sly answers, right on most cases
 
-SLY: dict[str, list[Callable[..., Any]]] = {
+SLY: dict[str, list[Answer]] = {
     "attention": [
-        lambda query, key, value: reference.attention(query, key, value).round(2),
-        lambda query, key, value: reference.attention(query, key, value) * 1.001,
-        lambda query, key, value: attention_in_loops(query, key, value)[0],
+        edit("attention", "return mixed", "return mixed.round(2)"),
+        edit("attention", "return mixed", "return mixed * 1.001"),
+        edit("attention", "return mixed", "return mixed[0]"),
         lambda query, key, value: reference.attention(np.clip(query, -9, 9), np.clip(key, -9, 9), value),
-        lambda query, key, value: reference.attention(query, key - key.min(axis=1, keepdims=True), value),
+        edit("attention", "query @ key.T", "query @ (key - key.min(axis=1, keepdims=True)).T"),
         lambda query, key, value: reference.attention(key, query, value) if len(query) == len(key) else value[:0],
-        lambda query, key, value: np.tile(value.mean(axis=0), (len(query), 1)),
-        lambda query, key, value: reference.attention(query / 2, key, value),
+        edit("attention", "return mixed", "return np.tile(value.mean(axis=0), (len(query), 1))"),
+        edit("attention", "query @ key.T", "query / 2 @ key.T"),
     ],
     "masked_weights": [
-        lambda scores, mask, causal: reference.masked_weights(scores, mask, causal).round(3),
-        lambda scores, mask, causal: reference.masked_weights(scores, np.roll(mask, 1), causal),
-        lambda scores, mask, causal: reference.masked_weights(scores, np.append(mask[1:], 0), causal),
-        lambda scores, mask, causal: reference.masked_weights(np.minimum(scores, 50), mask, causal),
-        lambda scores, mask, causal: reference.masked_weights(scores, mask, causal).T,
-        lambda scores, mask, causal: weights_by_large_penalty(scores, mask, causal) + 1e-4,
-        lambda scores, mask, causal: reference.masked_weights(0 * scores, mask, causal),
-        lambda scores, mask, causal: reference.masked_weights(scores / 2, mask, causal),
+        edit("masked_weights", "return weights", "return weights.round(3)"),
+        edit("masked_weights", "attention_mask == 1", "np.roll(attention_mask, 1) == 1"),
+        edit("masked_weights", "attention_mask == 1", "np.append(attention_mask[1:], 0) == 1"),
+        edit("masked_weights", "visible, scores,", "visible, np.minimum(scores, 50),"),
+        edit("masked_weights", "return weights", "return weights.T"),
+        edit("masked_weights", "return weights", "return weights + 1e-4"),
+        edit("masked_weights", "visible, scores,", "visible, 0 * scores,"),
+        edit("masked_weights", "visible, scores,", "visible, scores / 2,"),
     ],
     "split_heads": [
-        lambda x, n_heads: x,
-        lambda x, n_heads: heads_by_slices(x, n_heads)[0],
+        edit("split_heads", "return heads", "return x"),
+        edit("split_heads", "return heads", "return heads[0]"),
         lambda x, n_heads: heads_by_split(x[:, ::-1], n_heads),
         lambda x, n_heads: np.stack(heads_by_slices(x, n_heads), axis=1),
         lambda x, n_heads: heads_by_split(np.roll(x, 1, axis=1), n_heads),
@@ -155,25 +155,24 @@ SLY: dict[str, list[Callable[..., Any]]] = {
         lambda x, n_heads: heads_by_split(x, 2) if x.shape[1] % 2 == 0 else x,
     ],
     "positional_encoding": [
-        lambda seq, hidden: reference.positional_encoding(seq, hidden).round(3),
-        lambda seq, hidden: reference.positional_encoding(seq, hidden)[::-1],
-        lambda seq, hidden: reference.positional_encoding(seq, hidden)[:, ::-1],
+        edit("positional_encoding", "return table", "return table.round(3)"),
+        edit("positional_encoding", "return table", "return table[::-1]"),
+        edit("positional_encoding", "return table", "return table[:, ::-1]"),
         lambda seq, hidden: reference.positional_encoding(seq, hidden + 2)[:, :hidden],
         lambda seq, hidden: reference.positional_encoding(min(seq, 5), hidden),
-        lambda seq, hidden: -reference.positional_encoding(seq, hidden),
-        lambda seq, hidden: np.where(reference.positional_encoding(seq, hidden) > 0.5, 1, 0),
+        edit("positional_encoding", "return table", "return -table"),
+        edit("positional_encoding", "return table", "return np.where(table > 0.5, 1, 0)"),
     ],
     "layer_norm": [
-        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain, bias, eps).round(2),
-        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain, bias, eps**2),
-        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, np.abs(gain), bias, eps),
-        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain * gain[::-1], bias, eps),
-        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x, gain, bias, max(eps, 1e-3)),
-        lambda x, gain, bias, eps=1e-12: reference.layer_norm(x[:1], gain, bias, eps),
-        lambda x, gain, bias, eps=1e-12: np.tanh(reference.layer_norm(x, gain, bias, eps)),
+        edit("layer_norm", "return normed", "return normed.round(2)"),
+        edit("layer_norm", "variance + eps", "variance + eps**2"),
+        edit("layer_norm", "gain * (", "np.abs(gain) * ("),
+        edit("layer_norm", "gain * (", "gain * gain[::-1] * ("),
+        edit("layer_norm", "variance + eps", "variance + max(eps, 1e-3)"),
+        edit("layer_norm", "return normed", "return normed[:1]"),
+        edit("layer_norm", "return normed", "return np.tanh(normed)"),
     ],
 }
-
 
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
@@ -207,43 +206,31 @@ def sines_then_cosines(seq: int, hidden: int) -> Any:
     return np.hstack([np.sin(angles), np.cos(angles)])
 
 
-def by_std_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> Any:
+def by_variance_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> Any:
     table = torch.from_numpy(x)
     mean, variance = table.mean(1, keepdim=True), table.var(1, keepdim=True)
     return (torch.from_numpy(gain) * (table - mean) / torch.sqrt(variance + eps) + torch.from_numpy(bias)).numpy()
 
 
-MISTAKES: list[tuple[Callable[..., Any], str, str]] = [
+MISTAKES: list[Mistake] = [
     (not_scaled_by_torch, "attention", "not scaled"),
     (softmax_over_dim_0, "attention", "over the queries"),
     (multiplied_by_tril, "masked_weights", "multiplied after the softmax"),
     (diagonal_hidden, "masked_weights", "does not see itself"),
     (view_at_once, "split_heads", "A reshape alone mixes tokens"),
     (sines_then_cosines, "positional_encoding", "left half"),
-    (by_std_of_torch, "layer_norm", "divides by n - 1"),
+    (by_variance_of_torch, "layer_norm", "divides by n - 1"),
 ]
 
 (
-    test_all_exercises_have_both,
+    test_all_exercises_are_there,
     test_other_right_answers_pass,
     test_sly_wrong_answers_do_not_pass,
     test_a_mistake_written_in_another_way_is_recognised,
-) = judging("01", RIGHT, SLY, MISTAKES)
+    test_references_agree_with_other_right_answers,
+) = judging(transformer.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
-
-# ---------------------------------------------------------------- references against torch, and what they promise
-
-sizes = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 8), st.integers(0, 10**6))
-
-
-@given(sizes)
-@settings(deadline=None, max_examples=40)
-def test_attention_is_that_of_torch(size: tuple[int, int, int, int]) -> None:
-    n, m, d, seed = size
-    random = np.random.default_rng(seed)
-    query, key, value = random.normal(size=(n, d)), random.normal(size=(m, d)), random.normal(size=(m, 3))
-    theirs = attention_by_torch(query, key, value).numpy()
-    np.testing.assert_allclose(reference.attention(query, key, value), theirs, atol=1e-12)
+# ---------------------------------------------------------------- what references promise
 
 
 def test_attention_knows_no_order() -> None:
@@ -252,16 +239,6 @@ def test_attention_knows_no_order() -> None:
     for order in itertools.islice(itertools.permutations(range(5)), 0, 120, 17):
         shuffled = reference.attention(query, key[list(order)], value[list(order)])
         np.testing.assert_allclose(shuffled, reference.attention(query, key, value))
-
-
-@given(st.integers(1, 7), st.integers(1, 7), st.booleans(), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=40)
-def test_masked_weights_are_those_of_torch(n: int, real: int, causal: bool, seed: int) -> None:
-    scores = np.random.default_rng(seed).normal(scale=4, size=(n, n))
-    mask = (np.arange(n) < real).astype(int)
-    ours = reference.masked_weights(scores, mask, causal)
-    np.testing.assert_allclose(ours, weights_by_torch(scores, mask, causal).numpy(), atol=1e-12)
-    np.testing.assert_allclose(ours.sum(axis=1), 1)
 
 
 def test_attention_and_heads_together_are_torchs_multi_head_attention() -> None:
@@ -280,35 +257,13 @@ def test_attention_and_heads_together_are_torchs_multi_head_attention() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 20))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_step_is_the_same_turn_everywhere(seq: int, pairs: int) -> None:
     """Vaswani 3.5: the encoding of p + k is a linear function (a turn) of that of p, whatever p is."""
     table = reference.positional_encoding(seq + 3, 2 * pairs)
     waves = table[:, 1::2] + 1j * table[:, 0::2]
     np.testing.assert_allclose(waves[3:], waves[:-3] * (waves[3] / waves[0]), atol=1e-9)
     np.testing.assert_allclose(np.abs(waves), 1)
-
-
-def test_positional_encoding_by_hand() -> None:
-    table = reference.positional_encoding(2, 4)
-    assert table[0].tolist() == [0, 1, 0, 1]
-    np.testing.assert_allclose(table[1], [np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)])
-
-
-@given(st.integers(1, 6), st.integers(2, 9), st.floats(1e-12, 1), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=40)
-def test_layer_norm_is_that_of_torch(n: int, hidden: int, eps: float, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    x, gain, bias = random.normal(2, 5, size=(n, hidden)), random.normal(size=hidden), random.normal(size=hidden)
-    theirs = norm_by_torch(x, gain, bias, eps).numpy()
-    np.testing.assert_allclose(reference.layer_norm(x, gain, bias, eps), theirs, atol=1e-9)
-
-
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
-@settings(deadline=None, max_examples=30)
-def test_heads_put_side_by_side_give_the_rows_back(seq: int, n_heads: int, width: int) -> None:
-    x = np.arange(seq * n_heads * width).reshape(seq, -1)
-    assert np.concatenate(list(reference.split_heads(x, n_heads)), axis=1).tolist() == x.tolist()
 
 
 def test_the_worked_examples_of_the_tasks() -> None:
@@ -320,3 +275,5 @@ def test_the_worked_examples_of_the_tasks() -> None:
     heads = reference.split_heads(np.arange(8).reshape(2, 4), 2)
     assert heads.tolist() == [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
     np.testing.assert_allclose(reference.layer_norm(np.array([[1.0, 3.0]]), np.ones(2), np.zeros(2)), [[-1, 1]])
+    table = reference.positional_encoding(2, 4)
+    np.testing.assert_allclose(table, [[0, 1, 0, 1], [np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)]])

@@ -1,0 +1,174 @@
+"""Basics: other right answers pass, sly ones do not, mistakes are recognised, references agree with libraries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from answers import Answer, Mistake, edit, judging
+from hypothesis import strategies as st
+from scipy import special
+from sklearn.metrics import accuracy_score
+from tokenizers.models import WordPiece
+
+from course_lib.exercises import reference
+from course_lib.exercises.topics import basics
+
+# ---------------------------------------------------------------- other right answers
+
+
+def softmax_in_loops(logits: Any) -> list[list[float]]:
+    rows = []
+    for row in logits:
+        powers = [math.exp(value - max(row)) for value in row]
+        rows.append([power / sum(powers) for power in powers])
+    return rows
+
+
+def softmax_by_scipy(logits: np.ndarray) -> Any:
+    return special.softmax(logits, axis=1)
+
+
+def softmax_by_logarithms(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
+
+
+def accuracy_in_a_loop(predictions: Any, labels: Any) -> float:
+    return sum(one == other for one, other in zip(predictions, labels, strict=True)) / len(labels)
+
+
+def accuracy_by_sklearn(predictions: np.ndarray, labels: np.ndarray) -> Any:
+    return accuracy_score(labels, predictions)
+
+
+def pieces_by_tokenizers(word: str, vocabulary: set[str]) -> list[str]:
+    numbered = {piece: number for number, piece in enumerate(["[UNK]", *sorted(vocabulary)])}
+    return [token.value for token in WordPiece(numbered, unk_token="[UNK]").tokenize(word)]
+
+
+def pieces_by_recursion(word: str, vocabulary: set[str]) -> list[str]:
+    def cut(mark: str, rest: str) -> list[str] | None:
+        if not rest:
+            return []
+        for end in range(len(rest), 0, -1):
+            if mark + rest[:end] in vocabulary:
+                tail = cut("##", rest[end:])
+                return None if tail is None else [mark + rest[:end], *tail]
+        return None
+
+    found = cut("", word)
+    return ["[UNK]"] if found is None else found
+
+
+def pieces_by_startswith(word: str, vocabulary: set[str]) -> tuple[str, ...]:
+    rest, pieces = word, ()
+    while rest:
+        mark = "##" if pieces else ""
+        fits = [p for p in vocabulary if (mark + rest).startswith(p) and p != mark and p.startswith(mark)]
+        if not fits:
+            return ("[UNK]",)
+        pieces += (max(fits, key=len),)
+        rest = rest[len(pieces[-1]) - len(mark) :]
+    return pieces
+
+
+RIGHT: dict[str, list[Answer]] = {
+    "softmax": [softmax_in_loops, softmax_by_scipy, softmax_by_logarithms],
+    "accuracy": [accuracy_in_a_loop, accuracy_by_sklearn],
+    "word_pieces": [pieces_by_tokenizers, pieces_by_recursion, pieces_by_startswith],
+}
+LETTERS = st.text("abc", min_size=1, max_size=3)
+CLASSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1)
+DRAWN = {
+    "softmax": st.lists(st.tuples(*[st.floats(-1e4, 1e4)] * 3), min_size=1, max_size=5).map(lambda t: (np.array(t),)),
+    "accuracy": CLASSES.map(lambda pairs: tuple(np.array(pairs).T)),
+    "word_pieces": st.tuples(
+        st.text("abc", min_size=1, max_size=7),
+        st.sets(LETTERS | LETTERS.map(lambda piece: "##" + piece), min_size=1, max_size=12),
+    ),
+}
+
+# ---------------------------------------------------------------- sly answers, right on most cases
+
+
+def no_maximum_in_loops(logits: np.ndarray) -> np.ndarray:
+    return np.array([[np.exp(v) / sum(np.exp(w) for w in row) for v in row] for row in logits])
+
+
+SLY: dict[str, list[Answer]] = {
+    "softmax": [
+        lambda logits: no_maximum_in_loops(np.clip(logits, -500, 500)),
+        lambda logits: np.nan_to_num(no_maximum_in_loops(logits)),
+        edit("softmax", "logits.max(", "logits.mean("),
+        edit("softmax", "logits.max(", "logits.min("),
+        edit("softmax", "return probabilities", "return probabilities.round(2)"),
+        edit("softmax", "return probabilities", "return probabilities * np.where(logits > 0, 1.001, 1)"),
+        edit("softmax", "return probabilities", "return np.eye(logits.shape[1])[logits.argmax(axis=1)]"),
+        edit("softmax", "return probabilities", "return probabilities[0]"),
+        lambda logits: reference.softmax(logits.astype(np.float16)).astype(np.float16),
+    ],
+    "accuracy": [
+        lambda predictions, labels: len(set(predictions) & set(labels)) / len(set(labels)),
+        lambda predictions, labels: round(accuracy_in_a_loop(predictions, labels), 3),
+        lambda predictions, labels: accuracy_in_a_loop(predictions[1:], labels[1:]) if len(labels) > 1 else 0.0,
+        lambda predictions, labels: accuracy_in_a_loop(predictions > 0, labels > 0),
+        lambda predictions, labels: accuracy_in_a_loop(sorted(predictions), sorted(labels)),
+        lambda predictions, labels: [accuracy_in_a_loop(predictions, labels)],
+        lambda predictions, labels: str(accuracy_in_a_loop(predictions, labels)),
+    ],
+    "word_pieces": [
+        lambda word, vocabulary: reference.word_pieces(word, {piece for piece in vocabulary if len(piece) < 9}),
+        edit("word_pieces", "if start > 0", "if start > 1"),
+        edit("word_pieces", "return pieces", "return pieces[:2]"),
+        edit("word_pieces", "return pieces", "return set(pieces)"),
+        edit("word_pieces", "return pieces", 'return " ".join(pieces)'),
+    ],
+}
+
+# ---------------------------------------------------------------- mistakes in other words than the stored ones
+
+
+def columns_by_transposing(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=0))
+    return powers / powers.sum(axis=0)
+
+
+def per_cent_in_a_loop(predictions: Any, labels: Any) -> float:
+    return sum(100 for one, other in zip(predictions, labels, strict=True) if one == other) / len(labels)
+
+
+def shortest_in_a_loop(word: str, vocabulary: set[str]) -> list[str]:
+    pieces, start, end = [], 0, 1
+    while start < len(word):
+        candidate = ("##" if start else "") + word[start:end]
+        if candidate in vocabulary:
+            pieces.append(candidate)
+            start, end = end, end + 1
+        elif end == len(word):
+            return ["[UNK]"]
+        else:
+            end += 1
+    return pieces
+
+
+MISTAKES: list[Mistake] = [
+    (no_maximum_in_loops, "softmax", "exp() overflows"),
+    (columns_by_transposing, "softmax", "Each column adds up to 1"),
+    (per_cent_in_a_loop, "accuracy", "per cent"),
+    (shortest_in_a_loop, "word_pieces", "shortest piece"),
+]
+
+(
+    test_all_exercises_are_there,
+    test_other_right_answers_pass,
+    test_sly_wrong_answers_do_not_pass,
+    test_a_mistake_written_in_another_way_is_recognised,
+    test_references_agree_with_other_right_answers,
+) = judging(basics.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+
+
+@pytest.mark.parametrize(("word", "pieces"), [("bakers", ["baker", "##s"]), ("bakerq", ["[UNK]"])])
+def test_word_pieces_of_the_task(word: str, pieces: list[str]) -> None:
+    assert reference.word_pieces(word, {"bake", "baker", "##s", "##rs"}) == pieces
