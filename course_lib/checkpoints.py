@@ -262,7 +262,7 @@ def _described(value: Any, parents: tuple[Any, ...] = ()) -> Any:
         return value
     if any(value is parent for parent in parents):
         return "..."
-    kind, parents = f"{type(value).__module__}.{type(value).__qualname__}", (*parents, value)
+    kind, parents = type(value).__qualname__, (*parents, value)
 
     def inner(part: Any) -> Any:
         return _described(part, parents)
@@ -286,9 +286,9 @@ def _described(value: Any, parents: tuple[Any, ...] = ()) -> Any:
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, CodeType):
-        return [value.co_code.hex(), inner(value.co_consts)]
+        return [value.co_code.hex(), list(value.co_names), inner(value.co_consts)]
     if isinstance(value, FunctionType):
-        return [value.__qualname__, inner(value.__code__), inner(value.__defaults__), inner(_named_values(value))]
+        return [value.__qualname__, inner(value.__code__), inner(_named_values(value))]
     if isinstance(value, MethodType):
         return [inner(value.__func__), inner(value.__self__)]
     if is_dataclass(value):
@@ -308,7 +308,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _named_values(function: FunctionType) -> dict[str, Any]:
     """Values of the closure, and the constants and functions of its own module that a function names."""
-    codes, named = [function.__code__], set()
+    codes, named = [function.__code__], set[str]()
     for code in codes:  # grows: functions inside the function
         named.update(code.co_names)
         codes += [part for part in code.co_consts if isinstance(part, CodeType)]
@@ -319,7 +319,8 @@ def _named_values(function: FunctionType) -> dict[str, Any]:
         for name, value in module.items()
         if isinstance(value, plain) or getattr(value, "__module__", None) == function.__module__
     }
-    return own | inspect.getclosurevars(function).nonlocals
+    defaults = {"defaults": function.__defaults__, "keyword defaults": function.__kwdefaults__}
+    return {**own, **defaults, **inspect.getclosurevars(function).nonlocals}
 
 
 def _state(value: Any) -> Any:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from killed_run import STEPS, in_child
 
 import course_lib.checkpoints as checkpoints_module
-from course_lib.checkpoints import Checkpoint, CheckpointFolder, replace_folder, write_atomically
+from course_lib.checkpoints import (
+    Checkpoint,
+    CheckpointFolder,
+    check_resume_identity,
+    replace_folder,
+    resume_identity,
+    write_atomically,
+)
 from course_lib.errors import CheckpointError
 
 HERE = Path(__file__).parent
@@ -196,6 +209,112 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="could not be written"):
         CheckpointFolder("/dev/full/run", every=1).save(_checkpoint(6))
     assert folder.steps() == [5]
+
+
+def test_files_and_their_folder_are_on_the_disk_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(checkpoints_module, "flush_file", lambda path: events.append(f"file {path.name}"))
+    monkeypatch.setattr(checkpoints_module, "flush_folder", lambda path: events.append(f"folder {path.name[:5]}"))
+    real = checkpoints_module.replace_folder
+    monkeypatch.setattr(checkpoints_module, "replace_folder", lambda *a: (events.append("rename"), real(*a)))
+    CheckpointFolder(tmp_path / "run", every=1).save(_checkpoint(5))
+    assert sorted(events[:2]) == ["file state.json", "file tensors.safetensors"]
+    assert events[2:] == ["folder .part", "rename", "folder run"]
+
+
+# ---- the identity of a run ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Inner:
+    rate: float = 0.1
+
+
+@dataclass(frozen=True)
+class _Settings:
+    inner: _Inner = _Inner()
+    hidden: list[int] = field(default_factory=list, repr=False)
+
+
+class _Wrapper:
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    def method(self) -> float:
+        return self.strength
+
+
+SCALE = 2.0
+
+
+def _scaled(value: float) -> float:
+    return SCALE * value
+
+
+def _times(factor: float) -> Any:
+    return lambda value: factor * value
+
+
+def _layer(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return torch.nn.Linear(2, 2)
+
+
+EQUAL_AND_OTHER: dict[str, tuple[Any, Any, Any]] = {
+    "number": (0.5, 0.5, 0.25),
+    "texts": (["a text"] * 999, ["a text"] * 999, ["a text"] * 998 + ["another"]),
+    "tensor": (torch.ones(2), torch.ones(2), torch.tensor([1.0, 2.0])),
+    "kind of a tensor": (torch.ones(2), torch.ones(2), torch.ones(2, dtype=torch.bfloat16)),
+    "shape of an array": (np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((3, 2))),
+    "array of words": (np.array(["a", "b"], object), np.array(["a", "b"], object), np.array(["a", "c"], object)),
+    "dictionary": ({"labels": torch.ones(2)}, {"labels": torch.ones(2)}, {"labels": torch.zeros(2)}),
+    "set": ({"a", "b"}, {"b", "a"}, {"a"}),
+    "module": (_layer(1), _layer(1), _layer(2)),
+    "settings": (_Settings(), _Settings(), _Settings(_Inner(0.2))),
+    "field outside the repr": (_Settings(), _Settings(), _Settings(hidden=[1])),
+    "object": (_Wrapper(1.0), _Wrapper(1.0), _Wrapper(2.0)),
+    "method": (_Wrapper(1.0).method, _Wrapper(1.0).method, _Wrapper(2.0).method),
+    "function": (_scaled, _scaled, _times(2.0)),
+    "attribute that a function names": (lambda x: x.real, lambda x: x.real, lambda x: x.imag),
+    "default of a function": (lambda x=1: x, lambda x=1: x, lambda x=2: x),
+    "closure": (_times(2.0), _times(2.0), _times(3.0)),
+    "partial": (partial(_times, 2.0), partial(_times, 2.0), partial(_times, 3.0)),
+    "generator": (np.random.default_rng(1), np.random.default_rng(1), np.random.default_rng(2)),
+}
+
+
+@pytest.mark.parametrize("kind", EQUAL_AND_OTHER)
+def test_identity_is_that_of_the_content(kind: str) -> None:
+    first, equal, other = EQUAL_AND_OTHER[kind]
+    check_resume_identity(resume_identity(value=first), resume_identity(value=equal))
+    with pytest.raises(CheckpointError, match="of another run"):
+        check_resume_identity(resume_identity(value=first), resume_identity(value=other))
+
+
+def test_identity_names_the_setting_that_differs() -> None:
+    saved, mine = resume_identity(recipe=_Settings()), resume_identity(recipe=_Settings(_Inner(0.2)))
+    with pytest.raises(CheckpointError, match=r"\{'recipe\.inner\.rate': \(0\.1, 0\.2\)\}"):
+        check_resume_identity(saved, mine)
+
+
+def test_identity_holds_the_constants_that_a_function_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = resume_identity(loss_wrapper=_scaled)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
+    assert resume_identity(loss_wrapper=_scaled) != before
+
+
+def test_identity_is_the_same_in_another_process() -> None:
+    code = "import test_checkpoints as t, json; print(json.dumps(t.resume_identity(**t.identified())))"
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    check_resume_identity(json.loads(other.stdout), resume_identity(**identified()))
+
+
+def identified() -> dict[str, Any]:
+    """One value of each kind."""
+    return {kind.replace(" ", "_"): values[0] for kind, values in EQUAL_AND_OTHER.items()}
 
 
 @pytest.mark.parametrize("bad", [{"every": 0}, {"keep": 0}], ids=str)

@@ -43,6 +43,11 @@ from course_lib.classifier import BERTForSentimentAnalysis, TextClassifier, sent
 from course_lib.errors import BadInput, CheckpointError
 
 
+def scaled_by(factor):
+    """A plain function as loss wrapper."""
+    return lambda usual: lambda module, batch: factor * usual(module, batch)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
     """The folder of a classifier that knows the toy words."""
@@ -313,15 +318,44 @@ def test_a_fit_that_was_broken_off_ends_in_the_same_weights(tmp_path):
         ({"labels": [1 - label for label in LABELS]}, "labels"),
         ({"training": replace(QUICK, learning_rate=1e-5)}, "'learning_rate': .*0.003.*1e-05"),
         ({"frozen_encoder": True}, "'frozen_encoder': .*False.*True"),
+        ({"validation": (TEXTS[:4], LABELS[:4])}, "'validation'"),
+        ({"validation": None}, "'validation'"),
+        ({"loss_wrapper": scaled_by(3.0)}, "'loss_wrapper'"),
+        ({"loss_wrapper": None}, "'loss_wrapper'"),
     ],
-    ids=["texts", "labels", "learning rate", "frozen"],
+    ids=["texts", "labels", "learning rate", "frozen", "validation", "no validation", "wrapper", "no wrapper"],
 )
-def test_checkpoints_of_another_run_are_not_taken_up(tmp_path, change, said):
-    folder = CheckpointFolder(tmp_path / "run", every=1)
-    tiny().fit(TEXTS, LABELS, checkpoints=folder)
-    texts, labels = change.pop("texts", TEXTS), change.pop("labels", LABELS)
+def test_checkpoints_of_another_run_are_not_continued(tmp_path, change, said):
+    folder, data = CheckpointFolder(tmp_path / "run", every=1), {"validation": (TEXTS[:9], LABELS[:9])}
+    given = {"texts": TEXTS, "labels": LABELS, "loss_wrapper": scaled_by(2.0), **data}
+    tiny().fit(**given, checkpoints=folder)
+    tiny().fit(**given | {"loss_wrapper": scaled_by(2.0)}, checkpoints=folder)  # an equal plain function continues
+    given |= {name: change[name] for name in change if name in given}
+    parameters = {name: value for name, value in change.items() if name not in given}
     with pytest.raises(CheckpointError, match=f"(?s)of another run.*{said}.*empty checkpoint folder"):
-        tiny(**change).fit(texts, labels, checkpoints=folder)
+        tiny(**parameters).fit(**given, checkpoints=folder)
+
+
+def test_checkpoints_of_another_encoder_in_the_same_folder_are_not_continued(tmp_path):
+    folder = CheckpointFolder(tmp_path / "run", every=1)
+    for seed in (1, 2):
+        tiny(replace(QUICK, seed=seed)).fit(TEXTS, LABELS).save(tmp_path / "encoder")
+        learner = TextClassifier(str(tmp_path / "encoder"), training=QUICK)
+        if seed == 1:
+            learner.fit(TEXTS, LABELS, checkpoints=folder)
+    with pytest.raises(CheckpointError, match="encoder_weights"):
+        learner.fit(TEXTS, LABELS, checkpoints=folder)
+
+
+def test_fit_leaves_the_random_numbers_of_the_caller():
+    def drawn():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    machine.seed_everything(5)
+    expected = drawn()
+    machine.seed_everything(5)
+    tiny(replace(QUICK, order_seed=9)).fit(TEXTS[:8], LABELS[:8])
+    assert drawn() == expected
 
 
 def test_a_refused_fit_leaves_the_fitted_model_as_it_was():

@@ -82,6 +82,22 @@ def test_a_broken_off_run_goes_on_and_ends_in_the_same_weights(capsys, tmp_path,
     assert not (tmp_path / ".m.checkpoints").exists()
 
 
+def test_a_run_of_other_minutes_is_not_continued(capsys, tmp_path, monkeypatch):
+    def stop(bar, row):
+        if row["step"] >= 10:
+            raise KeyboardInterrupt
+
+    options = ["--out", str(tmp_path / "m"), "--checkpoint-every", "3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressBar, "__call__", stop)
+        assert pretrain("--minutes", "0.05", *options) == 130
+    assert len(list((tmp_path / ".m.checkpoints").glob("step-*"))) == 2
+    assert pretrain("--minutes", "0.1", *options) == 1
+    assert "began with 0.05" in capsys.readouterr().err
+    assert pretrain("--mask-rate", "0.3", "--minutes", "0.05", *options) == 1
+    assert "'recipe.masking.rate': (0.15, 0.3)" in capsys.readouterr().err
+
+
 def test_fill_answers_with_the_saved_model(capsys, tmp_path):
     pretrain("--out", str(tmp_path / "m"))
     capsys.readouterr()

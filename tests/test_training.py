@@ -699,6 +699,11 @@ def test_gradient_that_is_not_finite_leaves_the_weights() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
+def test_patience_and_averaging_exclude_each_other() -> None:
+    with pytest.raises(BadInput, match=r"patience is 2 and average_from is 0\.5"):
+        TrainingConfig(patience=2, average_from=0.5)
+
+
 def test_patience_needs_validation() -> None:
     with pytest.raises(BadInput, match="nothing to validate on"):
         train(bag(), Fixed(range(4)), loss_of, replace(STEADY, patience=1))

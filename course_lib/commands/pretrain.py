@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     with process_group():
         try:
             result = _run(options)
-        except CourseError:
-            if rank():
-                raise SystemExit(1) from None  # the first process reports the error
+        except (CourseError, KeyboardInterrupt):
+            if rank():  # the first process reports it
+                raise SystemExit(1) from None
             raise
         if rank():
             raise SystemExit(0)
@@ -87,12 +87,6 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     bar = ProgressBar()
     try:
         done = pretrain(recipe, material=material, callbacks=[bar], checkpoints=checkpoints)
-    except KeyboardInterrupt:
-        saved = checkpoints.steps() if checkpoints else []
-        if rank() == 0:
-            where = f"continues from step {saved[-1]}" if saved else "starts again: there is no checkpoint yet"
-            print(f"interrupted; the same command {where}", file=sys.stderr)
-        raise
     finally:
         bar.close()
     result = _figures(recipe, done, options) | {"seconds": round(time.perf_counter() - started, 1)}

@@ -157,7 +157,7 @@ def fit_recipe(
         classifier = estimator(chosen, seed, encoder)
         order_seed = None if chosen.members == 1 else seed * 1000 + member
         classifier.training = replace(classifier.training or TrainingConfig(), order_seed=order_seed)
-        folder = CheckpointFolder(checkpoints / f"member-{member}", every, keep=1) if checkpoints else None
+        folder = CheckpointFolder(checkpoints / f"member-{member}", every) if checkpoints else None
         classifier.fit(
             rows.texts, rows.labels, soft_labels=rows.soft_labels, validation=validation, callbacks=callbacks,
             checkpoints=folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,8 +52,8 @@ class PretrainingBatch:
 
     def to(self, where: torch.device) -> PretrainingBatch:
         """The same batch on another device."""
-        tensors = {name: part for name, part in vars(self).items() if isinstance(part, Tensor)}
-        return replace(self, **{name: part.to(where, non_blocking=True) for name, part in tensors.items()})
+        moved = vars(self) | {n: p.to(where, non_blocking=True) for n, p in vars(self).items() if isinstance(p, Tensor)}
+        return PretrainingBatch(**moved)
 
     def part(self, rank: int, world: int) -> PretrainingBatch:
         """The rows rank, rank + world, ... with their predicted tokens, weighted as said above.
