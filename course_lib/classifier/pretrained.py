@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 COURSE_FILE = "course.json"  # what a saved classifier notes beside transformers' own files
 _TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-_PROBES = ["good", "a film that is not as good as it could have been"]
+_PROBES = ["", "good", "a film that is not as good as it could have been"]
 # What transformers raises over a damaged folder: there is no common base.
 _LOADING_ERRORS = (
     OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, StrictDataclassError,
@@ -262,30 +262,40 @@ def _check_family(config: Any, folder: Path) -> None:
 def _adapted(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> TransformersClassifier:
     """The model so that it gives in a padded batch what transformers gives for one text at a time.
 
-    Whether padding changes its outputs is measured on two sentences, not looked up by family.
+    Whether padding changes its outputs is measured on a few texts, not looked up by family.
 
     Raises:
-        BadInput: it gives something else in any case, or the tokenizer is another model's.
+        BadInput: it gives something else in any case, fails on short texts, or the tokenizer is another model's.
     """
     known = input_embeddings(model).num_embeddings
     if (largest := max(tokenizer.get_vocab().values())) >= known:
         raise BadInput(
             f"{folder}: the tokenizer has a token {largest}, the model a table of {known}", "give the model's own one"
         )
-    first = tokenizer(_PROBES[0])
+    first = tokenizer("good")
     kinds = zip(first["input_ids"], first.get("token_type_ids", first["input_ids"]), strict=True)
     token_types = {token: kind for token, kind in kinds if kind} if "token_type_ids" in first else {}
     model.eval()
+    longest = min(32, max_positions(TransformersClassifier(model, {})) or 32)
+    probes = [text for text in _PROBES if tokenizer(text)["input_ids"]]
+    batch = collate(tokenize(probes, tokenizer, longest), range(len(probes)), pad_token_id(tokenizer))
     with torch.inference_mode():
-        alone = [model(**tokenizer(text, return_tensors="pt")).logits for text in _PROBES]
-        batch = collate(tokenize(_PROBES, tokenizer), range(2), pad_token_id(tokenizer))
+        try:
+            encoded = [tokenizer(text, truncation=True, max_length=longest, return_tensors="pt") for text in probes]
+            alone = torch.cat([model(**one).logits for one in encoded])
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(
+                f"{folder}: a {model.config.model_type} fails on texts such as {probes}: {reason}",
+                "give a model of another family",
+            ) from error
         for padded in (True, False):
             module = TransformersClassifier(model, token_types, padded)
             try:
                 found = module(batch.input_ids, batch.attention_mask)
             except ValueError:  # a decoder without a padding token refuses a batch
                 continue
-            if torch.allclose(found, torch.cat(alone), rtol=1e-3, atol=1e-4):
+            if torch.allclose(found, alone, rtol=1e-3, atol=1e-4):
                 return module
     raise BadInput(
         f"{folder}: a {model.config.model_type} gives other outputs from token ids than with its tokenizer",

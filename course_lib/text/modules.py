@@ -65,7 +65,8 @@ def add_to_embeddings(module: nn.Module, delta: Float[Tensor, "batch seq hidden"
     """
 
     def add(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        return output + delta
+        further = output.shape[1] - delta.shape[1]  # Longformer pads rows inside, up to whole windows
+        return output + (nn.functional.pad(delta, (0, 0, 0, further)) if further else delta)
 
     hook = input_embeddings(module).register_forward_hook(add)
     try:
