@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Answer, Case, Exercise
+from course_lib.exercises.exercise import Case, Exercise
 from course_lib.exercises.topics.opinions import searches
 from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, plain, same
 from course_lib.exercises.word_lists import as_words, first_difference, words_problem
 
 # ---------------- of which texts an attack's success is a share
-# Morris et al. 2020, TextAttack (arXiv:2005.05909), and most papers since count as here: texts that the model had wrong
-# before are skipped, neither succeeded nor failed.
+#  Morris et al. 2020, TextAttack (arXiv:2005.05909), and most papers since count as here: texts that the model had
+# wrong before are skipped, neither succeeded nor failed.
 
 
 def attack_success_rate(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
@@ -74,85 +74,8 @@ def _judge_attack_success_rate(case: Case, expected: Any, got: Any) -> str | Non
     )
 
 
-def _share(part: Any, whole: Any) -> Any:
-    """A share, nan where the whole is 0."""
-    return np.sum(part) / np.sum(whole) if np.sum(whole) else float("nan")
-
-
-def _of_all(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return np.mean((before == labels) & (after != labels))
-
-
-def _wrong_afterwards(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return np.mean(after != labels)
-
-
-def _wrong_by_attacked(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return _share(after != labels, before == labels)
-
-
-def _changed(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return np.mean(before != after)
-
-
-def _changed_by_attacked(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return _share(before != after, before == labels)
-
-
-def _drop(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return np.mean(before == labels) - np.mean(after == labels)
-
-
-def _relative_drop(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    right = np.sum(before == labels)
-    return (right - np.sum(after == labels)) / right if right else float("nan")
-
-
-def _survivors(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return _share((before == labels) & (after == labels), before == labels)
-
-
-def _accuracy_afterwards(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return np.mean(after == labels)
-
-
-def _zero_for_none(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    rate = attack_success_rate(labels, before, after)
-    return 0.0 if np.isnan(rate) else rate
-
-
-def _one_for_none(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    rate = attack_success_rate(labels, before, after)
-    return 1.0 if np.isnan(rate) else rate
-
-
-def _divided_by_zero(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    attacked = [i for i in range(len(labels)) if before[i] == labels[i]]
-    return sum(1 for i in attacked if after[i] != labels[i]) / len(attacked)
-
-
-def _per_cent(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return 100 * attack_success_rate(labels, before, after)
-
-
-def _count(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return int(((before == labels) & (after != labels)).sum())
-
-
-def _two_classes(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return _share((before == labels) & (after == 1 - labels), before == labels)
-
-
-def _each_text(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return (before == labels) & (after != labels)
-
-
-def _wrong_before(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    return _share((before != labels) & (after != labels), before != labels)
-
-
 # ---------------- the search that most attacks on words share
-# Rank the words by what their loss does, then exchange one after another: Jin et al. 2020, Is BERT Really Robust?,
+#  Rank the words by what their loss does, then exchange one after another: Jin et al. 2020, Is BERT Really Robust?,
 # algorithm 1 (TextFooler, arXiv:1907.11932), without its rules on meaning and grammar.
 
 
@@ -214,141 +137,6 @@ def _ranked(weights: list[float]) -> list[int]:
     return sorted(range(len(weights)), key=lambda i: -weights[i])
 
 
-def _search(words: list[str], candidates: Any, score: Score, order: list[int], enough: Callable[[float], bool]) -> Any:
-    """The right exchanges in any order, until a score is enough."""
-    best = list(words)
-    for i in order:
-        if enough(score(best)):
-            break
-        best = max([best, *(_put(best, i, word) for word in candidates[i])], key=score)
-    return best
-
-
-def _in_order(order: Callable[[list[str], Score], list[int]]) -> Answer:
-    """An answer that goes through the words in another order."""
-
-    def answer(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-        return _search(words, candidates, score, order(words, score), lambda reached: reached > threshold)
-
-    return answer
-
-
-def _until(enough: Callable[[float, float], bool]) -> Answer:
-    """An answer that stops by another rule: enough(score, threshold)."""
-
-    def answer(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-        order = _ranked(_deletion(words, score))
-        return _search(words, candidates, score, order, lambda reached: enough(reached, threshold))
-
-    return answer
-
-
-def _each_by(choose: Callable[[list[str], list[list[str]], Score], list[str]]) -> Answer:
-    """An answer that picks the new text in another way: choose(best so far, tries for one place, score)."""
-
-    def answer(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-        best = list(words)
-        for i in _ranked(_deletion(words, score)):
-            if score(best) > threshold:
-                break
-            if candidates[i]:
-                best = choose(best, [_put(best, i, word) for word in candidates[i]], score)
-        return best
-
-    return answer
-
-
-def _last_of_the_best(best: list[str], tries: list[list[str]], score: Score) -> list[str]:
-    return max([best, *tries[::-1]], key=score)
-
-
-def _first_that_helps(best: list[str], tries: list[list[str]], score: Score) -> list[str]:
-    return next((one for one in tries if score(one) > score(best)), best)
-
-
-def _as_good_is_enough(best: list[str], tries: list[list[str]], score: Score) -> list[str]:
-    return max([*tries, best], key=score)
-
-
-def _alone(words: list[str], score: Score) -> list[int]:
-    return _ranked([score([word]) for word in words])
-
-
-def _unknown(words: list[str], score: Score) -> list[int]:
-    return _ranked([score(_put(words, i, "[UNK]")) for i in range(len(words))])
-
-
-def _later_first(words: list[str], score: Score) -> list[int]:
-    return [int(i) for i in np.argsort(_deletion(words, score), kind="stable")[::-1]]
-
-
-_left_to_right = _in_order(lambda words, score: list(range(len(words))))
-
-
-_least_first = _in_order(lambda words, score: _ranked([-weight for weight in _deletion(words, score)]))
-
-
-_words_alone = _in_order(_alone)
-
-
-_with_unknown = _in_order(_unknown)
-
-
-_second_round = _in_order(lambda words, score: _ranked(_deletion(words, score)) * 2)
-
-
-_ties_turned = _in_order(_later_first)
-
-
-_never_enough = _until(lambda reached, threshold: False)
-
-
-_enough_at_once = _until(lambda reached, threshold: reached >= threshold)
-
-
-_always_half = _until(lambda reached, threshold: reached > 0.5)
-
-
-_first_helpful = _each_by(_first_that_helps)
-
-
-_in_any_case = _each_by(lambda best, tries, score: max(tries, key=score))
-
-
-_first_candidate = _each_by(lambda best, tries, score: tries[0])
-
-
-_lowest = _each_by(lambda best, tries, score: min([best, *tries], key=score))
-
-
-_equal_exchanged = _each_by(_as_good_is_enough)
-
-
-_last_of_equals = _each_by(_last_of_the_best)
-
-
-def _already_wrong(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    best = list(words)
-    for i in _ranked(_deletion(words, score)):
-        best = max([best, *(_put(best, i, word) for word in candidates[i])], key=score)
-        if score(best) > threshold:
-            break
-    return best
-
-
-def _one_exchange(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    return greedy_search(words, candidates, score, min(threshold, score(words)))
-
-
-def _each_from_the_original(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    best = list(words)
-    for i in _ranked(_deletion(words, score)):
-        if score(best) > threshold:
-            break
-        best = max([best, *(_put(words, i, word) for word in candidates[i])], key=score)
-    return best
-
-
 def _chosen_on_the_original(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
     best = list(words)
     for i in _ranked(_deletion(words, score)):
@@ -388,16 +176,8 @@ def _words_left_out(words: list[str], candidates: list[list[str]], score: Score,
     return left
 
 
-def _joined(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    return " ".join(greedy_search(words, candidates, score, threshold))
-
-
-def _score_only(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    return score(greedy_search(words, candidates, score, threshold))
-
-
 # ---------------- what every exchange of one token for another would do to the loss, from a single gradient
-# Ebrahimi et al. 2018, HotFlip: White-Box Adversarial Examples for Text Classification, equations 1 and 2
+#  Ebrahimi et al. 2018, HotFlip: White-Box Adversarial Examples for Text Classification, equations 1 and 2
 # (arXiv:1712.06751), with rows of the embedding table in the place of one-hot vectors.
 
 
@@ -452,106 +232,8 @@ def _judge_hotflip_scores(case: Case, expected: Any, got: Any) -> str | None:
     return f"The shape is right, but the score at place {place} for token {token} is off."
 
 
-def _own(scores: Any, ids: Any, value: float = -np.inf) -> Any:
-    """The scores with `value` where a token stays itself."""
-    scores = np.array(scores, dtype=float)
-    scores[np.arange(len(ids)), ids] = value
-    return scores
-
-
-def _moves(table: Any, ids: Any) -> Any:
-    """e_new - e_old, (tokens, vocabulary, hidden)."""
-    return table[None] - table[ids][:, None]
-
-
-def _masked(gain: Answer) -> Answer:
-    """An answer with other scores, and -inf where it belongs."""
-
-    def answer(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-        return _own(gain(gradient, table, ids), ids)
-
-    return answer
-
-
-def _gain(gradient: Any, table: Any, ids: Any) -> Any:
-    return np.sum(gradient[:, None] * _moves(table, ids), axis=2)
-
-
-def _cosine(gradient: Any, table: Any, ids: Any) -> Any:
-    length = np.linalg.norm(gradient, axis=1)[:, None] * np.linalg.norm(_moves(table, ids), axis=2)
-    return _gain(gradient, table, ids) / np.where(length > 0, length, 1)
-
-
-def _per_distance(gradient: Any, table: Any, ids: Any) -> Any:
-    length = np.linalg.norm(_moves(table, ids), axis=2)
-    return _gain(gradient, table, ids) / np.where(length > 0, length, 1)
-
-
-_toward_only = _masked(lambda g, t, i: g @ t.T)
-
-
-_added = _masked(lambda g, t, i: g @ t.T + np.sum(g * t[i], axis=1)[:, None])
-
-
-_backwards = _masked(lambda g, t, i: -_gain(g, t, i))
-
-
-_absolute = _masked(lambda g, t, i: np.abs(_gain(g, t, i)))
-
-
-_cosines = _masked(_cosine)
-
-
-_unit_moves = _masked(_per_distance)
-
-
-_distances = _masked(lambda g, t, i: np.linalg.norm(_moves(t, i), axis=2))
-
-
-_signs = _masked(lambda g, t, i: _gain(np.sign(g), t, i))
-
-
-_one_gradient = _masked(lambda g, t, i: _gain(np.broadcast_to(g.sum(axis=0), g.shape), t, i))
-
-
-_places_as_ids = _masked(lambda g, t, i: g @ t.T - np.sum(g * t[np.arange(len(i)) % len(t)], axis=1)[:, None])
-
-
-_mean_taken = _masked(lambda g, t, i: _gain(g, t, i) / g.shape[1])
-
-
-def _stays_zero(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    return _gain(gradient, table, ids)
-
-
-def _stays_best(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    return _own(_gain(gradient, table, ids), ids, np.inf)
-
-
-def _forbidden_everywhere(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    scores = _gain(gradient, table, ids)
-    scores[:, ids] = -np.inf
-    return scores
-
-
-def _turned(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    return hotflip_scores(gradient, table, ids).T
-
-
-def _best_tokens(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    return hotflip_scores(gradient, table, ids).argmax(axis=1)
-
-
-def _best_gains(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    return hotflip_scores(gradient, table, ids).max(axis=1)
-
-
-def _not_summed(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> Any:
-    return gradient[:, None] * _moves(table, ids)
-
-
 # ---------------- one step uphill in the space of token embeddings
-# Goodfellow et al. 2015, Explaining and Harnessing Adversarial Examples, section 4 (arXiv:1412.6572), for the sign;
+#  Goodfellow et al. 2015, Explaining and Harnessing Adversarial Examples, section 4 (arXiv:1412.6572), for the sign;
 # Miyato et al. 2017, Adversarial Training Methods for Semi-Supervised Text Classification, section 3
 # (arXiv:1605.07725), for its L2 sibling on word embeddings.
 
@@ -608,89 +290,8 @@ def _judge_fgsm(case: Case, expected: Any, got: Any) -> str | None:
     return "The step is as long as it should be, but it goes in another direction."
 
 
-def _by(linf: Answer, l2: Answer) -> Callable[[np.ndarray, np.ndarray, float, str], Any]:
-    """An answer made of the direction for each norm."""
-
-    def answer(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-        return embedding + epsilon * (linf if norm == "linf" else l2)(gradient)
-
-    return answer
-
-
-def _unit(gradient: Any) -> Any:
-    length = np.sqrt(np.sum(gradient**2))
-    return gradient / length if length > 0 else 0 * gradient
-
-
-def _over(gradient: Any, size: Any) -> Any:
-    """The gradient divided by a size that may hold zeros: there it is left at zero."""
-    return np.divide(gradient, size, out=np.zeros_like(gradient), where=np.broadcast_to(size > 0, gradient.shape))
-
-
-def _downhill(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-    return fgsm(embedding, -gradient, epsilon, norm)
-
-
-def _step_only(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-    return fgsm(0 * embedding, gradient, epsilon, norm)
-
-
-def _exchanged(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-    return fgsm(embedding, gradient, epsilon, "l2" if norm == "linf" else "linf")
-
-
-def _times_embedding(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-    return embedding * fgsm(np.ones_like(embedding), gradient, epsilon, norm)
-
-
-def _like_a_picture(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-    return np.clip(fgsm(embedding, gradient, epsilon, norm), 0, 1)
-
-
-_raw_sign = _by(lambda g: g, _unit)
-
-
-_raw_length = _by(np.sign, lambda g: g)
-
-
-_raw = _by(lambda g: g, lambda g: g)
-
-
-_sign_for_both = _by(np.sign, np.sign)
-
-
-_length_for_both = _by(_unit, _unit)
-
-
-_upwards_only = _by(lambda g: np.abs(np.sign(g)), _unit)
-
-
-_largest_is_one = _by(lambda g: _over(g, np.max(np.abs(g))), _unit)
-
-
-_each_token = _by(np.sign, lambda g: _over(g, np.sqrt(np.sum(g**2, axis=1, keepdims=True))))
-
-
-_each_column = _by(np.sign, lambda g: _over(g, np.sqrt(np.sum(g**2, axis=0, keepdims=True))))
-
-
-_squared_length = _by(np.sign, lambda g: _over(g, np.sum(g**2)))
-
-
-_mean_square = _by(np.sign, lambda g: _over(g, np.sqrt(np.mean(g**2))))
-
-
-_sum_of_sizes = _by(np.sign, lambda g: _over(g, np.sum(np.abs(g))))
-
-
-_divided_by_zero_fgsm = _by(np.sign, lambda g: g / np.sqrt(np.sum(g**2)))
-
-
-_cushioned = _by(np.sign, lambda g: g / (np.sqrt(np.sum(g**2)) + 1e-8))
-
-
 # ---------------- several models vote, and a tie is settled by how sure they are
-# Dietterich 2000, Ensemble Methods in Machine Learning, section 1 (Multiple Classifier Systems), for why votes help;
+#  Dietterich 2000, Ensemble Methods in Machine Learning, section 1 (Multiple Classifier Systems), for why votes help;
 # Ye et al. 2020, SAFER (arXiv:2005.14424), for a vote as a defence of text classifiers.
 
 
@@ -754,109 +355,6 @@ def _judge_majority_vote(case: Case, expected: Any, got: Any) -> str | None:
     shown = ", ".join(f"class {c}: {count}" for c, count in enumerate(votes))
     tie = " (a tie)" if (votes == votes.max()).sum() > 1 else ""
     return f"Text {text} has these votes{tie}: {shown}. Your class {int(numbers[text])} should be {expected[text]}."
-
-
-def _votes(probabilities: Any) -> Any:
-    """(members, n)"""
-    return probabilities.argmax(axis=2)
-
-
-def _counts(probabilities: Any) -> Any:
-    """(n, classes)"""
-    return np.eye(probabilities.shape[2])[_votes(probabilities)].sum(axis=0)
-
-
-def _tied(probabilities: Any) -> Any:
-    counts = _counts(probabilities)
-    return counts == counts.max(axis=1, keepdims=True)
-
-
-def _ties_by(strength: Callable[[Any], Any]) -> Answer:
-    """An answer that settles ties by another number for each text and class."""
-
-    def answer(probabilities: np.ndarray) -> Any:
-        return np.where(_tied(probabilities), strength(probabilities), -np.inf).argmax(axis=1)
-
-    return answer
-
-
-def _of_its_voters(probabilities: Any) -> Any:
-    return (probabilities * np.eye(probabilities.shape[2])[_votes(probabilities)]).sum(axis=0)
-
-
-def _first_voter(probabilities: Any) -> Any:
-    """Minus the number of the first member that votes for each class."""
-    voted = np.eye(probabilities.shape[2])[_votes(probabilities)]
-    return -np.where(voted.any(axis=0), voted.argmax(axis=0), len(probabilities))
-
-
-_smallest_class = _ties_by(lambda p: np.zeros(p.shape[1:]))
-
-
-_largest_class = _ties_by(lambda p: np.broadcast_to(np.arange(p.shape[2]), p.shape[1:]))
-
-
-_smallest_sum = _ties_by(lambda p: -p.sum(axis=0))
-
-
-_surest_member = _ties_by(lambda p: p.max(axis=0))
-
-
-_sum_of_voters = _ties_by(_of_its_voters)
-
-
-_first_member_decides = _ties_by(_first_voter)
-
-
-def _mean_probability(probabilities: np.ndarray) -> Any:
-    return probabilities.mean(axis=0).argmax(axis=1)
-
-
-def _first_member(probabilities: np.ndarray) -> Any:
-    return probabilities[0].argmax(axis=1)
-
-
-def _surest_of_all(probabilities: np.ndarray) -> Any:
-    return probabilities.max(axis=0).argmax(axis=1)
-
-
-def _product(probabilities: np.ndarray) -> Any:
-    return probabilities.prod(axis=0).argmax(axis=1)
-
-
-def _any_class_in_a_tie(probabilities: np.ndarray) -> Any:
-    tie = _tied(probabilities).sum(axis=1) > 1
-    return np.where(tie, _mean_probability(probabilities), _counts(probabilities).argmax(axis=1))
-
-
-def _more_than_half(probabilities: np.ndarray) -> Any:
-    counts = _counts(probabilities)
-    clear = counts.max(axis=1) > len(probabilities) / 2
-    return np.where(clear, counts.argmax(axis=1), _mean_probability(probabilities))
-
-
-def _mean_class(probabilities: np.ndarray) -> Any:
-    return np.rint(_votes(probabilities).mean(axis=0)).astype(int)
-
-
-def _fewest_votes(probabilities: np.ndarray) -> Any:
-    return _counts(probabilities).argmin(axis=1)
-
-
-def _over_texts(probabilities: np.ndarray) -> Any:
-    return majority_vote(np.swapaxes(probabilities, 0, 1))
-
-
-def _all_votes(probabilities: np.ndarray) -> Any:
-    return _votes(probabilities)
-
-
-def _all_counts(probabilities: np.ndarray) -> Any:
-    return _counts(probabilities)
-
-
-def _share_of_winner(probabilities: np.ndarray) -> Any:
-    return _counts(probabilities).max(axis=1) / len(probabilities)
 
 
 EXERCISES = (

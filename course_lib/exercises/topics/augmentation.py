@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from course_lib.exercises.values import array_problem, as_numbers, kind, plain, 
 from course_lib.exercises.word_lists import as_words, first_difference, words_problem
 
 # ---------------- words change places
-# Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
+#  Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
 # section 2 (arXiv:1901.11196). Here the two places of a swap are never the same one.
 
 
@@ -80,126 +79,14 @@ def _judge_random_swap(case: Case, expected: Any, got: Any) -> str | None:
     return first_difference(expected, words)
 
 
-def _number(words: list[str], alpha: float) -> int:
-    return max(1, int(alpha * len(words)))
-
-
-def _places(words: list[str], draw: Any) -> tuple[int, int]:
-    """The two right places of one swap."""
-    one, other = int(draw[0] * len(words)), int(draw[1] * (len(words) - 1))
-    return one, other + (other >= one)
-
-
-def _swaps(words: list[str], places: list[tuple[int, int]]) -> list[str]:
-    swapped = list(words)
-    for one, other in places:
-        swapped[one], swapped[other] = swapped[other], swapped[one]
-    return swapped
-
-
-def _so_many(words: list[str], draws: np.ndarray, number: int) -> list[str]:
-    return _swaps(words, [_places(words, draw) for draw in draws[:number]]) if len(words) > 1 else list(words)
-
-
-def _no_minimum(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _so_many(words, draws, int(alpha * len(words)))
-
-
-def _rounded_up(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _so_many(words, draws, int(np.ceil(alpha * len(words))))
-
-
-def _one_more(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _so_many(words, draws, int(alpha * len(words)) + 1)
-
-
-def _one_swap(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _so_many(words, draws, 1)
-
-
-def _all_draws(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _so_many(words, draws, len(draws))
-
-
-def _fixed_alpha(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return random_swap(words, draws, 0.1)
-
-
-def _swap_with_itself(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    n = len(words)
-    return _swaps(words, [(int(a * n), int(b * n)) for a, b in draws[: _number(words, alpha)]])
-
-
-def _hole_forgotten(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    n = len(words)
-    return _swaps(words, [(int(a * n), int(b * (n - 1))) for a, b in draws[: _number(words, alpha)]])
-
-
-def _hole_one_off(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    n, places = len(words), []
-    for first, second in draws[: _number(words, alpha)]:
-        one, other = int(first * n), int(second * (n - 1))
-        places.append((one, other + (other > one)))
-    return _swaps(words, places)
-
-
-def _always_the_next(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    n = len(words)
-    return _swaps(words, [(int(a * n), (int(a * n) + 1) % n) for a, _ in draws[: _number(words, alpha)]])
-
-
-def _overwritten(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    swapped = list(words)
-    for draw in draws[: _number(words, alpha)] if len(words) > 1 else []:
-        one, other = _places(words, draw)
-        swapped[one] = swapped[other]
-        swapped[other] = swapped[one]
-    return swapped
-
-
-def _each_from_the_original(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _so_many(words, draws[_number(words, alpha) - 1 :], 1)
-
-
-def _in_place(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    words[:] = random_swap(words, draws, alpha)
-    return words
-
-
-def _single_word_fails(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return _swaps(words, [_places(words, draw) for draw in draws[: _number(words, alpha)]])
-
-
-def _equal_words_left_out(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    swapped, n = list(words), len(words)
-    for first, second in draws[: _number(words, alpha) if n > 1 else 0]:
-        one = int(first * n)
-        others = [place for place in range(n) if swapped[place] != swapped[one]]
-        others = others or [place for place in range(n) if place != one]
-        other = others[int(second * len(others))]
-        swapped[one], swapped[other] = swapped[other], swapped[one]
-    return swapped
-
-
 def _joined(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
     return " ".join(random_swap(words, draws, alpha))
 
 
-def _shuffled(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return [words[place] for place in np.argsort(draws[:, 0], kind="stable")]
-
-
-def _inside_a_word(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return ["".join(sorted(word)) for word in random_swap(words, draws, alpha)]
-
-
-def _columns_exchanged(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
-    return random_swap(words, draws[:, ::-1], alpha)
-
-
 # ---------------- words drop out, but never all of them
-# Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
-# section 2 (arXiv:1901.11196). Their code keeps a random word where all were dropped; here the draws decide which one.
+#  Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
+# section 2 (arXiv:1901.11196). Their code keeps a random word where all were dropped; here the draws decide which
+# one.
 
 
 def random_deletion(words: list[str], draws: np.ndarray, p: float = 0.1) -> list[str]:
@@ -254,65 +141,6 @@ def _kept(words: list[str], stays: Any) -> list[str]:
     return [word for word, stay in zip(words, stays, strict=True) if stay]
 
 
-def _last_one(words: list[str], draws: np.ndarray, p: float, place: int) -> Any:
-    return _kept(words, draws >= p) or [words[place]]
-
-
-def _the_others(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _kept(words, draws < p) or [words[int(np.argmax(draws))]]
-
-
-def _edge_dropped(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _kept(words, draws > p) or [words[int(np.argmax(draws))]]
-
-
-def _may_be_empty(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _kept(words, draws >= p)
-
-
-def _all_or_some(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _kept(words, draws >= p) or list(words)
-
-
-def _first_stays(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _last_one(words, draws, p, 0)
-
-
-def _smallest_stays(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _last_one(words, draws, p, int(np.argmin(draws)))
-
-
-def _bare_word(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return _kept(words, draws >= p) or words[int(np.argmax(draws))]
-
-
-def _never_the_first(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return words[:1] + _kept(words[1:], draws[1:] >= p)
-
-
-def _fixed_share(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    stays = np.ones(len(words), dtype=bool)
-    stays[np.argsort(draws, kind="stable")[: int(p * len(words))]] = False
-    return _kept(words, stays) or [words[int(np.argmax(draws))]]
-
-
-def _fixed_p(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return random_deletion(words, draws, 0.1)
-
-
-def _share_kept(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return random_deletion(words, draws, 1 - p)
-
-
-def _one_draw(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return list(words) if draws[0] >= p else [words[int(np.argmax(draws))]]
-
-
-def _equal_words_too(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    gone = set(_kept(words, draws < p))
-    return [word for word in words if word not in gone] or [words[int(np.argmax(draws))]]
-
-
 def _first_equal_word(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
     kept = list(words)
     for word in _kept(words, draws < p):
@@ -328,25 +156,9 @@ def _while_it_shrinks(words: list[str], draws: np.ndarray, p: float = 0.1) -> An
     return kept or [words[int(np.argmax(draws))]]
 
 
-def _masked(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return ["[MASK]" if draw < p else word for word, draw in zip(words, draws, strict=True)]
-
-
-def _emptied(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return ["" if draw < p else word for word, draw in zip(words, draws, strict=True)]
-
-
-def _in_place_random_deletion(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    words[:] = random_deletion(words, draws, p)
-    return words
-
-
-def _joined_random_deletion(words: list[str], draws: np.ndarray, p: float = 0.1) -> Any:
-    return " ".join(random_deletion(words, draws, p))
-
-
 # ---------------- punctuation marks between the words
-# Karimi et al. 2021, AEDA: An Easier Data Augmentation Technique for Text Classification, section 2 (arXiv:2108.13230).
+#  Karimi et al. 2021, AEDA: An Easier Data Augmentation Technique for Text Classification, section 2
+# (arXiv:2108.13230).
 
 
 MARKS = ".;?:!,"
@@ -409,123 +221,8 @@ def _judge_insert_punctuation(case: Case, expected: Any, got: Any) -> str | None
     return first_difference(expected, words)
 
 
-def _chosen(words: list[str], size: float, places: Any, most: int | None = None) -> list[int]:
-    """The right words to put a mark before, if `most` is left out."""
-    number = 1 + int(size * (max(1, len(words) // 3) if most is None else most))
-    found: list[int] = np.argsort(places)[:number].tolist()
-    return found
-
-
-def _mark(marks: Any, i: int) -> str:
-    return MARKS[int(6 * marks[i])]
-
-
-def _with(words: list[str], marks: Any, chosen: Any, put: Callable[[str, str], list[str]]) -> list[str]:
-    """The text with put(mark, word) in the place of each chosen word."""
-    return [one for i, word in enumerate(words) for one in (put(_mark(marks, i), word) if i in chosen else [word])]
-
-
-def _before(mark: str, word: str) -> list[str]:
-    return [mark, word]
-
-
-def _behind(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, _chosen(words, size, places), lambda mark, word: [word, mark])
-
-
-def _glued(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, _chosen(words, size, places), lambda mark, word: [mark + word])
-
-
-def _replaced(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, _chosen(words, size, places), lambda mark, word: [mark])
-
-
-def _at_the_end(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return [*words, *(_mark(marks, i) for i in sorted(_chosen(words, size, places)))]
-
-
-def _none_or_more(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    number = int(size * max(1, len(words) // 3))
-    return _with(words, marks, np.argsort(places)[:number], _before)
-
-
-def _one_too_many(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, _chosen(words, size, places, len(words) // 3 + 1), _before)
-
-
-def _rounded_up_insert_punctuation(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, _chosen(words, size, places, -(-len(words) // 3)), _before)
-
-
-def _up_to_all(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, _chosen(words, size, places, len(words)), _before)
-
-
-def _always_a_third(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return insert_punctuation(words, 0.999, places, marks)
-
-
-def _always_one(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return insert_punctuation(words, 0.0, places, marks)
-
-
-def _largest_places(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return insert_punctuation(words, size, -places, marks)
-
-
-def _below_a_third(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return _with(words, marks, np.flatnonzero(places < 1 / 3), _before)
-
-
-def _first_words(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return insert_punctuation(words, size, np.arange(len(words)), marks)
-
-
-def _shifted(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    result = list(words)
-    for i in sorted(_chosen(words, size, places)):
-        result.insert(i, _mark(marks, i))
-    return result
-
-
-def _marks_in_turn(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    chosen = sorted(_chosen(words, size, places))
-    return [
-        one
-        for i, word in enumerate(words)
-        for one in ([_mark(marks, chosen.index(i)), word] if i in chosen else [word])
-    ]
-
-
-def _marks_by_rank(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    chosen = _chosen(words, size, places)
-    return [
-        one
-        for i, word in enumerate(words)
-        for one in ([_mark(marks, chosen.index(i)), word] if i in chosen else [word])
-    ]
-
-
-def _one_mark(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return insert_punctuation(words, size, places, np.full(len(words), marks[0]))
-
-
-def _five_marks(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return insert_punctuation(words, size, places, marks * 5 / 6)
-
-
-def _in_place_insert_punctuation(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    words[:] = insert_punctuation(words, size, places, marks)
-    return words
-
-
-def _joined_insert_punctuation(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> Any:
-    return " ".join(insert_punctuation(words, size, places, marks))
-
-
 # ---------------- mixtures of two texts, with mixed labels
-# Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, section 2 (arXiv:1710.09412); on sentence vectors,
+#  Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, section 2 (arXiv:1710.09412); on sentence vectors,
 # Guo et al. 2019, Augmenting Data with Mixup for Sentence Classification, section 3.2 (arXiv:1905.08941).
 
 
@@ -589,88 +286,12 @@ def _judge_mixup(case: Case, expected: Any, got: Any) -> str | None:
 Pair = tuple[Any, Any]
 
 
-def _labels_left(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, lam)[0], labels.copy()
-
-
-def _vectors_left(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return vectors.copy(), mixup(vectors, labels, permutation, lam)[1]
-
-
-def _label_of_the_heavier(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, lam)[0], labels.copy() if lam >= 0.5 else labels[permutation]
-
-
-def _hardened(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    rows, mixed = mixup(vectors, labels, permutation, lam)
-    return rows, np.eye(labels.shape[1])[mixed.argmax(axis=1)]
-
-
-def _weights_exchanged(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, 1 - lam)
-
-
-def _label_weights_exchanged(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, lam)[0], mixup(vectors, labels, permutation, 1 - lam)[1]
-
-
-def _inverse(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, np.argsort(permutation), lam)
-
-
-def _other_partner_for_labels(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, lam)[0], mixup(vectors, labels, permutation[::-1], lam)[1]
-
-
-def _backwards(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, np.arange(len(vectors))[::-1], lam)
-
-
-def _next_row(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, np.roll(np.arange(len(vectors)), -1), lam)
-
-
-def _added(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return vectors + vectors[permutation], labels + labels[permutation]
-
-
-def _one_weight_missing(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return vectors + (1 - lam) * vectors[permutation], labels + (1 - lam) * labels[permutation]
-
-
-def _halves(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, 0.5)
-
-
-def _pair_turned(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    return mixup(vectors, labels, permutation, lam)[::-1]
-
-
-def _originals_too(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    rows, targets = mixup(vectors, labels, permutation, lam)
-    return np.concatenate([vectors, rows]), np.concatenate([labels, targets])
-
-
-def _vectors_only(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Any:
-    return mixup(vectors, labels, permutation, lam)[0]
-
-
 def _mixtures_of_mixtures(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
     rows, targets = vectors.copy(), labels.copy()
     for i, partner in enumerate(permutation):
         rows[i] = lam * rows[i] + (1 - lam) * rows[partner]
         targets[i] = lam * targets[i] + (1 - lam) * targets[partner]
     return rows, targets
-
-
-def _drawn_rows(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
-    own = (np.arange(len(vectors)) + 0.5) / len(
-        vectors
-    ) < lam  # a share lam of the rows stays, the others are exchanged
-    return (
-        np.where(own[:, None], vectors, vectors[permutation]),
-        np.where(own[:, None], labels, labels[permutation]),
-    )
 
 
 EXERCISES = (
