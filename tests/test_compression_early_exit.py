@@ -1,4 +1,4 @@
-"""Texts leave after the layer that is sure enough of them."""
+"""Texts leave after the layer that is confident enough."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 from toy_classifiers import LABELS, LEARNING, MIXED, RATINGS, TEXTS, fitted, same_bits, tiny
 
 from course_lib import TextClassifier
-from course_lib.compression.early_exit import EarlyExit, ExitHead, early_exit, exit_table, layer_states
-from course_lib.compression.structure import keep_layers
+from course_lib.compression.early_exit import EarlyExitClassifier, exit_table, fit_early_exit, layer_states
+from course_lib.compression.pruning import drop_layers
 from course_lib.errors import BadInput
 
 NAMES = [("bad", "good", "so")[i % 3] for i in range(len(TEXTS))]
 
 
 @cache
-def exits_of_two() -> EarlyExit:
+def exits_of_two() -> EarlyExitClassifier:
     """The learned classifier with a head after its first layer."""
-    return early_exit(fitted(), TEXTS)
+    return fit_early_exit(fitted(), TEXTS, LABELS)
 
 
 @cache
@@ -38,16 +38,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def test_states_are_those_of_transformers() -> None:
     """By transformers' own modules, one text at a time."""
-    for pooling in ("first", "mean"):
-        states = layer_states(fitted(), MIXED, pooling)
-        assert states.shape == (2, len(MIXED), 64)
-        for place, text in enumerate(MIXED):
-            row = fitted().tokenizer_(text, truncation=True, max_length=128, return_tensors="pt")
-            with torch.no_grad():
-                first, last = fitted().module_.bert(**row, output_hidden_states=True).hidden_states[1:]
-            wanted = first[0, 0] if pooling == "first" else first[0].mean(0)
-            np.testing.assert_allclose(states[0, place], wanted.numpy(), atol=1e-5)
-            np.testing.assert_allclose(states[1, place], last[0, 0].numpy(), atol=1e-5)
+    states = layer_states(fitted(), MIXED)
+    assert states.shape == (2, len(MIXED), 64)
+    for place, text in enumerate(MIXED):
+        row = fitted().tokenizer_(text, truncation=True, max_length=128, return_tensors="pt")
+        with torch.no_grad():
+            first, last = fitted().module_.bert(**row, output_hidden_states=True).hidden_states[1:]
+        np.testing.assert_allclose(states[0, place], first[0].mean(0).numpy(), atol=1e-5)
+        np.testing.assert_allclose(states[1, place], last[0, 0].numpy(), atol=1e-5)
     assert layer_states(fitted(), []).shape == (2, 0, 64)
 
 
@@ -59,10 +57,9 @@ def test_at_one_the_answers_are_the_parents() -> None:
     assert whole.threshold == 1.0 and exits_of_two().threshold == 0.9
 
 
-@pytest.mark.parametrize("pooling", ["first", "mean"])
-def test_each_text_has_the_answer_of_the_exit_where_it_left(pooling: str) -> None:
-    """Against all heads on all texts: the walk gives the first that is sure."""
-    model, texts = early_exit(fitted(), TEXTS, pooling=pooling), TEXTS + MIXED
+def test_each_text_has_the_prediction_of_the_exit_where_it_left() -> None:
+    """Against all heads on all texts: the first that is confident enough."""
+    model, texts = exits_of_two(), TEXTS + MIXED
     logits = model.exit_logits(texts)
     sure = softmax(logits[0]).max(1)
     threshold = float(np.median(sure))
@@ -76,20 +73,23 @@ def test_each_text_has_the_answer_of_the_exit_where_it_left(pooling: str) -> Non
     assert model.predict(texts).tolist() == fitted().classes_[wanted.argmax(1)].tolist()
 
 
-def test_a_head_learns_what_its_parent_says() -> None:
-    for model in (exits_of_two(), early_exit(fitted(), TEXTS, LABELS)):
-        first = model.at(0.0)
-        assert first.exits(TEXTS).tolist() == [1] * len(TEXTS)
-        assert first.score(TEXTS, LABELS) == 1.0
-    apart = np.abs(exits_of_two().at(0.0).predict_proba(TEXTS) - fitted().predict_proba(TEXTS)).mean()
-    assert apart < 0.1
-
-
-def test_hard_labels_may_differ_from_the_parents_answers() -> None:
-    turned = [1 - label for label in LABELS]
-    model = early_exit(fitted(), TEXTS, turned)
-    assert model.at(0.0).score(TEXTS, turned) == 1.0
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_head_learns_the_labels_whatever_its_parent_predicts(turned: bool) -> None:
+    labels = [1 - label for label in LABELS] if turned else LABELS
+    model = fit_early_exit(fitted(), TEXTS, labels)
+    assert model.at(0.0).exits(TEXTS).tolist() == [1] * len(TEXTS)
+    assert model.at(0.0).score(TEXTS, labels) == 1.0
     assert model.at(1.0).score(TEXTS, LABELS) == 1.0
+
+
+def test_labels_are_matched_by_name_where_classes_are_not_sorted() -> None:
+    """The head's columns are those of the parent's classes: `searchsorted` would exchange them."""
+    parent = copy.copy(fitted())
+    parent.classes_ = np.array(["worst", "best"])  # column 0 is the label 0
+    names = [("worst", "best")[label] for label in LABELS]
+    model = fit_early_exit(parent, TEXTS, names)
+    assert model.at(0.0).score(TEXTS, names) == model.at(1.0).score(TEXTS, names) == 1.0
+    assert exit_table(model, TEXTS, names, [0.0, 1.0])["accuracy"].tolist() == [1.0, 1.0]
 
 
 def test_a_higher_threshold_never_lets_a_text_leave_earlier() -> None:
@@ -103,7 +103,7 @@ def test_a_higher_threshold_never_lets_a_text_leave_earlier() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, 0.7, 1.0])
 def test_an_answer_does_not_depend_on_the_texts_beside_it(threshold: float) -> None:
-    model = early_exit(fitted(), TEXTS, pooling="mean").at(threshold)
+    model = exits_of_two().at(threshold)
     alone = np.concatenate([model.predict_proba([text]) for text in MIXED])
     np.testing.assert_allclose(model.predict_proba([*MIXED, *TEXTS])[: len(MIXED)], alone, atol=1e-5)
     np.testing.assert_allclose(model.predict_proba(MIXED[::-1])[::-1], alone, atol=1e-5)
@@ -125,7 +125,7 @@ def test_the_table_is_what_the_walk_does() -> None:
 
 
 def test_three_classes_by_name() -> None:
-    model = early_exit(three_classes(), TEXTS, NAMES, threshold=0.8)
+    model = fit_early_exit(three_classes(), TEXTS, NAMES, threshold=0.8)
     assert model.classes_.tolist() == ["bad", "good", "so"] == model.class_names_
     answers = model.predict_proba(TEXTS)
     assert answers.shape == (len(TEXTS), 3) and answers.dtype == np.float32
@@ -142,39 +142,26 @@ def test_no_text_gives_no_answer() -> None:
     assert model.exits([]).dtype == np.int64 and model.exit_logits([]).shape == (2, 0, 2)
 
 
-def test_the_same_seed_gives_the_same_heads_and_the_parent_stays() -> None:
-    before = copy.deepcopy(fitted())
-    one, two, other = (early_exit(fitted(), TEXTS, seed=seed).exit_logits(MIXED) for seed in (3, 3, 4))
+def test_heads_are_reproducible_and_nothing_else_changes() -> None:
+    before, state = copy.deepcopy(fitted()), torch.get_rng_state()
+    one, two = (fit_early_exit(fitted(), TEXTS, LABELS).exit_logits(MIXED) for _ in range(2))
     assert np.array_equal(one, two)
-    assert not np.array_equal(one, other)
-    assert same_bits(fitted(), before)
+    assert torch.equal(torch.get_rng_state(), state) and same_bits(fitted(), before)
     assert all(weight.requires_grad for weight in fitted().module_.parameters())
 
 
 def test_a_parent_of_one_layer_has_its_own_exit_alone() -> None:
-    single = keep_layers(fitted(), [0])
-    model = early_exit(single, TEXTS, threshold=0.0)
+    single = drop_layers(fitted(), keep=[0])
+    model = fit_early_exit(single, TEXTS, LABELS, threshold=0.0)
     assert model.exits(MIXED).tolist() == [1] * len(MIXED)
     np.testing.assert_allclose(model.predict_proba(MIXED), single.predict_proba(MIXED), atol=1e-5)
     assert exit_table(model, TEXTS, LABELS, [0.5])["share"].tolist() == [1.0]
 
 
-def test_a_head_standardises_what_it_reads() -> None:
-    head, vectors = ExitHead(4, 2), 5 + 3 * torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
-    vectors[:, 3] = 7.0  # says nothing, and must not be divided by 0
-    head.standardise(vectors)
-    torch.nn.init.eye_(head.classifier.weight)
-    seen = head.eval()(vectors)
-    assert torch.allclose(seen.mean(0), torch.zeros(2), atol=1e-5)
-    assert torch.allclose(seen.std(0, correction=0), torch.ones(2), atol=1e-5)
-    head.classifier.weight.data = torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 1]])
-    assert torch.equal(head(vectors), torch.zeros(50, 2))
-
-
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan, True, "0.9", None], ids=str)
 def test_bad_thresholds(threshold: Any) -> None:
     for call in (
-        lambda: early_exit(fitted(), TEXTS, threshold=threshold),
+        lambda: fit_early_exit(fitted(), TEXTS, LABELS, threshold=threshold),
         lambda: exits_of_two().at(threshold),
         lambda: exit_table(exits_of_two(), TEXTS, LABELS, [0.5, threshold]),
     ):
@@ -184,24 +171,22 @@ def test_bad_thresholds(threshold: Any) -> None:
 
 def test_what_cannot_have_exits_is_refused() -> None:
     with pytest.raises(BadInput, match="not a fitted"):
-        early_exit(tiny(), TEXTS)
+        fit_early_exit(tiny(), TEXTS, LABELS)
     with pytest.raises(BadInput, match="regression"):
-        early_exit(tiny(head="regression").fit(TEXTS, RATINGS), TEXTS)
-    with pytest.raises(BadInput, match="there is no text"):
-        early_exit(fitted(), [])
+        fit_early_exit(tiny(head="regression").fit(TEXTS, RATINGS), TEXTS, LABELS)
+    with pytest.raises(BadInput, match="do not have all classes"):
+        fit_early_exit(fitted(), TEXTS[:2], [0, 0])
     with pytest.raises(BadInput, match="single str"):
-        early_exit(fitted(), "a good film")
-    with pytest.raises(BadInput, match="labels hold 2"):
-        early_exit(fitted(), TEXTS[:2], [0, 2])
-    with pytest.raises(BadInput, match="2 texts, but labels"):
-        early_exit(fitted(), TEXTS[:2], [0])
-    with pytest.raises(BadInput, match="pooling is 'max'"):
-        early_exit(fitted(), TEXTS, pooling="max")
+        fit_early_exit(fitted(), "a good film", LABELS)
+    with pytest.raises(BadInput, match="labels holds 2"):
+        fit_early_exit(fitted(), TEXTS[:2], [0, 2])
+    with pytest.raises(BadInput, match="labels has the shape"):
+        fit_early_exit(fitted(), TEXTS[:2], [0])
     with pytest.raises(BadInput, match="0 heads for 2 layers"):
-        EarlyExit(fitted(), [])
+        EarlyExitClassifier(fitted(), [])
     with pytest.raises(BadInput, match=r"texts\[0\]"):
         exits_of_two().predict([1])  # type: ignore[list-item]
-    with pytest.raises(BadInput, match="there is no threshold"):
+    with pytest.raises(BadInput, match="0 thresholds"):
         exit_table(exits_of_two(), TEXTS, LABELS, [])
-    with pytest.raises(BadInput, match="no text"):
+    with pytest.raises(BadInput, match="0 texts"):
         exit_table(exits_of_two(), [], [], [0.5])

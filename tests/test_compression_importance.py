@@ -13,8 +13,9 @@ import torch
 from toy_classifiers import LABELS, MIXED, QUICK, RATINGS, TEXTS, fitted, same_bits, tiny, transformers_logits
 
 from course_lib import TextClassifier
-from course_lib.compression.importance import importance, layer_damage, mask_heads
-from course_lib.compression.structure import keep_layers, matrices
+from course_lib.compression.importance import compute_importance, layer_importance
+from course_lib.compression.linear_layers import linear_layers
+from course_lib.compression.pruning import drop_layers, mask_heads
 from course_lib.errors import BadInput
 
 SOME, THEIRS = [TEXTS[0], TEXTS[5], TEXTS[20], TEXTS[39]], [LABELS[0], LABELS[5], LABELS[20], LABELS[39]]
@@ -27,7 +28,7 @@ def unsure() -> TextClassifier:
     """Far from certain, so that no slope is lost in rounding; its heads matter more than after a start near zero."""
     classifier = copy.deepcopy(fitted())
     random = torch.Generator().manual_seed(0)
-    for matrix in matrices(classifier).values():
+    for matrix in linear_layers(classifier).values():
         matrix.weight.data += 0.3 * torch.randn(matrix.weight.shape, generator=random)
     return classifier
 
@@ -59,7 +60,7 @@ def tried(classifier: TextClassifier, layer: int, kind: str, columns: slice) -> 
 
 
 def test_importance_is_the_slope_of_trials(unsure: TextClassifier) -> None:
-    found = importance(unsure, SOME, THEIRS)
+    found = compute_importance(unsure, SOME, THEIRS)
     assert found.heads.shape == HEADS and found.neurons.shape == NEURONS
     trials = [[tried(unsure, layer, "head", np.s_[SIZE * n : SIZE * n + SIZE]) for n in range(4)] for layer in (0, 1)]
     np.testing.assert_allclose(found.heads, trials, rtol=2e-3, atol=1e-6)
@@ -70,12 +71,12 @@ def test_importance_is_the_slope_of_trials(unsure: TextClassifier) -> None:
 
 
 def test_texts_count_alike_whatever_batch_they_are_in(unsure: TextClassifier) -> None:
-    together = importance(unsure, TEXTS, LABELS)
-    alone = [importance(unsure, [text], [label]) for text, label in zip(TEXTS, LABELS, strict=True)]
+    together = compute_importance(unsure, TEXTS, LABELS)
+    alone = [compute_importance(unsure, [text], [label]) for text, label in zip(TEXTS, LABELS, strict=True)]
     for name in ("heads", "neurons"):
         mean = np.mean([getattr(one, name) for one in alone], axis=0)
         np.testing.assert_allclose(getattr(together, name), mean, rtol=1e-3, atol=1e-6)
-    doubled = importance(unsure, TEXTS * 20, LABELS * 20)  # more than one batch
+    doubled = compute_importance(unsure, TEXTS * 20, LABELS * 20)  # more than one batch
     np.testing.assert_allclose(doubled.heads, together.heads, rtol=1e-3, atol=1e-6)
 
 
@@ -84,11 +85,11 @@ def test_it_finds_the_planted_head_and_neuron(unsure: TextClassifier) -> None:
     for layer, head, neuron in ((0, 2, 17), (1, 0, 99)):
         columns = np.s_[SIZE * head : SIZE * head + SIZE]
         for name, kept in (("output", columns), ("contract", np.s_[neuron : neuron + 1])):
-            weight = matrices(planted)[layer, name].weight.data
+            weight = linear_layers(planted)[layer, name].weight.data
             saved = weight[:, kept].clone()
             weight.zero_()
             weight[:, kept] = saved
-    found = importance(planted, SOME, THEIRS)
+    found = compute_importance(planted, SOME, THEIRS)
     assert np.argwhere(found.heads).tolist() == [[0, 2], [1, 0]]
     assert np.argwhere(found.neurons).tolist() == [[0, 17], [1, 99]]
 
@@ -97,7 +98,7 @@ def test_the_classifier_stays_as_it_is(unsure: TextClassifier) -> None:
     before = copy.deepcopy(unsure)
     logits = unsure.decision_logits(MIXED)
     unsure.module_.train()
-    first, second = (importance(unsure, SOME, THEIRS) for _ in range(2))
+    first, second = (compute_importance(unsure, SOME, THEIRS) for _ in range(2))
     assert unsure.module_.training and same_bits(unsure, before)
     assert (first.heads == second.heads).all()  # no dropout
     unsure.module_.eval()
@@ -106,21 +107,13 @@ def test_the_classifier_stays_as_it_is(unsure: TextClassifier) -> None:
     assert not any(module._forward_pre_hooks for module in unsure.module_.modules())
 
 
-def test_hooks_go_when_something_fails(unsure: TextClassifier) -> None:
-    broken = copy.deepcopy(unsure)
-    broken.module_.classifier = torch.nn.Linear(3, 2)
-    with pytest.raises(RuntimeError):
-        importance(broken, SOME, THEIRS)
-    assert not any(module._forward_pre_hooks for module in broken.module_.modules())
-
-
 def test_labels_of_any_kind_and_numbers() -> None:
     words = copy.copy(fitted())
     words.classes_ = np.array(["bad", "good"])
-    named = importance(words, SOME, ["good" if label else "bad" for label in THEIRS])
-    assert (named.heads == importance(fitted(), SOME, THEIRS).heads).all()
+    named = compute_importance(words, SOME, ["good" if label else "bad" for label in THEIRS])
+    assert (named.heads == compute_importance(fitted(), SOME, THEIRS).heads).all()
     regression = tiny(QUICK, head="regression").fit(TEXTS[:16], RATINGS[:16])
-    near, far = (importance(regression, SOME, regression.predict(SOME) + off).heads for off in (1, 3))
+    near, far = (compute_importance(regression, SOME, regression.predict(SOME) + off).heads for off in (1, 3))
     np.testing.assert_allclose(far, 3 * near, rtol=1e-3, atol=1e-7)  # the squared error's slope grows with the error
     assert near.max() > 0
 
@@ -139,7 +132,7 @@ def test_a_masked_head_gives_nothing(unsure: TextClassifier, tmp_path: Path) -> 
     for layer, row in enumerate(MASK):
         for head, stays in enumerate(row):
             if not stays:
-                value = matrices(silent)[layer, "value"]
+                value = linear_layers(silent)[layer, "value"]
                 value.weight.data[SIZE * head : SIZE * head + SIZE] = 0
                 value.bias.data[SIZE * head : SIZE * head + SIZE] = 0
     logits = masked.decision_logits(MIXED)
@@ -147,7 +140,7 @@ def test_a_masked_head_gives_nothing(unsure: TextClassifier, tmp_path: Path) -> 
     assert np.abs(logits - unsure.decision_logits(MIXED)).max() > 1e-2
     assert same_bits(unsure, before)
     np.testing.assert_allclose(transformers_logits(masked.save(tmp_path / "masked"), MIXED), logits, atol=1e-5)
-    found = importance(masked, SOME, THEIRS).heads
+    found = compute_importance(masked, SOME, THEIRS).heads
     assert ((found > 0) == np.array(MASK)).all()
 
 
@@ -161,10 +154,10 @@ def test_masks_may_be_numbers_or_tensors(unsure: TextClassifier) -> None:
 
 
 def test_damage_by_hand(unsure: TextClassifier) -> None:
-    p, rest = unsure.predict_proba(TEXTS), [keep_layers(unsure, [other]).predict_proba(TEXTS) for other in (1, 0)]
+    p, rest = unsure.predict_proba(TEXTS), [drop_layers(unsure, [other]).predict_proba(TEXTS) for other in (1, 0)]
     expected = [np.mean([max(abs(a - b)) for a, b in zip(p, q, strict=True)]) for q in rest]  # of two classes
-    np.testing.assert_allclose(layer_damage(unsure, TEXTS), expected, atol=1e-6)
-    assert layer_damage(unsure, TEXTS).min() > 1e-3
+    np.testing.assert_allclose(layer_importance(unsure, TEXTS), expected, atol=1e-6)
+    assert layer_importance(unsure, TEXTS).min() > 1e-3
 
 
 def test_a_layer_that_does_nothing_is_not_missed(unsure: TextClassifier) -> None:
@@ -174,9 +167,9 @@ def test_a_layer_that_does_nothing_is_not_missed(unsure: TextClassifier) -> None
         if "LayerNorm" in name:
             parameter.data.fill_(float(name.endswith("weight")))
     for name in ("output", "contract"):
-        matrix = matrices(idle)[1, name]
+        matrix = linear_layers(idle)[1, name]
         matrix.weight.data.zero_(), matrix.bias.data.zero_()
-    damage = layer_damage(idle, TEXTS)
+    damage = layer_importance(idle, TEXTS)
     assert damage[1] < 1e-5 < 1e-3 < damage[0] <= 1
 
 
@@ -186,17 +179,17 @@ def test_a_layer_that_does_nothing_is_not_missed(unsure: TextClassifier) -> None
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: importance(TextClassifier("tiny"), SOME, THEIRS), "not a fitted"),
-        (lambda: importance(fitted(), [], []), "there is no text"),
-        (lambda: importance(fitted(), SOME, [0]), "4 texts, but labels"),
-        (lambda: importance(fitted(), SOME, [0, 1, 2, 0]), "labels hold 2"),
-        (lambda: importance(fitted(), "a film", [0]), "single str"),
+        (lambda: compute_importance(TextClassifier("tiny"), SOME, THEIRS), "not a fitted"),
+        (lambda: compute_importance(fitted(), [], []), "there is no text"),
+        (lambda: compute_importance(fitted(), SOME, [0]), "labels has the shape"),
+        (lambda: compute_importance(fitted(), SOME, [0, 1, 2, 0]), "labels holds 2"),
+        (lambda: compute_importance(fitted(), "a film", [0]), "single str"),
         (lambda: mask_heads(fitted(), np.ones((2, 3))), r"shape \(2, 3\)"),
-        (lambda: mask_heads(fitted(), np.full(HEADS, 0.5)), "other values"),
+        (lambda: mask_heads(fitted(), np.full(HEADS, 0.5)), "values other"),
         (lambda: mask_heads(TextClassifier("tiny"), MASK), "not a fitted"),
-        (lambda: layer_damage(fitted(), []), "there is no text"),
-        (lambda: layer_damage(keep_layers(fitted(), [0]), TEXTS), "a single layer"),
-        (lambda: layer_damage(TextClassifier("tiny"), TEXTS), "not a fitted"),
+        (lambda: layer_importance(fitted(), []), "there is no text"),
+        (lambda: layer_importance(drop_layers(fitted(), [0]), TEXTS), "a single layer"),
+        (lambda: layer_importance(TextClassifier("tiny"), TEXTS), "not a fitted"),
     ],
 )
 def test_bad_input(call: Any, says: str) -> None:
@@ -207,4 +200,4 @@ def test_bad_input(call: Any, says: str) -> None:
 def test_regression_has_no_probabilities() -> None:
     regression = tiny(QUICK, head="regression").fit(TEXTS[:4], RATINGS[:4])
     with pytest.raises(BadInput, match="no probabilities"):
-        layer_damage(regression, TEXTS)
+        layer_importance(regression, TEXTS)

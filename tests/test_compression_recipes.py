@@ -16,51 +16,40 @@ from toy_classifiers import LABELS, QUICK, TEXTS, fitted, same_bits
 
 from course_lib import commands, corpora
 from course_lib.compression import (
-    LADDER,
+    CANDIDATES,
     PLANS,
     Bits,
     OnnxClassifier,
     Plan,
+    accuracy_by_slice,
     compress,
     compress_cost,
-    damage,
-    export,
-    fitting,
-    footprint,
+    export_onnx,
+    macs_per_token,
     model_bytes,
-    products_a_token,
+    plans_within,
     quality,
-    search,
-    shrunk,
+    resident_memory,
+    search_plans,
+    shrink,
     speed,
 )
-from course_lib.compression.structure import spread
 from course_lib.errors import BadInput, CourseError
 
-CUT = Plan("cut", layers=1, width=64, vectors=2000, bits=Bits(8, 8), training=QUICK)
-
-
-def test_layers_that_stay_are_spread_evenly() -> None:
-    assert spread(6, 3) == [0, 2, 5]
-    assert spread(6, 6) == [0, 1, 2, 3, 4, 5]
-    assert spread(6, 1) == [0]
-    assert spread(12, 4) == [0, 4, 7, 11]
-    for kept in (0, 7):
-        with pytest.raises(BadInput, match="keep 1 to 6"):
-            spread(6, kept)
+CUT = Plan("cut", layers=1, ffn_size=64, embedding_clusters=2000, bits=Bits(8, 8), training=QUICK)
 
 
 def test_a_plan_of_nothing_is_the_parent() -> None:
-    assert shrunk(fitted(), Plan("nothing"), TEXTS) is fitted()
+    assert shrink(fitted(), Plan("nothing"), TEXTS) is fitted()
 
 
 def test_a_plan_cuts_what_it_says() -> None:
-    config = shrunk(fitted(), CUT, TEXTS).module_.bert.config
+    config = shrink(fitted(), CUT, TEXTS).module_.bert.config
     assert (config.num_hidden_layers, config.intermediate_size) == (1, 64)
-    table = shrunk(fitted(), CUT, TEXTS).module_.bert.embeddings.word_embeddings.weight
+    table = shrink(fitted(), CUT, TEXTS).module_.bert.embeddings.word_embeddings.weight
     assert len(torch.unique(table, dim=0)) == 2000
     with pytest.raises(BadInput, match="keep 1 to 2"):
-        shrunk(fitted(), Plan("more", layers=3), TEXTS)
+        shrink(fitted(), Plan("more", layers=3), TEXTS)
 
 
 def test_one_call_makes_a_model_that_another_process_reads(tmp_path: Path) -> None:
@@ -74,7 +63,7 @@ def test_one_call_makes_a_model_that_another_process_reads(tmp_path: Path) -> No
 
 def test_a_place_that_is_taken_is_found_out_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "letters.txt").write_text("mine")
-    monkeypatch.setattr("course_lib.compression.recipes.distil", lambda *_, **__: pytest.fail("trained in vain"))
+    monkeypatch.setattr("course_lib.compression.recipes.distill", lambda *_, **__: pytest.fail("trained in vain"))
     with pytest.raises(BadInput, match=r"letters\.txt"):
         compress(fitted(), CUT, tmp_path, TEXTS)
     with pytest.raises(BadInput, match="there is no text"):
@@ -87,21 +76,21 @@ def test_a_place_that_is_taken_is_found_out_first(tmp_path: Path, monkeypatch: p
     ids=lambda plan: plan.name,
 )
 def test_the_size_is_known_before(plan: Plan, tmp_path: Path) -> None:
-    made = export(shrunk(fitted(), plan, TEXTS), tmp_path / "model", plan.bits, TEXTS).model_bytes
+    made = export_onnx(shrink(fitted(), plan, TEXTS), tmp_path / "model", plan.bits, TEXTS).model_bytes
     assert abs(model_bytes(fitted(), plan) - made) < 0.02 * made + 40_000
 
 
 def test_a_target_gets_the_gentlest_plan_that_fits() -> None:
-    sizes = [model_bytes(fitted(), plan) for plan in LADDER]
-    assert [plan.name for plan in fitting(fitted(), sizes[0] / 1e6)] == [plan.name for plan in LADDER]
+    sizes = [model_bytes(fitted(), plan) for plan in CANDIDATES]
+    assert [plan.name for plan in plans_within(fitted(), sizes[0] / 1e6)] == [plan.name for plan in CANDIDATES]
     smallest = min(sizes) / 1e6
-    assert [model_bytes(fitted(), plan) / 1e6 for plan in fitting(fitted(), smallest)] == [smallest]
+    assert [model_bytes(fitted(), plan) / 1e6 for plan in plans_within(fitted(), smallest)] == [smallest]
     with pytest.raises(BadInput, match="no plan reaches") as refused:
-        fitting(fitted(), smallest / 2)
+        plans_within(fitted(), smallest / 2)
     assert f"{smallest:.1f} MB" in refused.value.message
     for bad in (0, -1, float("nan"), float("inf"), "7"):
         with pytest.raises(BadInput, match="the target is"):
-            fitting(fitted(), bad)  # type: ignore[arg-type]
+            plans_within(fitted(), bad)  # type: ignore[arg-type]
 
 
 def test_the_search_stops_at_the_first_plan_that_is_good_enough() -> None:
@@ -113,16 +102,14 @@ def test_the_search_stops_at_the_first_plan_that_is_good_enough() -> None:
         return plan, lost[plan.name]
 
     plans = [Plan(name) for name in lost]
-    assert search(plans, attempt, 1.0)[0].name == "b"  # type: ignore[attr-defined]
+    assert search_plans(plans, attempt, 1.0)[0].name == "b"  # type: ignore[attr-defined]
     assert asked == ["a", "b"]
-    assert search(plans[:1], attempt, 1.0)[0].name == "a"  # type: ignore[attr-defined]
-    assert search(plans, attempt, 0.0)[0].name == "c"  # type: ignore[attr-defined]
-    with pytest.raises(BadInput, match="no plan"):
-        search([], attempt)
+    assert search_plans(plans[:1], attempt, 1.0)[0].name == "a"  # type: ignore[attr-defined]
+    assert search_plans(plans, attempt, 0.0)[0].name == "c"  # type: ignore[attr-defined]
 
 
 def test_costs_grow_with_what_is_learned() -> None:
-    free, taught = (compress_cost(fitted(), plan, TEXTS) for plan in (LADDER[0], PLANS["fast"]))
+    free, taught = (compress_cost(fitted(), plan, TEXTS) for plan in (CANDIDATES[0], PLANS["fast"]))
     assert 0 < free.seconds < taught.seconds
     assert taught.flops > 3 * free.flops
 
@@ -155,11 +142,11 @@ def test_damage_names_who_loses() -> None:
     )
     parent = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.1, 0.9]])
     worse = np.array([[0.1, 0.9], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])
-    table = damage(frame, worse, parent)
+    table = accuracy_by_slice(frame, worse, parent)
     assert list(table.columns) == ["slice", "n", "before", "after", "lost"]
     assert table["lost"].is_monotonic_decreasing
     assert table["lost"].iloc[0] == 100.0
-    assert (damage(frame, parent, parent)["lost"] == 0).all()
+    assert (accuracy_by_slice(frame, parent, parent)["lost"] == 0).all()
 
 
 def test_speed_asks_each_text() -> None:
@@ -185,12 +172,12 @@ def test_speed_asks_each_text() -> None:
 def test_products_are_those_of_the_weights(tmp_path: Path) -> None:
     """Two layers of 64 with 128 neurons: one whole, of the other the keys and values alone."""
     for bits in (Bits(), Bits(8, 8), Bits(4, 4)):
-        file = export(fitted(), tmp_path / str(bits.matrices), bits, TEXTS).folder / "model.onnx"
-        assert products_a_token(file) == (4 * 64 * 64 + 2 * 64 * 128) + 2 * 64 * 64
+        file = export_onnx(fitted(), tmp_path / str(bits.matrices), bits, TEXTS).folder / "model.onnx"
+        assert macs_per_token(file) == (4 * 64 * 64 + 2 * 64 * 128) + 2 * 64 * 64
     empty = onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], []))
     onnx.save(empty, tmp_path / "empty.onnx")
-    with pytest.raises(BadInput, match="no graph that export wrote"):
-        products_a_token(tmp_path / "empty.onnx")
+    with pytest.raises(BadInput, match="was not written by export_onnx"):
+        macs_per_token(tmp_path / "empty.onnx")
 
 
 def test_labels_of_the_tests_are_learned() -> None:
@@ -235,12 +222,12 @@ def test_compress_follows_a_plan_and_says_every_figure(
     assert 0 <= said["attack"]["accuracy_under_attack"]["compressed"] <= 1
     assert {"slice", "n", "before", "after", "lost"} <= set(said["slices"][0])
     assert said["model_bytes"] == (tmp_path / "small" / "model.onnx").stat().st_size
-    monkeypatch.setattr("course_lib.compression.footprint", lambda *_: 1)  # measured above, by two processes
-    target = str(model_bytes(fitted(), LADDER[0]) / 1e6 + 0.01)
+    monkeypatch.setattr("course_lib.compression.resident_memory", lambda *_: 1)  # measured above, by two processes
+    target = str(model_bytes(fitted(), CANDIDATES[0]) / 1e6 + 0.01)
     assert commands.main(["compress", "--model", str(saved), "--out", out, "--target-mb", target]) == 0
     assert "8 bits" in capsys.readouterr().out
     unwilling = ["compress", "--model", str(saved), "--out", out, "--target-mb", target, "--max-lost", "-100"]
-    monkeypatch.setattr("course_lib.compression.fitting", lambda *_: LADDER[:1])
+    monkeypatch.setattr("course_lib.compression.plans_within", lambda *_: CANDIDATES[:1])
     assert commands.main(unwilling) == 0
     assert "no plan of that size loses -100 points or less; '8 bits' loses least" in capsys.readouterr().err
 
@@ -248,11 +235,11 @@ def test_compress_follows_a_plan_and_says_every_figure(
 def test_a_process_that_cannot_answer_says_why(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(CourseError, match="No such file"):
-        footprint(tmp_path, ["a film"])
+        resident_memory(tmp_path, ["a film"])
     with pytest.raises(BadInput, match="no text"):
-        footprint(tmp_path, [])
+        resident_memory(tmp_path, [])
     with pytest.raises(BadInput, match="no folder"):
-        footprint(tmp_path / "nowhere", ["a film"])
+        resident_memory(tmp_path / "nowhere", ["a film"])
 
 
 def test_compress_refuses_before_it_works(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

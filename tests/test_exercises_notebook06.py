@@ -13,9 +13,10 @@ from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.compression import pruning, uniform
+from course_lib.compression import pruning
 from course_lib.compression.distillation import distillation_loss
-from course_lib.compression.lowrank import rank_for
+from course_lib.compression.low_rank import rank_within
+from course_lib.compression.quantization import QuantParams, fit_qparams
 from course_lib.exercises import check, reference
 from course_lib.exercises.topics import compression
 
@@ -287,7 +288,7 @@ def test_scales_and_integers_are_those_of_the_library(out: int, inputs: int, bit
     random = np.random.default_rng(seed)
     weight = random.normal(size=(out, inputs)).astype(np.float32)
     weight[random.random(out) < 0.3] = 0  # some rows of zeros
-    grid = uniform.grid_of(torch.from_numpy(weight), bits, axis=0)
+    grid = fit_qparams(torch.from_numpy(weight), bits, axis=0)
     scale = reference.choose_scale(weight.astype(np.float64), bits).astype(np.float32)  # found in float64, rounded once
     np.testing.assert_array_equal(scale, grid.scale.numpy())
     more = (2 * weight).astype(np.float32)  # half of them lie outside
@@ -302,7 +303,7 @@ def test_scales_and_integers_are_those_of_the_library(out: int, inputs: int, bit
 @settings(deadline=None, max_examples=40)
 def test_ties_are_those_of_the_library(bits: int, seed: int) -> None:
     halves = np.random.default_rng(seed).integers(-300, 300, size=20) / 4  # with a scale of 1/2 many lie halfway
-    grid = uniform.Grid(torch.tensor(0.5), torch.tensor(0, dtype=torch.int32), bits)
+    grid = QuantParams(torch.tensor(0.5), torch.tensor(0, dtype=torch.int32), bits)
     integers, _ = reference.quantize_dequantize(halves, 0.5, bits)
     assert integers.tolist() == grid.quantize(torch.from_numpy(halves)).tolist()
 
@@ -332,7 +333,7 @@ def test_the_rank_is_that_of_the_library(out: int, inputs: int, per_cent: int) -
     exact = max(1, min(per_cent * out * inputs // (100 * (out + inputs)), out, inputs))
     assert (rank, count) == (exact, exact * (out + inputs))
     if per_cent * out * inputs >= 100 * (out + inputs):
-        assert rank == rank_for((out, inputs), share * out * inputs)
+        assert rank == rank_within((out, inputs), share * out * inputs)
 
 
 # ---------------------------------------------------------------- what the texts say

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from course_lib import plots
-from course_lib.compression.uniform import error, fake_quantize, grid_between, grid_of
+from course_lib.compression.quantization import fake_quantize, fit_qparams, qparams_of_range, quantization_error
 from course_lib.errors import BadInput
 from course_lib.plots import compression
 
@@ -64,19 +64,22 @@ FIGURES = {  # name -> (draw, what the title must say)
     "pareto_of_one": (lambda ax=None: plots.pareto(MODELS.head(1), ax=ax), "1 of 1 on the front; smallest: BERT"),
     "pareto_of_none": (lambda ax=None: plots.pareto(MODELS, floor=0.9, ax=ax), "No model has accuracy 90.0% or more"),
     "weight_histogram": (
-        lambda ax=None: plots.weight_histogram(WEIGHTS, grid_of(WEIGHTS, 4), ax=ax),
+        lambda ax=None: plots.weight_histogram(WEIGHTS, fit_qparams(WEIGHTS, 4), ax=ax),
         "4 bits, one scale: largest error 0.0",
     ),
     "weight_histogram_of_rows": (
-        lambda ax=None: plots.weight_histogram(WEIGHTS, grid_of(WEIGHTS, 8, axis=0), ax=ax),
+        lambda ax=None: plots.weight_histogram(WEIGHTS, fit_qparams(WEIGHTS, 8, axis=0), ax=ax),
         "8 bits, 40 scales: largest error 0.00",
     ),
     "weight_histogram_clipped": (
-        lambda ax=None: plots.weight_histogram(WEIGHTS, grid_of(WEIGHTS, 2, range_="mse"), ax=ax),
+        lambda ax=None: plots.weight_histogram(WEIGHTS, fit_qparams(WEIGHTS, 2, method="mse"), ax=ax),
         "2 bits, one scale: largest error 0.",
     ),
     "sensitivity": (lambda ax=None: plots.sensitivity(ERRORS, ax=ax), "Most sensitive: contract of layer 0 (0.12)"),
-    "damage": (lambda ax=None: plots.damage(DAMAGE, ax=ax), "Largest loss: 5.3 points, negation (not, n't, never)"),
+    "damage": (
+        lambda ax=None: plots.accuracy_by_slice(DAMAGE, ax=ax),
+        "Largest loss: 5.3 points, negation (not, n't, never)",
+    ),
 }
 
 
@@ -280,21 +283,21 @@ def grid_lines(ax) -> list[list[float]]:
 
 def test_bars_count_the_weights():
     weights = torch.tensor([[0.0, 0.0, 0.0, 1.0], [1.0, -1.0, 0.5, 0.0]])
-    ax = plots.weight_histogram(weights, grid_of(weights, 3))
+    ax = plots.weight_histogram(weights, fit_qparams(weights, 3))
     assert sorted(bars(ax, "weights").values()) == [1, 1, 2, 4]
     assert ax.get_yscale() == "log" and [tick.get_text() for tick in ax.get_yticklabels()] == ["1"]
     assert ax.get_ylabel() == "weights (log scale)"
 
 
 def test_the_points_below_are_those_of_the_grid():
-    for grid in (grid_of(WEIGHTS, 3), grid_of(WEIGHTS.abs() + 0.01, 4, symmetric=False)):
+    for grid in (fit_qparams(WEIGHTS, 3), fit_qparams(WEIGHTS.abs() + 0.01, 4, symmetric=False)):
         ax = plots.weight_histogram(WEIGHTS, grid)
         points = grid.dequantize(torch.arange(grid.low, grid.high + 1)).tolist()
         assert grid_lines(ax) == [pytest.approx(points, abs=1e-6)] and texts(ax) == [f"{len(points)} points"]
 
 
 def test_of_many_grids_the_narrowest_the_median_and_the_widest_are_drawn():
-    ax = plots.weight_histogram(WEIGHTS, grid_of(WEIGHTS, 4, axis=0))
+    ax = plots.weight_histogram(WEIGHTS, fit_qparams(WEIGHTS, 4, axis=0))
     tops = WEIGHTS.abs().amax(1).sort().values.tolist()
     assert [line[-1] for line in grid_lines(ax)] == pytest.approx([tops[0], tops[19], tops[-1]], rel=1e-5)
     assert texts(ax) == ["narrowest", "median", "widest"] and all(len(line) == 15 for line in grid_lines(ax))
@@ -303,17 +306,17 @@ def test_of_many_grids_the_narrowest_the_median_and_the_widest_are_drawn():
 def test_a_row_of_zeros_does_not_stretch_the_picture():
     weights = WEIGHTS.clone()
     weights[3] = 0  # its scale is 1: so its grid would reach to 127
-    ax = plots.weight_histogram(weights, grid_of(weights, 8, axis=0))
+    ax = plots.weight_histogram(weights, fit_qparams(weights, 8, axis=0))
     assert grid_lines(ax)[-1][-1] == pytest.approx(float(WEIGHTS.abs().max()), rel=1e-5) and ax.get_xlim()[1] < 1
     zeros = torch.zeros(2, 3)
-    assert "nothing lost" in title(plots.weight_histogram(zeros, grid_of(zeros)))
+    assert "nothing lost" in title(plots.weight_histogram(zeros, fit_qparams(zeros)))
 
 
-@pytest.mark.parametrize("layout", [{}, {"axis": 0}, {"group": 16}])
+@pytest.mark.parametrize("layout", [{}, {"axis": 0}, {"group_size": 16}])
 def test_what_is_clipped_is_marked_and_counted(layout):
-    grid = grid_of(WEIGHTS, 3, range_="mse", **layout)
+    grid = fit_qparams(WEIGHTS, 3, method="mse", **layout)
     moved = (fake_quantize(WEIGHTS, grid) - WEIGHTS).abs()
-    half = grid.scale if "group" not in layout else grid.scale.repeat_interleave(16, -1)
+    half = grid.scale if "group_size" not in layout else grid.scale.repeat_interleave(16, -1)
     clipped = moved > 0.5001 * half
     assert clipped.any()
     ax = plots.weight_histogram(WEIGHTS, grid)
@@ -324,12 +327,12 @@ def test_what_is_clipped_is_marked_and_counted(layout):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_the_whole_range_clips_nothing(full):
-    ax = plots.weight_histogram(WEIGHTS, grid_of(WEIGHTS, 4, full=full, axis=0))
+    ax = plots.weight_histogram(WEIGHTS, fit_qparams(WEIGHTS, 4, narrow_range=not full, axis=0))
     assert not bars(ax, "clipped") and not ax.figure.legends
 
 
 def test_the_range_beyond_the_grid_is_hatched():
-    grid = grid_between(torch.tensor(-0.1), torch.tensor(0.1), 4)
+    grid = qparams_of_range(torch.tensor(-0.1), torch.tensor(0.1), 4)
     ax = plots.weight_histogram(WEIGHTS, grid)
     beyond = [patch for patch in ax.patches if patch.get_hatch() == "\\\\"]
     edges = sorted(value for patch in beyond for value in (patch.get_x(), patch.get_x() + patch.get_width()))
@@ -338,8 +341,8 @@ def test_the_range_beyond_the_grid_is_hatched():
 
 
 def test_the_title_tells_the_errors_of_the_grid():
-    grid = grid_of(WEIGHTS, 5, group=16)
-    lost = error(WEIGHTS, grid)
+    grid = fit_qparams(WEIGHTS, 5, group_size=16)
+    lost = quantization_error(WEIGHTS, grid)
     assert title(plots.weight_histogram(WEIGHTS, grid)) == (
         f"5 bits, 160 scales: largest error {lost.max_abs:.3g}, SQNR {lost.sqnr_db:.1f} dB"
     )
@@ -374,7 +377,7 @@ def test_a_missing_matrix_is_an_empty_cell_and_rows_may_share_an_index():
 
 
 def test_the_largest_loss_stands_on_top():
-    ax = plots.damage(DAMAGE.iloc[::-1])
+    ax = plots.accuracy_by_slice(DAMAGE.iloc[::-1])
     names = [tick.get_text() for tick in ax.get_yticklabels()]
     assert names[0] == "negation (not, n't, never) (n=412)" and names[-1] == "lexicon disagrees (n=250)"
     assert names[1] == "all sentences (n=2,000)"
@@ -389,7 +392,7 @@ def test_the_largest_loss_stands_on_top():
 
 
 def test_without_a_loss_the_title_says_so():
-    assert title(plots.damage(DAMAGE.assign(after=DAMAGE["before"]))) == "No kind of sentence loses accuracy"
+    assert title(plots.accuracy_by_slice(DAMAGE.assign(after=DAMAGE["before"]))) == "No kind of sentence loses accuracy"
 
 
 @pytest.mark.parametrize(
@@ -406,15 +409,15 @@ def test_without_a_loss_the_title_says_so():
         (lambda: plots.pareto(MODELS.assign(megabytes=np.nan)), "megabytes is"),
         (lambda: plots.pareto(MODELS.assign(megabytes=np.inf)), "megabytes is"),
         (lambda: plots.pareto(MODELS, better="small"), "better is 'small'"),
-        (lambda: plots.weight_histogram([1.0], grid_of(WEIGHTS)), "values are list"),
-        (lambda: plots.weight_histogram(WEIGHTS[:3], grid_of(WEIGHTS, axis=0)), "do not fit scales"),
+        (lambda: plots.weight_histogram([1.0], fit_qparams(WEIGHTS)), "values are list"),
+        (lambda: plots.weight_histogram(WEIGHTS[:3], fit_qparams(WEIGHTS, axis=0)), "do not fit scales"),
         (lambda: plots.sensitivity(ERRORS.head(0)), "no rows"),
         (lambda: plots.sensitivity(ERRORS, "lost"), "no column 'lost'"),
         (lambda: plots.sensitivity(ERRORS.assign(error=np.nan)), "error has gaps"),
         (lambda: plots.sensitivity(pd.concat([ERRORS, ERRORS])), "layer 2, 'query' stands there twice"),
-        (lambda: plots.damage(DAMAGE.head(0)), "no rows"),
-        (lambda: plots.damage(DAMAGE.drop(columns="n")), "no column 'n'"),
-        (lambda: plots.damage(DAMAGE.assign(after=-0.1)), "after is -0.1"),
+        (lambda: plots.accuracy_by_slice(DAMAGE.head(0)), "no rows"),
+        (lambda: plots.accuracy_by_slice(DAMAGE.drop(columns="n")), "no column 'n'"),
+        (lambda: plots.accuracy_by_slice(DAMAGE.assign(after=-0.1)), "after is -0.1"),
     ],
 )
 def test_bad_input_is_named(call, said):

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from course_lib import widgets
-from course_lib.compression.uniform import error, grid_of
+from course_lib.compression.quantization import fit_qparams, quantization_error
 from course_lib.errors import BadInput
 from course_lib.widgets.bits import LAYOUTS
-from course_lib.widgets.front import what_is_left
+from course_lib.widgets.pareto import what_is_left
 
 # ---------------------------------------------------------------- bits
 
@@ -56,12 +56,12 @@ def test_the_bits_and_the_scales_choose_the_picture_and_the_words():
 
 @pytest.mark.parametrize(
     ("bits", "name", "parameters", "integers", "scales"),
-    [(4, "all", {}, 384, 4), (3, "row", {"axis": 0}, 288, 48), (8, "group", {"group": 32}, 768, 96)],
+    [(4, "all", {}, 384, 4), (3, "row", {"axis": 0}, 288, 48), (8, "group", {"group_size": 32}, 768, 96)],
 )
 def test_errors_and_bytes_are_those_of_the_grid(bits, name, parameters, integers, scales):
     slider, dropdown, words, _ = widgets.bits_slider(WEIGHTS).children
     slider.value, dropdown.value = bits, name
-    lost = error(WEIGHTS, grid_of(WEIGHTS, bits, **parameters))
+    lost = quantization_error(WEIGHTS, fit_qparams(WEIGHTS, bits, **parameters))
     said = plain(words.value)
     assert f"moves by {lost.max_abs:.3g} at most, by {lost.mean_abs:.3g} on average" in said
     assert f"{integers + scales:,} bytes ({integers} of weights, {scales} of scales) in place of 3,072" in said
@@ -69,9 +69,11 @@ def test_errors_and_bytes_are_those_of_the_grid(bits, name, parameters, integers
 
 
 def test_a_range_that_clips_can_be_asked_for():
-    whole, clipped = (widgets.bits_slider(WEIGHTS, range_=range_).children for range_ in ("minmax", "mse"))
+    whole, clipped = (widgets.bits_slider(WEIGHTS, method=range_).children for range_ in ("minmax", "mse"))
     assert whole[2].value != clipped[2].value
-    assert f"{error(WEIGHTS, grid_of(WEIGHTS, 4, range_='mse')).max_abs:.3g} at most" in clipped[2].value
+    assert (
+        f"{quantization_error(WEIGHTS, fit_qparams(WEIGHTS, 4, method='mse')).max_abs:.3g} at most" in clipped[2].value
+    )
 
 
 def test_each_setting_is_asked_once_and_then_remembered():
@@ -126,12 +128,12 @@ def test_what_goes_wrong_is_shown_and_asked_again(trouble, said):
         (torch.zeros(0, 3), "minmax", "shape"),
         (torch.full((2, 2), torch.nan), "minmax", "weights hold an infinity or a NaN"),
         ([[1.0]], "minmax", "weights are list"),
-        (WEIGHTS, "max", "range_ is 'max'"),
+        (WEIGHTS, "max", "method is 'max'"),
     ],
 )
 def test_what_is_no_matrix_is_named(weight, range_, said):
     with pytest.raises(BadInput, match=said):
-        widgets.bits_slider(weight, range_=range_)
+        widgets.bits_slider(weight, method=range_)
 
 
 def test_a_weight_that_learns_stays_as_it_is():
@@ -154,9 +156,9 @@ MODELS = pd.DataFrame(
 
 
 def test_the_slider_says_which_models_are_left():
-    box = widgets.front(MODELS)
+    box = widgets.pareto_explorer(MODELS)
     x, points, words, picture = box.children
-    assert "compression-front" in box._dom_classes and x.description == "Compare by"
+    assert "pareto-explorer" in box._dom_classes and x.description == "Compare by"
     assert [name for _, name in x.options] == ["megabytes", "median_ms", "texts_a_second"]
     assert (points.min, points.max, points.value) == (0.0, 2.0, 1.0) and "lose" in points.description
     assert plain(words.value) == (
@@ -176,7 +178,7 @@ def test_the_slider_says_which_models_are_left():
 
 
 def test_throughput_has_a_fastest_of_its_own():
-    x, points, words, picture = widgets.front(MODELS).children
+    x, points, words, picture = widgets.pareto_explorer(MODELS).children
     points.value, before = 2.0, picture.value
     x.value = "texts_a_second"
     assert "the fastest is 8 bits (2,500 texts a second, 87.9% right)" in words.value and picture.value != before
@@ -192,21 +194,21 @@ def test_the_picture_is_that_of_the_models_that_are_left(monkeypatch):
         return plt.subplots()[1]
 
     monkeypatch.setattr("course_lib.plots.pareto", noted)
-    x, points, *_ = widgets.front(MODELS).children
+    x, points, *_ = widgets.pareto_explorer(MODELS).children
     points.value = 0.5
     x.value = "median_ms"
     assert asked == [(4, "megabytes", 0.87), (4, "megabytes", 0.875), (4, "median_ms", 0.875)]
 
 
 def test_points_are_counted_from_the_parent():
-    _, points, words, _ = widgets.front(MODELS, parent="8 bits").children
+    _, points, words, _ = widgets.pareto_explorer(MODELS, parent="8 bits").children
     points.value = 0.9
     assert "3 of 4 models lose 0.9 points or less" in words.value and points.max == 2.0
 
 
 def test_one_kind_of_speed_is_enough():
     for column in ("median_ms", "texts_a_second"):
-        x, _, words, _ = widgets.front(MODELS.drop(columns=column)).children
+        x, _, words, _ = widgets.pareto_explorer(MODELS.drop(columns=column)).children
         assert len(x.options) == 2 and "the fastest is 8 bits" in words.value
 
 
@@ -219,14 +221,14 @@ def test_a_loss_that_floats_round_up_is_within_the_limit():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: widgets.front(MODELS.head(0)), "no rows"),
-        (lambda: widgets.front(MODELS.drop(columns="model")), "no column 'model'"),
-        (lambda: widgets.front(MODELS.drop(columns="megabytes")), "no column 'megabytes'"),
-        (lambda: widgets.front(MODELS.drop(columns=["median_ms", "texts_a_second"])), "how fast"),
-        (lambda: widgets.front(MODELS.assign(accuracy=88.0)), "accuracy is 88.0"),
-        (lambda: widgets.front(MODELS.assign(median_ms=np.nan)), "median_ms is"),
-        (lambda: widgets.front(MODELS.assign(model="x")), "model 'x' stands there twice"),
-        (lambda: widgets.front(MODELS, parent="y"), "no model 'y'"),
+        (lambda: widgets.pareto_explorer(MODELS.head(0)), "no rows"),
+        (lambda: widgets.pareto_explorer(MODELS.drop(columns="model")), "no column 'model'"),
+        (lambda: widgets.pareto_explorer(MODELS.drop(columns="megabytes")), "no column 'megabytes'"),
+        (lambda: widgets.pareto_explorer(MODELS.drop(columns=["median_ms", "texts_a_second"])), "how fast"),
+        (lambda: widgets.pareto_explorer(MODELS.assign(accuracy=88.0)), "accuracy is 88.0"),
+        (lambda: widgets.pareto_explorer(MODELS.assign(median_ms=np.nan)), "median_ms is"),
+        (lambda: widgets.pareto_explorer(MODELS.assign(model="x")), "model 'x' stands there twice"),
+        (lambda: widgets.pareto_explorer(MODELS, parent="y"), "no model 'y'"),
     ],
 )
 def test_tables_that_cannot_be_shown_are_named(call, said):

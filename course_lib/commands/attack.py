@@ -71,10 +71,10 @@ def _twin(classifier: Any, wanted: bool) -> Iterator[Any]:
     if not wanted:
         yield None
         return
-    from course_lib.compression import Bits, OnnxClassifier, export
+    from course_lib.compression import Bits, OnnxClassifier, export_onnx
 
     with tempfile.TemporaryDirectory() as scratch:
-        yield OnnxClassifier(export(classifier, Path(scratch) / "twin", Bits(8, 8)).folder)
+        yield OnnxClassifier(export_onnx(classifier, Path(scratch) / "twin", Bits(8, 8)).folder)
 
 
 def _attack(options: argparse.Namespace) -> Attack:

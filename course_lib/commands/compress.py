@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from course_lib.classifier import TextClassifier
-    from course_lib.compression import Compressed, Plan
+    from course_lib.compression import CompressionResult, Plan
 
 
 ATTACK, ATTACKED = "deepwordbug", 50  # recipe, and test texts that it attacks
@@ -33,14 +33,14 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Makes it, measures it beside its parent on the test part, says all figures."""
     from course_lib import corpora
     from course_lib.classifier import TextClassifier
-    from course_lib.compression.export import place
+    from course_lib.compression.onnx_export import check_export_dir
     from course_lib.errors import BadInput
 
     if (options.recipe is None) == (options.target_mb is None):
         raise BadInput("one of --recipe and --target-mb is needed", "give --recipe small, --recipe fast or --target-mb")
     if options.data not in corpora.NAMES:
         raise BadInput(f"--data {options.data!r} is no corpus", f"use one of {', '.join(corpora.NAMES)}")
-    place(options.out)  # found out before minutes of work
+    check_export_dir(options.out)  # found out before minutes of work
     parent = TextClassifier.from_pretrained(options.model)
     made = _made(parent, options)
     result = {"model": str(options.model), **made.figures(), **_measured(parent, made, options)}
@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     return result, _lines(result), 0
 
 
-def _made(parent: TextClassifier, options: argparse.Namespace) -> Compressed:
-    from course_lib.compression import PLANS, compress, compress_cost, fitting, search
+def _made(parent: TextClassifier, options: argparse.Namespace) -> CompressionResult:
+    from course_lib.compression import PLANS, compress, compress_cost, plans_within, search_plans
     from course_lib.compression.distillation import unlabelled_texts
 
     texts, soft = unlabelled_texts(options.data), _shades(options.data, parent)
@@ -60,7 +60,7 @@ def _made(parent: TextClassifier, options: argparse.Namespace) -> Compressed:
     held_out = _held_out(options.data)
     before = parent.score(held_out["text"].tolist(), held_out["label"].to_numpy())
 
-    def attempt(plan: Plan) -> tuple[Compressed, float]:
+    def attempt(plan: Plan) -> tuple[CompressionResult, float]:
         print(f"{plan.name}: {compress_cost(parent, plan, texts)}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
             made = compress(parent, plan, Path(scratch) / "model", texts, soft_labels=soft)
@@ -68,7 +68,7 @@ def _made(parent: TextClassifier, options: argparse.Namespace) -> Compressed:
         print(f"{plan.name}: {lost:+.1f} points lost on held-out texts", file=sys.stderr, flush=True)
         return made, lost
 
-    best, lost = search(fitting(parent, options.target_mb), attempt, options.max_lost)
+    best, lost = search_plans(plans_within(parent, options.target_mb), attempt, options.max_lost)
     if lost > options.max_lost:
         said = f"no plan of that size loses {options.max_lost:g} points or less"
         print(f"{said}; {best.plan.name!r} loses least: {lost:.1f}", file=sys.stderr, flush=True)
@@ -85,16 +85,16 @@ def _shades(data: str, parent: TextClassifier) -> Any:
     return corpora.soft_labels(ratings, finetuning.recipe("default").sharpness)
 
 
-def _written(best: Compressed, out: Path, texts: list[str]) -> Compressed:
+def _written(best: CompressionResult, out: Path, texts: list[str]) -> CompressionResult:
     """The result of the search, at its place."""
     from dataclasses import replace
 
-    from course_lib.compression import export
+    from course_lib.compression import export_onnx
 
-    return replace(best, exported=export(best.student, out, best.plan.bits, texts[:256]))
+    return replace(best, exported=export_onnx(best.student, out, best.plan.bits, texts[:256]))
 
 
-def _reader(made: Compressed) -> Any:
+def _reader(made: CompressionResult) -> Any:
     from course_lib.compression import OnnxClassifier
 
     return OnnxClassifier(made.exported.folder)
@@ -106,10 +106,10 @@ def _held_out(data: str) -> pd.DataFrame:
     return corpora.part(data, "validation")
 
 
-def _measured(parent: TextClassifier, made: Compressed, options: argparse.Namespace) -> dict[str, Any]:
+def _measured(parent: TextClassifier, made: CompressionResult, options: argparse.Namespace) -> dict[str, Any]:
     """Accuracy, agreement, who loses, robustness, speed and memory on the test part, the parent's beside them."""
     from course_lib import corpora
-    from course_lib.compression import damage, products_a_token, quality, speed
+    from course_lib.compression import accuracy_by_slice, macs_per_token, quality, speed
 
     test = corpora.part(options.data, "test")
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
@@ -119,21 +119,21 @@ def _measured(parent: TextClassifier, made: Compressed, options: argparse.Namesp
     return {
         "test_rows": len(texts),
         **asdict(good),
-        "slices": damage(test, said["compressed"], said["parent"]).to_dict("records"),
-        "products_a_token": products_a_token(made.exported.folder / "model.onnx"),
+        "slices": accuracy_by_slice(test, said["compressed"], said["parent"]).to_dict("records"),
+        "macs_per_token": macs_per_token(made.exported.folder / "model.onnx"),
         "speed": {name: asdict(speed(model, texts[:500])) for name, model in both.items()},
         "memory_bytes": _memory(parent, made, texts[:20]),
         "attack": _attacked(both, texts[:ATTACKED], labels[:ATTACKED]),
     }
 
 
-def _memory(parent: TextClassifier, made: Compressed, texts: list[str]) -> dict[str, int]:
+def _memory(parent: TextClassifier, made: CompressionResult, texts: list[str]) -> dict[str, int]:
     """Of a process of its own for each of the two."""
-    from course_lib.compression import footprint
+    from course_lib.compression import resident_memory
 
     with tempfile.TemporaryDirectory() as scratch:
         saved = parent.save(Path(scratch) / "parent")
-        return {"parent": footprint(saved, texts), "compressed": footprint(made.exported.folder, texts)}
+        return {"parent": resident_memory(saved, texts), "compressed": resident_memory(made.exported.folder, texts)}
 
 
 def _attacked(both: dict[str, Any], texts: list[str], labels: Any) -> dict[str, Any]:

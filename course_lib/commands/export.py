@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Writes the folder; in float32 it is refused if its answers differ from torch's."""
     from course_lib.classifier import TextClassifier
-    from course_lib.compression import Bits, export
+    from course_lib.compression import Bits, export_onnx
 
-    made = export(TextClassifier.from_pretrained(options.model), options.out, Bits(options.bits, options.bits))
+    made = export_onnx(TextClassifier.from_pretrained(options.model), options.out, Bits(options.bits, options.bits))
     result = {"model": str(options.model), **asdict(made), "folder": str(options.out), "bits": options.bits}
     lines = [
         f"{options.out}/model.onnx  {made.model_bytes / 1e6:.1f} MB, opset {made.opset}, any batch and length",

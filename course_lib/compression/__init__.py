@@ -1,108 +1,138 @@
 """Smaller and faster models at nearly the same accuracy, each technique by hand and with its error.
 
-`uniform`, `activations`, `error_correction` round numbers to few bits, `rounding` whole classifiers. `pruning` sets
-weights to zero; `structure` takes layers, neurons and words away; `importance` says which. `lowrank` splits matrices.
-`distillation` lets a small model learn from a large one, `layerwise` also how its layers work; `students` are no
-transformers, and in `early_exit` easy texts leave early. `graph`, `export` and `onnx_classifier` bring the result to
-ONNX Runtime; `measure` says what it is worth, and `recipes` does all of it in one call; `studies` keeps what that made.
+`quantization` and `gptq` round tensors to few bits, `post_training` the weights and activations of classifiers.
+`pruning` removes weights, neurons, heads and layers, and `importance` ranks them; `vocabulary` shrinks the embedding
+table, and `low_rank` splits matrices. `distillation` trains a small model on a large one's outputs; `students` are not
+transformers, and in `early_exit` easy texts leave early. `onnx_graph`, `onnx_export` and `onnx_classifier` bring the
+result to ONNX Runtime; `measure` compares it with its parent, and `recipes` does all of it in one call; `studies` keeps
+the results. `linear_layers` finds the matrices of an encoder for all of them.
 """
 
-from course_lib.compression.distillation import Lesson, distil, distillation_loss, lesson, unlabelled_texts
-from course_lib.compression.early_exit import EarlyExit, early_exit, exit_table
-from course_lib.compression.error_correction import gptq
-from course_lib.compression.export import Export, export
-from course_lib.compression.footprint import footprint
-from course_lib.compression.graph import Bits
-from course_lib.compression.importance import importance, layer_damage, mask_heads
-from course_lib.compression.layerwise import distil_layers
-from course_lib.compression.lowrank import factorized_embeddings, low_rank, low_rank_classifier, rank_for
-from course_lib.compression.measure import Quality, Speed, damage, products_a_token, quality, speed
+from course_lib.compression.distillation import (
+    TeacherOutputs,
+    distill,
+    distill_layers,
+    distillation_loss,
+    teacher_outputs,
+    unlabelled_texts,
+)
+from course_lib.compression.early_exit import EarlyExitClassifier, exit_table, fit_early_exit
+from course_lib.compression.gptq import gptq_quantize
+from course_lib.compression.importance import compute_importance, layer_importance
+from course_lib.compression.linear_layers import linear_layers
+from course_lib.compression.low_rank import factorize_layers, low_rank_factors, rank_within
+from course_lib.compression.measure import (
+    Quality,
+    Speed,
+    accuracy_by_slice,
+    macs_per_token,
+    quality,
+    resident_memory,
+    speed,
+)
 from course_lib.compression.onnx_classifier import OnnxClassifier
-from course_lib.compression.pruning import magnitude_mask, movement_scores, n_of_m_mask, sparse, sparsity_of
+from course_lib.compression.onnx_export import ExportReport, export_onnx
+from course_lib.compression.onnx_graph import Bits
+from course_lib.compression.post_training import (
+    int8_matmul,
+    quantization_sensitivity,
+    quantize_dynamic,
+    quantize_static,
+    quantize_weights,
+)
+from course_lib.compression.pruning import (
+    drop_layers,
+    magnitude_mask,
+    mask_heads,
+    movement_scores,
+    n_of_m_mask,
+    prune_ffn,
+    prune_weights,
+    sparsity_of,
+)
+from course_lib.compression.quantization import (
+    QuantParams,
+    fake_quantize,
+    fit_qparams,
+    pack_int4,
+    quantization_error,
+    unpack_int4,
+)
 from course_lib.compression.recipes import (
-    LADDER,
+    CANDIDATES,
     PLANS,
-    Compressed,
+    CompressionResult,
     Plan,
     compress,
     compress_cost,
-    fitting,
     model_bytes,
-    search,
-    shrunk,
+    plans_within,
+    search_plans,
+    shrink,
 )
-from course_lib.compression.rounding import (
-    integer_products,
-    matrix_errors,
-    quantization_aware,
-    rounded,
-    rounding_errors,
-)
-from course_lib.compression.structure import keep_layers, keep_words, matrices, narrow, piece_counts, share_words
-from course_lib.compression.students import SmallStudent, teach
-from course_lib.compression.uniform import Grid, error, fake_quantize, grid_of, pack_int4, unpack_int4
+from course_lib.compression.students import StudentClassifier, train_student
+from course_lib.compression.vocabulary import cluster_embeddings, token_counts, trim_vocabulary
 
 __all__ = [
-    "LADDER",
+    "CANDIDATES",
     "PLANS",
     "Bits",
-    "Compressed",
-    "EarlyExit",
-    "Export",
-    "Grid",
-    "Lesson",
+    "CompressionResult",
+    "EarlyExitClassifier",
+    "ExportReport",
     "OnnxClassifier",
     "Plan",
     "Quality",
-    "SmallStudent",
+    "QuantParams",
     "Speed",
+    "StudentClassifier",
+    "TeacherOutputs",
+    "accuracy_by_slice",
+    "cluster_embeddings",
     "compress",
     "compress_cost",
-    "damage",
-    "distil",
-    "distil_layers",
+    "compute_importance",
+    "distill",
+    "distill_layers",
     "distillation_loss",
-    "early_exit",
-    "error",
+    "drop_layers",
     "exit_table",
-    "export",
-    "factorized_embeddings",
+    "export_onnx",
+    "factorize_layers",
     "fake_quantize",
-    "fitting",
-    "footprint",
-    "gptq",
-    "grid_of",
-    "importance",
-    "integer_products",
-    "keep_layers",
-    "keep_words",
-    "layer_damage",
-    "lesson",
-    "low_rank",
-    "low_rank_classifier",
+    "fit_early_exit",
+    "fit_qparams",
+    "gptq_quantize",
+    "int8_matmul",
+    "layer_importance",
+    "linear_layers",
+    "low_rank_factors",
+    "macs_per_token",
     "magnitude_mask",
     "mask_heads",
-    "matrices",
-    "matrix_errors",
     "model_bytes",
     "movement_scores",
     "n_of_m_mask",
-    "narrow",
     "pack_int4",
-    "piece_counts",
-    "products_a_token",
+    "plans_within",
+    "prune_ffn",
+    "prune_weights",
     "quality",
-    "quantization_aware",
-    "rank_for",
-    "rounded",
-    "rounding_errors",
-    "search",
-    "share_words",
-    "shrunk",
-    "sparse",
+    "quantization_error",
+    "quantization_sensitivity",
+    "quantize_dynamic",
+    "quantize_static",
+    "quantize_weights",
+    "rank_within",
+    "resident_memory",
+    "search_plans",
+    "shrink",
     "sparsity_of",
     "speed",
-    "teach",
+    "teacher_outputs",
+    "token_counts",
+    "train_student",
+    "trim_vocabulary",
     "unlabelled_texts",
     "unpack_int4",
 ]

@@ -1,16 +1,17 @@
-"""Distillation: a small student learns what its teacher says of many texts, labelled or not."""
+"""Distillation: a small student is trained on a teacher's outputs, and on what the teacher's layers compute."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -18,15 +19,19 @@ from course_lib import corpora
 from course_lib.batching import Batch, check_texts, tokenize
 from course_lib.classifier import Loss, LossWrapper, TextClassifier
 from course_lib.classifier.model import forward
-from course_lib.compression.structure import bert_of
+from course_lib.compression.linear_layers import bert_encoder
+from course_lib.compression.pruning import evenly_spaced_layers
 from course_lib.errors import BadInput
+from course_lib.text.modules import inference_copy
 from course_lib.training import Callback, TrainingConfig
+
+_HUMAN_WEIGHT = 0.5  # of soft labels beside the teacher's probabilities
 
 
 def distillation_loss(
     student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], temperature: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the student's softened answers with the teacher's: T^2 CE(softmax(t / T), softmax(s / T)).
+    """Cross-entropy of the student's softened outputs with the teacher's: T^2 CE(softmax(t / T), softmax(s / T)).
 
     The factor T^2 keeps the gradient's size when T changes (Hinton et al. 2015, arXiv:1503.02531, section 2).
 
@@ -44,14 +49,17 @@ def distillation_loss(
     return temperature**2 * F.cross_entropy(student / temperature, soft)
 
 
+# ---- the teacher's outputs -------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a teacher says of texts, computed once.
+class TeacherOutputs:
+    """A teacher's outputs for texts, computed once.
 
     Attributes:
         texts: n strings.
         logits: (n, classes).
-        vectors: (n, hidden), what the teacher's head reads.
+        vectors: (n, hidden), the input of the teacher's head.
         classes: the teacher's.
     """
 
@@ -61,23 +69,22 @@ class Lesson:
     classes: NDArray[np.generic]
 
 
-def lesson(
-    teacher: TextClassifier, texts: Sequence[str], soft_labels: ArrayLike | None = None, share: float = 0.5
-) -> Lesson:
-    """Asks the teacher about each text once, and mixes its answers with what people say of the first ones.
+def teacher_outputs(
+    teacher: TextClassifier, texts: Sequence[str], soft_labels: ArrayLike | None = None
+) -> TeacherOutputs:
+    """Computes the teacher's outputs, and averages its probabilities with people's ratings of the first texts.
 
     Args:
         teacher: fitted.
         texts: n strings, labelled or not.
         soft_labels: (m, classes) probabilities for the first m texts, m <= n, such as `corpora.soft_labels` makes of
-            ratings. The teacher is too sure of the texts that it was trained on; people's shades mend that.
-        share: of those in the mixture; the rest is the teacher's.
+            ratings. The teacher is overconfident on the texts that it was trained on; ratings correct that.
 
     Raises:
-        BadInput: no text, an item that is not a string, a teacher that is no fitted BERT with classes, soft labels of
-            another shape or whose rows do not add up to 1, or a share outside 0 to 1.
+        BadInput: no text, an item that is not a string, a teacher that is not a fitted BERT with classes, or soft
+            labels of another shape or whose rows do not sum to 1.
     """
-    bert_of(teacher)
+    bert_encoder(teacher)
     if teacher.head == "regression":
         raise BadInput("the teacher is a regression model", "give a classifier")
     rows = check_texts(texts)
@@ -87,119 +94,21 @@ def lesson(
     ids = tokenize(rows, teacher.tokenizer_, teacher.max_length)
     vectors = forward(module, ids, int(teacher.tokenizer_.pad_token_id or 0), type(module).pooled)
     with torch.inference_mode():
-        logits = module.classifier.cpu()(torch.from_numpy(vectors))
+        logits = module.classifier(torch.from_numpy(vectors).to(module.classifier.weight)).float().cpu()
     if soft_labels is not None:
-        logits = _mixed(logits, np.asarray(soft_labels, np.float64), share)
-    return Lesson(rows, logits.numpy(), vectors, teacher.classes_)
+        logits = _averaged(logits, np.asarray(soft_labels, np.float64))
+    return TeacherOutputs(rows, logits.numpy(), vectors, teacher.classes_)
 
 
-def _mixed(logits: Tensor, soft_labels: NDArray[np.float64], share: float) -> Tensor:
-    """Logits whose softmax is the mixture of both, in the first rows."""
+def _averaged(logits: Tensor, soft_labels: NDArray[np.float64]) -> Tensor:
+    """Logits whose softmax, in the first rows, is the average with the soft labels."""
     fits = soft_labels.ndim == 2 and soft_labels.shape[1] == logits.shape[1] and len(soft_labels) <= len(logits)
     if not fits or not np.allclose(soft_labels.sum(1), 1, atol=1e-4) or (soft_labels < 0).any():
         shapes = f"{soft_labels.shape} for {len(logits)} texts and {logits.shape[1]} classes"
         raise BadInput(f"soft labels of shape {shapes}", "give one row of probabilities for each of the first texts")
-    if not 0 <= share <= 1:
-        raise BadInput(f"share is {share}", "use a share from 0 to 1")
-    known = torch.from_numpy(soft_labels)
-    told = (1 - share) * logits[: len(known)].double().softmax(-1) + share * known
-    return torch.cat([told.clamp_min(1e-12).log().float(), logits[len(known) :]])
-
-
-@dataclass(frozen=True, eq=False)
-class LikeTheTeacher:
-    """An objective for `TextClassifier.fit`: the teacher's answers, and the vector that its head reads.
-
-    The vector says more than two logits can (hints: Romero et al. 2015, arXiv:1412.6550). Its squared error is divided
-    by the variance of the teacher's vectors, so that 1 means: no better than always giving their mean.
-
-    Args:
-        lesson: of the texts that `fit` is given, in their order.
-        temperature: of both softmaxes.
-        vector: weight of the vectors' error; 0 leaves it out. Teacher and student must be equally wide for it.
-    """
-
-    lesson: Lesson
-    temperature: float = 1.0
-    vector: float = 1.0
-
-    def __call__(self, usual: Loss) -> Loss:
-        """Takes the place of the usual loss."""
-        logits, vectors = torch.from_numpy(self.lesson.logits), torch.from_numpy(self.lesson.vectors)
-        variance = max(float(vectors.var(0, correction=0).mean()), 1e-12)
-
-        def loss_of(module: Any, batch: Batch) -> Tensor:
-            rows, where = batch.index.cpu(), batch.input_ids.device
-            pooled = module.dropout(module.pooled(batch.input_ids, batch.attention_mask))
-            loss = distillation_loss(module.classifier(pooled).float(), logits[rows].to(where), self.temperature)
-            if self.vector:
-                loss = loss + self.vector * F.mse_loss(pooled.float(), vectors[rows].to(where)) / variance
-            return loss
-
-        return loss_of
-
-
-def distil(
-    student: TextClassifier,
-    taught: Lesson,
-    training: TrainingConfig,
-    *,
-    temperature: float = 1.0,
-    vector: float = 1.0,
-    validation: tuple[Sequence[str], ArrayLike] | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> TextClassifier:
-    """A copy of the student that has learned to answer as the teacher.
-
-    Args:
-        student: fitted, of the teacher's classes: what `keep_layers`, `narrow` and `keep_words` made of the teacher.
-        taught: `lesson(teacher, texts)`; the texts need no labels.
-        training: the hyper-parameters.
-        temperature: of both softmaxes.
-        vector: weight of the error of the vector that the head reads; 0 where the widths differ.
-        validation: texts and labels that are looked at after each epoch.
-        callbacks: called with each row of the history.
-
-    Raises:
-        BadInput: classes or widths that differ, or a temperature that is not above 0.
-    """
-    width = bert_of(student).config.hidden_size
-    if vector and width != taught.vectors.shape[1]:
-        raise BadInput(f"the student's vectors have {width} numbers, the teacher's {taught.vectors.shape[1]}",
-                       "use vector=0, which compares answers alone")  # fmt: skip
-    if not temperature > 0:
-        raise BadInput(f"temperature is {temperature}", "use a number above 0")
-    objective = LikeTheTeacher(taught, temperature, vector)
-    return fit_to(student, taught, training, objective, validation=validation, callbacks=callbacks)
-
-
-def fit_to(
-    student: TextClassifier,
-    taught: Lesson,
-    training: TrainingConfig,
-    objective: LossWrapper,
-    *,
-    validation: tuple[Sequence[str], ArrayLike] | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> TextClassifier:
-    """A copy of the student that went on with another objective on the lesson's texts; the student stays.
-
-    Raises:
-        BadInput: classes that differ, or a teacher that gives one answer to all texts.
-    """
-    if student.classes_.tolist() != taught.classes.tolist():
-        raise BadInput(f"the student knows {student.classes_.tolist()}, the teacher {taught.classes.tolist()}",
-                       "make the student from this teacher")  # fmt: skip
-    learner = copy.deepcopy(student)
-    learner.set_params(training=training, warm_start=True, frozen_encoder=False, lora_rank=0)
-    soft = torch.from_numpy(taught.logits).softmax(-1).numpy()
-    labels = taught.classes[soft.argmax(1)]
-    if len(np.unique(labels)) < len(taught.classes):  # `fit` wants one of each, though the objective reads none
-        raise BadInput(f"the teacher calls all texts {sorted(set(labels.tolist()))}", "give more varied texts")
-    learner.fit(
-        taught.texts, labels, soft_labels=soft, loss_wrapper=objective, validation=validation, callbacks=callbacks
-    )
-    return learner
+    human = torch.from_numpy(soft_labels)
+    probabilities = (1 - _HUMAN_WEIGHT) * logits[: len(human)].double().softmax(-1) + _HUMAN_WEIGHT * human
+    return torch.cat([probabilities.clamp_min(1e-12).log().float(), logits[len(human) :]])
 
 
 def unlabelled_texts(first: str = "movie_reviews") -> list[str]:
@@ -210,3 +119,203 @@ def unlabelled_texts(first: str = "movie_reviews") -> list[str]:
     """
     names = [first, *(name for name in corpora.NAMES if name != first)]
     return [text for name in names for text in corpora.part(name, "train")["text"]]
+
+
+# ---- training on outputs ---------------------------------------------------------------------------------------
+
+
+def distill(
+    student: TextClassifier,
+    targets: TeacherOutputs,
+    training: TrainingConfig,
+    *,
+    temperature: float = 1.0,
+    callbacks: Sequence[Callback] = (),
+) -> TextClassifier:
+    """A copy of the student, trained to predict as the teacher does.
+
+    The loss is `distillation_loss` plus the squared error of the vector that the head reads (hints: Romero et al. 2015,
+    arXiv:1412.6550), divided by the variance of the teacher's vectors: 1 means no better than always their mean.
+
+    Args:
+        student: fitted, of the teacher's classes and width: made of it by `drop_layers`, `prune_ffn` or others.
+        targets: `teacher_outputs(teacher, texts)`; the texts need no labels.
+        training: the hyper-parameters.
+        temperature: of both softmaxes.
+        callbacks: called with each row of the history.
+
+    Raises:
+        BadInput: classes or widths that differ, a temperature that is not above 0, or a teacher that predicts one
+            class for all texts.
+    """
+    width = bert_encoder(student).config.hidden_size
+    if width != targets.vectors.shape[1]:
+        both = f"{width} numbers, the teacher's {targets.vectors.shape[1]}"
+        raise BadInput(f"the student's vectors have {both}", "make the student from this teacher")
+    if not temperature > 0:
+        raise BadInput(f"temperature is {temperature}", "use a number above 0")
+    return _fit(student, targets, training, _OutputLoss(targets, temperature), callbacks)
+
+
+@dataclass(frozen=True, eq=False)
+class _OutputLoss:
+    """The loss of `distill`; rows of a batch are those of `targets`, whose texts `_fit` gives to `fit`."""
+
+    targets: TeacherOutputs
+    temperature: float
+
+    def __call__(self, usual: Loss) -> Loss:
+        logits, vectors = (_on_device(array) for array in (self.targets.logits, self.targets.vectors))
+        variance = max(float(self.targets.vectors.var(0).mean()), 1e-12)
+
+        def loss_of(module: Any, batch: Batch) -> Tensor:
+            pooled = module.dropout(module.pooled(batch.input_ids, batch.attention_mask))
+            loss = distillation_loss(module.classifier(pooled).float(), logits(batch), self.temperature)
+            return loss + F.mse_loss(pooled.float(), vectors(batch)) / variance
+
+        return loss_of
+
+
+def _on_device(array: NDArray[np.float32]) -> Callable[[Batch], Tensor]:
+    """The rows of an array that belong to a batch; the array is moved to the batch's device once."""
+    moved: dict[torch.device, Tensor] = {}
+
+    def rows_of(batch: Batch) -> Tensor:
+        where = batch.index.device
+        if where not in moved:
+            moved[where] = torch.from_numpy(array).to(where)
+        return moved[where][batch.index]
+
+    return rows_of
+
+
+def _fit(
+    student: TextClassifier,
+    targets: TeacherOutputs,
+    training: TrainingConfig,
+    loss: LossWrapper,
+    callbacks: Sequence[Callback],
+) -> TextClassifier:
+    """A copy of the student, trained further with another loss on the teacher's texts."""
+    if student.classes_.tolist() != targets.classes.tolist():
+        both = f"{student.classes_.tolist()}, the teacher's are {targets.classes.tolist()}"
+        raise BadInput(f"the student's classes are {both}", "make the student from this teacher")
+    learner = copy.deepcopy(student)
+    learner.set_params(training=training, warm_start=True, frozen_encoder=False, lora_rank=0)
+    labels = targets.classes[targets.logits.argmax(1)]
+    if len(np.unique(labels)) < len(targets.classes):  # `fit` needs all classes, though the loss reads no label
+        raise BadInput(f"the teacher predicts only {sorted(set(labels.tolist()))}", "give more varied texts")
+    return learner.fit(targets.texts, labels, loss_wrapper=loss, callbacks=callbacks)
+
+
+# ---- training on what layers compute ---------------------------------------------------------------------------
+
+
+def distill_layers(
+    student: TextClassifier,
+    teacher: TextClassifier,
+    targets: TeacherOutputs,
+    training: TrainingConfig,
+    *,
+    callbacks: Sequence[Callback] = (),
+) -> TextClassifier:
+    """A copy of the student, trained on the teacher's outputs and on the states and attention of its layers.
+
+    Each layer of the student is compared with one of the teacher's layers, spread evenly, the last with the last
+    (`state_loss`, `attention_loss`). The teacher reads every batch again: a forward pass of it per step.
+
+    Args:
+        student: fitted, of the teacher's classes, width and heads: made of it by `drop_layers` or `prune_ffn`.
+        teacher: fitted.
+        targets: `teacher_outputs(teacher, texts)`.
+        training: the hyper-parameters.
+        callbacks: called with each row of the history.
+
+    Raises:
+        BadInput: as `distill`, numbers of heads that differ, or a student of more layers.
+    """
+    mine, theirs = bert_encoder(student).config, bert_encoder(teacher).config
+    for name in ("hidden_size", "num_attention_heads"):
+        if getattr(mine, name) != getattr(theirs, name):
+            both = f"{getattr(mine, name)} and {getattr(theirs, name)}"
+            raise BadInput(f"{name} is {both}", "make the student from this teacher")
+    spread = evenly_spaced_layers(theirs.num_hidden_layers, mine.num_hidden_layers)
+    pairs = list(enumerate([*spread[:-1], theirs.num_hidden_layers - 1]))
+    module: Any = inference_copy(teacher.module_)
+    return _fit(student, targets, training, _LayerLoss(targets, module.bert, pairs), callbacks)
+
+
+@dataclass(frozen=True, eq=False)
+class _LayerLoss:
+    """The loss of `distill_layers`; `pairs` are (layer of the student, layer of the teacher) from 0."""
+
+    targets: TeacherOutputs
+    teacher: Any
+    pairs: Sequence[tuple[int, int]]
+
+    def __call__(self, usual: Loss) -> Loss:
+        logits, teacher = _on_device(self.targets.logits), self.teacher
+
+        def loss_of(module: Any, batch: Batch) -> Tensor:
+            mask = batch.attention_mask.bool()
+            mine = _states(module.bert, batch)
+            with torch.no_grad():
+                theirs = _states(teacher, batch)
+            outputs = module.classifier(module.dropout(module.bert.pooler(mine[-1]))).float()
+            loss = distillation_loss(outputs, logits(batch))
+            for here, there in self.pairs:
+                with torch.no_grad():
+                    wanted = attention_scores(teacher.encoder.layer[there], theirs[there])
+                scores = attention_scores(module.bert.encoder.layer[here], mine[here])
+                apart = state_loss(mine[here + 1].float(), theirs[there + 1].float(), mask)
+                loss = loss + (apart + attention_loss(scores.float(), wanted.float(), mask)) / len(self.pairs)
+            return loss
+
+        return loss_of
+
+
+def _states(bert: Any, batch: Batch) -> tuple[Float[Tensor, "batch seq hidden"], ...]:
+    """The input of the first layer, and the output of each."""
+    output = bert(input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True)
+    states: tuple[Tensor, ...] = output.hidden_states
+    return states
+
+
+def attention_scores(layer: Any, states: Float[Tensor, "batch seq hidden"]) -> Float[Tensor, "batch heads seq seq"]:
+    """Q K^T / sqrt(size of a head) of a BERT layer that reads `states`, before softmax and mask."""
+    own = layer.attention.self
+    size = own.attention_head_size
+    query, key = (
+        part(states).unflatten(-1, (-1, size)).transpose(1, 2) for part in (own.query, own.key)
+    )  # (batch, heads, seq, size)
+    scores: Tensor = query @ key.transpose(-1, -2) / math.sqrt(size)
+    return scores
+
+
+def state_loss(
+    student: Float[Tensor, "batch seq hidden"],
+    teacher: Float[Tensor, "batch seq hidden"],
+    mask: Bool[Tensor, "batch seq"],
+) -> Float[Tensor, ""]:
+    """Squared error of the states of real tokens over the variance of the teacher's (Jiao et al. 2020, equation 8).
+
+    So 1 means no better than always the teacher's mean state. arXiv:1909.10351.
+    """
+    wanted = teacher[mask]
+    variance = wanted.var(0, correction=0).mean().clamp_min(1e-12)
+    return F.mse_loss(student[mask], wanted) / variance
+
+
+def attention_loss(
+    student: Float[Tensor, "batch heads seq seq"],
+    teacher: Float[Tensor, "batch heads seq seq"],
+    mask: Bool[Tensor, "batch seq"],
+) -> Float[Tensor, ""]:
+    """KL divergence of the student's attention from the teacher's, mean over heads and real tokens, in nats.
+
+    Of distributions, as in MiniLM (Wang et al. 2020, arXiv:2002.10957, equation 6).
+    """
+    padding = ~mask[:, None, None, :]
+    theirs, mine = (scores.masked_fill(padding, -torch.inf).log_softmax(-1) for scores in (teacher, student))
+    terms = torch.where(padding, 0.0, theirs.exp() * (theirs - mine).masked_fill(padding, 0.0))
+    return terms.sum(-1).transpose(1, 2)[mask].mean()

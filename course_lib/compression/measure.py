@@ -1,41 +1,61 @@
-"""What a compressed model is worth: size, speed, accuracy, agreement with its parent, and who loses by it."""
+"""How good a compressed model is: accuracy, agreement with its parent, losses by kind of text, speed and memory."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from course_lib.errors import BadInput
+from course_lib.batching import check_texts
+from course_lib.compression.onnx_classifier import MODEL_FILE
+from course_lib.errors import BadInput, CourseError
 from course_lib.evaluation import bootstrap, by_slice, calibration
+from course_lib.text.classifiers import Classifier, columns_of
 
-
-class Model(Protocol):
-    """A `TextClassifier`, an `OnnxClassifier`, or anything else with these two."""
-
-    @property
-    def classes_(self) -> NDArray[Any]: ...
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Probability of each class, (n, classes)."""
-        ...
+_SECONDS = 300  # to load and predict; more means that something hangs
+_WITH_TORCH = """
+import json, sys
+import psutil
+from course_lib import TextClassifier
+model = TextClassifier.from_pretrained(sys.argv[1])
+model.predict_proba(json.load(sys.stdin))
+print(psutil.Process().memory_info().rss)
+"""
+# What a server without this library and without torch would do.
+_WITH_ONNX_RUNTIME = """
+import json, pathlib, sys
+import numpy, onnxruntime, psutil
+from tokenizers import Tokenizer
+folder = pathlib.Path(sys.argv[1])
+tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+tokenizer.enable_truncation(json.loads((folder / "classes.json").read_text())["max_length"])
+session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+for text in json.load(sys.stdin):
+    row = tokenizer.encode(text)
+    session.run(None, {"input_ids": numpy.array([row.ids]), "attention_mask": numpy.array([row.attention_mask])})
+print(psutil.Process().memory_info().rss)
+"""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model answers here.
+    """How fast a model is on this machine.
 
     Attributes:
         texts_a_second: of all texts at once, in the best of the repetitions.
         median_ms: of one text alone, milliseconds, from string to probabilities.
-        p99_ms: 99 of 100 single texts are answered in this time.
+        p99_ms: 99 of 100 single texts take at most this time.
     """
 
     texts_a_second: float
@@ -43,14 +63,14 @@ class Speed:
     p99_ms: float
 
 
-def speed(model: Model, texts: Sequence[str], singles: int = 200, repetitions: int = 3) -> Speed:
-    """Measures a model on this machine, after one answer to warm up.
+def speed(model: Classifier, texts: Sequence[str], singles: int = 200, repetitions: int = 3) -> Speed:
+    """Measures a model on this machine, after one prediction to warm up.
 
     Args:
         model: fitted.
-        texts: all of them are asked at once; the first `singles` also one by one.
-        singles: how many are asked alone.
-        repetitions: of the whole.
+        texts: all of them are predicted at once; the first `singles` also one by one.
+        singles: how many are predicted alone.
+        repetitions: of all texts at once.
 
     Raises:
         BadInput: no text, or nothing to repeat.
@@ -58,12 +78,12 @@ def speed(model: Model, texts: Sequence[str], singles: int = 200, repetitions: i
     if not len(texts) or singles < 1 or repetitions < 1:
         raise BadInput(f"{len(texts)} texts, {singles} singles, {repetitions} repetitions", "use 1 or more of each")
     model.predict_proba(texts[:1])
-    whole = min(_seconds(model, texts) for _ in range(repetitions))
+    together = min(_seconds(model, texts) for _ in range(repetitions))
     alone = 1000 * np.array([_seconds(model, [text]) for text in texts[:singles]])
-    return Speed(len(texts) / whole, float(np.median(alone)), float(np.quantile(alone, 0.99)))
+    return Speed(len(texts) / together, float(np.median(alone)), float(np.quantile(alone, 0.99)))
 
 
-def _seconds(model: Model, texts: Sequence[str]) -> float:
+def _seconds(model: Classifier, texts: Sequence[str]) -> float:
     started = time.perf_counter()
     model.predict_proba(texts)
     return time.perf_counter() - started
@@ -71,12 +91,12 @@ def _seconds(model: Model, texts: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a model's answers are, beside its parent's.
+    """How good a model's predictions are, beside its parent's.
 
     Attributes:
-        accuracy: share of right answers; `low` and `high` are its 95 % interval.
-        lost: the parent's accuracy less this one, in points of a hundred.
-        agreement: share of texts that get the parent's label.
+        accuracy: `low` and `high` are its 95 % interval.
+        lost: the parent's accuracy minus this one, in percentage points.
+        agreement: fraction of texts that get the parent's label.
         calibration_error: expected, of the predicted class (15 bins).
         largest_change: of a probability, from the parent's.
         mean_change: of the probabilities.
@@ -92,66 +112,69 @@ class Quality:
     mean_change: float
 
 
-def quality(probabilities: NDArray[Any], parent: NDArray[Any], labels: NDArray[Any], classes: NDArray[Any]) -> Quality:
-    """Compares answers with the labels and with the parent's answers.
+def quality(probabilities: NDArray[Any], parent: NDArray[Any], labels: ArrayLike, classes: NDArray[Any]) -> Quality:
+    """Compares predictions with the labels and with the parent's predictions.
 
     Args:
         probabilities: (n, classes).
         parent: (n, classes), its parent's.
         labels: (n,), of `classes`.
-        classes: the class of each column.
+        classes: the class of each column, in any order.
 
     Raises:
-        BadInput: sizes that differ, or nothing there.
+        BadInput: sizes that differ, none at all, or a label that is not one of the classes.
     """
-    if probabilities.shape != parent.shape or len(labels) != len(parent) or not len(labels):
-        shapes = f"{probabilities.shape}, {parent.shape} and {np.shape(labels)}"
-        raise BadInput(f"probabilities, the parent's and labels have the shapes {shapes}", "ask both the same texts")
-    mine, theirs = classes[probabilities.argmax(1)], classes[parent.argmax(1)]
-    right = (mine == labels).astype(float)
+    if probabilities.shape != parent.shape or not len(parent):
+        shapes = f"{probabilities.shape} and {parent.shape}"
+        raise BadInput(f"probabilities and the parent's have the shapes {shapes}", "predict the same texts with both")
+    wanted = columns_of(classes, labels, len(parent))
+    mine, theirs = probabilities.argmax(1), parent.argmax(1)
+    right = (mine == wanted).astype(float)
     interval = bootstrap(right)
     change = np.abs(probabilities - parent)
     return Quality(
         accuracy=float(right.mean()),
         low=interval.low,
         high=interval.high,
-        lost=100 * float((theirs == labels).mean() - right.mean()),
+        lost=100 * float((theirs == wanted).mean() - right.mean()),
         agreement=float((mine == theirs).mean()),
-        calibration_error=calibration(probabilities, labels, classes=list(classes)).ece,
+        calibration_error=calibration(probabilities, wanted).ece,
         largest_change=float(change.max()),
         mean_change=float(change.mean()),
     )
 
 
-def damage(frame: pd.DataFrame, probabilities: NDArray[Any], parent: NDArray[Any]) -> pd.DataFrame:
-    """Who loses: accuracy on kinds of sentences before and after (Hooker et al. 2020, arXiv:2010.03058).
+def accuracy_by_slice(
+    frame: pd.DataFrame, probabilities: NDArray[Any], parent: NDArray[Any], classes: Sequence[Any] | None = None
+) -> pd.DataFrame:
+    """Accuracy on kinds of texts before and after compression (Hooker et al. 2020, arXiv:2010.03058).
 
     Args:
         frame: text, label and, where people rated it, rating.
         probabilities: (n, classes).
         parent: (n, classes), its parent's.
+        classes: the class of each column; the labels are numbers of columns when left out.
 
     Returns:
-        slice, n, before, after, lost (points), largest loss first.
+        slice, n, before, after, lost (percentage points), largest loss first.
 
     Raises:
         BadInput: probabilities that do not fit the frame.
     """
-    before, after = by_slice(frame, parent), by_slice(frame, probabilities)
+    before, after = (by_slice(frame, predicted, classes) for predicted in (parent, probabilities))
     table = before[["slice", "n", "accuracy"]].rename(columns={"accuracy": "before"})
     table["after"] = after["accuracy"].to_numpy()
     table["lost"] = 100 * (table["before"] - table["after"])
     return table.sort_values("lost", ascending=False, ignore_index=True)
 
 
-def products_a_token(file: str | Path) -> int:
-    """Multiply-adds with weights that a token costs in a graph of `export`: its matrices' sizes, added up.
+def macs_per_token(file: str | Path) -> int:
+    """Multiply-adds with weights per token in a graph of `export_onnx`: the sizes of its matrices, added up.
 
-    The last layer serves the first token alone, so most of it is not counted. A proxy of energy: bits aside, what is
-    not multiplied takes none.
+    The last layer computes the first token alone, so most of it is not counted.
 
     Raises:
-        BadInput: a file that is no such graph.
+        BadInput: a file that is not such a graph.
     """
     model = onnx.load(str(file))
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
@@ -162,10 +185,42 @@ def products_a_token(file: str | Path) -> int:
     }  # fmt: skip
     layers = sorted({name.split(".")[0] for name in sizes if name.startswith("layer")}, key=lambda name: int(name[5:]))
     if not layers:
-        raise BadInput(f"{file} is no graph that export wrote", "give the model.onnx of an export")
+        raise BadInput(f"{file} was not written by export_onnx", "give the model.onnx of an export")
     once = {f"{layers[-1]}.{part}.weight" for part in ("query", "output", "expand", "contract")}
     return sum(
         size * (2 if name in packed else 1)
         for name, size in sizes.items()
         if name.startswith("layer") and name.endswith(".weight") and "norm" not in name and name not in once
     )
+
+
+def resident_memory(folder: str | os.PathLike[str], texts: Sequence[str]) -> int:
+    """Bytes that a new process holds in memory (resident) after it has loaded a model and predicted the texts.
+
+    An export is run by ONNX Runtime, text by text, in a process without torch; a saved `TextClassifier` by this
+    library. The libraries' own code is part of it: a server needs it, too.
+
+    Args:
+        folder: an export, or a saved classifier.
+        texts: n > 0 strings.
+
+    Raises:
+        BadInput: no text, an item that is not a string, or no folder.
+        CourseError: the process failed, or took longer than five minutes.
+    """
+    place = Path(folder).resolve()
+    if not place.is_dir():
+        raise BadInput(f"there is no folder {folder}", "give an export or a saved classifier")
+    if not check_texts(texts):
+        raise BadInput("there is no text", "give one or more")
+    command = [sys.executable, "-c", _WITH_ONNX_RUNTIME if (place / MODEL_FILE).is_file() else _WITH_TORCH, str(place)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(list(texts)), capture_output=True, text=True, timeout=_SECONDS, check=True
+        )
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise CourseError(f"the process that loads {place} failed: {last[:300]}", "check that it loads here") from error
+    except subprocess.TimeoutExpired as error:
+        raise CourseError(f"{place} took longer than {_SECONDS} s", "use fewer texts") from error
+    return int(done.stdout.strip().splitlines()[-1])

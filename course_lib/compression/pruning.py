@@ -1,74 +1,82 @@
-"""Single weights set to zero: which ones go, and in what pattern.
+"""Pruning: single weights, attention heads, feed-forward neurons and whole layers.
 
-A mask is True where a weight stays. A zero in a dense matrix is multiplied like any other number: it saves no time and
-no memory until the matrix is stored and multiplied in a sparse form. Zeros anywhere need the place of every number that
-is left; zeros in a pattern (`n_of_m_mask`) need two bits each, and NVIDIA's cards have circuits for them.
+A weight mask is True where a weight is kept. A zero in a dense matrix is multiplied like any other number: it saves
+neither time nor memory until the matrix is stored and multiplied in a sparse form. Zeros anywhere need the position of
+every number that is left; zeros in a pattern (`n_of_m_mask`) need two bits each, and NVIDIA's GPUs have circuits for
+them.
+
+`drop_layers` and `prune_ffn` give a smaller dense model, which needs no special kernels: its configuration has the new
+shape, and any transformers reads it. Heads cannot be removed like that: in a plain `BertModel` every layer has
+`num_attention_heads` heads of hidden size / that many values, so `mask_heads` sets them to zero.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 from course_lib.classifier import TextClassifier
-from course_lib.compression.structure import bert_of, matrices, whole
+from course_lib.compression.linear_layers import bert_encoder, check_integer, linear_layers
 from course_lib.errors import BadInput
 
 PATTERNS = ("unstructured", "2:4")
-SCOPES = ("global", "layer")
 
 
 def score_mask(scores: Float[Tensor, "*shape"], sparsity: float, per_row: bool = False) -> Bool[Tensor, "*shape"]:
-    """Keeps the highest scores; exactly `round(sparsity * n)` of n go. Of equal ones the first stay.
+    """Keeps the highest scores; exactly `round(sparsity * n)` of n are removed. Of equal ones the first are kept.
 
     Args:
-        scores: what each weight is worth, in any unit.
-        sparsity: share that goes, from 0 to 1.
-        per_row: each row (last dimension) loses equally many, instead of the lowest of all.
+        scores: of the weights, in any unit.
+        sparsity: the fraction that is removed, from 0 to 1.
+        per_row: removes equally many of each row (last dimension), instead of the lowest of all.
 
     Raises:
-        BadInput: a share outside of 0 to 1, or scores that are NaN.
+        BadInput: a fraction outside of 0 to 1, or scores that are NaN.
     """
-    _check_share(sparsity)
+    _check_sparsity(sparsity)
     if scores.isnan().any():
         raise BadInput(f"{int(scores.isnan().sum())} scores are NaN", "look at the weights: training went wrong")
     rows = scores if per_row else scores.flatten()
-    gone = round(sparsity * rows.shape[-1])
-    if not rows.numel() or gone == rows.shape[-1]:
+    removed = round(sparsity * rows.shape[-1])
+    if not rows.numel() or removed == rows.shape[-1]:
         return torch.zeros_like(scores, dtype=torch.bool)
-    least = rows.kthvalue(gone + 1, dim=-1, keepdim=True).values  # the lowest score that stays; faster than sorting
+    least = rows.kthvalue(removed + 1, dim=-1, keepdim=True).values  # the lowest score kept; faster than sorting
     above, equal = rows > least, rows == least
-    room = rows.shape[-1] - gone - above.sum(-1, keepdim=True)
+    room = rows.shape[-1] - removed - above.sum(-1, keepdim=True)
     return (above | (equal & (equal.cumsum(-1) <= room))).reshape(scores.shape)
 
 
-def _check_share(sparsity: float) -> None:
+def _check_sparsity(sparsity: float) -> None:
     if not isinstance(sparsity, Real) or not 0 <= float(sparsity) <= 1:
-        raise BadInput(f"sparsity is {sparsity!r}", "use a share from 0 (all stay) to 1 (all go)")
+        raise BadInput(f"sparsity is {sparsity!r}", "use a fraction from 0 (all are kept) to 1 (none is kept)")
 
 
-def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float, per_row: bool = False) -> Bool[Tensor, "*shape"]:
-    """Keeps the weights farthest from zero (Han et al. 2015, arXiv:1506.02626). Arguments as of `score_mask`."""
-    return score_mask(weight.abs(), sparsity, per_row)
+def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor, "*shape"]:
+    """Keeps the weights farthest from zero (Han et al. 2015, arXiv:1506.02626). Raises as `score_mask`."""
+    return score_mask(weight.abs(), sparsity)
 
 
 def n_of_m_mask(weight: Float[Tensor, "*rows inputs"], n: int = 2, m: int = 4) -> Bool[Tensor, "*rows inputs"]:
     """Keeps the n weights farthest from zero in each m neighbours of a row; of equal ones the first.
 
-    With 2 of 4 a sparse tensor core stores half of the numbers and two bits for the place of each, and multiplies up
+    With 2 of 4 a sparse tensor core stores half of the numbers and two bits for the position of each, and multiplies up
     to twice as fast (Mishra et al. 2021, arXiv:2104.08378).
 
     Raises:
         BadInput: n or m out of range, rows that m does not divide, or weights that are NaN.
     """
-    m = whole(m, "m", 1, max(1, weight.shape[-1]))
-    n = whole(n, "n", 0, m)
+    m = check_integer(m, "m", 1, max(1, weight.shape[-1]))
+    n = check_integer(n, "n", 0, m)
     if weight.shape[-1] % m:
-        raise BadInput(f"rows of {weight.shape[-1]} weights do not part into groups of {m}", "use another m")
+        raise BadInput(f"rows of {weight.shape[-1]} weights cannot be divided into groups of {m}", "use another m")
     groups = weight.unflatten(-1, (-1, m))  # (*rows, groups, m)
     return score_mask(groups.abs(), 1 - n / m, per_row=True).flatten(-2)
 
@@ -79,7 +87,7 @@ def movement_scores(
     """Scores that favour weights which training moves away from zero: before - w * dL/dw.
 
     Added up over the steps of fine-tuning, for `score_mask` (Sanh et al. 2020, arXiv:2005.07683; without
-    the learning rate). A large weight on its way to zero scores low, where `magnitude_mask` would keep it.
+    the learning rate). A large weight that moves towards zero has a low score, though `magnitude_mask` would keep it.
 
     Args:
         weight: at this step.
@@ -95,52 +103,158 @@ def movement_scores(
     return scores
 
 
-# ---- classifiers -----------------------------------------------------------------------------------------------
+# ---- weights of a classifier ----------------------------------------------------------------------------------
 
 
-def sparse(
-    classifier: TextClassifier, sparsity: float = 0.5, pattern: str = "unstructured", scope: str = "global"
-) -> TextClassifier:
-    """A classifier with zeros in the matrices of its layers, by magnitude. No faster and no smaller: see above.
+def prune_weights(classifier: TextClassifier, sparsity: float = 0.5, pattern: str = "unstructured") -> TextClassifier:
+    """A classifier with zeros in its linear layers, by magnitude. It is neither faster nor smaller: see above.
 
-    Biases, norms, the embedding table, the pooler and the head stay.
+    The weights of all layers are compared, so that a layer of small ones loses more. Biases, norms, the embedding
+    table, the pooler and the head are not pruned.
 
     Args:
-        classifier: fitted; it stays as it is.
-        sparsity: share of the weights that become zero.
-        pattern: `unstructured` (anywhere), or `2:4`, which goes with `sparsity=0.5` alone.
-        scope: `global` compares the weights of all layers, so that a layer of small ones loses more; `layer` takes
-            the same share of each matrix. `2:4` compares four neighbours in any case.
+        classifier: fitted; it is not changed.
+        sparsity: fraction of the weights that become zero.
+        pattern: `unstructured` (anywhere), or `2:4` (`n_of_m_mask`), for `sparsity=0.5` only.
 
     Raises:
-        BadInput: not a fitted BERT classifier, an unknown pattern or scope, a share that the pattern does not have.
+        BadInput: not a fitted BERT classifier, an unknown pattern, or a sparsity that does not fit the pattern.
     """
-    for name, value, known in (("pattern", pattern, PATTERNS), ("scope", scope, SCOPES)):
-        if value not in known:
-            raise BadInput(f"{name} is {value!r}", f"use one of {', '.join(known)}")
-    _check_share(sparsity)
+    if pattern not in PATTERNS:
+        raise BadInput(f"pattern is {pattern!r}", f"use one of {', '.join(PATTERNS)}")
+    _check_sparsity(sparsity)
     if pattern == "2:4" and sparsity != 0.5:
         raise BadInput(f"sparsity is {sparsity} with the pattern 2:4", "use 0.5, or pattern='unstructured'")
-    bert_of(classifier)
-    thinner = copy.deepcopy(classifier)
-    weights = [matrix.weight for matrix in matrices(thinner).values()]
-    with torch.no_grad():
-        for weight, mask in zip(weights, _masks(weights, sparsity, pattern, scope), strict=True):
-            weight.masked_fill_(~mask, 0.0)  # a product with the mask would leave zeros that are negative
-    return thinner
-
-
-def _masks(weights: list[Tensor], sparsity: float, pattern: str, scope: str) -> list[Tensor]:
+    pruned = copy.deepcopy(classifier)
+    weights = [linear.weight for linear in linear_layers(pruned).values()]
     if pattern == "2:4":
-        return [n_of_m_mask(weight) for weight in weights]
-    if scope == "layer":
-        return [magnitude_mask(weight, sparsity) for weight in weights]
-    together = magnitude_mask(torch.cat([weight.flatten() for weight in weights]), sparsity)
-    parts = together.split([weight.numel() for weight in weights])
-    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+        masks = [n_of_m_mask(weight) for weight in weights]
+    else:
+        together = magnitude_mask(torch.cat([weight.flatten() for weight in weights]), sparsity)
+        parts = together.split([weight.numel() for weight in weights])
+        masks = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+    with torch.no_grad():
+        for weight, mask in zip(weights, masks, strict=True):
+            weight.masked_fill_(~mask, 0.0)  # a product with the mask would leave zeros that are negative
+    return pruned
 
 
 def sparsity_of(classifier: TextClassifier) -> float:
-    """Share of zeros in the matrices of the layers, from 0 to 1. Raises BadInput as `sparse`."""
-    weights = [matrix.weight for matrix in matrices(classifier).values()]
+    """Fraction of zeros in the linear layers, from 0 to 1. Raises BadInput as `prune_weights`."""
+    weights = [linear.weight for linear in linear_layers(classifier).values()]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+
+
+# ---- parts of a classifier ------------------------------------------------------------------------------------
+
+
+def evenly_spaced_layers(layers: int, kept: int) -> list[int]:
+    """Which layers to keep: the first, the last, and others evenly between; of one alone, the first.
+
+    Raises:
+        BadInput: more layers than there are, or none.
+    """
+    if not 1 <= kept <= layers:
+        raise BadInput(f"{kept} of {layers} layers", f"keep 1 to {layers}")
+    return sorted({round(i * (layers - 1) / max(1, kept - 1)) for i in range(kept)})
+
+
+def drop_layers(classifier: TextClassifier, keep: Sequence[int]) -> TextClassifier:
+    """A classifier that keeps some of its layers, in their order.
+
+    A layer adds to what it reads, so the next kept layer can still use what came before (Sajjad et al. 2020,
+    arXiv:2004.03844). Time and the layers' memory shrink in proportion.
+
+    Args:
+        classifier: fitted; it is not changed.
+        keep: numbers of layers from 0, ascending.
+
+    Raises:
+        BadInput: as `bert_encoder`; no layer, a number out of range, or numbers that do not ascend.
+    """
+    layers = list(bert_encoder(classifier).encoder.layer)
+    numbers = [check_integer(number, "a layer", 0, len(layers) - 1) for number in keep]
+    if not numbers or sorted(set(numbers)) != numbers:
+        raise BadInput(f"keep is {list(keep)}", "give one layer or more, each once, in ascending order")
+    smaller = copy.deepcopy(classifier)
+    bert = bert_encoder(smaller)
+    bert.encoder.layer = nn.ModuleList([bert.encoder.layer[number] for number in numbers])
+    for number, layer in enumerate(bert.encoder.layer):
+        layer.attention.self.layer_idx = number
+    bert.config.num_hidden_layers = len(numbers)
+    return smaller
+
+
+def prune_ffn(classifier: TextClassifier, size: int, importance: ArrayLike) -> TextClassifier:
+    """A classifier whose feed-forward blocks keep their `size` most important neurons.
+
+    A neuron is a row of the first matrix, its bias, and a column of the second. Each layer keeps equally many, since
+    the configuration has one `intermediate_size` for all. Of equally important neurons the first are kept.
+
+    Args:
+        classifier: fitted; it is not changed.
+        size: neurons per layer afterwards.
+        importance: (layers, neurons), such as `compute_importance(...).neurons`.
+
+    Raises:
+        BadInput: as `bert_encoder`; a size above the present one, or importances of another shape or not finite.
+    """
+    config = bert_encoder(classifier).config
+    size = check_integer(size, "size", 1, config.intermediate_size)
+    scores = _scores(importance, (config.num_hidden_layers, config.intermediate_size))
+    smaller = copy.deepcopy(classifier)
+    bert = bert_encoder(smaller)
+    for layer, row in zip(bert.encoder.layer, scores, strict=True):
+        best = np.sort(np.argsort(-row, kind="stable")[:size])
+        _keep_neurons(layer, torch.from_numpy(best))
+    bert.config.intermediate_size = size
+    return smaller
+
+
+def _scores(importance: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        scores = np.asarray(importance, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"importance is not an array of numbers ({error})", f"give numbers of shape {shape}") from error
+    if scores.shape != shape or not np.isfinite(scores).all():
+        raise BadInput(f"importance has shape {scores.shape}, or is not finite", f"give finite numbers, {shape}")
+    return scores
+
+
+def _keep_neurons(layer: Any, kept: Tensor) -> None:
+    expand, contract = layer.intermediate.dense, layer.output.dense
+    kept = kept.to(expand.weight.device)
+    expand.weight = _parameter(expand.weight, expand.weight[kept])
+    expand.bias = _parameter(expand.bias, expand.bias[kept])
+    contract.weight = _parameter(contract.weight, contract.weight[:, kept])
+    expand.out_features = contract.in_features = len(kept)
+
+
+def _parameter(old: Tensor, values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values.detach().clone(), requires_grad=old.requires_grad)
+
+
+def mask_heads(classifier: TextClassifier, mask: ArrayLike | Tensor) -> TextClassifier:
+    """A classifier whose pruned heads contribute nothing: their columns of the attention output matrix are zero.
+
+    They are still computed, so it saves neither time nor memory (see above): it shows which heads could be removed.
+
+    Args:
+        classifier: fitted; it is not changed.
+        mask: (layers, heads), True or 1 where a head is kept, such as `score_mask` of `Importance.heads`.
+
+    Raises:
+        BadInput: not a fitted BERT classifier, or a mask of another shape or with other values.
+    """
+    config = bert_encoder(classifier).config
+    shape = (config.num_hidden_layers, config.num_attention_heads)
+    kept = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    if kept.shape != shape or not np.isin(kept, (0, 1)).all():
+        raise BadInput(f"mask has shape {kept.shape}, or values other than 0 and 1", f"give True or False, {shape}")
+    masked = copy.deepcopy(classifier)
+    with torch.no_grad():
+        for layer, row in zip(bert_encoder(masked).encoder.layer, kept.astype(bool), strict=True):
+            weight = layer.attention.output.dense.weight
+            by_head = weight.unflatten(1, (len(row), -1))  # (hidden, heads, size), the same memory
+            by_head[:, torch.from_numpy(~row).to(weight.device)] = 0.0
+    return masked

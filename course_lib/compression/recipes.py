@@ -1,4 +1,4 @@
-"""From a fine-tuned parent to a small or fast model in one call: cut, teach, round, write, measure."""
+"""From a fine-tuned parent to a small or fast model in one call: prune, distill, quantise, export."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 from course_lib import machine
 from course_lib.batching import tokenize
 from course_lib.classifier import TextClassifier
-from course_lib.compression.distillation import Lesson, distil, lesson
-from course_lib.compression.export import Export, export, place
-from course_lib.compression.graph import SHARED, Bits
-from course_lib.compression.importance import importance
-from course_lib.compression.layerwise import distil_layers
-from course_lib.compression.structure import bert_of, keep_layers, narrow, piece_counts, share_words, spread
+from course_lib.compression.distillation import distill, distill_layers, teacher_outputs
+from course_lib.compression.importance import compute_importance
+from course_lib.compression.linear_layers import bert_encoder
+from course_lib.compression.onnx_export import ExportReport, check_export_dir, export_onnx
+from course_lib.compression.onnx_graph import SHARED, Bits
+from course_lib.compression.pruning import drop_layers, evenly_spaced_layers, prune_ffn
+from course_lib.compression.vocabulary import cluster_embeddings, token_counts
 from course_lib.errors import BadInput
 from course_lib.training import Callback, TrainingConfig
 
@@ -31,95 +32,87 @@ _OTHER_BYTES = 40_000  # names, shapes and small tensors of a graph
 
 @dataclass(frozen=True)
 class Plan:
-    """How a parent is made smaller. What is None stays as it is.
+    """How a parent is made smaller. A part that is None is not changed.
 
     Attributes:
         name: for tables and messages.
-        layers: how many stay, spread evenly from the first to the last.
-        width: feed-forward neurons of a layer.
-        vectors: of pieces of words that are different; rare pieces take that of the most similar common one.
+        layers: how many are kept, spread evenly from the first to the last.
+        ffn_size: feed-forward neurons per layer.
+        embedding_clusters: different vectors in the embedding table; see `cluster_embeddings`.
         bits: of the weights in the file.
-        training: of the distillation; None where nothing is learned anew.
-        layerwise: whether the student also learns what the teacher's layers do (`distil_layers`).
+        training: of the distillation; None for a plan without training.
+        layerwise: whether the student is also trained on the teacher's layers (`distill_layers`).
     """
 
     name: str
     layers: int | None = None
-    width: int | None = None
-    vectors: int | None = None
+    ffn_size: int | None = None
+    embedding_clusters: int | None = None
     bits: Bits = field(default_factory=Bits)
     training: TrainingConfig | None = None
     layerwise: bool = False
 
 
 # Chosen by trials with the course's own model of seed 0, on validation and test sentences together.
-TAUGHT = TrainingConfig(epochs=3, learning_rate=2e-4)
-MENDED = TrainingConfig(epochs=1, learning_rate=1e-4)  # what a gentle cut needs
+LONG = TrainingConfig(epochs=3, learning_rate=2e-4)
+SHORT = TrainingConfig(epochs=1, learning_rate=1e-4)  # enough after mild pruning
 PLANS = {
-    "small": Plan("small", width=1280, vectors=7800, bits=Bits(4, 4, 64), training=MENDED),
-    "fast": Plan("fast", layers=3, width=1024, bits=Bits(8, 8), training=TAUGHT, layerwise=True),
+    "small": Plan("small", ffn_size=1280, embedding_clusters=7800, bits=Bits(4, 4, 64), training=SHORT),
+    "fast": Plan("fast", layers=3, ffn_size=1024, bits=Bits(8, 8), training=LONG, layerwise=True),
 }
-# From the gentlest to the hardest: `search` takes the first that fits the size and costs little accuracy.
-LADDER = (
+# From the mildest to the strongest: `search_plans` takes the first that fits the size and costs little accuracy.
+CANDIDATES = (
     Plan("8 bits", bits=Bits(8, 8)),
-    Plan("8 bits, fewer vectors", vectors=12000, bits=Bits(8, 8)),
+    Plan("8 bits, fewer vectors", embedding_clusters=12000, bits=Bits(8, 8)),
     Plan("4 bits", bits=Bits(4, 4)),
-    Plan("4 bits, fewer vectors", vectors=12000, bits=Bits(4, 4)),
+    Plan("4 bits, fewer vectors", embedding_clusters=12000, bits=Bits(4, 4)),
     PLANS["small"],
-    Plan("3 layers, 4 bits", layers=3, vectors=7800, bits=Bits(4, 4, 64), training=TAUGHT, layerwise=True),
-    Plan(
-        "3 narrow layers, 4 bits",
-        layers=3,
-        width=768,
-        vectors=4000,
-        bits=Bits(4, 4, 64),
-        training=TAUGHT,
-        layerwise=True,
-    ),
+    Plan("3 layers, 4 bits", 3, None, 7800, Bits(4, 4, 64), LONG, layerwise=True),
+    Plan("3 narrow layers, 4 bits", 3, 768, 4000, Bits(4, 4, 64), LONG, layerwise=True),
 )
 
 
-def shrunk(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClassifier:
-    """The parent cut to the plan's shape, before it learns anew.
+def shrink(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClassifier:
+    """The parent pruned to the plan's shape, before distillation.
 
     Args:
         parent: fitted.
-        plan: says the shape.
-        texts: say which pieces of words are used, and (labelled by the parent) which neurons.
+        plan: the shape.
+        texts: decide which tokens are frequent, and (labelled by the parent) which neurons are important.
 
     Raises:
-        BadInput: a plan that asks for more than the parent has.
+        BadInput: a plan of more layers, neurons or vectors than the parent has.
     """
-    student, config = parent, bert_of(parent).config
-    if plan.width is not None and plan.width != config.intermediate_size:
+    student, config = parent, bert_encoder(parent).config
+    if plan.ffn_size is not None and plan.ffn_size != config.intermediate_size:
         some = list(texts[:_IMPORTANCE_TEXTS])
-        student = narrow(student, plan.width, importance(student, some, parent.predict(some)).neurons)
+        student = prune_ffn(student, plan.ffn_size, compute_importance(student, some, parent.predict(some)).neurons)
     if plan.layers is not None and plan.layers != config.num_hidden_layers:
-        student = keep_layers(student, spread(config.num_hidden_layers, plan.layers))
-    if plan.vectors is not None and plan.vectors < config.vocab_size:
-        student = share_words(student, piece_counts(parent, texts), plan.vectors)
-        student.frozen_embeddings = True  # training would part what shares a vector
+        student = drop_layers(student, evenly_spaced_layers(config.num_hidden_layers, plan.layers))
+    if plan.embedding_clusters is not None and plan.embedding_clusters < config.vocab_size:
+        student = cluster_embeddings(student, token_counts(parent, texts), plan.embedding_clusters)
+        student.frozen_embeddings = True  # training would separate the tokens that share a vector
     return student
 
 
 @dataclass(frozen=True)
-class Compressed:
+class CompressionResult:
     """What `compress` made.
 
     Attributes:
         plan: that was followed.
-        student: in torch, in float32, before its weights were rounded.
-        exported: the folder for ONNX Runtime, with the errors of rounding.
+        student: in torch, in float32, before its weights were quantised.
+        exported: the folder for ONNX Runtime, with the errors of quantisation.
         seconds: that it took.
     """
 
     plan: Plan
     student: TextClassifier
-    exported: Export
+    exported: ExportReport
     seconds: float
 
     def figures(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """For JSON."""
         made = {**asdict(self.exported), "folder": str(self.exported.folder)}
         return {"plan": asdict(self.plan), **made, "seconds": self.seconds}
 
@@ -132,46 +125,41 @@ def compress(
     *,
     soft_labels: ArrayLike | None = None,
     callbacks: Sequence[Callback] = (),
-) -> Compressed:
+) -> CompressionResult:
     """Makes a smaller model of a fitted one and writes it into `folder` for ONNX Runtime (`OnnxClassifier` reads it).
 
     Args:
-        parent: fitted, a BERT with classes; it stays as it is.
+        parent: fitted, a BERT with classes; it is not changed.
         plan: one of `PLANS`, or your own.
         folder: new, empty, or an earlier export.
-        texts: of the kind that it will read, without labels; the parent tells the student what it thinks of them.
-        soft_labels: probabilities for the first texts, where people rated them; see `lesson`.
+        texts: of the kind that it will read, without labels; the student is trained on the parent's outputs for them.
+        soft_labels: probabilities for the first texts, where people rated them; see `teacher_outputs`.
         callbacks: called with each row of the history of the distillation.
 
     Raises:
-        BadInput: a plan that asks for more than the parent has, no texts, or a folder that holds something else.
+        BadInput: a plan of more than the parent has, no texts, or a folder that holds something else.
         CourseError: the folder cannot be written.
     """
     started = time.perf_counter()
     if not len(texts):
         raise BadInput("there is no text", "give texts of the kind that the model will read; they need no labels")
-    place(folder)  # found out before minutes of training
-    student = shrunk(parent, plan, texts)
+    check_export_dir(folder)  # before minutes of training
+    student = shrink(parent, plan, texts)
     if plan.training is not None:
-        student = _taught(student, parent, lesson(parent, texts, soft_labels), plan, callbacks)
-    made = export(student, folder, plan.bits, texts[:256])
-    return Compressed(plan, student, made, time.perf_counter() - started)
-
-
-def _taught(
-    student: TextClassifier, parent: TextClassifier, taught: Lesson, plan: Plan, callbacks: Sequence[Callback]
-) -> TextClassifier:
-    assert plan.training is not None
-    if plan.layerwise:
-        return distil_layers(student, parent, taught, plan.training, callbacks=callbacks)
-    return distil(student, taught, plan.training, callbacks=callbacks)
+        targets = teacher_outputs(parent, texts, soft_labels)
+        if plan.layerwise:
+            student = distill_layers(student, parent, targets, plan.training, callbacks=callbacks)
+        else:
+            student = distill(student, targets, plan.training, callbacks=callbacks)
+    made = export_onnx(student, folder, plan.bits, texts[:256])
+    return CompressionResult(plan, student, made, time.perf_counter() - started)
 
 
 def compress_cost(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> machine.Cost:
-    """What `compress` will take here: the parent's answers, once or in each epoch, and the student's training."""
-    config = bert_of(parent).config
+    """What `compress` costs here: the parent's predictions, once or in each epoch, and the student's training."""
+    config = bert_encoder(parent).config
     tokens = sum(map(len, tokenize(texts, parent.tokenizer_, parent.max_length)))
-    hidden, wide = config.hidden_size, plan.width or config.intermediate_size
+    hidden, wide = config.hidden_size, plan.ffn_size or config.intermediate_size
     a_layer = 4 * hidden**2 + 2 * hidden * config.intermediate_size
     table, whole = config.vocab_size * hidden, config.num_hidden_layers * a_layer
     read = tokens * (1 + plan.training.epochs if plan.layerwise and plan.training else 1)
@@ -185,68 +173,63 @@ def compress_cost(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> m
 
 
 def model_bytes(parent: TextClassifier, plan: Plan) -> int:
-    """Bytes of the file that the plan makes, from counted weights; nothing is computed. True to 2 % and 40 kB.
+    """Bytes of the file that the plan makes, from counted weights, accurate to 2 % and 40 kB; nothing is computed.
 
     Raises:
-        BadInput: as `bert_of`.
+        BadInput: as `bert_encoder`.
     """
-    config = bert_of(parent).config
-    hidden, wide = config.hidden_size, plan.width or config.intermediate_size
+    config = bert_encoder(parent).config
+    hidden, wide = config.hidden_size, plan.ffn_size or config.intermediate_size
     layers = plan.layers or config.num_hidden_layers
     matrices = layers * (4 * hidden**2 + 2 * hidden * wide) + hidden**2
     rows, outputs = layers * (5 * hidden + wide) + hidden, layers * (9 * hidden + wide)
-    vectors = min(plan.vectors or config.vocab_size, config.vocab_size)
+    vectors = min(plan.embedding_clusters or config.vocab_size, config.vocab_size)
     numbers = 0 if vectors > SHARED * config.vocab_size else config.vocab_size * (2 if vectors < 2**15 else 4)
     places = min(parent.max_length, config.max_position_embeddings)
-    of_matrices = _bytes(matrices, plan.bits.matrices, plan.bits.block, rows)
-    of_words = _bytes(vectors * hidden, plan.bits.words, plan.bits.block, vectors) + numbers
+    of_matrices = _bytes(matrices, plan.bits.matrices, plan.bits.block_size, rows)
+    of_words = _bytes(vectors * hidden, plan.bits.embeddings, plan.bits.block_size, vectors) + numbers
     return int(of_matrices + of_words + 4 * (places * hidden + outputs) + _OTHER_BYTES)
 
 
 def _bytes(weights: int, bits: int, block: int, rows: int) -> float:
-    """Integers and their scales: one a row with 8 bits, one a block with 4."""
+    """Integers and their scales: one per row with 8 bits, one per block with 4."""
     scales = {32: 0.0, 8: 5.0 * rows, 4: 4.0 * weights / block}[bits]
     return weights * bits / 8 + scales
 
 
-def fitting(parent: TextClassifier, target_megabytes: float, ladder: Sequence[Plan] = LADDER) -> list[Plan]:
-    """The plans whose file is no larger than the target, the gentlest first.
+def plans_within(parent: TextClassifier, megabytes: float) -> list[Plan]:
+    """The plans of `CANDIDATES` whose file is no larger than so many megabytes, the mildest first.
 
     Raises:
         BadInput: none is; the message says how small the smallest one is.
     """
-    if not (isinstance(target_megabytes, (int, float)) and 0 < target_megabytes < math.inf):
-        raise BadInput(f"the target is {target_megabytes!r} MB", "give a size above 0, such as 7.5")
-    sizes = [model_bytes(parent, plan) / MEGABYTE for plan in ladder]
-    found = [plan for plan, size in zip(ladder, sizes, strict=True) if size <= target_megabytes]
+    if not (isinstance(megabytes, (int, float)) and 0 < megabytes < math.inf):
+        raise BadInput(f"the target is {megabytes!r} MB", "give a size above 0, such as 7.5")
+    sizes = [model_bytes(parent, plan) / MEGABYTE for plan in CANDIDATES]
+    found = [plan for plan, size in zip(CANDIDATES, sizes, strict=True) if size <= megabytes]
     if not found:
         smallest = int(np.argmin(sizes))
         raise BadInput(
-            f"no plan reaches {target_megabytes} MB; the smallest is {ladder[smallest].name!r} with "
+            f"no plan reaches {megabytes} MB; the smallest is {CANDIDATES[smallest].name!r} with "
             f"{sizes[smallest]:.1f} MB",
             f"ask for {math.ceil(10 * sizes[smallest]) / 10} MB or more",
         )
     return found
 
 
-def search(
-    plans: Sequence[Plan], attempt: Callable[[Plan], tuple[Compressed, float]], most_lost: float = 1.0
-) -> tuple[Compressed, float]:
-    """Tries plans, the gentlest first, until one loses no more than `most_lost` points; else the one that loses least.
+def search_plans(
+    plans: Sequence[Plan], attempt: Callable[[Plan], tuple[CompressionResult, float]], max_lost: float = 1.0
+) -> tuple[CompressionResult, float]:
+    """Tries plans, the mildest first, until one loses at most `max_lost` points; else returns the one that loses least.
 
     Args:
-        plans: of `fitting`.
-        attempt: follows a plan and gives the result with the points of accuracy that it lost on held-out texts.
-        most_lost: points of a hundred.
-
-    Raises:
-        BadInput: no plan.
+        plans: n > 0, of `plans_within`.
+        attempt: follows a plan and returns the result with the percentage points of accuracy lost on held-out texts.
+        max_lost: percentage points.
     """
-    if not plans:
-        raise BadInput("there is no plan", "give one or more")
-    tried: list[tuple[Compressed, float]] = []
+    tried: list[tuple[CompressionResult, float]] = []
     for plan in plans:
         tried.append(attempt(plan))
-        if tried[-1][1] <= most_lost:
+        if tried[-1][1] <= max_lost:
             return tried[-1]
     return min(tried, key=lambda one: one[1])

@@ -1,4 +1,4 @@
-"""Compression as stored runs: a plan followed from the course's sentiment model, its folder and its figures kept."""
+"""Compression as stored runs: a plan applied to the course's sentiment model, its folder and its figures kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from course_lib import attacks, corpora, finetuning
 from course_lib.classifier import TextClassifier
 from course_lib.compression.distillation import unlabelled_texts
-from course_lib.compression.measure import products_a_token, quality, speed
+from course_lib.compression.measure import macs_per_token, quality, speed
 from course_lib.compression.onnx_classifier import MODEL_FILE, OnnxClassifier
 from course_lib.compression.recipes import PLANS, Plan, compress
 from course_lib.errors import BadInput
@@ -39,7 +39,7 @@ def plan_of(config: dict[str, Any]) -> Plan:
 
 
 def _work(config: Mapping[str, Any]) -> float:
-    """Sentences that the student learns from, times epochs and layers; and a fixed part for what is measured."""
+    """Sentences that the student learns from, times epochs and layers; and a fixed part for the measurements."""
     plan = plan_of(dict(config))
     epochs = plan.training.epochs if plan.training else 0
     steps: float = config.get("texts", 20_000) * epochs
@@ -53,7 +53,7 @@ def _work(config: Mapping[str, Any]) -> float:
         "model_bytes": 20_000, "accuracy": 0.02, "low": 0.02, "high": 0.02, "lost": 2.0, "agreement": 0.03,
         "calibration_error": 0.03, "largest_change": 1.0, "mean_change": 0.03, "seconds": np.inf, "attacked": 0.2,
         "texts_a_second": np.inf, "median_ms": np.inf, "p99_ms": np.inf, "times_as_fast": np.inf,
-        "max_error": np.inf, "mean_error": 0.05, "folder_bytes": 20_000, "products_a_token": 0.0,
+        "max_error": np.inf, "mean_error": 0.05, "folder_bytes": 20_000, "macs_per_token": 0.0,
     },
     data=("course_encoder", "sentiment_ratings", "sentiment"),
 )  # fmt: skip
@@ -66,9 +66,9 @@ def compression_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         folder: gets the folder `EXPORT`.
 
     Returns:
-        The figures of `Compressed` and `Quality` on the test part and those of `Speed`; `times_as_fast`, how many
-        texts it answers while its parent in torch answers one; `attacked`, its accuracy under DeepWordBug on
-        `ATTACKED` sentences; `products_a_token`; and `probabilities`, (n,) of the second class of each test sentence.
+        The figures of `Compressed` and `Quality` on the test part and those of `Speed`; `times_as_fast`, its
+        throughput over that of its parent in torch; `attacked`, its accuracy under DeepWordBug on
+        `ATTACKED` sentences; `macs_per_token`; and `probabilities`, (n,) of the second class of each test sentence.
     """
     plan = plan_of(config)
     parent = TextClassifier.from_pretrained("sentiment")
@@ -79,17 +79,17 @@ def compression_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     test = corpora.part("movie_reviews", "test")
     rows, labels = test["text"].tolist(), test["label"].to_numpy()
     student = OnnxClassifier(folder / EXPORT)
-    answers = [np.asarray(one.predict_proba(rows)) for one in (student, parent)]
-    good = quality(answers[0], answers[1], labels, student.classes_)
-    mine, theirs = (speed(one, rows[:300], singles=60) for one in (student, parent))
+    mine, theirs = (np.asarray(one.predict_proba(rows)) for one in (student, parent))
+    good = quality(mine, theirs, labels, student.classes_)
+    fast, slow = (speed(one, rows[:300], singles=60) for one in (student, parent))
     attacked = attacks.recipe("deepwordbug").run(student, rows[:ATTACKED], labels[:ATTACKED], seed=0)
     figures = {key: value for key, value in made.figures().items() if key not in ("folder", "plan")}
     return {
         **figures,
         **asdict(good),
-        **asdict(mine),
-        "times_as_fast": mine.texts_a_second / theirs.texts_a_second,
+        **asdict(fast),
+        "times_as_fast": fast.texts_a_second / slow.texts_a_second,
         "attacked": attacked.accuracy_under_attack,
-        "products_a_token": products_a_token(folder / EXPORT / MODEL_FILE),
-        "probabilities": answers[0][:, 1].round(4).tolist(),
+        "macs_per_token": macs_per_token(folder / EXPORT / MODEL_FILE),
+        "probabilities": mine[:, 1].round(4).tolist(),
     }

@@ -5,7 +5,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 
 from course_lib.plots.attacks import cost_of_success, first_order, transfer, under_attack
 from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
-from course_lib.plots.compression import damage, pareto, sensitivity, weight_histogram
+from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity, weight_histogram
 from course_lib.plots.data import disagreement, rating_histogram
 from course_lib.plots.explanations import HeatMap, heat_map, seed_spread, word_bars
 from course_lib.plots.faithfulness import agreement_map, deletion_curves, faithfulness_against_time, sanity
@@ -26,12 +26,12 @@ from course_lib.plots.transformer import attention_map, positional_encoding
 __all__ = [
     "HeatMap",
     "LiveCurve",
+    "accuracy_by_slice",
     "agreement_map",
     "attention_map",
     "augmentation_gains",
     "confusion",
     "cost_of_success",
-    "damage",
     "defences",
     "deletion_curves",
     "disagreement",

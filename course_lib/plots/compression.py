@@ -21,7 +21,7 @@ from course_lib.plots.style import label as name_axes
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from course_lib.compression.uniform import Grid
+    from course_lib.compression.quantization import QuantParams
 
 BINS = 61  # of a histogram of weights
 SHADES = 12  # of a heat map
@@ -184,7 +184,7 @@ def _front_in_words(
 
 
 @house
-def weight_histogram(weights: Tensor, grid: Grid, ax: Axes | None = None) -> Axes:
+def weight_histogram(weights: Tensor, qparams: QuantParams, ax: Axes | None = None) -> Axes:
     """How often each weight occurs, and below it the numbers that the grid has.
 
     Where rows or groups have scales of their own, the points of the narrowest, the median and the widest are drawn.
@@ -193,16 +193,19 @@ def weight_histogram(weights: Tensor, grid: Grid, ax: Axes | None = None) -> Axe
 
     Args:
         weights: any shape, finite.
-        grid: of these weights.
+        qparams: of these weights.
 
     Raises:
-        BadInput: no weight, weights that are not finite, or a grid of another shape.
+        BadInput: no weight, weights that are not finite, or parameters of another shape.
     """
-    from course_lib.compression.uniform import error, finite  # loads torch, which pictures do without
+    from course_lib.compression.quantization import (
+        check_finite,
+        quantization_error,
+    )  # loads torch, which pictures do without
 
-    lost, values = error(weights, grid), finite(weights)
-    ends = _ends(values, grid)
-    clipped = _clipped(values, ends, grid)
+    lost, values = quantization_error(weights, qparams), check_finite(weights)
+    ends = _ends(values, qparams)
+    clipped = _clipped(values, ends, qparams)
     numbers = values.numpy(force=True).ravel()
     edges = np.histogram_bin_edges(numbers, BINS)
     counts, cut = np.histogram(numbers, edges)[0], np.histogram(numbers[clipped], edges)[0]
@@ -214,31 +217,31 @@ def weight_histogram(weights: Tensor, grid: Grid, ax: Axes | None = None) -> Axe
     _count_axis(ax, int(counts.max()))
     alive = values != 0 if values.any() else values == 0  # a group of zeros has a scale of 1, whatever the others have
     low, high = (end[alive] for end in ends)
-    half = float((high - low).max()) / (grid.high - grid.low) / 2
+    half = float((high - low).max()) / (qparams.high - qparams.low) / 2
     _span(ax, edges, float(low.min()) - half, float(high.max()) + half)
-    _points_below(ax, low, high, grid.high - grid.low + 1)
+    _points_below(ax, low, high, qparams.high - qparams.low + 1)
     if len(ax.get_legend_handles_labels()[0]) > 1:
         legend_below(ax, own)
-    scales = grid.scale.numel()
+    scales = qparams.scale.numel()
     many = "one scale" if scales == 1 else f"{scales:,} scales"
     rounded = "nothing lost" if math.isinf(lost.sqnr_db) else f"SQNR {lost.sqnr_db:.1f} dB"
-    title = f"{grid.bits} bits, {many}: largest error {lost.max_abs:.3g}, {rounded}"
+    title = f"{qparams.bits} bits, {many}: largest error {lost.max_abs:.3g}, {rounded}"
     name_axes(ax, title, "value of a weight (no unit)", "weights (log scale)")
     return ax
 
 
-def _ends(values: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+def _ends(values: Tensor, qparams: QuantParams) -> tuple[Tensor, Tensor]:
     """For each weight, the lowest and the highest point of its own grid."""
     import torch
 
-    low, high = (torch.full_like(values, end, dtype=torch.int32) for end in (grid.low, grid.high))
-    return grid.dequantize(low), grid.dequantize(high)
+    low, high = (torch.full_like(values, end, dtype=torch.int32) for end in (qparams.low, qparams.high))
+    return qparams.dequantize(low), qparams.dequantize(high)
 
 
-def _clipped(values: Tensor, ends: tuple[Tensor, Tensor], grid: Grid) -> NDArray[np.bool_]:
+def _clipped(values: Tensor, ends: tuple[Tensor, Tensor], qparams: QuantParams) -> NDArray[np.bool_]:
     """Which weights move by more than half a step, (n,); a last bit of float32 does not count."""
     low, high = ends
-    half = 0.5001 * (high - low) / (grid.high - grid.low)
+    half = 0.5001 * (high - low) / (qparams.high - qparams.low)
     found: NDArray[np.bool_] = ((values < low - half) | (values > high + half)).numpy(force=True).ravel()
     return found
 
@@ -345,11 +348,11 @@ def sensitivity(
 
 
 @house
-def damage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def accuracy_by_slice(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Accuracy on kinds of sentences before and after, the largest loss on top.
 
     Args:
-        table: slice, n, before and after (accuracies from 0 to 1), as `compression.measure.damage` gives it.
+        table: slice, n, before and after (accuracies from 0 to 1), as `compression.accuracy_by_slice` returns it.
 
     Raises:
         BadInput: no rows, a column is missing, or an accuracy is not from 0 to 1.

@@ -8,11 +8,11 @@ from course_lib.widgets.augmentation import watch_augmentation
 from course_lib.widgets.bits import bits_slider
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
-from course_lib.widgets.front import front
 from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.live_attack import watch_attack
 from course_lib.widgets.loss_surface import loss_surface_explorer
 from course_lib.widgets.masked_word import watch_mask
+from course_lib.widgets.pareto import pareto_explorer
 from course_lib.widgets.prediction import watch_prediction
 from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
 from course_lib.widgets.samples import sampling
@@ -26,8 +26,8 @@ __all__ = [
     "delete_words",
     "diagnose",
     "explain_text",
-    "front",
     "loss_surface_explorer",
+    "pareto_explorer",
     "sampling",
     "vote_on_attacks",
     "watch_attack",

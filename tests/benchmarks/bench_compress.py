@@ -32,8 +32,8 @@ from course_lib.batching import collate, sorted_batches, tokenize
 from course_lib.checkpoints import write_atomically
 from course_lib.classifier import TextClassifier
 from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
-from course_lib.compression.graph import build
 from course_lib.compression.onnx_classifier import session
+from course_lib.compression.onnx_graph import build_graph
 
 SHARPNESS = finetuning.recipe("default").sharpness
 BATCH = 64  # of the peers, rows of nearly one length together: their best case
@@ -166,7 +166,7 @@ def eager(folder: Path) -> Predict:
 def dynamic(parent: TextClassifier, scratch: Path) -> Predict:
     """The full model with the last layer of all tokens, quantised by ONNX Runtime with its own defaults."""
     plain, small = scratch / "plain.onnx", scratch / "dynamic.onnx"
-    onnx.save(build(parent.module_, Bits(), all_tokens=True), str(plain))
+    onnx.save(build_graph(parent.module_, Bits(), all_tokens=True), str(plain))
     quantize_dynamic(plain, small, weight_type=QuantType.QInt8)
     running = session(small)
 

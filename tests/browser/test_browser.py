@@ -426,7 +426,7 @@ def take_bits_away(opened: Opened) -> None:
         moved(box, move, opened.page, "the old histogram")
         wait_until(lambda: "Accuracy:" in box.inner_text(), opened.page, "there is no accuracy")
     opened.photograph("bits", box)
-    front = opened.page.locator(".compression-front").first
+    front = opened.page.locator(".pareto-explorer").first
     front.scroll_into_view_if_needed()
     points = front.locator(".noUi-handle").first
     moved(front, lambda: front.locator("select").first.select_option(index=1), opened.page, "the old axis")

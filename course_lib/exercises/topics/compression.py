@@ -12,7 +12,7 @@ from course_lib.exercises.values import array_problem, as_numbers, kind, plain, 
 
 # ---------------- real numbers become small integers, and come back nearly the same
 # Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
-# equation 1 (arXiv:1712.05877), with a zero point of 0. The library's version: `course_lib.compression.uniform.Grid`.
+# equation 1 (arXiv:1712.05877), with a zero point of 0. The library's version: `course_lib.compression.QuantParams`.
 
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -213,7 +213,7 @@ def _as_floats(values: np.ndarray, scale: Scale, bits: int) -> Any:
 
 # ---------------- how wide the steps of the grid are, for each output channel of a weight
 # Krishnamoorthi 2018, Quantizing deep convolutional networks for efficient inference (arXiv:1806.08342),
-# compares one scale a matrix with one a channel. The library's version: `course_lib.compression.uniform.grid_of` with
+# compares one scale a matrix with one a channel. The library's version: `course_lib.compression.fit_qparams` with
 # `axis=0`; it gives zeros the scale 1, as ONNX Runtime does.
 
 
@@ -346,7 +346,7 @@ def _at_least_one(weight: np.ndarray, bits: int) -> Any:
 
 # ---------------- which weights stay when the smallest go
 # Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, section 3 (arXiv:1506.02626).
-# The library's version: `course_lib.compression.pruning.magnitude_mask`.
+# The library's version: `course_lib.compression.magnitude_mask`.
 
 
 def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
@@ -531,7 +531,7 @@ def _ones_and_zeros(weight: np.ndarray, sparsity: float) -> Any:
 
 
 # ---------------- how thin the two factors of a matrix have to be
-# The library's version: `course_lib.compression.lowrank.rank_for`, which takes the shape and the number of weights
+# The library's version: `course_lib.compression.rank_within`, which takes the shape and the number of weights
 # allowed, and refuses (BadInput) where not even rank 1 fits; here rank 1 is taken then, and its count tells.
 
 
@@ -702,7 +702,7 @@ def _not_cut(out: int, inputs: int, share: float) -> Any:
 
 # ---------------- how far a student's answers are from its teacher's
 # Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531).
-# The library's version: `course_lib.compression.distillation.distillation_loss`, in torch. Whether a gradient reaches
+# The library's version: `course_lib.compression.distillation_loss`, in torch. Whether a gradient reaches
 # the teacher cannot be seen in numbers alone, so the task says it.
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from course_lib.compression import error_correction
-from course_lib.compression.error_correction import gptq
-from course_lib.compression.uniform import Grid, grid_of
+from course_lib.compression import gptq
+from course_lib.compression.gptq import gptq_quantize
+from course_lib.compression.quantization import QuantParams, fit_qparams
 from course_lib.errors import BadInput
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -47,23 +47,23 @@ def test_no_output_is_worse_than_by_rounding(
     seed: int, bits: int, group: int | None, symmetric: bool, n: int, damping: float
 ) -> None:
     weight, inputs = case(seed, n=n)
-    result = gptq(weight, inputs, bits, group, damping, symmetric)
-    grid = grid_of(weight, bits, symmetric, None if group else 0, group)
+    result = gptq_quantize(weight, inputs, bits, group, damping, symmetric)
+    grid = fit_qparams(weight, bits, symmetric, None if group else 0, group)
     rounded = grid.dequantize(grid.quantize(weight))
     ours, theirs = (output_errors(weight, quantised, inputs) for quantised in (result.weight, rounded))
     assert bool((ours <= theirs * (1 + 1e-6)).all())
     assert result.error == pytest.approx(float(ours.square().mean().sqrt()), rel=1e-4, abs=1e-6)
     assert result.rounding_error == pytest.approx(float(theirs.square().mean().sqrt()), rel=1e-4, abs=1e-6)
-    assert torch.equal(result.grid.scale, grid.scale)
-    assert torch.equal(result.weight, result.grid.dequantize(result.integers))
-    assert result.grid.low <= int(result.integers.min()) and int(result.integers.max()) <= result.grid.high
+    assert torch.equal(result.qparams.scale, grid.scale)
+    assert torch.equal(result.weight, result.qparams.dequantize(result.integers))
+    assert result.qparams.low <= int(result.integers.min()) and int(result.integers.max()) <= result.qparams.high
 
 
-@pytest.mark.parametrize("keywords", [{"bits": 2}, {}, {"bits": 3, "group": 8}, {"bits": 8}], ids=str)
+@pytest.mark.parametrize("keywords", [{"bits": 2}, {}, {"bits": 3, "group_size": 8}, {"bits": 8}], ids=str)
 def test_correlated_inputs_let_columns_make_up_for_each_other(keywords: dict[str, int]) -> None:
     ratios = []
     for seed in range(10):
-        result = gptq(*case(seed, columns=48, n=200), **keywords)
+        result = gptq_quantize(*case(seed, columns=48, n=200), **keywords)
         ratios.append(result.error / result.rounding_error)
     assert max(ratios) < 0.7 and np.median(ratios) < 0.55
 
@@ -72,19 +72,19 @@ def test_uncorrelated_inputs_leave_nothing_to_make_up() -> None:
     """Orthogonal columns: the Hessian is diagonal, and GPTQ is rounding."""
     inputs = torch.linalg.qr(torch.randn(64, 16, generator=torch.Generator().manual_seed(0))).Q
     weight, _ = case(0, columns=16)
-    grid = grid_of(weight, 4, axis=0)
-    result = gptq(weight, inputs)
+    grid = fit_qparams(weight, 4, axis=0)
+    result = gptq_quantize(weight, inputs)
     assert torch.equal(result.integers, grid.quantize(weight)) and result.error == result.rounding_error
 
 
-def eliminated(weight: Tensor, inputs: Tensor, grid: Grid, damping: float) -> np.ndarray:
+def eliminated(weight: Tensor, inputs: Tensor, grid: QuantParams, damping: float) -> np.ndarray:
     """The integers by the paper's equations 2 and 3: the inverse Hessian, a column struck out after each step."""
     x, rest, scale = (tensor.double().numpy() for tensor in (inputs, weight.clone(), grid.scale))
     hessian = x.T @ x
     inverse = np.linalg.inv(hessian + damping * np.diag(hessian).mean() * np.eye(len(hessian)))
     integers = np.zeros(rest.shape, int)
     for j in range(rest.shape[1]):
-        step = scale[:, 0 if grid.group is None else j // grid.group]
+        step = scale[:, 0 if grid.group_size is None else j // grid.group_size]
         integers[:, j] = np.clip(np.round(rest[:, j] / step), grid.low, grid.high)
         lost = rest[:, j] - integers[:, j] * step
         rest = rest - np.outer(lost / inverse[j, j], inverse[j])
@@ -93,19 +93,19 @@ def eliminated(weight: Tensor, inputs: Tensor, grid: Grid, damping: float) -> np
 
 
 @pytest.mark.parametrize("block", [1, 5, 128])
-@pytest.mark.parametrize(("bits", "group"), [(3, None), (4, 7), (8, None)])
+@pytest.mark.parametrize(("bits", "group_size"), [(3, None), (4, 7), (8, None)])
 def test_the_cholesky_factor_stands_for_the_elimination(
-    bits: int, group: int | None, block: int, monkeypatch: pytest.MonkeyPatch
+    bits: int, group_size: int | None, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(error_correction, "_BLOCK", block)
+    monkeypatch.setattr(gptq, "_BLOCK", block)
     alike = 0
     for seed in range(5):
         weight, inputs = case(seed)
-        result = gptq(weight, inputs, bits, group)
-        expected = torch.tensor(eliminated(weight, inputs, result.grid, 0.01))
-        rounded = result.grid.quantize(weight)
+        result = gptq_quantize(weight, inputs, bits, group_size)
+        expected = torch.tensor(eliminated(weight, inputs, result.qparams, 0.01))
+        rounded = result.qparams.quantize(weight)
         ours, theirs = (
-            output_errors(weight, result.grid.dequantize(integers), inputs) for integers in (expected, rounded)
+            output_errors(weight, result.qparams.dequantize(integers), inputs) for integers in (expected, rounded)
         )
         expected = torch.where((ours < theirs)[:, None], expected, rounded)
         assert torch.equal(result.integers.long(), expected.long())
@@ -117,7 +117,7 @@ def test_two_columns_by_hand() -> None:
     """Equal inputs: what the first weight is rounded up, the second goes down, as far as the damping lets it."""
     weight = torch.tensor([[0.4, 0.4, 7.0]])  # scale 1 at 4 bits, by the third weight
     inputs = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    result = gptq(weight, inputs, 4, damping=1e-6)
+    result = gptq_quantize(weight, inputs, 4, damping=1e-6)
     assert result.integers.tolist() == [[0, 1, 7]]  # 0.4 -> 0, then 0.4 + 0.4 -> 1: the sum 0.8 becomes 1, not 0
     assert result.error == pytest.approx(math.sqrt(0.2**2 / 2))
     assert result.rounding_error == pytest.approx(math.sqrt(0.8**2 / 2))
@@ -128,10 +128,10 @@ def test_the_best_there_is_is_not_far() -> None:
     shares = []
     for seed in range(10):
         weight, inputs = case(seed, out=1, columns=5, n=40, noise=0.2)
-        result = gptq(weight, inputs, 4)
-        around = [range(q - 1, q + 2) for q in result.grid.quantize(weight)[0].tolist()]
+        result = gptq_quantize(weight, inputs, 4)
+        around = [range(q - 1, q + 2) for q in result.qparams.quantize(weight)[0].tolist()]
         choices = torch.tensor(list(itertools.product(*around))).clamp(-7, 7)
-        points = choices * result.grid.scale
+        points = choices * result.qparams.scale
         best = output_errors(weight.expand(len(points), -1), points, inputs).min().item()
         shares.append((result.error - best) / (result.rounding_error - best + 1e-9))
     assert np.mean(shares) < 0.5 and max(shares) <= 1
@@ -140,29 +140,29 @@ def test_the_best_there_is_is_not_far() -> None:
 @pytest.mark.parametrize("damping", [0.0, 0.01])
 def test_dead_columns_are_merely_rounded(damping: float) -> None:
     weight, inputs = case(1)
-    alone = gptq(weight, inputs, 4, damping=damping)
+    alone = gptq_quantize(weight, inputs, 4, damping=damping)
     inputs[:, [0, 7, 23]] = 0
-    dead = gptq(weight, inputs, 4, damping=damping)
-    rounded = dead.grid.quantize(weight)
+    dead = gptq_quantize(weight, inputs, 4, damping=damping)
+    rounded = dead.qparams.quantize(weight)
     assert torch.equal(dead.integers[:, [0, 7, 23]], rounded[:, [0, 7, 23]])
     assert not torch.equal(alone.integers[:, [0, 7, 23]], rounded[:, [0, 7, 23]])
     assert dead.error < 0.8 * dead.rounding_error
-    nothing = gptq(weight, torch.zeros(5, 24), 4, damping=damping)
+    nothing = gptq_quantize(weight, torch.zeros(5, 24), 4, damping=damping)
     assert torch.equal(nothing.integers, rounded) and nothing.error == 0
 
 
 def test_inputs_may_come_as_sentences_and_in_any_number() -> None:
     weight, inputs = case(3, n=120)
-    flat, sentences = gptq(weight, inputs), gptq(weight, inputs.reshape(4, 30, 24))
+    flat, sentences = gptq_quantize(weight, inputs), gptq_quantize(weight, inputs.reshape(4, 30, 24))
     assert torch.equal(flat.integers, sentences.integers) and flat.error == sentences.error
-    several = gptq(weight, inputs.repeat(50, 1))  # more than one part
+    several = gptq_quantize(weight, inputs.repeat(50, 1))  # more than one part
     assert torch.equal(flat.integers, several.integers) and several.error == pytest.approx(flat.error)
 
 
 def test_the_weight_stays_as_it_was() -> None:
     weight, inputs = case(4)
     copies = weight.clone(), inputs.clone()
-    result = gptq(weight.requires_grad_(), inputs)
+    result = gptq_quantize(weight.requires_grad_(), inputs)
     assert torch.equal(weight, copies[0]) and torch.equal(inputs, copies[1]) and not result.weight.requires_grad
 
 
@@ -170,13 +170,13 @@ def test_the_weight_stays_as_it_was() -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_clipping_and_affine_grids_go_along(symmetric: bool, device: str) -> None:
     weight, inputs = (tensor.to(device) for tensor in case(5))
-    whole = gptq(weight, inputs, 3, symmetric=symmetric)
-    clipped = gptq(weight, inputs, 3, symmetric=symmetric, range_="mse")
-    assert bool((clipped.grid.scale <= whole.grid.scale).all())
-    assert not torch.equal(clipped.grid.scale, whole.grid.scale)
+    whole = gptq_quantize(weight, inputs, 3, symmetric=symmetric)
+    clipped = gptq_quantize(weight, inputs, 3, symmetric=symmetric, method="mse")
+    assert bool((clipped.qparams.scale <= whole.qparams.scale).all())
+    assert not torch.equal(clipped.qparams.scale, whole.qparams.scale)
     for result in (whole, clipped):
         assert result.error < 0.8 * result.rounding_error and result.weight.device.type == device
-        assert symmetric or bool(result.grid.zero_point.any())
+        assert symmetric or bool(result.qparams.zero_point.any())
 
 
 W, X = torch.ones(2, 3), torch.ones(4, 3)
@@ -185,19 +185,19 @@ W, X = torch.ones(2, 3), torch.ones(4, 3)
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: gptq(W[0], X), "weight has shape"),
-        (lambda: gptq(W, X[0]), r"inputs \(3,\)"),
-        (lambda: gptq(W, torch.ones(4, 2)), r"inputs \(4, 2\)"),
-        (lambda: gptq(W, torch.ones(0, 3)), "inputs have shape"),
-        (lambda: gptq(W.long(), X), "weights are torch.int64"),
-        (lambda: gptq(W, X * math.nan), "inputs hold"),
-        (lambda: gptq(W * math.inf, X), "weights hold"),
-        (lambda: gptq(W, X, 1), "bits is 1"),
-        (lambda: gptq(W, X, group=0), "group is 0"),
-        (lambda: gptq(W, X, range_="best"), "range_ is 'best'"),
-        (lambda: gptq(W, X, damping=-0.1), "damping is -0.1"),
-        (lambda: gptq(W, X, damping=math.inf), "damping is inf"),
-        (lambda: gptq(W, torch.tensor([[1.0, 2.0, 3.0]]), damping=0), "span"),
+        (lambda: gptq_quantize(W[0], X), "weight has shape"),
+        (lambda: gptq_quantize(W, X[0]), r"inputs \(3,\)"),
+        (lambda: gptq_quantize(W, torch.ones(4, 2)), r"inputs \(4, 2\)"),
+        (lambda: gptq_quantize(W, torch.ones(0, 3)), "inputs have shape"),
+        (lambda: gptq_quantize(W.long(), X), "weights are torch.int64"),
+        (lambda: gptq_quantize(W, X * math.nan), "inputs hold"),
+        (lambda: gptq_quantize(W * math.inf, X), "weights hold"),
+        (lambda: gptq_quantize(W, X, 1), "bits is 1"),
+        (lambda: gptq_quantize(W, X, group_size=0), "group_size is 0"),
+        (lambda: gptq_quantize(W, X, method="best"), "method is 'best'"),
+        (lambda: gptq_quantize(W, X, damping=-0.1), "damping is -0.1"),
+        (lambda: gptq_quantize(W, X, damping=math.inf), "damping is inf"),
+        (lambda: gptq_quantize(W, torch.tensor([[1.0, 2.0, 3.0]]), damping=0), "span"),
     ],
 )
 def test_bad_input(make: Any, says: str) -> None:

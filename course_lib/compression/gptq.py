@@ -1,4 +1,4 @@
-"""GPTQ by hand: weights are rounded one column after the other, and those still to come make up for each error."""
+"""GPTQ by hand: columns are rounded one after the other, and the remaining ones compensate for each error."""
 
 from __future__ import annotations
 
@@ -9,63 +9,62 @@ import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 
-from course_lib.compression.uniform import Grid, finite, grid_of
+from course_lib.compression.quantization import QuantParams, check_finite, fit_qparams
 from course_lib.errors import BadInput
 
-_BLOCK = 128  # columns whose corrections reach the rest in one matrix product
-_ROWS = 4096  # inputs turned to float64 at a time
+_BLOCK = 128  # columns whose corrections are applied to the rest in one matrix product
+_ROWS = 4096  # inputs converted to float64 at a time
 
 
-class Corrected(NamedTuple):
-    """A quantised weight (out, in), and what it does to the layer's output."""
+class GPTQResult(NamedTuple):
+    """A quantised weight (out, in), and the error of the layer's output."""
 
-    weight: Float[Tensor, "out in"]  # grid.dequantize(integers)
+    weight: Float[Tensor, "out in"]  # qparams.dequantize(integers)
     integers: Int8[Tensor, "out in"]
-    grid: Grid
+    qparams: QuantParams
     error: float  # root mean square of X (W - Wq)^T, in units of the output
-    rounding_error: float  # the same after rounding each weight to the nearest
+    rounding_error: float  # the same after rounding each weight to the nearest value
 
 
-def gptq(
+def gptq_quantize(
     weight: Float[Tensor, "out in"],
     inputs: Float[Tensor, "*n in"],
     bits: int = 4,
-    group: int | None = None,
+    group_size: int | None = None,
     damping: float = 0.01,
     symmetric: bool = True,
-    range_: str = "minmax",
-) -> Corrected:
-    """Quantises a linear layer's weight so that its *output* on given inputs changes little.
+    method: str = "minmax",
+) -> GPTQResult:
+    """Quantises a linear layer's weight so that its *output* for given inputs changes little.
 
-    Column by column: round to the nearest, then move the columns still to come against the output error that this
-    made, as far as the inputs' correlations allow (Frantar et al. 2022, arXiv:2210.17323, algorithm 1).
+    Column by column: round to the nearest value, then change the remaining columns against the output error that
+    this caused, as far as the inputs' correlations allow (Frantar et al. 2022, arXiv:2210.17323, algorithm 1).
 
-    Here the scales come from the weight as it is given, so that rounding to the nearest has the very same grid; and a
-    row that ends up with a larger output error than by rounding (greedy steps can go wrong) is rounded. The result is
-    hence never worse.
+    The scales are those of the given weight, the same as for rounding to the nearest value. A row whose output error
+    is larger than after rounding (greedy steps can go wrong) is rounded. So the result is never worse than rounding.
 
     Args:
         weight: of `nn.Linear`.
-        inputs: what the layer reads: some thousand tokens. A column that is always 0 is merely rounded.
+        inputs: of the layer: some thousand tokens. A column that is always 0 is only rounded.
         bits: 2 to 8.
-        group: weights along a row that share a scale; the whole row when left out.
-        damping: share of the mean of the Hessian's diagonal that is added to it, against noise and missing rank.
-        symmetric, range_: as in `grid_of`.
+        group_size: weights along a row that share a scale; the whole row when left out.
+        damping: fraction of the mean of the Hessian's diagonal that is added to it, against noise and missing rank.
+        symmetric, method: as in `fit_qparams`.
 
     Raises:
-        BadInput: shapes that do not fit, values that are not finite, bits, group or range as in `grid_of`, a damping
-            below 0, or one too small for inputs that do not span all columns.
+        BadInput: shapes that do not fit, values that are not finite, bits, group_size or method as in `fit_qparams`, a
+            negative damping, or one too small for inputs that do not span all columns.
     """
-    weight, inputs = finite(weight, "weights"), finite(inputs, "inputs")
+    weight, inputs = check_finite(weight, "weights"), check_finite(inputs, "inputs")
     _check(weight, inputs, damping)
-    grid = grid_of(weight, bits, symmetric, None if group else 0, group, range_)
+    qparams = fit_qparams(weight, bits, symmetric, None if group_size else 0, group_size, method)
     hessian = _hessian(inputs).to(weight.device)
-    rounded = grid.quantize(weight)
-    corrected = _columns(weight.double(), _factor(hessian, damping), grid)
-    before, after = (_output_error(weight, integers, grid, hessian) for integers in (rounded, corrected))
+    rounded = qparams.quantize(weight)
+    corrected = _columns(weight.double(), _factor(hessian, damping), qparams)
+    before, after = (_output_error(weight, integers, qparams, hessian) for integers in (rounded, corrected))
     integers = torch.where((after < before)[:, None], corrected, rounded)
     error = _root_mean(torch.minimum(after, before))
-    return Corrected(grid.dequantize(integers), integers, grid, error, _root_mean(before))
+    return GPTQResult(qparams.dequantize(integers), integers, qparams, error, _root_mean(before))
 
 
 def _hessian(inputs: Tensor) -> Float[Tensor, "in in"]:
@@ -94,15 +93,15 @@ def _factor(hessian: Tensor, damping: float) -> Float[Tensor, "in in"]:
     return factor
 
 
-def _columns(weight: Float[Tensor, "out in"], factor: Tensor, grid: Grid) -> Int8[Tensor, "out in"]:
-    """The integers, column by column; `weight` is written over."""
+def _columns(weight: Float[Tensor, "out in"], factor: Tensor, qparams: QuantParams) -> Int8[Tensor, "out in"]:
+    """The integers, column by column; `weight` is overwritten."""
     integers = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
     n = weight.shape[1]
     for start in range(0, n, _BLOCK):
         end = min(start + _BLOCK, n)
         errors = torch.empty(len(weight), end - start, dtype=weight.dtype, device=weight.device)
         for j in range(start, end):
-            column = _column(grid, j)
+            column = _column(qparams, j)
             integers[:, j] = column.quantize(weight[:, j, None])[:, 0]
             rounded = column.dequantize(integers[:, j, None])[:, 0]
             errors[:, j - start] = (weight[:, j] - rounded) / factor[j, j]
@@ -111,17 +110,17 @@ def _columns(weight: Float[Tensor, "out in"], factor: Tensor, grid: Grid) -> Int
     return integers
 
 
-def _column(grid: Grid, j: int) -> Grid:
-    """The grid of one column (out, 1)."""
-    group = 0 if grid.group is None else j // grid.group
-    scale, zero_point = grid.scale[:, group, None], grid.zero_point[:, group, None]
-    return Grid(scale, zero_point, grid.bits, grid.symmetric, full=grid.full)
+def _column(qparams: QuantParams, j: int) -> QuantParams:
+    """The parameters of one column (out, 1)."""
+    group = 0 if qparams.group_size is None else j // qparams.group_size
+    scale, zero_point = qparams.scale[:, group, None], qparams.zero_point[:, group, None]
+    return QuantParams(scale, zero_point, qparams.bits, qparams.symmetric, narrow_range=qparams.narrow_range)
 
 
-def _output_error(weight: Tensor, integers: Tensor, grid: Grid, hessian: Tensor) -> Float[Tensor, "out"]:
+def _output_error(weight: Tensor, integers: Tensor, qparams: QuantParams, hessian: Tensor) -> Float[Tensor, "out"]:
     """Mean squared error of each output."""
-    lost = weight.double() - grid.dequantize(integers).double()
-    return ((lost @ hessian) * lost).sum(1).clamp(min=0)
+    difference = weight.double() - qparams.dequantize(integers).double()
+    return ((difference @ hessian) * difference).sum(1).clamp(min=0)
 
 
 def _root_mean(squares: Tensor) -> float:

@@ -25,7 +25,7 @@ STEP = 0.1
 _CLOSE = 1e-7  # points: a loss that is so near to the limit is within it
 
 
-def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
+def pareto_explorer(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
     """A choice of the x axis, a slider for the accuracy to lose, what is left in words, and all models in a picture.
 
     Args:
@@ -34,7 +34,7 @@ def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
         parent: the model whose accuracy is what can be lost; left out, the most accurate one.
 
     Returns:
-        A box of the class `compression-front`: dropdown (children[0]), slider (children[1]), words (children[2], HTML)
+        A box of the class `pareto-explorer`: dropdown (children[0]), slider (children[1]), words (children[2], HTML)
         and the picture.
 
     Raises:
@@ -58,14 +58,14 @@ def front(table: pd.DataFrame, parent: str | None = None) -> ipywidgets.VBox:
         words.value = message(escape(said))
         shown.value = plots.to_png(plots.pareto(table, x.value, floor=floor))
 
-    return live_box("compression-front", [x, points], [words, shown], show)
+    return live_box("pareto-explorer", [x, points], [words, shown], show)
 
 
 def what_is_left(table: pd.DataFrame, points: float, top: float, x: str = "megabytes") -> str:
     """The smallest and the fastest of the models that lose no more than so many points, in one sentence.
 
     Args:
-        table: as for `front`.
+        table: as for `pareto_explorer`.
         points: of accuracy that may be lost.
         top: the accuracy that they are counted from.
         x: `texts_a_second` asks for the fastest on many texts; else it is the fastest on one, where that is known.

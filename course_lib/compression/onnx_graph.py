@@ -1,12 +1,12 @@
 """A classifier as an ONNX graph, written node by node: in float32, or with weights of 8 and 4 bits.
 
-`torch.onnx.export` would give the float32 graph, too. By hand it is shorter to run (the last layer serves the first
-token alone) and each product can have the bits that suit it.
+`torch.onnx.export` would write the float32 graph, too. Written by hand it runs faster (the last layer computes only the
+first token), and each product can have its own number of bits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from course_lib.classifier.model import BERTForSentimentAnalysis
-from course_lib.compression.uniform import grid_of
+from course_lib.compression.quantization import QuantParams, fit_qparams
 from course_lib.encoder import supports_cls_only
 from course_lib.errors import BadInput
 
@@ -25,9 +25,11 @@ OPSET = 17  # of the standard operators
 _IR_VERSION = 8  # the file format that came with that opset
 _MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 bits
 _BITS = (32, 8, 4)
-SHARED = 0.9  # a table with no more different rows than this share of all is stored as rows and their numbers
-_ROWS_AT_ONCE = 256  # of a weight whose ranges are sought: what stays in the processor's cache is sought faster
+SHARED = 0.9  # a table with no more different rows than this fraction is stored as different rows and an index
+_ROWS_AT_ONCE = 256  # of a weight whose ranges are fitted: fitting is faster in the processor's cache
 _INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy level that multiplies in int8
+_ZERO = 128  # the unsigned integer that represents 0 in an activation
+_PAIR = 32767 // 255  # so far may two neighbouring integers of a weight add up: see `pair_safe`
 
 
 @dataclass(frozen=True)
@@ -35,37 +37,37 @@ class Bits:
     """How many bits a weight has in the file.
 
     Attributes:
-        matrices: of the encoder's products: 32, 8 (activations are quantised on the way, one scale for a batch), or 4.
-        words: of the table of word vectors.
-        block: consecutive weights that share a scale, where there are 4 bits; a power of 2 from 16 on.
+        matrices: of the encoder's linear layers: 32, 8 (activations get 8 bits, one scale per token), or 4.
+        embeddings: of the embedding table.
+        block_size: consecutive weights that share a scale, for 4 bits; a power of 2 from 16 on.
 
     Raises:
         BadInput: other numbers.
     """
 
     matrices: int = 32
-    words: int = 32
-    block: int = 32
+    embeddings: int = 32
+    block_size: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("matrices", "words"):
+        for name in ("matrices", "embeddings"):
             if getattr(self, name) not in _BITS:
                 raise BadInput(f"{name} is {getattr(self, name)} bits", f"use one of {', '.join(map(str, _BITS))}")
-        if self.block < 16 or self.block & (self.block - 1):
-            raise BadInput(f"block is {self.block}", "use a power of 2 from 16 on: 16, 32, 64, 128")
+        if self.block_size < 16 or self.block_size & (self.block_size - 1):
+            raise BadInput(f"block_size is {self.block_size}", "use a power of 2 from 16 on: 16, 32, 64, 128")
 
 
-def build(module: nn.Module, bits: Bits, positions: int = 128, all_tokens: bool = False) -> onnx.ModelProto:
+def build_graph(module: nn.Module, bits: Bits, positions: int = 128, all_tokens: bool = False) -> onnx.ModelProto:
     """The graph `input_ids, attention_mask (batch, seq) -> logits (batch, outputs)`, both sizes free.
 
     Args:
         module: a `BERTForSentimentAnalysis`.
         bits: of the weights. With 32 for both, only operators of the ONNX standard are used.
-        positions: longest row that can be read.
-        all_tokens: computes the last layer for every token, as exporters of whole models do, and reads the first then.
+        positions: most tokens that a text can have.
+        all_tokens: computes the last layer for every token, as exporters of whole models do.
 
     Raises:
-        BadInput: another kind of model, more positions than it has, or a width that the block does not divide.
+        BadInput: another kind of model, more positions than it has, or a width that the block size does not divide.
     """
     plain = isinstance(module, BERTForSentimentAnalysis) and supports_cls_only(module.bert.config)
     if not plain or module.rating is not None:
@@ -77,23 +79,24 @@ def build(module: nn.Module, bits: Bits, positions: int = 128, all_tokens: bool 
 
 
 class _Builder:
-    """Collects nodes and constants. Methods add what computes something and give the name of its output."""
+    """Collects nodes and constants. Each method adds nodes and returns the name of their output."""
 
     def __init__(self, module: BERTForSentimentAnalysis, bits: Bits, positions: int) -> None:
         self.module, self.bits, self.positions = module, bits, positions
         self.config = module.bert.config
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self.quantized: dict[str, tuple[str, str]] = {}  # states -> their integers and scales
 
     def model(self, all_tokens: bool) -> onnx.ModelProto:
-        """All of it, checked."""
+        """The whole graph, checked."""
         mask = self.mask()
         hidden = self.embed()
         *lower, last = self.module.bert.encoder.layer
         for number, layer in enumerate(lower):
             hidden = self.layer(f"layer{number}", layer, hidden, hidden, mask)
-        asking = hidden if all_tokens else self.first(hidden)
-        states = self.layer(f"layer{len(lower)}", last, asking, hidden, mask)
+        queries = hidden if all_tokens else self.first(hidden)
+        states = self.layer(f"layer{len(lower)}", last, queries, hidden, mask)
         state = self.node("Squeeze", self.first(states) if all_tokens else states, self.ints("one", [1]))
         pooled = self.node("Tanh", self.dense("pooler", self.module.bert.pooler.dense, state))
         self.dense("head", self.module.classifier, pooled, output="logits")
@@ -135,11 +138,11 @@ class _Builder:
         table = self.constant("positions", _array(place))
         seq = self.node("Slice", self.node("Shape", "input_ids"), self.ints("one", [1]), self.ints("two", [2]))
         place_name = self.node("Slice", table, self.ints("zero", [0]), seq, self.ints("zero", [0]))
-        summed = self.node("Add", self.words(embeddings.word_embeddings.weight), place_name)
+        summed = self.node("Add", self.embeddings(embeddings.word_embeddings.weight), place_name)
         return self.norm("embeddings.norm", embeddings.LayerNorm, summed)
 
-    def words(self, table: torch.Tensor) -> str:
-        """A word's vector: rows of the table, each different one stored once, with the bits that words have."""
+    def embeddings(self, table: torch.Tensor) -> str:
+        """The vector of each token; rows of the table that are equal are stored once."""
         rows, number = torch.unique(table.detach().float().cpu(), dim=0, return_inverse=True)
         if len(rows) > SHARED * len(table):
             return self.rows(table.detach().float().cpu(), "input_ids")
@@ -148,34 +151,34 @@ class _Builder:
         return self.rows(rows, self.node("Cast", which, to=TensorProto.INT64))
 
     def rows(self, table: torch.Tensor, ids: str) -> str:
-        """Rows of a table, which has one scale a row with 8 bits, and one a block with 4."""
-        if self.bits.words == 32:
+        """Rows of a table, which has one scale per row with 8 bits, and one per block with 4."""
+        if self.bits.embeddings == 32:
             return self.node("Gather", self.constant("words", _array(table)), ids)
-        if self.bits.words == 8:
-            grid = grid_of(table, bits=8, axis=0)
-            integers = self.constant("words", grid.quantize(table).numpy())
-            scale = self.constant("words.scale", grid.scale.reshape(-1, 1).numpy().astype(np.float32))
+        if self.bits.embeddings == 8:
+            qparams = fit_qparams(table, bits=8, axis=0)
+            integers = self.constant("words", qparams.quantize(table).numpy())
+            scale = self.constant("words.scale", qparams.scale.reshape(-1, 1).numpy())
             found = self.node("Cast", self.node("Gather", integers, ids), to=TensorProto.FLOAT)
             return self.node("Mul", found, self.node("Gather", scale, ids))
-        packed, scales = _blocks(table, self.bits.block)
+        packed, scales = _blocks(table, self.bits.block_size)
         name = self.constant("words", packed)
         blocks = self.constant("words.scale", scales)
         return self.node(
             "GatherBlockQuantized", name, ids, blocks, domain=_MICROSOFT,
-            bits=4, block_size=self.bits.block, gather_axis=0, quantize_axis=1,
+            bits=4, block_size=self.bits.block_size, gather_axis=0, quantize_axis=1,
         )  # fmt: skip
 
-    def layer(self, name: str, layer: Any, asking: str, hidden: str, mask: str) -> str:
-        """One encoder layer for the positions `asking`, which attend to all of `hidden`."""
+    def layer(self, name: str, layer: Any, queries: str, hidden: str, mask: str) -> str:
+        """One encoder layer for the positions `queries`, which attend to all of `hidden`."""
         own, after = layer.attention.self, layer.attention.output
-        mixed = self.attend(name, own, asking, hidden, mask)
-        added = self.node("Add", self.dense(f"{name}.output", after.dense, mixed), asking)
+        mixed = self.attend(name, own, queries, hidden, mask)
+        added = self.node("Add", self.dense(f"{name}.output", after.dense, mixed), queries)
         states = self.norm(f"{name}.attention_norm", after.LayerNorm, added)
         wide = self.gelu(self.dense(f"{name}.expand", layer.intermediate.dense, states))
         added = self.node("Add", self.dense(f"{name}.contract", layer.output.dense, wide), states)
         return self.norm(f"{name}.norm", layer.output.LayerNorm, added)
 
-    def attend(self, name: str, own: Any, asking: str, hidden: str, mask: str) -> str:
+    def attend(self, name: str, own: Any, queries: str, hidden: str, mask: str) -> str:
         """softmax(Q K^T / sqrt(size) + mask) V for all heads (Vaswani et al. 2017, equation 1)."""
         heads, size = own.num_attention_heads, own.attention_head_size
         parts = self.ints("heads", [0, 0, heads, size])
@@ -184,7 +187,7 @@ class _Builder:
             parted = self.node("Reshape", self.dense(f"{name}.{which}", linear, states), parts)
             return self.node("Transpose", parted, perm=order)
 
-        query = split("query", own.query, asking, [0, 2, 1, 3])
+        query = split("query", own.query, queries, [0, 2, 1, 3])
         key = split("key", own.key, hidden, [0, 2, 3, 1])
         value = split("value", own.value, hidden, [0, 2, 1, 3])
         scores = self.node("Mul", self.node("MatMul", query, key), self.float("scale", size**-0.5))
@@ -206,29 +209,40 @@ class _Builder:
         return self.node("Mul", states, share)
 
     def dense(self, name: str, linear: nn.Linear, states: str, output: str | None = None) -> str:
-        """x W^T + b with the bits that matrices have; the head, a few hundred numbers, stays in float32."""
+        """x W^T + b with the bits of matrices; the head, a few hundred numbers, is always float32."""
         bits = 32 if name == "head" else self.bits.matrices
-        weight, bias = linear.weight.detach().float(), self.constant(f"{name}.bias", _array(linear.bias))
+        weight, bias = linear.weight.detach().float().cpu(), self.constant(f"{name}.bias", _array(linear.bias))
         if bits == 32:
             product = self.node("MatMul", states, self.constant(f"{name}.weight", _array(weight.T)))
             return self.node("Add", product, bias, output=output)
-        if bits == 8:
-            return self.dense8(name, weight, bias, states)
-        return self.dense4(name, weight, bias, states)
+        return self.dense8(name, weight, bias, states) if bits == 8 else self.dense4(name, weight, bias, states)
 
     def dense8(self, name: str, weight: torch.Tensor, bias: str, states: str) -> str:
-        """One scale an output; the batch's activations get 8 bits and one scale when they come."""
-        grid = grid_of(weight, bits=8, axis=0)
-        integers = self.constant(f"{name}.weight", np.ascontiguousarray(grid.quantize(weight).numpy().T))
-        scale = self.constant(f"{name}.scale", grid.scale.flatten().numpy().astype(np.float32))
-        zero = self.constant(f"{name}.zero", np.zeros(weight.shape[0], np.int8))
-        return self.node("DynamicQuantizeMatMul", states, integers, scale, zero, bias, domain=_MICROSOFT)
+        """One scale per output and one per token; ONNX Runtime's own dynamic quantisation has one per batch."""
+        qparams = pair_safe(weight)
+        integers = self.constant(f"{name}.weight", np.ascontiguousarray(qparams.quantize(weight).numpy().T))
+        scale, one = self.constant(f"{name}.scale", qparams.scale.flatten().numpy()), self.float("1.0", 1.0)
+        tokens, token_scale = self.quantize(states)
+        zero = self.constant("zero_point", np.asarray(_ZERO, np.uint8))
+        sums = self.node("MatMulIntegerToFloat", tokens, integers, one, scale, zero, domain=_MICROSOFT)
+        return self.node("Add", self.node("Mul", sums, token_scale), bias)
+
+    def quantize(self, states: str) -> tuple[str, str]:
+        """States as unsigned integers, 1 to 255 with 128 for 0, and a scale for each token, (batch, seq, 1)."""
+        if states not in self.quantized:
+            largest = self.node("ReduceMax", self.node("Abs", states), axes=[-1])
+            largest = self.node("Max", largest, self.float("tiny", 1e-30))
+            scale = self.node("Mul", largest, self.float("1/127", 1 / 127))
+            steps = self.node("Div", states, scale)
+            zero = self.constant("zero_point", np.asarray(_ZERO, np.uint8))
+            self.quantized[states] = self.node("QuantizeLinear", steps, self.float("1.0", 1.0), zero), scale
+        return self.quantized[states]
 
     def dense4(self, name: str, weight: torch.Tensor, bias: str, states: str) -> str:
-        """One scale a block of inputs."""
-        (outputs, inputs), block = weight.shape, self.bits.block
+        """One scale per block of inputs; ONNX Runtime quantises activations by blocks of a token, too."""
+        (outputs, inputs), block = weight.shape, self.bits.block_size
         if inputs % block:
-            raise BadInput(f"{name} has {inputs} inputs, which blocks of {block} do not divide", "use a smaller block")
+            raise BadInput(f"{name} has {inputs} inputs, not a multiple of {block}", "use a smaller block_size")
         packed, scales = _blocks(weight, block)
         integers = self.constant(f"{name}.weight", packed.reshape(outputs, inputs // block, block // 2))
         scale = self.constant(f"{name}.scale", scales.flatten())
@@ -262,12 +276,28 @@ def _array(tensor: torch.Tensor) -> NDArray[Any]:
     return found
 
 
+def pair_safe(weight: torch.Tensor) -> QuantParams:
+    """8-bit parameters, one scale per row, with which int8 products are exact on any processor.
+
+    Without VNNI, x86 processors add two neighbouring products of an unsigned with a signed byte in 16 bits, which
+    saturate (the instruction VPMADDUBSW). 255 * (a + b) fits for |a + b| <= 128. Rows with larger pairs get a larger
+    scale; with weights of a trained model these are few, and the scale grows by little.
+    """
+    qparams = fit_qparams(weight, bits=8, axis=0)
+    while True:
+        integers = qparams.quantize(weight).to(torch.int32)
+        largest = (integers[:, 1:] + integers[:, :-1]).abs().amax(1, keepdim=True)
+        if not bool((largest > _PAIR).any()):
+            return qparams
+        qparams = replace(qparams, scale=torch.where(largest > _PAIR, qparams.scale * largest / _PAIR, qparams.scale))
+
+
 def _blocks(weight: torch.Tensor, block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """4-bit integers, two a byte and stored as 0 to 15 with 8 for zero; and a scale a block, (rows, blocks)."""
+    """4-bit integers, two per byte and stored as 0 to 15 with 8 for zero; and a scale per block, (rows, blocks)."""
     packed, scales = [], []
     for rows in weight.detach().float().cpu().split(_ROWS_AT_ONCE):
-        grid = grid_of(rows, bits=4, group=block, range_="mse", full=True)
-        shifted = (grid.quantize(rows).to(torch.int16) + 8).to(torch.uint8).reshape(len(rows), -1, 2)
+        qparams = fit_qparams(rows, bits=4, group_size=block, method="mse", narrow_range=False)
+        shifted = (qparams.quantize(rows).to(torch.int16) + 8).to(torch.uint8).reshape(len(rows), -1, 2)
         packed.append(shifted[..., 0] | (shifted[..., 1] << 4))
-        scales.append(grid.scale)
+        scales.append(qparams.scale)
     return torch.cat(packed).numpy(), torch.cat(scales).numpy()

@@ -1,4 +1,4 @@
-"""Products of thin matrices: against the singular values, and against what the model really reads."""
+"""Products of thin linear_layers: against the singular values, and against what the model really reads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,8 @@ from torch import Tensor
 from toy_classifiers import MIXED, TEXTS, fitted, same_bits, transformers_logits
 
 from course_lib import TextClassifier, machine
-from course_lib.compression.lowrank import (
-    factor_weights,
-    factorized_embeddings,
-    low_rank,
-    low_rank_classifier,
-    rank_for,
-)
-from course_lib.compression.structure import MATRICES, matrices
+from course_lib.compression.linear_layers import linear_layers
+from course_lib.compression.low_rank import factorize_layers, low_rank_factors, rank_within
 from course_lib.errors import BadInput
 
 
@@ -51,7 +45,7 @@ def test_the_error_is_the_tail_of_the_singular_values(out: int, width: int, seed
     """Eckart and Young 1936."""
     weight = random(out, width, seed=seed)
     rank = data.draw(st.integers(1, min(out, width)))
-    left, right = low_rank(weight, rank)
+    left, right = low_rank_factors(weight, rank)
     assert left.shape == (out, rank) and right.shape == (rank, width)
     tail = np.linalg.svd(weight.numpy(), compute_uv=False)[rank:]
     assert float((weight - left @ right).norm()) == pytest.approx(np.sqrt((tail**2).sum()), abs=1e-9)
@@ -61,8 +55,8 @@ def test_the_error_is_the_tail_of_the_singular_values(out: int, width: int, seed
 def test_whitening_is_never_worse_and_far_better_on_correlated_inputs(seed: int) -> None:
     weight, inputs = random(24, 32, seed=seed), correlated(200, 32, seed)
     for rank in (1, 4, 12, 24):
-        plain = output_error(weight, low_rank(weight, rank), inputs)
-        white = output_error(weight, low_rank(weight, rank, inputs), inputs)
+        plain = output_error(weight, low_rank_factors(weight, rank), inputs)
+        white = output_error(weight, low_rank_factors(weight, rank, inputs), inputs)
         assert white <= plain * (1 + 1e-6) + 1e-6
         assert rank == 24 or white < 0.9 * plain
         # No product of this rank has less: the tail of what the whole matrix gives.
@@ -73,7 +67,7 @@ def test_whitening_is_never_worse_and_far_better_on_correlated_inputs(seed: int)
 def test_white_inputs_change_nothing() -> None:
     weight = random(6, 8)
     white, _ = torch.linalg.qr(random(50, 8, seed=1))
-    plain, same = (left @ right for left, right in (low_rank(weight, 3), low_rank(weight, 3, white)))
+    plain, same = (left @ right for left, right in (low_rank_factors(weight, 3), low_rank_factors(weight, 3, white)))
     assert torch.allclose(plain, same, atol=1e-6)
 
 
@@ -84,9 +78,9 @@ def test_white_inputs_change_nothing() -> None:
 )
 def test_inputs_that_leave_directions_out(inputs: Tensor) -> None:
     weight = random(6, 8)
-    left, right = low_rank(weight, 3, inputs)
+    left, right = low_rank_factors(weight, 3, inputs)
     assert left.isfinite().all() and right.isfinite().all()
-    plain = output_error(weight, low_rank(weight, 3), inputs.double())
+    plain = output_error(weight, low_rank_factors(weight, 3), inputs.double())
     assert output_error(weight, (left, right), inputs.double()) <= plain * (1 + 1e-6)
     if inputs.any():
         assert output_error(weight, (left, right), inputs.double()) < 1e-3 * float((inputs.double() @ weight.T).norm())
@@ -94,7 +88,7 @@ def test_inputs_that_leave_directions_out(inputs: Tensor) -> None:
 
 def test_factors_have_the_type_of_the_matrix() -> None:
     weight = random(6, 8).float().requires_grad_()
-    for factors in (low_rank(weight, 2), low_rank(weight, 2, random(9, 8).float())):
+    for factors in (low_rank_factors(weight, 2), low_rank_factors(weight, 2, random(9, 8).float())):
         assert all(part.dtype == torch.float32 and not part.requires_grad for part in factors)
 
 
@@ -103,41 +97,36 @@ def test_factors_have_the_type_of_the_matrix() -> None:
     [((4, 6), 10, 1), ((4, 6), 29.9, 2), ((4, 6), 30, 3), ((4, 6), 1e9, 4), ((6, 4), 40, 4)],
 )
 def test_ranks_by_hand(shape: tuple[int, int], budget: float, rank: int) -> None:
-    assert rank_for(shape, budget) == rank
+    assert rank_within(shape, budget) == rank
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.data())
 def test_a_rank_goes_there_and_back(out: int, width: int, data: Any) -> None:
     rank = data.draw(st.integers(1, min(out, width)))
     numbers = rank * (out + width)
-    assert rank_for((out, width), numbers) == rank
-    assert rank_for((out, width), numbers / (out * width) * (out * width)) == rank  # by way of a share
-    assert rank == 1 or rank_for((out, width), numbers - 1) == rank - 1
+    assert rank_within((out, width), numbers) == rank
+    assert rank_within((out, width), numbers / (out * width) * (out * width)) == rank  # by way of a share
+    assert rank == 1 or rank_within((out, width), numbers - 1) == rank - 1
 
 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: low_rank(random(4, 6), 0), "rank is 0"),
-        (lambda: low_rank(random(4, 6), 5), "from 1 to 4"),
-        (lambda: low_rank(random(4, 6), 2.0), "rank is 2.0"),  # type: ignore[arg-type]
-        (lambda: low_rank(random(4), 1), "weight of shape"),
-        (lambda: low_rank(random(4, 6) / 0, 1), "not finite"),
-        (lambda: low_rank(random(4, 6), 1, random(9, 4)), r"inputs are \(9, 4\)"),
-        (lambda: low_rank(random(4, 6), 1, random(0, 6)), "inputs of shape"),
-        (lambda: rank_for((4, 6), 9), "rank 1 takes 10"),
-        (lambda: rank_for((4, 6), float("nan")), "budget is nan"),
-        (lambda: factorized_embeddings(fitted(), [65]), "from 1 to 64"),
-        (lambda: low_rank_classifier(fitted()), "give one of the two"),
-        (lambda: low_rank_classifier(fitted(), 3, 0.5), "give one of the two"),
-        (lambda: low_rank_classifier(fitted(), 65), "rank is 65"),
-        (lambda: low_rank_classifier(fitted(), share=0), "share is 0"),
-        (lambda: low_rank_classifier(fitted(), share=0.001), "rank 1 takes"),
-        (lambda: low_rank_classifier(fitted(), 3, which=["pooler"]), "which is"),
-        (lambda: low_rank_classifier(fitted(), 3, which=[]), "which is"),
-        (lambda: low_rank_classifier(fitted(), 3, texts=[]), "no text"),
-        (lambda: low_rank_classifier(TextClassifier("tiny"), 3), "not a fitted"),
-        (lambda: factorized_embeddings("course", [3]), "not a fitted"),  # type: ignore[arg-type]
+        (lambda: low_rank_factors(random(4, 6), 0), "rank is 0"),
+        (lambda: low_rank_factors(random(4, 6), 5), "from 1 to 4"),
+        (lambda: low_rank_factors(random(4, 6), 2.0), "rank is 2.0"),  # type: ignore[arg-type]
+        (lambda: low_rank_factors(random(4), 1), "weight of shape"),
+        (lambda: low_rank_factors(random(4, 6) / 0, 1), "not finite"),
+        (lambda: low_rank_factors(random(4, 6), 1, random(9, 4)), r"inputs are \(9, 4\)"),
+        (lambda: low_rank_factors(random(4, 6), 1, random(0, 6)), "inputs of shape"),
+        (lambda: rank_within((4, 6), 9), "rank 1 takes 10"),
+        (lambda: rank_within((4, 6), float("nan")), "budget is nan"),
+        (lambda: factorize_layers(fitted(), 0), "fraction is 0"),
+        (lambda: factorize_layers(fitted(), 0.001), "rank 1 takes"),
+        (lambda: factorize_layers(fitted(), 0.5, ["pooler"]), "no linear layers"),
+        (lambda: factorize_layers(fitted(), 0.5, []), "no linear layers"),
+        (lambda: factorize_layers(fitted(), 0.5, texts=[]), "no text"),
+        (lambda: factorize_layers(TextClassifier("tiny"), 0.5), "not a fitted"),
     ],
 )
 def test_bad_input(call: Any, says: str) -> None:
@@ -145,41 +134,27 @@ def test_bad_input(call: Any, says: str) -> None:
         call()
 
 
-# ---- the embedding table ---------------------------------------------------------------------------------------
-
-
-def test_the_table_of_embeddings() -> None:
-    table = fitted().module_.bert.embeddings.word_embeddings.weight.detach().double()
-    rows = factorized_embeddings(fitted(), [1, 16, 64])
-    assert list(rows) == ["rank", "weights", "share", "error"]
-    for row in rows.itertuples():
-        left, right = low_rank(table, row.rank)
-        assert row.weights == left.numel() + right.numel()
-        assert row.share == pytest.approx(row.weights / table.numel())
-        assert row.error == pytest.approx(float((table - left @ right).norm() / table.norm()), abs=1e-6)
-    assert rows["error"].iloc[0] > 0.5 and rows["error"].iloc[2] == 0
-    assert factorized_embeddings(fitted(), []).shape == (0, 4)
-
-
 # ---- classifiers -----------------------------------------------------------------------------------------------
 
 
 def test_a_full_rank_is_the_model_itself() -> None:
     for texts in (None, TEXTS):
-        whole = low_rank_classifier(fitted(), 64, texts=texts)
+        whole = factorize_layers(fitted(), 3.0, texts=texts)
         np.testing.assert_allclose(whole.decision_logits(MIXED), fitted().decision_logits(MIXED), atol=1e-4)
 
 
 @pytest.mark.parametrize("texts", [None, TEXTS], ids=["plain", "with texts"])
 def test_the_matrices_named_get_the_rank(texts: list[str] | None, tmp_path: Path) -> None:
     before = copy.deepcopy(fitted())
-    thinner = low_rank_classifier(fitted(), 5, which=["query", "expand"], texts=texts)
-    for (layer, name), matrix in matrices(thinner).items():
-        old = matrices(fitted())[layer, name].weight
+    thinner = factorize_layers(fitted(), 0.5, ["query", "expand"], texts=texts)
+    for (layer, name), matrix in linear_layers(thinner).items():
+        old = linear_layers(fitted())[layer, name].weight
         assert matrix.weight.shape == old.shape
         if name in ("query", "expand"):
             values = torch.linalg.svdvals(matrix.weight.double())
-            assert int((values > 1e-4 * values[0]).sum()) == 5
+            assert (
+                int((values > 1e-4 * values[0]).sum()) == {"query": 16, "expand": 21}[name]
+            )  # of 64 x 64, of 128 x 64
         else:
             assert torch.equal(matrix.weight, old)
     logits = thinner.decision_logits(MIXED)
@@ -190,10 +165,10 @@ def test_the_matrices_named_get_the_rank(texts: list[str] | None, tmp_path: Path
 
 def read_by_hand(texts: list[str]) -> dict[tuple[int, str], Tensor]:
     """What each matrix reads, a row a token: one text at a time, so that there is no padding."""
-    rows: dict[tuple[int, str], list[Tensor]] = {place: [] for place in matrices(fitted())}
+    rows: dict[tuple[int, str], list[Tensor]] = {place: [] for place in linear_layers(fitted())}
     hooks = [
         matrix.register_forward_pre_hook(lambda _, inputs, place=place: rows[place].append(inputs[0].flatten(0, 1)))
-        for place, matrix in matrices(fitted()).items()
+        for place, matrix in linear_layers(fitted()).items()
     ]
     for text in texts:
         fitted().decision_logits([text])
@@ -210,26 +185,16 @@ def test_errors_are_weighted_by_what_the_model_reads(tokens: int, monkeypatch: p
     inputs = read_by_hand(texts)
     assert len(inputs[1, "key"]) == sum(len(fitted().tokenizer_(text)["input_ids"]) for text in texts)
     assert len(inputs[1, "query"]) == len(inputs[1, "expand"]) == len(texts)  # of the last layer, the first token alone
-    thinner = low_rank_classifier(fitted(), 2, texts=texts)
-    plain = low_rank_classifier(fitted(), 2)
+    thinner = factorize_layers(fitted(), 0.07, texts=texts)
+    plain = factorize_layers(fitted(), 0.07)
     for place, rows in inputs.items():
-        old = matrices(fitted())[place].weight.detach()
-        left, right = low_rank(old, 2, rows)
-        given, expected = rows @ matrices(thinner)[place].weight.detach().T, rows @ (left @ right).T
+        old = linear_layers(fitted())[place].weight.detach()
+        left, right = low_rank_factors(old, rank_within(old.shape, 0.07 * old.numel()), rows)
+        given, expected = rows @ linear_layers(thinner)[place].weight.detach().T, rows @ (left @ right).T
         assert torch.allclose(given, expected, atol=2e-3 * float((rows @ old.T).abs().max()))
         errors = [
-            float((rows @ (one[place].weight.detach() - old).T).norm()) for one in (matrices(thinner), matrices(plain))
+            float((rows @ (one[place].weight.detach() - old).T).norm())
+            for one in (linear_layers(thinner), linear_layers(plain))
         ]
         assert errors[0] < errors[1]
     assert not any(module._forward_pre_hooks for module in fitted().module_.modules())
-
-
-def test_the_count_by_hand() -> None:
-    assert factor_weights(fitted(), 5, which=["query", "expand"]) == (2 * (64 * 64 + 64 * 128), 2 * 5 * (128 + 192))
-    assert factor_weights(fitted(), 5, which="query") == (2 * 64 * 64, 2 * 5 * 128)
-    dense, thin = factor_weights(fitted(), share=0.5)
-    assert dense == 2 * (4 * 64 * 64 + 2 * 64 * 128)
-    assert thin == 2 * (4 * 16 * 128 + 2 * 21 * 192)  # rank 16 of 64 x 64, 21 of 64 x 128
-    shared = low_rank_classifier(fitted(), share=0.5)
-    ranks = {name: torch.linalg.matrix_rank(matrices(shared)[0, name].weight, rtol=1e-4).item() for name in MATRICES}
-    assert ranks == {"query": 16, "key": 16, "value": 16, "output": 16, "expand": 21, "contract": 21}

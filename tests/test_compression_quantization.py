@@ -19,14 +19,14 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quant_utils, quantize_dynamic
 from torch import Tensor
 
-from course_lib.compression.uniform import (
-    Deviation,
-    Grid,
-    error,
+from course_lib.compression.quantization import (
+    QuantizationError,
+    QuantParams,
     fake_quantize,
-    grid_between,
-    grid_of,
+    fit_qparams,
     pack_int4,
+    qparams_of_range,
+    quantization_error,
     unpack_int4,
 )
 from course_lib.errors import BadInput
@@ -36,24 +36,29 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def scales(grid: Grid, values: Tensor) -> Tensor:
+def scales(grid: QuantParams, values: Tensor) -> Tensor:
     """The scale of every value, by a way of its own."""
-    if grid.group is None:
+    if grid.group_size is None:
         return grid.scale.expand(values.shape)
-    return grid.scale[..., torch.arange(values.shape[-1]) // grid.group]
+    return grid.scale[..., torch.arange(values.shape[-1]) // grid.group_size]
 
 
-def simple(bits: int = 8, symmetric: bool = True, zero_point: int = 0, **settings: Any) -> Grid:
+def simple(bits: int = 8, symmetric: bool = True, zero_point: int = 0, **settings: Any) -> QuantParams:
     """Steps of 1."""
-    return Grid(torch.tensor(1.0), torch.tensor(zero_point, dtype=torch.int32), bits, symmetric, **settings)
+    return QuantParams(torch.tensor(1.0), torch.tensor(zero_point, dtype=torch.int32), bits, symmetric, **settings)
 
 
 # ---- laws ------------------------------------------------------------------------------------------------------
 
-LAYOUTS: tuple[dict[str, int], ...] = ({}, {"axis": 0}, {"axis": 1}, {"axis": -1}, {"group": 1}, {"group": 3})
+LAYOUTS: tuple[dict[str, int], ...] = ({}, {"axis": 0}, {"axis": 1}, {"axis": -1}, {"group_size": 1}, {"group_size": 3})
 NUMBERS = st.one_of(st.floats(-10, 10, width=32), st.floats(-(2.0**66), 2.0**66, width=32), st.just(0.0))
 SETTINGS = st.fixed_dictionaries(
-    {"bits": st.integers(2, 8), "symmetric": st.booleans(), "full": st.booleans(), "layout": st.sampled_from(LAYOUTS)}
+    {
+        "bits": st.integers(2, 8),
+        "symmetric": st.booleans(),
+        "narrow_range": st.booleans(),
+        "layout": st.sampled_from(LAYOUTS),
+    }
 ).map(lambda drawn: drawn.pop("layout") | drawn)
 
 
@@ -63,11 +68,9 @@ def matrices(draw: st.DrawFn) -> Tensor:
     return torch.tensor(draw(st.lists(NUMBERS, min_size=rows * columns, max_size=rows * columns))).reshape(rows, -1)
 
 
-@given(matrices(), SETTINGS, st.booleans())
-def test_no_value_in_the_range_moves_by_more_than_half_a_step(
-    values: Tensor, settings: dict[str, Any], reciprocal: bool
-) -> None:
-    grid = replace(grid_of(values, **settings), reciprocal=reciprocal)
+@given(matrices(), SETTINGS)
+def test_no_value_in_the_range_moves_by_more_than_half_a_step(values: Tensor, settings: dict[str, Any]) -> None:
+    grid = fit_qparams(values, **settings)
     integers = grid.quantize(values)
     assert integers.dtype == torch.int8 and integers.shape == values.shape
     assert grid.low <= int(integers.min()) and int(integers.max()) <= grid.high
@@ -76,28 +79,26 @@ def test_no_value_in_the_range_moves_by_more_than_half_a_step(
 
 
 @given(matrices(), SETTINGS, st.sampled_from(["minmax", "mse"]))
-def test_zero_is_kept_exactly(values: Tensor, settings: dict[str, Any], range_: str) -> None:
-    grid = grid_of(values, range_=range_, **settings)
+def test_zero_is_kept_exactly(values: Tensor, settings: dict[str, Any], method: str) -> None:
+    grid = fit_qparams(values, method=method, **settings)
     zeros = torch.zeros_like(values)
     assert torch.equal(grid.dequantize(grid.quantize(zeros)), zeros)
     assert bool(((grid.zero_point >= grid.low) & (grid.zero_point <= grid.high)).all())
     assert not grid.symmetric or not bool(grid.zero_point.any())
 
 
-@given(matrices(), st.floats(0.1, 10), SETTINGS, st.booleans())
-def test_quantising_again_changes_nothing(
-    values: Tensor, factor: float, settings: dict[str, Any], reciprocal: bool
-) -> None:
-    grid = replace(grid_of(values, **settings), reciprocal=reciprocal)
+@given(matrices(), st.floats(0.1, 10), SETTINGS)
+def test_quantising_again_changes_nothing(values: Tensor, factor: float, settings: dict[str, Any]) -> None:
+    grid = fit_qparams(values, **settings)
     for each in (values, values.flip(0, 1) * factor):  # those of the grid, and some that it may clip
         integers = grid.quantize(each)
         assert torch.equal(grid.quantize(grid.dequantize(integers)), integers)
 
 
-@given(matrices(), st.lists(NUMBERS, min_size=2, max_size=20), SETTINGS, st.booleans())
-def test_order_is_kept(values: Tensor, others: list[float], settings: dict[str, Any], reciprocal: bool) -> None:
-    settings = {name: value for name, value in settings.items() if name not in ("axis", "group")}
-    grid = replace(grid_of(values, **settings), reciprocal=reciprocal)
+@given(matrices(), st.lists(NUMBERS, min_size=2, max_size=20), SETTINGS)
+def test_order_is_kept(values: Tensor, others: list[float], settings: dict[str, Any]) -> None:
+    settings = {name: value for name, value in settings.items() if name not in ("axis", "group_size")}
+    grid = fit_qparams(values, **settings)
     integers = grid.quantize(torch.tensor(sorted(others))).to(torch.int32)
     assert bool((integers.diff() >= 0).all())
     assert bool((grid.dequantize(integers).diff() >= 0).all())
@@ -107,21 +108,21 @@ def test_order_is_kept(values: Tensor, others: list[float], settings: dict[str, 
 def test_clipping_for_the_squared_error_never_loses(values: Tensor, settings: dict[str, Any]) -> None:
     """For none of the scales."""
 
-    def lost(grid: Grid) -> Tensor:
+    def lost(grid: QuantParams) -> Tensor:
         squares = (values.double() - grid.dequantize(grid.quantize(values))).square()
-        if grid.group is not None:
-            return torch.stack([part.sum(-1) for part in squares.split(grid.group, -1)], -1)
+        if grid.group_size is not None:
+            return torch.stack([part.sum(-1) for part in squares.split(grid.group_size, -1)], -1)
         return squares.sum() if not grid.scale.ndim else squares.sum_to_size(grid.scale.shape)
 
-    assert bool((lost(grid_of(values, range_="mse", **settings)) <= lost(grid_of(values, **settings))).all())
+    assert bool((lost(fit_qparams(values, method="mse", **settings)) <= lost(fit_qparams(values, **settings))).all())
 
 
 def test_clipping_helps_with_outliers() -> None:
     values = normal(8, 512)
     values[:, 0] = 20
-    for layout in ({}, {"axis": 0}, {"group": 512}):
-        whole, clipped = (grid_of(values, 4, range_=range_, **layout) for range_ in ("minmax", "mse"))
-        assert error(values, clipped).sqnr_db > error(values, whole).sqnr_db + 1
+    for layout in ({}, {"axis": 0}, {"group_size": 512}):
+        whole, clipped = (fit_qparams(values, 4, method=method, **layout) for method in ("minmax", "mse"))
+        assert quantization_error(values, clipped).sqnr_db > quantization_error(values, whole).sqnr_db + 1
         assert bool((clipped.scale < whole.scale).all())
 
 
@@ -133,24 +134,24 @@ def test_the_best_clipping_of_normal_values_is_the_known_one(bits: int, step: fl
     """
     values = normal(200_000)
     apart = 0.02 * float(values.abs().max()) / (2 ** (bits - 1) - 1)
-    assert grid_of(values, bits, range_="mse").scale.item() == pytest.approx(step, abs=apart)
+    assert fit_qparams(values, bits, method="mse").scale.item() == pytest.approx(step, abs=apart)
 
 
 def test_each_channel_and_each_group_is_a_tensor_of_its_own() -> None:
     values = normal(3, 4, 10)
     for axis, symmetric in itertools.product(range(-3, 3), (True, False)):
-        grid = grid_of(values, 5, symmetric, axis)
+        grid = fit_qparams(values, 5, symmetric, axis)
         points = grid.dequantize(grid.quantize(values))
         for part, quantised in zip(values.unbind(axis), points.unbind(axis), strict=True):
-            alone = grid_of(part, 5, symmetric)
+            alone = fit_qparams(part, 5, symmetric)
             assert torch.equal(alone.dequantize(alone.quantize(part)), quantised)
     for group, symmetric in itertools.product((1, 4, 5, 10, 99), (True, False)):
-        grid = grid_of(values, 5, symmetric, group=group)
+        grid = fit_qparams(values, 5, symmetric, group_size=group)
         assert grid.scale.shape == (3, 4, math.ceil(10 / group))
         points = grid.dequantize(grid.quantize(values))
         for part, quantised in zip(values.split(group, -1), points.split(group, -1), strict=True):
             for i, j in itertools.product(range(3), range(4)):
-                alone = grid_of(part[i, j], 5, symmetric)
+                alone = fit_qparams(part[i, j], 5, symmetric)
                 assert torch.equal(alone.dequantize(alone.quantize(part[i, j])), quantised[i, j])
 
 
@@ -158,39 +159,38 @@ def test_each_channel_and_each_group_is_a_tensor_of_its_own() -> None:
     ("settings", "ends", "scale", "zero_point"),
     [
         ({}, (-127, 127), 6 / 127, 0),
-        ({"full": True}, (-128, 127), 6 / 127.5, 0),
+        ({"narrow_range": False}, (-128, 127), 6 / 127.5, 0),
         ({"symmetric": False}, (-128, 127), 8 / 255, 63),  # 63.25
         ({"bits": 4}, (-7, 7), 6 / 7, 0),
-        ({"bits": 4, "full": True}, (-8, 7), 6 / 7.5, 0),
+        ({"bits": 4, "narrow_range": False}, (-8, 7), 6 / 7.5, 0),
         ({"bits": 4, "symmetric": False}, (-8, 7), 8 / 15, 3),  # 3.25
         ({"bits": 2}, (-1, 1), 6.0, 0),
-        ({"bits": 2, "full": True}, (-2, 1), 4.0, 0),
+        ({"bits": 2, "narrow_range": False}, (-2, 1), 4.0, 0),
         ({"bits": 2, "symmetric": False}, (-2, 1), 8 / 3, 0),  # 0.25
     ],
     ids=str,
 )
 def test_grids_by_hand(settings: dict[str, Any], ends: tuple[int, int], scale: float, zero_point: int) -> None:
-    grid = grid_of(torch.tensor([-6.0, 1.0, 2.0]), **settings)
+    grid = fit_qparams(torch.tensor([-6.0, 1.0, 2.0]), **settings)
     assert (grid.low, grid.high) == ends
     assert grid.scale.item() == pytest.approx(scale, rel=1e-7) and grid.scale.dtype == torch.float32
     assert grid.zero_point.item() == zero_point and grid.zero_point.dtype == torch.int32
 
 
-@pytest.mark.parametrize("reciprocal", [False, True])
-def test_ties_go_to_the_even_integer(reciprocal: bool) -> None:
+def test_ties_go_to_the_even_integer() -> None:
     values = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
-    assert simple(reciprocal=reciprocal).quantize(values).tolist() == [-2, -2, 0, 0, 2, 2]
+    assert simple().quantize(values).tolist() == [-2, -2, 0, 0, 2, 2]
     # The zero point is added after rounding.
     assert simple(symmetric=False, zero_point=1).quantize(values).tolist() == [-1, -1, 1, 1, 3, 3]
 
 
-@pytest.mark.parametrize("settings", [{}, {"axis": 0}, {"group": 2}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"axis": 0}, {"group_size": 2}], ids=str)
 @pytest.mark.parametrize("number", [0.0, -0.7, 3.0, 1e-30])
-@pytest.mark.parametrize("range_", ["minmax", "mse"])
-def test_constants_survive(number: float, settings: dict[str, int], range_: str) -> None:
+@pytest.mark.parametrize("method", ["minmax", "mse"])
+def test_constants_survive(number: float, settings: dict[str, int], method: str) -> None:
     values = torch.full((2, 5), number)
     for symmetric, bits in itertools.product((True, False), (2, 8)):
-        grid = grid_of(values, bits, symmetric, range_=range_, **settings)
+        grid = fit_qparams(values, bits, symmetric, method=method, **settings)
         assert torch.allclose(grid.dequantize(grid.quantize(values)), values, rtol=1e-6, atol=0)
         assert number or bool((grid.scale == 1).all())
 
@@ -198,26 +198,10 @@ def test_constants_survive(number: float, settings: dict[str, int], range_: str)
 def test_other_dtypes_are_read_as_float32() -> None:
     values = normal(4, 6)
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
-        grid, same = grid_of(values.to(dtype), axis=0), grid_of(values.to(dtype).float(), axis=0)
+        grid, same = fit_qparams(values.to(dtype), axis=0), fit_qparams(values.to(dtype).float(), axis=0)
         assert torch.equal(grid.scale, same.scale)
         assert torch.equal(grid.quantize(values.to(dtype)), same.quantize(values.to(dtype).float()))
         assert fake_quantize(values.to(dtype), grid).dtype == dtype
-
-
-def test_dividing_by_the_scale_differs_on_ties_only() -> None:
-    values = normal(1000, 1000)
-    counts = []
-    for full in (False, True):
-        grid = grid_of(values, axis=0, full=full)
-        one, other = grid.quantize(values).int(), replace(grid, reciprocal=True).quantize(values).int()
-        apart = one != other
-        assert int((one - other).abs().max()) == 1
-        steps = (values.double() / grid.scale)[apart]
-        assert bool(((steps - steps.floor() - 0.5).abs() < 1e-4).all())
-        counts.append(int(apart.sum()))
-    # A full grid puts the most negative value of a row on the tie of -128 and -127.
-    assert 0 < counts[0] < 20 < counts[1] < 500
-    assert bool((other[apart] <= -127).all())
 
 
 # ---- ONNX Runtime ----------------------------------------------------------------------------------------------
@@ -254,14 +238,14 @@ VALUES = torch.cat([normal(254, 768), torch.arange(-768, 768).reshape(2, 768) / 
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_the_integers_are_those_of_onnx_runtime(symmetric: bool, axis: int | None) -> None:
-    grid = grid_of(normal(256, 768, seed=1) + 0.3, 8, symmetric, axis)
+    grid = fit_qparams(normal(256, 768, seed=1) + 0.3, 8, symmetric, axis)
     for values in (VALUES, VALUES * grid.scale):
         attributes = {} if axis is None else {"axis": axis}
         place = grid.scale.flatten() if axis is not None else grid.scale
         zero_point = grid.zero_point.reshape(place.shape)
         theirs = quantize_linear(values, place, zero_point, TensorProto.INT8, **attributes)
         # The operator knows all of int8; a grid from -127 on cuts off its lowest integer.
-        ours = replace(grid, full=True).quantize(values)
+        ours = replace(grid, narrow_range=False).quantize(values)
         assert np.array_equal(ours.numpy(), theirs)
         assert np.array_equal(grid.quantize(values).numpy(), np.maximum(theirs, grid.low))
         unsigned = quantize_linear(values, place, zero_point + 128, TensorProto.UINT8, **attributes)
@@ -271,7 +255,7 @@ def test_the_integers_are_those_of_onnx_runtime(symmetric: bool, axis: int | Non
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_int4_groups_are_those_of_onnx_runtime(symmetric: bool) -> None:
     values = normal(48, 100)
-    grid = grid_of(values, 4, symmetric, group=32, full=True)
+    grid = fit_qparams(values, 4, symmetric, group_size=32, narrow_range=False)
     theirs = quantize_linear(values, grid.scale, grid.zero_point, TensorProto.INT4, axis=1, block_size=32)
     assert np.array_equal(grid.quantize(values).numpy(), theirs)
     zero_point, scale = quant_utils.compute_scale_zp_blocked(values.numpy(), TensorProto.INT4, 1, 32, symmetric)
@@ -294,7 +278,7 @@ def test_a_weight_quantised_by_onnx_runtime_holds_the_same_integers(tmp_path: Pa
     quantize_dynamic(model, tmp_path / "int8.onnx", per_channel=True, weight_type=QuantType.QInt8)
     stored = onnx.load(tmp_path / "int8.onnx").graph.initializer
     theirs = {tensor.name: numpy_helper.to_array(tensor) for tensor in stored}
-    grid = grid_of(weight.T, axis=0)
+    grid = fit_qparams(weight.T, axis=0)
     assert np.array_equal(grid.quantize(weight.T).T.numpy(), theirs["W_quantized"])
     assert np.array_equal(grid.scale.flatten().numpy(), theirs["W_scale"])
     assert not theirs["W_zero_point"].any()
@@ -303,7 +287,7 @@ def test_a_weight_quantised_by_onnx_runtime_holds_the_same_integers(tmp_path: Pa
 @given(matrices(), st.booleans())
 def test_scales_and_zero_points_are_those_of_onnx_runtime(values: Tensor, symmetric: bool) -> None:
     zero_point, scale, integers = quant_utils.quantize_data(values.flatten().numpy(), TensorProto.INT8, symmetric)
-    grid = grid_of(values, 8, symmetric)
+    grid = fit_qparams(values, 8, symmetric)
     assert grid.scale.item() == scale.item() and grid.zero_point.item() == zero_point.item()
     assert grid.quantize(values).flatten().tolist() == integers.tolist()
 
@@ -323,7 +307,7 @@ def test_the_straight_through_gradient_by_hand() -> None:
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_the_straight_through_gradient_is_that_of_torch(symmetric: bool) -> None:
     values = normal(32, 100) * 2
-    grid = replace(grid_of(normal(32, 100, seed=1), 6, symmetric, 0), reciprocal=True)
+    grid = fit_qparams(normal(32, 100, seed=1), 6, symmetric, 0)
     ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
     output = fake_quantize(ours, grid)
     arguments = grid.scale.flatten(), grid.zero_point.flatten(), 0, grid.low, grid.high
@@ -362,17 +346,17 @@ def test_packing_by_hand() -> None:
 
 
 def test_the_loss_by_hand() -> None:
-    lost = error(torch.tensor([3.0, -1.25, 0.5, 0.0]), simple())
+    lost = quantization_error(torch.tensor([3.0, -1.25, 0.5, 0.0]), simple())
     assert lost == (0.5, 0.1875, pytest.approx(10 * math.log10(10.8125 / 0.3125)))
-    assert error(torch.tensor([3.0, -1.0]), simple()) == Deviation(0, 0, math.inf)
-    assert error(torch.zeros(3), simple()) == Deviation(0, 0, math.inf)
+    assert quantization_error(torch.tensor([3.0, -1.0]), simple()) == QuantizationError(0, 0, math.inf)
+    assert quantization_error(torch.zeros(3), simple()) == QuantizationError(0, 0, math.inf)
 
 
 def test_a_bit_more_is_worth_six_decibel() -> None:
     """Uniform values fill 2^bits - 1 steps: signal 1/3, noise step^2 / 12."""
     values = torch.rand(50_000, generator=torch.Generator().manual_seed(0)) * 2 - 1
     for bits in range(2, 9):
-        ratio = error(values, grid_of(values, bits, full=True)).sqnr_db
+        ratio = quantization_error(values, fit_qparams(values, bits, narrow_range=False)).sqnr_db
         assert ratio == pytest.approx(20 * math.log10(2**bits - 1), abs=0.1)
 
 
@@ -384,36 +368,36 @@ X = torch.ones(2, 3)
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: grid_of(X, 1), "bits is 1"),
-        (lambda: grid_of(X, 9), "bits is 9"),
-        (lambda: grid_of(X, 4.0), "bits is 4.0"),
-        (lambda: grid_of(torch.tensor([1.0, math.nan])), "NaN"),
-        (lambda: grid_of(torch.tensor([1.0, -math.inf])), "infinity"),
-        (lambda: grid_of(torch.tensor([1e300], dtype=torch.float64)), "infinity"),
-        (lambda: grid_of(torch.empty(0, 3)), r"shape \(0, 3\)"),
-        (lambda: grid_of(torch.tensor([1, 2])), "int64"),
-        (lambda: grid_of([1.0, 2.0]), "values are list"),
-        (lambda: grid_of(X, axis=2), "axis is 2"),
-        (lambda: grid_of(X, axis=-3), "axis is -3"),
-        (lambda: grid_of(X, group=0), "group is 0"),
-        (lambda: grid_of(X, group=1.5), "group is 1.5"),
-        (lambda: grid_of(X, axis=0, group=2), "both given"),
-        (lambda: grid_of(torch.tensor(1.0), group=2), "single number"),
-        (lambda: grid_of(X, range_="max"), "range_ is 'max'"),
-        (lambda: grid_between(torch.tensor(1.0), torch.tensor(0.0)), "ends before"),
-        (lambda: grid_between(torch.zeros(2), torch.ones(3)), "ends before"),
-        (lambda: grid_of(X).quantize(torch.tensor([math.nan])), "NaN"),
-        (lambda: grid_of(X, axis=0).quantize(torch.ones(3, 3)), "do not fit"),
-        (lambda: grid_of(X, axis=0).quantize(torch.ones(3)), "do not fit"),
-        (lambda: grid_of(X, group=2).quantize(torch.ones(2, 5)), "do not fit"),
-        (lambda: grid_of(X, group=2).dequantize(torch.ones(1, 3)), "do not fit"),
-        (lambda: fake_quantize(torch.ones(3, 3), grid_of(X, axis=0)), "do not fit"),
-        (lambda: error(torch.empty(0), simple()), "shape"),
+        (lambda: fit_qparams(X, 1), "bits is 1"),
+        (lambda: fit_qparams(X, 9), "bits is 9"),
+        (lambda: fit_qparams(X, 4.0), "bits is 4.0"),
+        (lambda: fit_qparams(torch.tensor([1.0, math.nan])), "NaN"),
+        (lambda: fit_qparams(torch.tensor([1.0, -math.inf])), "infinity"),
+        (lambda: fit_qparams(torch.tensor([1e300], dtype=torch.float64)), "infinity"),
+        (lambda: fit_qparams(torch.empty(0, 3)), r"shape \(0, 3\)"),
+        (lambda: fit_qparams(torch.tensor([1, 2])), "int64"),
+        (lambda: fit_qparams([1.0, 2.0]), "values are list"),
+        (lambda: fit_qparams(X, axis=2), "axis is 2"),
+        (lambda: fit_qparams(X, axis=-3), "axis is -3"),
+        (lambda: fit_qparams(X, group_size=0), "group_size is 0"),
+        (lambda: fit_qparams(X, group_size=1.5), "group_size is 1.5"),
+        (lambda: fit_qparams(X, axis=0, group_size=2), "both given"),
+        (lambda: fit_qparams(torch.tensor(1.0), group_size=2), "single number"),
+        (lambda: fit_qparams(X, method="max"), "method is 'max'"),
+        (lambda: qparams_of_range(torch.tensor(1.0), torch.tensor(0.0)), "ends before"),
+        (lambda: qparams_of_range(torch.zeros(2), torch.ones(3)), "ends before"),
+        (lambda: fit_qparams(X).quantize(torch.tensor([math.nan])), "NaN"),
+        (lambda: fit_qparams(X, axis=0).quantize(torch.ones(3, 3)), "do not fit"),
+        (lambda: fit_qparams(X, axis=0).quantize(torch.ones(3)), "do not fit"),
+        (lambda: fit_qparams(X, group_size=2).quantize(torch.ones(2, 5)), "do not fit"),
+        (lambda: fit_qparams(X, group_size=2).dequantize(torch.ones(1, 3)), "do not fit"),
+        (lambda: fake_quantize(torch.ones(3, 3), fit_qparams(X, axis=0)), "do not fit"),
+        (lambda: quantization_error(torch.empty(0), simple()), "shape"),
         (lambda: simple(bits=9), "bits is 9"),
-        (lambda: simple(group=-1), "group is -1"),
-        (lambda: Grid(torch.tensor(0.0), torch.tensor(0)), "a scale is"),
-        (lambda: Grid(torch.tensor(math.nan), torch.tensor(0)), "a scale is"),
-        (lambda: Grid(torch.ones(2), torch.tensor(0)), "zero points have shape"),
+        (lambda: simple(group_size=-1), "group_size is -1"),
+        (lambda: QuantParams(torch.tensor(0.0), torch.tensor(0)), "a scale is"),
+        (lambda: QuantParams(torch.tensor(math.nan), torch.tensor(0)), "a scale is"),
+        (lambda: QuantParams(torch.ones(2), torch.tensor(0)), "zero points have shape"),
         (lambda: pack_int4(torch.tensor([8], dtype=torch.int8)), "from 8 to 8"),
         (lambda: pack_int4(torch.tensor([-9, 1], dtype=torch.int8)), "from -9 to 1"),
         (lambda: pack_int4(torch.tensor([1])), "int64"),
