@@ -55,7 +55,7 @@ from course_lib.attacks.rounds import Rounds
 from course_lib.attacks.runs import Run
 from course_lib.attacks.task import Wish
 from course_lib.attacks.view import View, input_embeddings, watched
-from course_lib.defenses import Corrected, Reading, Spelling
+from course_lib.defenses import NormalizedClassifier, Spelling, TextNormalizer
 from course_lib.errors import BadInput
 from course_lib.pretraining import LanguageModel
 from course_lib.training import TrainingConfig
@@ -776,6 +776,6 @@ def test_the_command_aims_and_shows(tiny: TextClassifier, tmp_path: Any, capsys:
 def test_the_command_attacks_a_model_with_its_reading(
     tiny: TextClassifier, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Corrected(tiny, Reading(Spelling({"film": 5}))).save(tmp_path / "defended")
+    NormalizedClassifier(tiny, TextNormalizer(Spelling({"film": 5}))).save(tmp_path / "defended")
     assert commands.main(["attack", "--model", str(tmp_path / "defended"), "--n", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 3

@@ -1,4 +1,4 @@
-"""The study of a random defence: who judges what; and what defences cost."""
+"""The study of a random defence: who judges what; and the costs of defences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import toy_classifiers
 
 from course_lib import corpora
 from course_lib.attacks import ConfidenceReduction, recipe
-from course_lib.defenses import Smoothed, noise, prices
-from course_lib.defenses import recipe as defence_recipe
-from course_lib.defenses.recipe import DEFAULT_DEFENCE
+from course_lib.defenses import DEFAULT_DEFENCE, Smoothed, studies
 from course_lib.experiments import Experiment, Run
 
 TEXTS, LABELS = toy_classifiers.TEXTS[8:16], toy_classifiers.LABELS[8:16]
@@ -26,12 +24,12 @@ CONFIG = {"recipe": "deepwordbug", "n": 8, "samples": 3, "times": 2, "below": 0.
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"text": TEXTS, "label": LABELS})
     monkeypatch.setattr(corpora, "part", lambda name, split, limit=None: frame.head(limit or len(frame)))
-    monkeypatch.setattr(noise.TextClassifier, "from_pretrained", lambda name: toy_classifiers.fitted())
+    monkeypatch.setattr(studies, "undefended", lambda: toy_classifiers.fitted())
 
 
 @pytest.mark.usefixtures("toys")
 def test_each_text_is_judged_by_the_noise_that_is_said() -> None:
-    found = noise.noise_study(CONFIG, Path("nowhere"))
+    found = studies.noise_study(CONFIG, Path("nowhere"))
     defence = Smoothed(toy_classifiers.fitted(), samples=3, seed=5)
     weak = recipe("deepwordbug").run(defence, TEXTS, LABELS, seed=5)
     judge, labels = Smoothed(toy_classifiers.fitted(), samples=3, seed=1005), np.array(LABELS)
@@ -48,23 +46,23 @@ def test_each_text_is_judged_by_the_noise_that_is_said() -> None:
 
 @pytest.mark.usefixtures("toys")
 def test_the_same_seed_gives_the_same_figures_and_another_others() -> None:
-    once, again = (noise.noise_study(CONFIG, Path("nowhere")) for _ in range(2))
-    other = noise.noise_study({**CONFIG, "seed": 6}, Path("nowhere"))
+    once, again = (studies.noise_study(CONFIG, Path("nowhere")) for _ in range(2))
+    other = studies.noise_study({**CONFIG, "seed": 6}, Path("nowhere"))
     assert once == again
     assert once != other
 
 
 def test_more_copies_cost_more() -> None:
-    cost = noise.noise_study.cost
+    cost = studies.noise_study.cost
     assert cost is not None and cost({**CONFIG, "samples": 2}) < cost({**CONFIG, "samples": 8})
 
 
 @pytest.mark.usefixtures("toys")
 def test_a_random_defence_is_judged_by_the_fairer_and_lower_figure() -> None:
-    settings = {**CONFIG, "times": noise.TIMES, "below": noise.BELOW}
+    settings = {**CONFIG, "times": studies.TIMES, "below": studies.BELOW}
     defence, attack = Smoothed(toy_classifiers.fitted(), samples=3, seed=5), recipe("deepwordbug")
-    study = noise.noise_study(settings, Path("nowhere"))
-    accuracy, queries = noise.fairly_attacked(defence, attack, TEXTS, np.array(LABELS), 5)
+    study = studies.noise_study(settings, Path("nowhere"))
+    accuracy, queries = studies.attacked_fairly(defence, attack, TEXTS, np.array(LABELS), 5)
     assert accuracy == min(study["fresh_noise"], study["expectation"])
     assert queries in study["queries"].values()
 
@@ -85,13 +83,13 @@ CLOCK = [0.0]
 
 
 def test_times_are_taken_in_turn_and_the_first_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defence_recipe.time, "perf_counter", lambda: CLOCK[0])
+    monkeypatch.setattr(studies.time, "perf_counter", lambda: CLOCK[0])
     slow, usual = Slow(3.0), Slow(2.0)
-    assert defence_recipe.times_as_long(slow, usual, ["a", "b"], rounds=3) == pytest.approx(1.5)
+    assert studies.times_as_long(slow, usual, ["a", "b"], rounds=3) == pytest.approx(1.5)
     assert slow.asked == usual.asked == 4
 
 
-# ---- prices ----------------------------------------------------------------------------------------------------
+# ---- costs -----------------------------------------------------------------------------------------------------
 
 
 def study(defence: str, times_as_long: float, making: float) -> Run:
@@ -99,14 +97,14 @@ def study(defence: str, times_as_long: float, making: float) -> Run:
     return Run("defense_study", {"defence": defence, "seed": 0}, result, 1.0, "stored")
 
 
-def test_prices_are_multiples_of_the_undefended_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_are_multiples_of_the_undefended_models(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"training_seconds": 100.0}, {"training_seconds": 180.0}
     usual, defended = (Run("any", {}, result, 1.0, "stored") for result in made)
     asked: list[dict[str, Any]] = []
     answers = {"finetune": usual, "defend": defended}
     monkeypatch.setattr(Experiment, "run", lambda self, config, show: asked.append(config) or answers[self.name])
     runs = [study("none", 1.0, 1.0), study("masked copies", 4.0, 1.0), study("steps in embedding space", 1.0, 50.0)]
-    table = prices.as_prices([*runs, study(DEFAULT_DEFENCE, 1.1, 3.0)])
+    table = studies.as_costs([*runs, study(DEFAULT_DEFENCE, 1.1, 3.0)])
     assert table["defence"].tolist() == ["none", "masked copies", "steps in embedding space", DEFAULT_DEFENCE]
     assert table["training"].tolist() == pytest.approx([1.0, 1.0, 1.5, 1.8])
     assert table["inference"].tolist() == pytest.approx([1.0, 4.0, 1.0, 1.1])
@@ -114,7 +112,7 @@ def test_prices_are_multiples_of_the_undefended_models(monkeypatch: pytest.Monke
 
 
 def test_what_takes_longer_is_forecast_to_take_longer() -> None:
-    cost = defence_recipe.defense_study.cost
+    cost = studies.defense_study.cost
     assert cost is not None
 
     def work(defence: str, attacks: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""Spelling, common words, classifiers that read after them, and training on rewritten words."""
+"""Spelling, common words, classifiers on normalised texts, and training on rewritten words."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from course_lib import TextClassifier, wordnet
 from course_lib.attacks import recipe
-from course_lib.attacks.document import Document
 from course_lib.attacks.transformations import LOOKALIKES, TYPOS
 from course_lib.batching import Batch, collate, tokenize
-from course_lib.checkpoints import CheckpointFolder
-from course_lib.defenses import CommonWords, Corrected, Reading, Spelling, WordSubstitution, load
-from course_lib.defenses.spelling import chance
+from course_lib.checkpoints import CheckpointFolder, resume_identity
+from course_lib.defenses import CommonWords, NormalizedClassifier, Spelling, TextNormalizer, WordSubstitution, load
+from course_lib.defenses.spelling import typo_probability
 from course_lib.defenses.substitution import _Rewriter
-from course_lib.errors import BadInput, CorruptAsset, MissingAsset
+from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
+from course_lib.text.document import Document
 from course_lib.training import TrainingConfig
 
 TEXTS = [f"a {word} {noun}" for word in ("good", "great", "bad", "awful") for noun in ("film", "plot", "cast", "end")]
@@ -44,10 +44,10 @@ def tiny() -> TextClassifier:
 @pytest.mark.parametrize("kind", TYPOS)
 @given(WORD, st.integers(0, 200))
 @settings(deadline=None, max_examples=60)
-def test_every_typing_error_has_a_chance(kind: str, word: str, seed: int) -> None:
+def test_every_typing_error_has_a_typo_probability(kind: str, word: str, seed: int) -> None:
     typo = TYPOS[kind](word, random.Random(seed))
     if typo is not None and typo.lower() != word:
-        assert 0 < chance(typo.lower(), word) <= 0.5
+        assert 0 < typo_probability(typo.lower(), word) <= 0.5
 
 
 @given(WORD)
@@ -61,13 +61,13 @@ def test_chances_of_all_errors_add_up_to_one_at_most(word: str) -> None:
     }
     written |= {word[:i] + c + word[i:] for i in range(len(word) + 1) for c in letters}
     written |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in places[:-1]}
-    total = sum(chance(one, word) for one in written - {word})
+    total = sum(typo_probability(one, word) for one in written - {word})
     assert 0.5 <= total <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(("written", "word"), [("god", "dog"), ("good", "good"), ("gd", "good"), ("abcd", "badc")])
 def test_more_than_one_error_has_none(written: str, word: str) -> None:
-    assert chance(written, word) == 0
+    assert typo_probability(written, word) == 0
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_more_than_one_error_has_none(written: str, word: str) -> None:
     ],
 )  # fmt: skip
 def test_words_are_read_as_they_were_meant(written: str, meant: str) -> None:
-    assert SPELLING.word(written) == meant
+    assert SPELLING.correct(written) == meant
 
 
 def test_every_lookalike_is_read_as_the_letter_it_looks_like() -> None:
     spelling = Spelling({"zz": 1})
     for ours, theirs in LOOKALIKES.items():
-        assert spelling.word(f"zzz{theirs}zzz") == f"zzz{ours.lower()}zzz"
+        assert spelling.correct(f"zzz{theirs}zzz") == f"zzz{ours.lower()}zzz"
 
 
 @pytest.mark.parametrize(
@@ -108,37 +108,38 @@ def test_words_of_the_task_weigh_more() -> None:
 def test_a_rare_word_is_read_as_its_commonest_synonym() -> None:
     synonym = wordnet.synonyms("film")[0]
     common = CommonWords({"film": 100, synonym: 2, "good": 50}, least=10)
-    assert common.word(synonym) == "film"
-    assert common.word("film") == "film" and common.word("xyzzy") == "xyzzy"
-    assert CommonWords({"film": 100, synonym: 2}, least=2).word(synonym) == synonym
+    assert common.replace(synonym) == "film"
+    assert common.replace("film") == "film" and common.replace("xyzzy") == "xyzzy"
+    assert CommonWords({"film": 100, synonym: 2}, least=2).replace(synonym) == synonym
 
 
 def test_what_is_commoner_than_its_synonyms_stays() -> None:
-    assert CommonWords({"film": 5}, least=10).word("film") == "film"
+    assert CommonWords({"film": 5}, least=10).replace("film") == "film"
     with pytest.raises(BadInput, match="least is -1"):
         CommonWords({}, -1)
 
 
 @given(st.text(alphabet="abdgo .,'[]-é", max_size=40))
 @settings(deadline=None, max_examples=60)
-def test_reading_keeps_what_stands_between_words(text: str) -> None:
-    read = Document.of(Reading(SPELLING).read([text])[0])
+def test_normalizing_keeps_the_gaps(text: str) -> None:
+    read = Document.of(TextNormalizer(SPELLING).normalize([text])[0])
     assert read.gaps == Document.of(text).gaps
 
 
 def test_special_tokens_are_not_corrected() -> None:
-    assert Reading(Spelling({"ink": 100, "task": 50})).read(["a [UNK] and a [MASK]"]) == ["a [UNK] and a [MASK]"]
+    normalizer, text = TextNormalizer(Spelling({"ink": 100, "task": 50})), "a [UNK] and a [MASK] or <mask>"
+    assert normalizer.normalize([text]) == [text]
 
 
-def test_an_empty_reading_changes_nothing() -> None:
-    assert Reading().read(["A goood  film!", ""]) == ["A goood  film!", ""]
+def test_an_empty_normalizer_changes_nothing() -> None:
+    assert TextNormalizer().normalize(["A goood  film!", ""]) == ["A goood  film!", ""]
 
 
-# ---- a classifier that reads so ------------------------------------------------------------------------------------
+# ---- a classifier on normalised texts ------------------------------------------------------------------------------
 
 
-def test_it_answers_as_the_classifier_does_to_what_is_read(tiny: TextClassifier) -> None:
-    corrected = Corrected(tiny, Reading(SPELLING))
+def test_it_predicts_as_the_classifier_does_on_normalised_texts(tiny: TextClassifier) -> None:
+    corrected = NormalizedClassifier(tiny, TextNormalizer(SPELLING))
     np.testing.assert_array_equal(corrected.predict_proba(["a goood flim"]), tiny.predict_proba(["a good film"]))
     assert corrected.predict(["a goood flim"]).tolist() == tiny.predict(["a good film"]).tolist()
     assert corrected.predict_proba([]).shape == (0, 2)
@@ -148,36 +149,60 @@ def test_typing_errors_turn_it_less_often(tiny: TextClassifier) -> None:
     labels = tiny.predict(TEXTS)
     spelling = Spelling.of(TEXTS)
     bare = recipe("deepwordbug").run(tiny, TEXTS, labels)
-    behind = recipe("deepwordbug").run(Corrected(tiny, Reading(spelling)), TEXTS, labels)
+    behind = recipe("deepwordbug").run(NormalizedClassifier(tiny, TextNormalizer(spelling)), TEXTS, labels)
     assert behind.accuracy == bare.accuracy == 1
     assert behind.accuracy_under_attack > bare.accuracy_under_attack
 
 
 def test_it_is_saved_and_loaded(tiny: TextClassifier, tmp_path: Path) -> None:
-    corrected = Corrected(tiny, Reading(SPELLING, CommonWords({"film": 3}, 2)))
+    corrected = NormalizedClassifier(tiny, TextNormalizer(SPELLING, CommonWords({"film": 3}, 2)))
     corrected.save(tmp_path / "one")
     again = load(tmp_path / "one")
-    assert isinstance(again, Corrected) and again.reading == corrected.reading
+    assert isinstance(again, NormalizedClassifier) and again.normalizer == corrected.normalizer
     texts = ["a goood flim", "the god movie"]
     np.testing.assert_allclose(again.predict_proba(texts), corrected.predict_proba(texts), atol=1e-6)
     assert isinstance(load(tmp_path / "one" / "model"), TextClassifier)
 
 
+def test_a_save_that_fails_keeps_the_old_one(
+    tiny: TextClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = NormalizedClassifier(tiny, TextNormalizer(SPELLING))
+    old.save(tmp_path / "one")
+    monkeypatch.setattr(Path, "write_text", broken)
+    with pytest.raises(CourseError, match="could not be written"):
+        NormalizedClassifier(tiny, TextNormalizer(None, CommonWords({"film": 3}))).save(tmp_path / "one")
+    again = NormalizedClassifier.from_pretrained(tmp_path / "one")
+    assert again.normalizer == old.normalizer and [one.name for one in tmp_path.iterdir()] == ["one"]
+
+
+def broken(*_: Any, **__: Any) -> None:
+    raise OSError("no space left")
+
+
+def test_nothing_of_others_is_replaced(tiny: TextClassifier, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    for place in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(BadInput, match="not a saved classifier"):
+            NormalizedClassifier(tiny, TextNormalizer()).save(place)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
 def test_what_cannot_be_loaded_says_why(tiny: TextClassifier, tmp_path: Path) -> None:
-    with pytest.raises(MissingAsset, match="no reading"):
-        Corrected.from_pretrained(tmp_path)
-    (tmp_path / "reading.json").write_text('{"spelling": {"counts": ')
+    with pytest.raises(MissingAsset, match="no normalizer"):
+        NormalizedClassifier.from_pretrained(tmp_path)
+    (tmp_path / "normalizer.json").write_text('{"spelling": {"counts": ')
     with pytest.raises(CorruptAsset, match="damaged"):
-        Corrected.from_pretrained(tmp_path)
-    (tmp_path / "reading.json").write_text(json.dumps({"spelling": {"words": {}}, "common": None}))
+        NormalizedClassifier.from_pretrained(tmp_path)
+    (tmp_path / "normalizer.json").write_text(json.dumps({"spelling": {"words": {}}, "common": None}))
     with pytest.raises(CorruptAsset, match="damaged"):
-        Corrected.from_pretrained(tmp_path)
+        NormalizedClassifier.from_pretrained(tmp_path)
 
 
 def test_numbers_are_refused() -> None:
     rater = TextClassifier("tiny", head="regression", training=TrainingConfig(epochs=1)).fit(TEXTS, LABELS)
     with pytest.raises(BadInput, match="regression"):
-        Corrected(rater, Reading())
+        NormalizedClassifier(rater, TextNormalizer())
 
 
 # ---- training on rewritten words -----------------------------------------------------------------------------------
@@ -199,7 +224,7 @@ def test_rewritten_sentences_keep_their_labels_and_hurt(tiny: TextClassifier) ->
     batch = batch_of(tiny, rows)
     losses = []
     for _ in range(6):
-        made = rewriter.rewritten(tiny.module_, batch, half)
+        made = rewriter.rewrite(tiny.module_, batch, half)
         assert made.index.tolist() == rows
         losses.append(float(half(tiny.module_, made).detach()))
     assert np.mean(losses) > 1.5 * float(half(tiny.module_, batch).detach())
@@ -212,7 +237,7 @@ def test_only_words_that_may_change_do(tiny: TextClassifier) -> None:
     changed = 0
     for seed in range(8):
         torch.manual_seed(seed)
-        made = rewriter.rewritten(tiny.module_, batch, half)
+        made = rewriter.rewrite(tiny.module_, batch, half)
         for row, ids in zip(made.index.tolist(), made.input_ids.tolist(), strict=True):
             old = TEXTS[row].split()
             allowed = [[word, *(s.lower() for s in wordnet.synonyms(word))] for word in old]
@@ -225,13 +250,36 @@ def test_only_words_that_may_change_do(tiny: TextClassifier) -> None:
 def test_clean_sentences_stay(tiny: TextClassifier) -> None:
     rewriter = _Rewriter(WordSubstitution(TEXTS, tiny.tokenizer_, clean=1.0))
     batch = batch_of(tiny, [0, 1])
-    assert rewriter.rewritten(tiny.module_, batch, half) is batch
+    assert rewriter.rewrite(tiny.module_, batch, half) is batch
 
 
 def test_a_rewriting_leaves_no_gradient_and_no_hook(tiny: TextClassifier) -> None:
-    _Rewriter(WordSubstitution(TEXTS, tiny.tokenizer_, clean=0.0)).rewritten(tiny.module_, batch_of(tiny, [0]), half)
+    _Rewriter(WordSubstitution(TEXTS, tiny.tokenizer_, clean=0.0)).rewrite(tiny.module_, batch_of(tiny, [0]), half)
     assert all(parameter.grad is None for parameter in tiny.module_.parameters())
     assert not tiny.module_.bert.get_input_embeddings()._forward_hooks
+
+
+@pytest.mark.parametrize(
+    ("texts", "row"),
+    [(TEXTS[::-1], 0), ([*TEXTS[:3], "a lovely cast", *TEXTS[4:]], 3), (TEXTS[:14], 14)],
+    ids=["another order", "another text", "fewer texts"],
+)
+def test_other_texts_than_those_of_fit_are_refused(tiny: TextClassifier, texts: list[str], row: int) -> None:
+    wrapped = WordSubstitution(texts, tiny.tokenizer_, clean=1.0)(half)
+    with pytest.raises(BadInput, match=f"text {row} of WordSubstitution is not text {row} of fit"):
+        wrapped(tiny.module_, batch_of(tiny, list(range(16))))
+
+
+def test_all_that_decides_a_run_is_in_its_identity(tiny: TextClassifier) -> None:
+    usual = WordSubstitution(TEXTS, tiny.tokenizer_)
+    others = [
+        WordSubstitution(TEXTS, tiny.tokenizer_, TextNormalizer(SPELLING)),
+        WordSubstitution(TEXTS[::-1], tiny.tokenizer_),
+        WordSubstitution(TEXTS, tiny.tokenizer_, seed=1),
+    ]
+    usual.normalizer.word("film")  # what was computed does not count
+    assert resume_identity(wrapper=usual) == resume_identity(wrapper=WordSubstitution(TEXTS, tiny.tokenizer_))
+    assert all(resume_identity(wrapper=other) != resume_identity(wrapper=usual) for other in others)
 
 
 def fitted(seed: int, **fit: Any) -> TextClassifier:

@@ -15,14 +15,14 @@ from course_lib import assets, corpora, finetuning, machine
 from course_lib.classifier import TextClassifier, shipped_model_folder, shipped_models
 from course_lib.classifier import shipped as shipped_models_module
 from course_lib.commands import pretrain as command
-from course_lib.defenses import Corrected, load
+from course_lib.defenses import NormalizedClassifier, load
 from course_lib.errors import BadInput, CorruptAsset
 from course_lib.pretraining import LanguageModel, held_out_batches, material_of, measure, pretrain
 from course_lib.pretraining.language_model import SHIPPED, shipped, shipped_folder
 
 LANGUAGE_CARDS = {name: f"{folder.replace('-', '_')}.md" for name, folder in SHIPPED.items()}
 MOST_BYTES = {"tiny-bert": 12_000_000, "course": 3_000_000}
-CLASSIFIERS = {"sentiment": TextClassifier, "defended": Corrected}
+CLASSIFIERS = {"sentiment": TextClassifier, "defended": NormalizedClassifier}
 MODELS = sorted(shipped())
 
 

@@ -103,8 +103,8 @@ def _column(file: Path) -> list[str]:
 def _explained(options: argparse.Namespace, texts: list[str]) -> tuple[list[Attribution], float]:
     """The attributions, and the seconds that they took once the model was loaded."""
     from course_lib.defenses import load
-    from course_lib.defenses.answers import check_classifier
     from course_lib.explain import explain
+    from course_lib.text.classifiers import check_classifier
 
     classifier = load(options.model)
     check_classifier(classifier, f"--model {options.model}")

@@ -1,9 +1,9 @@
-"""Spelling corrected before the model reads: a defence that leaves the model alone.
+"""Spelling correction by a noisy channel (Kernighan, Church & Gale 1990, COLING C90-2036).
 
-A noisy channel (Kernighan, Church & Gale 1990, COLING C90-2036): the writer meant the word for which frequency x chance
-of this typing error is highest. Pruthi et al. 2019 (arXiv:1905.11268) put a word recogniser before a classifier in the
-same way; theirs is a trained network that reads the sentence, ours a table of words. Words that differ in one error
-are found by their forms with one letter missing (the symmetric delete index of Garbe's SymSpell).
+The writer meant the word for which frequency x probability of this typing error is highest. Pruthi et al. 2019
+(arXiv:1905.11268) put a word recogniser before a classifier in the same way; theirs is a trained network that reads the
+sentence, ours a table of words. Words that differ in one error are found by their forms with one letter missing (the
+symmetric delete index of Garbe's SymSpell).
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from course_lib.attacks.document import Document
 from course_lib.attacks.transformations import LOOKALIKES
 from course_lib.errors import BadInput
 from course_lib.pretraining.documents import documents, train_documents
+from course_lib.text.document import Document
 
 _PLAIN = str.maketrans({theirs: ours for ours, theirs in LOOKALIKES.items()})
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """A word list with counts, and the channel's one number.
+    """A word list with counts, and the channel's one parameter.
 
     Args:
         counts: how often each word (in lower case) was seen.
-        typo_rate: chance that a word is mistyped; the higher it is, the sooner a rare word gives way to a common one.
+        typo_rate: probability that a word is mistyped; the higher, the sooner a rare word is replaced by a common one.
 
     Raises:
         BadInput: no word, a rate that is not between 0 and 1.
@@ -36,13 +36,12 @@ class Spelling:
     counts: Mapping[str, float]
     typo_rate: float = 0.05
     _index: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _known: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.counts:
             raise BadInput("counts is empty", "give words with their counts, or use Spelling.of(texts)")
         if not 0 < self.typo_rate < 1:
-            raise BadInput(f"typo_rate is {self.typo_rate}", "use a share between 0 and 1")
+            raise BadInput(f"typo_rate is {self.typo_rate}", "use a probability between 0 and 1")
         for word in self.counts:
             for form in (word, *_one_missing(word)):
                 self._index.setdefault(form, []).append(word)
@@ -57,29 +56,18 @@ class Spelling:
                     counts[word] += times  # type: ignore[assignment]  # weighted counts
         return cls(dict(counts), typo_rate)
 
-    def word(self, written: str) -> str:
+    def correct(self, written: str) -> str:
         """The word that was probably meant, in lower case where it is another one."""
-        if written not in self._known:
-            if len(self._known) > 500_000:  # an attack writes many words once
-                self._known.clear()
-            self._known[written] = self._meant(written)
-        return self._known[written]
-
-    def _meant(self, written: str) -> str:
         low = written.translate(_PLAIN).lower()
         if low.isdigit() or low in ("a", "i"):
             return written
-        scores = {word: self.counts[word] * self.typo_rate * chance(low, word) for word in self._one_error_away(low)}
+        near = {word for form in (low, *_one_missing(low)) for word in self._index.get(form, ())} - {low}
+        scores = {word: self.counts[word] * self.typo_rate * typo_probability(low, word) for word in near}
         scores[low] = self.counts.get(low, 0.0) * (1 - self.typo_rate)
         best = max(scores, key=lambda word: (scores[word], word))
         if best == low or not scores[best]:
             return written if written.lower() == low else low
         return best
-
-    def _one_error_away(self, low: str) -> set[str]:
-        forms = (low, *_one_missing(low))
-        near = {word for form in forms for word in self._index.get(form, ())}
-        return {word for word in near if word != low and chance(low, word)}
 
 
 def _one_missing(word: str) -> Iterator[str]:
@@ -87,8 +75,8 @@ def _one_missing(word: str) -> Iterator[str]:
     return (word[:at] + word[at + 1 :] for at in range(len(word)))
 
 
-def chance(written: str, word: str) -> float:
-    """Probability of one text for a word in which one typing error was made; 0 for what no single error gives.
+def typo_probability(written: str, word: str) -> float:
+    """Probability that one typing error in the word gives what is written; 0 if no single error does.
 
     The four kinds of Gao et al. 2018 are equally likely, as are the places, and the 26 letters where one is drawn.
     """
@@ -107,7 +95,7 @@ def chance(written: str, word: str) -> float:
     return 1 / (n - 1) / 4 if swapped else 0.0
 
 
-def english_spelling(texts: Iterable[str], typo_rate: float = 0.05, weight: float = 10.0) -> Spelling:
-    """Words of the task's training texts, and of the course's speeches, articles and news beside them."""
+def english_spelling(texts: Iterable[str]) -> Spelling:
+    """Spelling with the words of the task's training texts, counted tenfold, and of the course's English prose."""
     prose = (sentence for one in train_documents(documents()) for sentence in one.sentences)
-    return Spelling.of(texts, weight, prose, typo_rate)
+    return Spelling.of(texts, 10.0, prose)

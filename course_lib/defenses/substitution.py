@@ -1,4 +1,4 @@
-"""Adversarial training with words: each batch is rewritten against the model as it is now, and learned so."""
+"""Adversarial training with words: each batch is rewritten against the model as it is now, and trained on."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from torch import Tensor, nn
 
 from course_lib import wordnet
 from course_lib.attacks.constraints import STOP_WORDS
-from course_lib.attacks.document import Document
 from course_lib.attacks.transformations import TYPOS
-from course_lib.attacks.view import add_up, input_embeddings, tokens_of_words, watched
 from course_lib.batching import Batch, collate
 from course_lib.classifier import Loss
-from course_lib.defenses.reading import Reading
+from course_lib.defenses.preprocessing import TextNormalizer
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
+from course_lib.text.gradients import TokenAlignment
+from course_lib.text.modules import capture_embeddings, input_embeddings, shared_copy
 
 
 @dataclass(frozen=True)
 class WordSubstitution:
-    """An adversary for `TextClassifier.fit`: synonyms and typing errors, chosen by the gradient, in every batch.
+    """A loss wrapper for `TextClassifier.fit`: synonyms and typing errors, chosen by the gradient, in every batch.
 
-    For each sentence a share of its words is drawn from 0 to `most_words`. The words where a change promises most are
-    replaced by the candidate whose first-order gain is largest (Ebrahimi et al. 2018, arXiv:1712.06751), and the step
-    is taken on the rewritten batch. Unlike an attack it asks no question: one gradient ranks all candidates of all
+    For each sentence a fraction of its words is drawn from 0 to `most_words`. The words where a change promises most
+    are replaced by the candidate whose first-order gain is largest (Ebrahimi et al. 2018, arXiv:1712.06751), and the
+    step is taken on the rewritten batch. Unlike an attack it makes no queries: one gradient ranks all candidates of all
     words of the batch. A step costs a forward and a backward pass to the inputs beside the usual one, about 1.5 times a
     usual step. (Yoo & Qi 2021, arXiv:2109.00544, rank by gradient, too, and then search.)
 
     Args:
         texts: the training texts, in the order that `fit` is given.
         tokenizer: the classifier's.
-        reading: what stands before the model; changed words are learned as it leaves them.
+        normalizer: of the defended classifier; replaced words are normalised before they are trained on.
         synonyms: whether WordNet's synonyms are candidates.
         typos: typing errors drawn for each word.
-        most_words: largest share of a sentence's words that is changed.
-        clean: share of sentences of a batch that stay as they are.
-        steepest: share of the rewritten ones in which the gradient chooses the places, too; in the others chance does.
-        max_length: tokens of a text that are read.
+        most_words: largest fraction of a sentence's words that is changed.
+        clean: fraction of sentences of a batch that stay as they are.
+        steepest: fraction of the rewritten ones in which the gradient chooses the places, too; in the others they are
+            drawn.
+        max_length: tokens of a text that are read, the classifier's.
         seed: of all draws.
 
     Raises:
-        BadInput: shares outside 0 to 1, or no candidates at all.
+        BadInput: fractions outside 0 to 1, or no candidates at all; while training, texts that are not those of `fit`.
     """
 
     texts: Sequence[str] = field(repr=False)
     tokenizer: Any = field(repr=False)
-    reading: Reading = field(default_factory=Reading, repr=False)
+    normalizer: TextNormalizer = field(default_factory=TextNormalizer, repr=False)
     synonyms: bool = True
     typos: int = 4
     most_words: float = 0.6
@@ -65,7 +67,7 @@ class WordSubstitution:
     def __post_init__(self) -> None:
         for name in ("most_words", "clean", "steepest"):
             if not 0 <= getattr(self, name) <= 1:
-                raise BadInput(f"{name} is {getattr(self, name)}", "use a share from 0 to 1")
+                raise BadInput(f"{name} is {getattr(self, name)}", "use a fraction from 0 to 1")
         if not self.synonyms and self.typos < 1:
             raise BadInput("synonyms is False and typos is 0: nothing can be changed", "allow one of them")
 
@@ -74,29 +76,36 @@ class WordSubstitution:
         rewriter = _Rewriter(self)
 
         def loss_of(module: nn.Module, batch: Batch) -> Tensor:
-            return usual(module, rewriter.rewritten(module, batch, usual))
+            return usual(module, rewriter.rewrite(module, batch, usual))
 
         return loss_of
 
 
 class _Rewriter:
-    """Rewrites batches; what it knows of words is kept between them."""
+    """Rewrites batches."""
 
     def __init__(self, settings: WordSubstitution) -> None:
-        self.settings = settings
+        self.settings, self.pad_id = settings, int(settings.tokenizer.pad_token_id or 0)
         self.documents = [Document.of(text) for text in settings.texts]
-        self.pieces: dict[str, list[int]] = {}
+        characters = [document.word_of_characters() for document in self.documents]
+        self.aligned = TokenAlignment.of(settings.tokenizer, settings.texts, characters, settings.max_length)
+        self.tokens: dict[str, list[int]] = {}  # of words that occurred before
 
-    def rewritten(self, module: nn.Module, batch: Batch, usual: Loss) -> Batch:
-        """The batch with some sentences changed."""
+    def rewrite(self, module: nn.Module, batch: Batch, usual: Loss) -> Batch:
+        """The batch with some sentences changed.
+
+        Raises:
+            BadInput: the batch is not of these texts.
+        """
         rows = batch.index.tolist()
+        self._check_texts(batch, rows)
         seed = int(torch.randint(2**31, ()))  # torch's state is part of a checkpoint: a resumed run draws the same
         draws = [random.Random(f"{self.settings.seed} {seed} {row}") for row in rows]
         changing = [i for i, draw in enumerate(draws) if draw.random() >= self.settings.clean]
-        documents = [self.documents[rows[i]] for i in changing]
-        if not documents:
+        if not changing:
             return batch
-        gradients = self._gradients(module, documents, batch.index[changing], usual)
+        documents = [self.documents[rows[i]] for i in changing]
+        gradients = self._word_gradients(module, [rows[i] for i in changing], usual, batch.index.device)
         candidates = [self._candidates(document, draws[i]) for i, document in zip(changing, documents, strict=True)]
         gains = self._gains(input_embeddings(module).weight.detach(), documents, candidates, gradients)
         texts = [self.documents[row].text for row in rows]
@@ -105,75 +114,76 @@ class _Rewriter:
         encoded = self.settings.tokenizer(
             texts, truncation=True, max_length=self.settings.max_length, return_attention_mask=False
         )["input_ids"]
-        made = collate(encoded, np.arange(len(rows)), int(self.settings.tokenizer.pad_token_id or 0))
+        made = collate(encoded, np.arange(len(rows)), self.pad_id)
         return Batch(made.input_ids, made.attention_mask, batch.index.cpu()).to(batch.index.device)
 
-    def _gradients(
-        self, module: nn.Module, documents: Sequence[Document], index: Tensor, usual: Loss
+    def _check_texts(self, batch: Batch, rows: Sequence[int]) -> None:
+        lengths = batch.attention_mask.sum(1).tolist()
+        for row, ids, length in zip(rows, batch.input_ids.tolist(), lengths, strict=True):
+            if row >= len(self.documents) or ids[:length] != self.aligned.ids[row]:
+                raise BadInput(
+                    f"text {row} of WordSubstitution is not text {row} of fit",
+                    "give both the same texts in the same order, and the classifier's tokenizer and max_length",
+                )
+
+    def _word_gradients(
+        self, module: nn.Module, rows: Sequence[int], usual: Loss, device: torch.device
     ) -> list[NDArray[np.float32]]:
-        """For each document the loss's gradient with respect to each word, (words, hidden)."""
-        ids, words = tokens_of_words(self.settings.tokenizer, documents, self.settings.max_length)
-        batch = collate(ids, np.arange(len(ids)), int(self.settings.tokenizer.pad_token_id or 0))
-        batch = Batch(batch.input_ids, batch.attention_mask, index.cpu()).to(index.device)
-        with watched(input_embeddings(module)) as seen:
-            (gradient,) = torch.autograd.grad(usual(module, batch), seen)
-        found = gradient.float().cpu().numpy()
-        summed = []
-        for document, row, places in zip(documents, found, words, strict=True):
-            vectors = np.zeros((len(document.words), row.shape[1]), np.float32)
-            add_up(vectors, row, places)
-            summed.append(vectors)
-        return summed
+        """For each text the loss's gradient with respect to each word, (words, hidden)."""
+        private, batch = shared_copy(module), collate(self.aligned.ids, rows, self.pad_id).to(device)
+        with capture_embeddings(private) as captured:
+            (gradient,) = torch.autograd.grad(usual(private, batch), captured)
+        found = zip(rows, gradient.float().cpu().numpy(), strict=True)
+        return [self.aligned.sum_by_word(row, one, len(self.documents[row].words)) for row, one in found]
 
     def _candidates(self, document: Document, draw: random.Random) -> list[list[str]]:
-        """What may stand in place of each word."""
+        """The words that may replace each word."""
         return [
-            self._of_word(document, position, word, draw) if word.lower() not in STOP_WORDS else []
+            self._candidates_of_word(document, position, word, draw) if word.lower() not in STOP_WORDS else []
             for position, word in enumerate(document.words)
         ]
 
-    def _of_word(self, document: Document, position: int, word: str, draw: random.Random) -> list[str]:
+    def _candidates_of_word(self, document: Document, position: int, word: str, draw: random.Random) -> list[str]:
         made = list(_synonyms(document.words, position)) if self.settings.synonyms else []
         for _ in range(self.settings.typos):
-            typo = TYPOS[draw.choice(tuple(TYPOS))](word, draw)
-            if typo:
+            if typo := TYPOS[draw.choice(tuple(TYPOS))](word, draw):
                 made.append(typo)
-        read = dict.fromkeys(self.settings.reading.word(new) for new in made)
-        return [new for new in read if new.lower() != word.lower()]
+        normal = dict.fromkeys(self.settings.normalizer.word(new) for new in made)
+        return [new for new in normal if new.lower() != word.lower()]
 
     def _gains(
         self, table: Tensor, documents: Sequence[Document], candidates: Sequence[list[list[str]]], gradients: Any
     ) -> list[list[NDArray[np.float32]]]:
-        """First-order gain of every candidate, by one look into the table as it is now."""
+        """First-order gain of every candidate, by the embedding table as it is now."""
         words = {word for one in candidates for choices in one for word in choices}
         words |= {word for document in documents for word in document.words}
         order = {word: i for i, word in enumerate(sorted(words))}
         vectors = self._vectors(table, list(order))
         return [
             [
-                (vectors[[order[new] for new in choices]] - vectors[order[word]]) @ slope
+                (vectors[[order[new] for new in choices]] - vectors[order[word]]) @ gradient
                 if choices
                 else np.empty(0, np.float32)
-                for word, choices, slope in zip(document.words, one, slopes, strict=True)
+                for word, choices, gradient in zip(document.words, one, by_word, strict=True)
             ]
-            for document, one, slopes in zip(documents, candidates, gradients, strict=True)
+            for document, one, by_word in zip(documents, candidates, gradients, strict=True)
         ]
 
     def _vectors(self, table: Tensor, words: list[str]) -> NDArray[np.float32]:
         """(n, hidden): the mean embedding of each word's tokens."""
-        if new := [word for word in words if word not in self.pieces]:
+        if new := [word for word in words if word not in self.tokens]:
             found = self.settings.tokenizer(new, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-            self.pieces.update(zip(new, found, strict=True))
-        pieces = [self.pieces[word] for word in words]
-        flat = torch.tensor([i for one in pieces for i in one], device=table.device)
-        starts = torch.tensor(np.cumsum([0, *(len(one) for one in pieces[:-1])]), device=table.device)
+            self.tokens.update(zip(new, found, strict=True))
+        tokens = [self.tokens[word] for word in words]
+        flat = torch.tensor([i for one in tokens for i in one], device=table.device)
+        starts = torch.tensor(np.cumsum([0, *(len(one) for one in tokens[:-1])]), device=table.device)
         means: NDArray[np.float32] = F.embedding_bag(flat, table, starts, mode="mean").float().cpu().numpy()
         return means
 
     def _changed(
         self, document: Document, candidates: list[list[str]], gains: list[NDArray[np.float32]], draw: random.Random
     ) -> str:
-        """The document with a share of its words replaced."""
+        """The document with a fraction of its words replaced."""
         open_places = [position for position, choices in enumerate(candidates) if choices]
         if draw.random() < self.settings.steepest:
             open_places.sort(key=lambda position: -float(gains[position].max()))
@@ -188,5 +198,4 @@ class _Rewriter:
 
 @lru_cache(maxsize=500_000)
 def _synonyms(words: tuple[str, ...], position: int) -> tuple[str, ...]:
-    found: tuple[str, ...] = wordnet.synonyms(words[position], wordnet.likely_pos(words, position))
-    return found
+    return wordnet.synonyms(words[position], wordnet.likely_pos(words, position))

@@ -196,7 +196,7 @@ def add(name: str, config: str) -> int:
 def models() -> int:
     """Makes the shipped fine-tuned models again from the runs that their cards name, and measures them."""
     from course_lib.classifier import TextClassifier, save_difference
-    from course_lib.defenses import Corrected, defend, defended
+    from course_lib.defenses import NormalizedClassifier, defend, defended
     from course_lib.finetuning import SENTIMENT, finetune
 
     train, test = (corpora.part("movie_reviews", name) for name in ("train", "test"))
@@ -204,10 +204,10 @@ def models() -> int:
     whole = TextClassifier.from_pretrained(finetune.run(SENTIMENT, files=True).file("model"))
     save_difference(whole, shipped_model_folder("sentiment"), train["text"].tolist())
     _measure("sentiment", whole, TextClassifier.from_pretrained("sentiment"), texts, labels)
-    corrected = Corrected.from_pretrained(defend.run({"seed": 0}, files=True).file("defended"))
-    read = corrected.reading.read(train["text"].tolist())
-    save_difference(corrected.classifier, shipped_model_folder("defended"), read)
-    _measure("defended", corrected, defended(), texts, labels)
+    normalized = NormalizedClassifier.from_pretrained(defend.run({"seed": 0}, files=True).file("defended"))
+    read = normalized.normalizer.normalize(train["text"].tolist())
+    save_difference(normalized.classifier, shipped_model_folder("defended"), read)
+    _measure("defended", normalized, defended(), texts, labels)
     return 0
 
 
