@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from course_lib import assets, corpora, evaluation, finetuning, machine, plots
 from course_lib.classifier import TextClassifier
-from course_lib.corpora import NAMES, normalise, soft_labels
+from course_lib.corpora import NAMES
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.experiments import Experiment, Run
 from course_lib.finetuning import RECIPES, Recipe, fit_recipe, recipe, recipe_cost, recipes, studies
@@ -35,7 +35,6 @@ TOY = Recipe(
     "toy",
     TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-3, precision="float32"),
     sharpness=2.0,
-    frozen_embeddings=False,
     dropout=0.0,
 )
 LONGER = replace(TOY, training=replace(TOY.training, epochs=8, learning_rate=1e-3))
@@ -70,7 +69,6 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     tiny_estimator = lambda chosen, seed, encoder="tiny": real(chosen, seed, "tiny")  # noqa: E731
     monkeypatch.setattr(corpora, "load", lambda name: frames[name].copy())
     monkeypatch.setattr(corpora, "part", part)
-    monkeypatch.setattr(corpora, "lexicon", lambda: {"glad": 2.0, "sad": -2.1, ":-)": 1.3, "neutral": 0.0})
     monkeypatch.setattr(recipes, "estimator", tiny_estimator)
     monkeypatch.setattr(studies, "estimator", tiny_estimator)
     classifier.from_pretrained = TextClassifier.from_pretrained  # type: ignore[attr-defined]
@@ -120,16 +118,9 @@ def test_unknown_recipe(name: Any) -> None:
 
 
 def test_estimator_follows_the_recipe() -> None:
-    chosen = replace(TOY, frozen_embeddings=True, dropout=0.3)
-    made = recipes.estimator(chosen, seed=7)
-    assert (
-        made.get_params()
-        == TextClassifier(
-            "course", training=replace(TOY.training, seed=7), frozen_embeddings=True, dropout=0.3
-        ).get_params()
-    )
-    for untrained in ("scratch", "tiny"):  # random embeddings must be learned
-        assert not recipes.estimator(chosen, 0, untrained).frozen_embeddings
+    made = recipes.estimator(replace(TOY, dropout=0.3), seed=7)
+    wanted = TextClassifier("course", training=replace(TOY.training, seed=7), dropout=0.3)
+    assert made.get_params() == wanted.get_params()
 
 
 def test_cost_grows_with_members_in_time_alone(small: SimpleNamespace) -> None:
@@ -153,7 +144,7 @@ def test_ratings_become_soft_labels() -> None:
 
 
 def test_sharpness_0_learns_labels_alone() -> None:
-    made = recipes.material(replace(TOY, sharpness=0.0, other_corpora=("news",), lexicon=True), toy("x"))
+    made = recipes.material(replace(TOY, sharpness=0.0), toy("x"))
     assert made.soft_labels is None and len(made.texts) == 42
 
 
@@ -164,38 +155,8 @@ def test_unrated_rows_are_learned_by_label(gap: str) -> None:
         frame = frame.drop(columns="rating")
     else:
         frame.loc[frame.index if gap == "all" else [2], "rating"] = np.nan
-    made = recipes.material(replace(TOY, other_corpora=("news",)), frame)
+    made = recipes.material(TOY, frame)
     assert made.soft_labels is None and made.texts == frame.loc[frame["split"] == "train", "text"].tolist()
-
-
-def test_additions_are_training_parts_and_words(small: SimpleNamespace) -> None:
-    made = recipes.material(replace(TOY, other_corpora=("news", "tweets"), lexicon=True), small.frames["movie_reviews"])
-    assert small.asked == [("news", "train", None), ("tweets", "train", None)]
-    assert len(made.texts) == 3 * 42 + 2
-    assert made.texts[-2:] == ["glad", "sad"] and made.labels[-2:].tolist() == [1, 0]
-    assert made.soft_labels is not None
-    assert made.soft_labels[-2:] == pytest.approx(soft_labels([2.0, -2.1], sharpness=2.0))
-
-
-def test_a_word_that_is_a_held_out_text_is_left_out(small: SimpleNamespace) -> None:
-    small.frames["tweets"].loc[0, "text"] = "Glad!!!"
-    assert small.frames["tweets"].loc[0, "split"] == "test"
-    made = recipes.material(replace(TOY, lexicon=True), small.frames["movie_reviews"])
-    assert "sad" in made.texts and "glad" not in made.texts
-
-
-def test_nothing_held_out_is_ever_learned() -> None:
-    """On the real corpora, with all that a recipe can add: no text of a validation or test part, of any corpus."""
-    chosen = replace(TOY, other_corpora=NAMES[1:], lexicon=True)
-    frames = {name: corpora.load(name) for name in NAMES}
-    made = recipes.material(chosen, frames["movie_reviews"])
-    counts = {name: int((frame["split"] == "train").sum()) for name, frame in frames.items()}
-    assert len(made.texts) > sum(counts.values()) + 5000, "the corpora and thousands of words are there"
-    texts = {normalise(text) for text in made.texts}
-    for name, frame in frames.items():
-        held_out = {normalise(text) for text in frame.loc[frame["split"] != "train", "text"]}
-        assert len(held_out) > 500
-        assert not texts & held_out, name
 
 
 @pytest.mark.parametrize(
@@ -274,6 +235,14 @@ def test_two_members_give_the_mean_of_their_weights() -> None:
     mean = {name: (members[0][name] + members[1][name]) / 2 for name in members[0]}
     assert farthest(weights(together), mean) < 1e-6
     assert farthest(members[0], members[1]) > 1e-4, "two different runs"
+
+
+def test_only_classes_that_have_words_are_named() -> None:
+    """The labels 0 and 1 of any task are not "negative" and "positive"; those of the course's corpora are."""
+    frame = toy("x")
+    assert fit_recipe(TOY, frame, encoder="tiny").class_names_ == ["0", "1"]
+    frame.attrs["classes"] = corpora.load("movie_reviews").attrs["classes"]
+    assert fit_recipe(TOY, frame, encoder="tiny").class_names_ == ["negative", "positive"]
 
 
 def test_seed_decides() -> None:
@@ -364,10 +333,10 @@ def test_a_file_of_ones_own_without_ratings(tmp_path: Path) -> None:
         lines.writerow(["text", "label"])
         lines.writerows([f"a {word} film, number {n}", label] for n in range(60) for label, word in words.items())
     frame = corpora.from_csv(tmp_path / "mine.csv")
-    assert recipes.material(replace(TOY, other_corpora=("news",), lexicon=True), frame).soft_labels is None
+    assert recipes.material(TOY, frame).soft_labels is None
     fitted = fit_recipe(LONGER, frame, encoder="tiny")
     test = frame[frame["split"] == "test"]
-    assert fitted.classes_.tolist() == [0, 1, 2]
+    assert fitted.classes_.tolist() == [0, 1, 2] and fitted.class_names_ == ["bad", "good", "so-so"]
     assert fitted.score(test["text"].tolist(), test["label"]) > 0.8
 
 
@@ -476,7 +445,7 @@ def test_head_study(heads: dict[str, dict[str, Any]], small: SimpleNamespace) ->
 
 
 def test_learning_curves(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(studies, "_LOOKED_AT", 4)
+    monkeypatch.setattr(studies, "_VALIDATION_ROWS", 4)
     config = {"labels": 40, "epochs": 3, "learning_rate": 1e-3, "seed": 0}
     rows = studies.learning_curves(config, tmp_path)["history"]["rows"]
     assert [row["epoch"] for row in rows if "validation_accuracy" in row] == [1, 2, 3]

@@ -1,7 +1,6 @@
 """Recipes: the seven steps of fine-tuning put together.
 
-`recipes` says what is trained and how, `studies` asks one question of it at a time. Both are experiments, which keep
-their runs.
+`recipes` holds what is trained and how, `studies` compares recipes. Both are experiments, which keep their runs.
 """
 
 from course_lib.finetuning.recipes import (
@@ -14,13 +13,13 @@ from course_lib.finetuning.recipes import (
     recipe_cost,
 )
 from course_lib.finetuning.studies import (
+    as_label_efficiency,
     head_study,
     label_curve,
     learning_curves,
     linear_probe_study,
     transfer_study,
 )
-from course_lib.finetuning.tables import as_label_efficiency
 
 __all__ = [
     "RECIPES",

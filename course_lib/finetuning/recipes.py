@@ -23,16 +23,13 @@ from course_lib.training import Callback, TrainingConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named way to fine-tune.
+    """How to fine-tune, by name.
 
     Attributes:
         name: `quick`, `default` or `best`.
         training: the hyper-parameters.
         sharpness: steepness of the soft label sigmoid(sharpness * rating); 0 trains on the labels themselves.
-        other_corpora: corpora whose training parts are added.
-        lexicon: adds the words of the VADER lexicon with their mean ratings as tiny texts.
         members: runs from the same start whose weights are averaged (a soup: Wortsman et al. 2022, arXiv:2203.05482).
-        frozen_embeddings: keeps the embedding table as it is, which spares a fifth of a step's time.
         dropout: of encoder and head.
         train_rows: at most so many rows of the corpus; None is all.
     """
@@ -40,10 +37,7 @@ class Recipe:
     name: str
     training: TrainingConfig
     sharpness: float = 1.0
-    other_corpora: tuple[str, ...] = ()
-    lexicon: bool = False
     members: int = 1
-    frozen_embeddings: bool = False
     dropout: float = 0.0
     train_rows: int | None = None
 
@@ -76,23 +70,17 @@ class Material:
 
 
 def material(chosen: Recipe, frame: pd.DataFrame) -> Material:
-    """The training rows of `frame`, with what the recipe adds to them.
-
-    Rated frames (`rating` without gaps) give soft labels; others are trained on their labels alone, without additions.
+    """The training rows of `frame`; rated ones (`rating` without gaps) have soft labels.
 
     Raises:
         BadInput: the ratings speak of other classes than the labels.
     """
     rows = frame[frame["split"] == "train"]
-    if not chosen.sharpness or "rating" not in rows or rows["rating"].isna().any():
-        return Material(rows["text"].tolist(), rows["label"].to_numpy(), None)
-    _check_ratings(rows)
-    parts = [rows] + [corpora.part(name, "train") for name in chosen.other_corpora]
-    if chosen.lexicon:
-        parts.append(_lexicon_rows(frame))
-    together = pd.concat([part[["text", "rating", "label"]] for part in parts], ignore_index=True)
-    soft = corpora.soft_labels(together["rating"].to_numpy(), chosen.sharpness)
-    return Material(together["text"].tolist(), together["label"].to_numpy(), soft)
+    soft = None
+    if chosen.sharpness and "rating" in rows and not rows["rating"].isna().any():
+        _check_ratings(rows)
+        soft = corpora.soft_labels(rows["rating"].to_numpy(), chosen.sharpness)
+    return Material(rows["text"].tolist(), rows["label"].to_numpy(), soft)
 
 
 def _check_ratings(rows: pd.DataFrame) -> None:
@@ -106,24 +94,11 @@ def _check_ratings(rows: pd.DataFrame) -> None:
         )
 
 
-def _lexicon_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The lexicon's words as rated texts, without those that are, alone, a held-out text of any corpus."""
-    frames = [frame, *map(corpora.load, corpora.NAMES)]
-    held_out = {corpora.normalise(text) for part in frames for text in part.loc[part["split"] != "train", "text"]}
-    words = {
-        word: valence for word, valence in corpora.lexicon().items()
-        if word.isalpha() and valence and corpora.normalise(word) not in held_out
-    }  # fmt: skip
-    rows = pd.DataFrame({"text": list(words), "rating": list(words.values())})
-    return rows.assign(label=(rows["rating"] > 0).astype(np.int64))
-
-
 def estimator(chosen: Recipe, seed: int, encoder: str = "course") -> TextClassifier:
     """The unfitted classifier of a recipe."""
     return TextClassifier(
         encoder,
         training=replace(chosen.training, seed=seed),
-        frozen_embeddings=chosen.frozen_embeddings and encoder not in ("scratch", "tiny"),
         dropout=chosen.dropout,
     )
 
@@ -142,7 +117,8 @@ def fit_recipe(
 
     Args:
         chosen: the recipe.
-        frame: a corpus; only rows whose split is `train` are learned, `validation` is looked at after each epoch.
+        frame: a corpus; only rows whose split is `train` are learned, `validation` is measured after each epoch. Where
+            `attrs["classes"]` has the classes in words, they become the classifier's `class_names`.
         seed: of head, order and dropout.
         encoder: as for `TextClassifier`.
         callbacks: called with every row of the history.
@@ -157,6 +133,7 @@ def fit_recipe(
         classifier = estimator(chosen, seed, encoder)
         order_seed = None if chosen.members == 1 else seed * 1000 + member
         classifier.training = replace(classifier.training or TrainingConfig(), order_seed=order_seed)
+        classifier.class_names = _class_names(frame, rows)
         folder = CheckpointFolder(checkpoints / f"member-{member}", every) if checkpoints else None
         classifier.fit(
             rows.texts, rows.labels, soft_labels=rows.soft_labels, validation=validation, callbacks=callbacks,
@@ -164,6 +141,12 @@ def fit_recipe(
         )  # fmt: skip
         fitted.append(classifier)
     return soup(fitted)
+
+
+def _class_names(frame: pd.DataFrame, rows: Material) -> list[str] | None:
+    """The words of the classes that the training rows hold, if the corpus has some."""
+    words = frame.attrs.get("classes")
+    return [str(words[label]) for label in np.unique(rows.labels)] if words else None
 
 
 def soup(classifiers: Sequence[TextClassifier]) -> TextClassifier:

@@ -1,4 +1,4 @@
-"""One question a function: how many labels, which head, which learning rate, how far does it carry?
+"""How many labels, which head, which learning rate, which other corpora: one experiment for each question.
 
 Each is an `experiments.Experiment`, small enough for two CPU cores: `head_study.table(configs)`.
 """
@@ -16,14 +16,15 @@ from sklearn.linear_model import LogisticRegression
 
 from course_lib import corpora
 from course_lib.classifier import TextClassifier, sentence_vectors
+from course_lib.evaluation import wilson_interval
 from course_lib.experiments import Run, experiment
 from course_lib.finetuning.recipes import estimator, recipe
 from course_lib.training import TrainingConfig
 
-_LOOKED_AT = 200  # validation sentences after each epoch of a learning curve
-_ASKED = 500  # test sentences of each corpus in the transfer study
+_VALIDATION_ROWS = 200  # validation sentences after each epoch of a learning curve
+_ROWS_PER_CORPUS = 500  # test sentences of each corpus in the transfer study
 _RATES = {"lora": 5e-3, "probe": 1e-2}  # few weights, begun at zero or at random, take larger steps
-_LONGEST = 100  # optimizer steps that a small training set is given at most; small sets need several epochs
+_MOST_STEPS = 100  # optimizer steps that a small training set is given at most; small sets need several epochs
 
 
 _DATA = ("course_encoder", "sentiment_ratings")
@@ -32,7 +33,7 @@ _TEST_ROWS = 2100 / 4  # predicting a sentence takes a quarter of training on it
 
 def epochs_for(labels: int, batch_size: int = 32) -> int:
     """More epochs for fewer labels: as many as fit into 100 steps, from 2 to 8."""
-    return int(np.clip(_LONGEST * batch_size // max(1, labels), 2, 8))
+    return int(np.clip(_MOST_STEPS * batch_size // max(1, labels), 2, 8))
 
 
 def _label_epochs(labels: int) -> int:
@@ -135,7 +136,7 @@ def _steps(runs: Sequence[Run]) -> pd.DataFrame:
 
 @experiment(
     "learning_curves",
-    cost=lambda config: config["epochs"] * (config["labels"] + _LOOKED_AT / 4),
+    cost=lambda config: config["epochs"] * (config["labels"] + _VALIDATION_ROWS / 4),
     table=_steps,
     tolerance={"train_loss": 0.15, "validation_accuracy": 0.15},  # the curve of one seed with a large rate is rough
     data=_DATA,
@@ -143,7 +144,7 @@ def _steps(runs: Sequence[Run]) -> pd.DataFrame:
 def learning_curves(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Loss and validation accuracy of one setting: `learning_rate`, `epochs`, `labels`, `seed`."""
     frame = corpora.part("movie_reviews", "train", limit=config["labels"])
-    held_out = corpora.part("movie_reviews", "validation", limit=_LOOKED_AT)
+    held_out = corpora.part("movie_reviews", "validation", limit=_VALIDATION_ROWS)
     training = TrainingConfig(epochs=config["epochs"], learning_rate=config["learning_rate"], seed=config["seed"])
     classifier = TextClassifier(training=training, frozen_embeddings=True)
     classifier.fit(
@@ -170,7 +171,7 @@ def _pairs(runs: Sequence[Run]) -> pd.DataFrame:
 
 def _transfer_work(config: Mapping[str, Any]) -> float:
     """Sentences trained on; a predicted one counts a quarter."""
-    return (2 * config["labels"] if config["then"] else 0) + len(corpora.NAMES) * _ASKED / 4
+    return (2 * config["labels"] if config["then"] else 0) + len(corpora.NAMES) * _ROWS_PER_CORPUS / 4
 
 
 @experiment(
@@ -194,7 +195,7 @@ def transfer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
     accuracy = {}
     for name in corpora.NAMES:
-        test = corpora.part(name, "test", limit=_ASKED)
+        test = corpora.part(name, "test", limit=_ROWS_PER_CORPUS)
         accuracy[name] = float(classifier.score(test["text"].tolist(), test["label"].to_numpy()))
     return {"test_accuracy": accuracy}
 
@@ -203,3 +204,35 @@ def _test_result(classifier: TextClassifier) -> dict[str, Any]:
     test = corpora.part("movie_reviews", "test")
     right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
     return {"test_accuracy": float(right.mean()), "test_rows": len(test)}
+
+
+_METHODS = {"course": "pretrained, fine-tuned", "scratch": "same shape, from scratch"}
+
+
+def as_label_efficiency(curve: pd.DataFrame, probes: pd.DataFrame, whole: Run, labels: int) -> pd.DataFrame:
+    """Accuracy by number of labels and method, with 95 % intervals of the test sample.
+
+    Args:
+        curve: runs of `label_curve`; seeds of one size are averaged.
+        probes: runs of `linear_probe_study`.
+        whole: the run on all labels.
+        labels: how many those are.
+
+    Returns:
+        labels, method, accuracy, low, high.
+    """
+    rows = [
+        _accuracy_row(int(n), _METHODS[encoder], float(group["test_accuracy"].mean()), int(group["test_rows"].iloc[0]))
+        for (encoder, n), group in curve.groupby(["encoder", "labels"])
+    ]
+    rows.append(_accuracy_row(labels, _METHODS["course"], whole.result["test_accuracy"], whole.result["test_rows"]))
+    rows += [
+        _accuracy_row(int(run["labels"]), "linear probe", run["test_accuracy"], run["test_rows"])
+        for run in probes.to_dict("records")
+    ]
+    return pd.DataFrame(rows).sort_values(["method", "labels"], ignore_index=True)
+
+
+def _accuracy_row(labels: int, method: str, accuracy: float, rows: int) -> dict[str, Any]:
+    interval = wilson_interval(round(accuracy * rows), rows)
+    return {"labels": labels, "method": method, "accuracy": accuracy, "low": interval.low, "high": interval.high}
