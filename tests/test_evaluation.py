@@ -239,7 +239,29 @@ def test_evaluation_does_not_mind_the_order(seed):
 def test_evaluation_is_json_and_reads_well():
     found = ev.evaluate(np.float32(FRAME_PROBABILITIES), FRAME["label"].to_numpy(), classes=np.array([0, 1]))
     assert json.loads(json.dumps(found.to_dict()))["accuracy"]["estimate"] == pytest.approx(4 / 6)
-    assert str(found).startswith("accuracy 66.7% [")
+    assert str(found).startswith("accuracy 66.7% [") and "unbalanced" not in str(found)
+
+
+def test_unbalanced_data_are_told_with_what_accuracy_hides():
+    """A class that is never predicted: accuracy 0.94, as of the majority alone."""
+    found = ev.evaluate(np.tile([0.9, 0.1, 0.0], (100, 1)), [0] * 94 + [1] * 6)
+    assert (found.majority, found.recall, found.balanced_accuracy) == (0.94, [1.0, 0.0, None], 0.5)
+    assert found.accuracy.estimate == found.majority
+    assert str(found).endswith(
+        "unbalanced: always the most frequent class has accuracy 94.0%; balanced accuracy 50.0%, "
+        "recall by class: 0 100.0%, 1 0.0%"
+    )
+    truth, predicted = np.arange(90) % 3, np.arange(90) % 2
+    balanced = ev.evaluate(np.eye(3)[predicted], truth)
+    assert balanced.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
+
+
+def test_labels_that_pandas_made_real_numbers_are_classes():
+    """A column of whole numbers with a gap is float in pandas."""
+    labels = pd.Series([0, 1, None, 1]).dropna()
+    assert labels.dtype == float
+    found = ev.evaluate([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], labels, classes=np.array([0, 1]))
+    assert found.confusion == [[1, 0], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -274,31 +296,6 @@ def test_comparison_gives_each_models_gain_over_one():
     for bad in ({}, {"a": [1, 0]}):
         with pytest.raises(BadInput, match="none of the models"):
             ev.comparison(bad, against="b")
-
-
-def test_regression_report_is_scipys_and_scikit_learns():
-    rng = np.random.default_rng(0)
-    rating = rng.uniform(-4, 4, 80)
-    predicted = 0.5 * rating + rng.normal(0, 1, 80)
-    found = ev.regression_report(predicted, rating)
-    assert found["pearson"] == pytest.approx(np.corrcoef(predicted, rating)[0, 1])
-    assert found["spearman"] == pytest.approx(stats.spearmanr(predicted, rating)[0])
-    assert found["mae"] == pytest.approx(np.abs(predicted - rating).mean())
-    assert found["r2"] == pytest.approx(1 - ((rating - predicted) ** 2).sum() / ((rating - rating.mean()) ** 2).sum())
-
-
-@pytest.mark.parametrize(
-    ("predicted", "rating", "said"),
-    [
-        ([1, 1, 1], [1, 2, 3], "predicted has 3 values from 1 to 1"),
-        ([1, 2], [1, 2], "2 values"),
-        ([1, 2, 3], [1, 2], "2 ratings"),
-        ([1, 2, np.inf], [1, 2, 3], "inf"),
-    ],
-)
-def test_bad_ratings_are_named(predicted, rating, said):
-    with pytest.raises(BadInput, match=said):
-        ev.regression_report(predicted, rating)
 
 
 # Mistakes

@@ -253,7 +253,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def _outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self._check_fitted()
         different, rows = unique_rows(check_texts(texts))
-        return self._forward(self._tokenize(different))[rows]
+        outputs: NDArray[np.float32] = self._forward(self._tokenize(different))[rows]
+        return outputs
 
     def _tokenize(self, texts: list[str]) -> list[list[int]]:
         """Token ids; warns once of texts that are longer than `max_length`."""

@@ -125,8 +125,7 @@ def new_head(hidden: int, outputs: int) -> nn.Linear:
 
 def freeze(module: nn.Module, encoder: bool, embeddings: bool) -> None:
     """Stops the gradients of the encoder (all but the heads), or of the token embedding table alone."""
-    own = isinstance(module, TransformersClassifier)
-    prefix = f"model.{module.model.base_model_prefix}." if own else "bert."
+    prefix = f"model.{module.model.base_model_prefix}." if isinstance(module, TransformersClassifier) else "bert."
     table = input_embeddings(module).weight
     for name, parameter in module.named_parameters():
         frozen = (encoder and name.startswith(prefix)) or (embeddings and parameter is table)

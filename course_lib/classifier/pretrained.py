@@ -171,7 +171,8 @@ def load_bert(folder: Path) -> BertModel:
 
     with torch.random.fork_rng(devices=[]):  # a missing pooler is drawn
         model: BertModel = _load(BertModel, folder)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def load_classifier(name: str | os.PathLike[str]) -> Pretrained:

@@ -1,14 +1,14 @@
 """How good is a model, how sure are we of that, and where does it fail?
 
-Everything here works on arrays: probabilities, labels, ratings. It does not know which model made them, and
-it does not need torch. Four rooms: `intervals` (how sure), `scores` (how good), `calibration` (does 90 % sure
-mean right nine times in ten), `mistakes` (where it fails).
+Everything here works on arrays: probabilities, labels, ratings. It does not matter which model made them, and it does
+not need torch. Four modules: `intervals` (how sure), `scores` (how good), `calibration` (is a model that is 90 % sure
+right nine times in ten), `mistakes` (where it fails).
 """
 
 from course_lib.evaluation.calibration import Calibration, calibration, fit_temperature, temper
 from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, wilson_interval
 from course_lib.evaluation.mistakes import SLICES, by_length, by_rating, by_slice, hardest
-from course_lib.evaluation.scores import Evaluation, comparison, evaluate, regression_report
+from course_lib.evaluation.scores import Evaluation, comparison, evaluate
 
 __all__ = [
     "SLICES",
@@ -26,7 +26,6 @@ __all__ = [
     "hardest",
     "over_seeds",
     "paired_bootstrap",
-    "regression_report",
     "temper",
     "wilson_interval",
 ]

@@ -34,7 +34,7 @@ def numbers(values: ArrayLike, name: str, shape: str = "one number for each sent
 
 
 def reject_not_finite(array: Floats, name: str) -> None:
-    """Say where the first NaN or infinity stands."""
+    """Raises BadInput that names the first NaN or infinity."""
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         place = tuple(int(i) for i in bad[0])
@@ -119,6 +119,6 @@ def codes(labels: ArrayLike, classes: Sequence[Any] | None, n_classes: int) -> C
     if len(unknown):
         raise BadInput(
             f"label {np.asarray(labels)[unknown[0]]!r} in row {unknown[0]} is none of the classes {names}",
-            "mend or drop that row, or pass the classes that the model was trained on",
+            "correct or drop that row, or pass the classes that the model was trained on",
         )
     return np.asarray(found, dtype=np.int64)

@@ -55,13 +55,13 @@ def bootstrap(
     """Percentile bootstrap: draw n values with replacement, measure, repeat; keep the middle 95 %.
 
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13. With fewer than about 30 values,
-    or where all of them are equal, it is too narrow: use `wilson_interval` for a share of few sentences.
+    or where all of them are equal, it is too narrow: use `wilson_interval` for a rate of few sentences.
 
     Args:
         values: (n,) one number for each sentence, such as 1.0 for right and 0.0 for wrong.
         statistic: takes `axis`, as numpy's own do.
         resamples: number of repeats; the ends of the interval wobble by about 1/sqrt(resamples).
-        confidence: share of such intervals that hold the true value, in (0, 1).
+        confidence: fraction of such intervals that hold the true value, in (0, 1).
         seed: makes the interval the same in every run.
 
     Raises:
@@ -95,7 +95,7 @@ def paired_bootstrap(
 
 
 def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> Interval:
-    """Interval of a share of few cases, by Wilson's score (Wilson 1927, JASA 22:209).
+    """Interval of a rate of few cases, by Wilson's score (Wilson 1927, JASA 22:209).
 
     Unlike the bootstrap it stays honest where all of ten sentences are right.
 
@@ -144,4 +144,4 @@ def _resampled_rows(n: int, resamples: int, seed: int) -> Iterator[np.ndarray[An
 
 def _check_confidence(confidence: float) -> None:
     if not 0 < confidence < 1:
-        raise BadInput(f"confidence is {confidence}", "pass a share between 0 and 1, such as 0.95")
+        raise BadInput(f"confidence is {confidence}", "pass a number between 0 and 1, such as 0.95")

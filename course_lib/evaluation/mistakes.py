@@ -1,7 +1,7 @@
 """Where a model fails: by length, by how strongly people feel, by kind of sentence; its surest mistakes.
 
 Every function takes a frame with the columns of `corpora` (text, label, rating) and the probabilities (n,
-classes) of its rows. Intervals of shares are Wilson's, since slices are small.
+classes) of its rows. Intervals of rates are Wilson's, since slices are small.
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 from sklearn import metrics
 
 from course_lib.errors import BadInput
 from course_lib.evaluation.calibration import calibration
-from course_lib.evaluation.inputs import codes, numbers, probability_rows, same_length
+from course_lib.evaluation.inputs import codes, probability_rows, same_length
 from course_lib.evaluation.intervals import Interval, bootstrap, paired_bootstrap
+
+UNBALANCED = 0.8  # accuracy of the most frequent class from which accuracy alone misleads
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,16 @@ class Evaluation:
 
     Attributes:
         n: number of sentences.
-        accuracy: share of right predictions with its 95 % bootstrap interval.
+        accuracy: fraction of right predictions with its 95 % bootstrap interval.
         f1: macro F1: mean over the classes that occur, each counting the same.
         confusion: (classes, classes) counts; rows are the truth, columns the prediction.
         classes: the class of each row and column.
         ece: expected calibration error with 15 bins, in [0, 1].
         brier: half the squared distance of probabilities and truth, in [0, 1]; 0.25 is guessing between two.
         log_loss: mean of -log p(truth) in nats; 0.693 is guessing between two.
+        majority: the accuracy of always predicting the most frequent class.
+        recall: for each class, the fraction of its sentences that were predicted as such; None where it has none.
+        balanced_accuracy: mean recall of the classes that occur; 0.5 is guessing between two.
     """
 
     n: int
@@ -41,6 +45,9 @@ class Evaluation:
     ece: float
     brier: float
     log_loss: float
+    majority: float
+    recall: list[float | None]
+    balanced_accuracy: float
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -48,9 +55,18 @@ class Evaluation:
 
     def __str__(self) -> str:
         a = self.accuracy
-        return (
+        text = (
             f"accuracy {a.estimate:.1%} [{a.low:.1%}, {a.high:.1%}] on {self.n:,} sentences, "
             f"F1 {self.f1:.3f}, ECE {self.ece:.3f}, Brier {self.brier:.3f}, log loss {self.log_loss:.3f}"
+        )
+        if self.majority < UNBALANCED and 0 not in self.recall:
+            return text
+        recalls = ", ".join(
+            f"{name} {recall:.1%}" for name, recall in zip(self.classes, self.recall, strict=True) if recall is not None
+        )
+        return (
+            f"{text}\nunbalanced: always the most frequent class has accuracy {self.majority:.1%}; "
+            f"balanced accuracy {self.balanced_accuracy:.1%}, recall by class: {recalls}"
         )
 
 
@@ -73,15 +89,21 @@ def evaluate(
     truth = codes(labels, classes, rows.shape[1])
     predicted = rows.argmax(axis=1)
     columns = list(range(rows.shape[1]))
+    confusion = metrics.confusion_matrix(truth, predicted, labels=columns)
+    counts = confusion.sum(axis=1)
+    recall = [float(confusion[i, i] / counts[i]) if counts[i] else None for i in columns]
     return Evaluation(
         n=len(rows),
         accuracy=bootstrap(predicted == truth, seed=seed),
         f1=float(metrics.f1_score(truth, predicted, average="macro")),
-        confusion=metrics.confusion_matrix(truth, predicted, labels=columns).tolist(),
+        confusion=confusion.tolist(),
         classes=columns if classes is None else [_plain(name) for name in classes],
         ece=calibration(rows, truth).ece,
         brier=float(((rows - np.eye(len(columns))[truth]) ** 2).sum(axis=1).mean() / 2),
         log_loss=float(metrics.log_loss(truth, rows, labels=columns)),
+        majority=float(counts.max() / len(rows)),
+        recall=recall,
+        balanced_accuracy=float(np.mean([one for one in recall if one is not None])),
     )
 
 
@@ -94,7 +116,7 @@ def comparison(correct: Mapping[str, ArrayLike], against: str | None = None) -> 
 
     Returns:
         One row for each model, in the given order: model, n, accuracy, low, high, and gain, gain_low,
-        gain_high (the paired difference to `against`); shares, not percent.
+        gain_high (the paired difference to `against`); fractions, not percent.
 
     Raises:
         BadInput: no models, `against` is none of them, or lengths differ.
@@ -108,36 +130,6 @@ def comparison(correct: Mapping[str, ArrayLike], against: str | None = None) -> 
         rows.append([model, len(np.asarray(right)), *_triple(level), *_triple(gain)])
     names = ["model", "n", "accuracy", "low", "high", "gain", "gain_low", "gain_high"]
     return pd.DataFrame(rows, columns=names)
-
-
-def regression_report(predicted: ArrayLike, rating: ArrayLike) -> dict[str, float]:
-    """Predicted against human ratings.
-
-    Args:
-        predicted: (n,) on the scale of the ratings, at least three.
-        rating: (n,) the mean human rating.
-
-    Returns:
-        pearson and spearman (correlations in [-1, 1]), mae (mean absolute error in rating points) and r2
-        (share of the variance explained; below 0 is worse than always saying the mean).
-
-    Raises:
-        BadInput: lengths differ, fewer than three rows, values that are not finite, or a constant column.
-    """
-    guess, truth = numbers(predicted, "predicted"), numbers(rating, "rating")
-    same_length(len(guess), truth, "ratings")
-    for name, column in (("predicted", guess), ("rating", truth)):
-        if len(column) < 3 or np.ptp(column) == 0:
-            raise BadInput(
-                f"{name} has {len(column)} values from {column.min():.3g} to {column.max():.3g}",
-                "pass three or more rows with different values: a constant has no correlation with anything",
-            )
-    return {
-        "pearson": float(stats.pearsonr(guess, truth).statistic),
-        "spearman": float(stats.spearmanr(guess, truth).statistic),
-        "mae": float(metrics.mean_absolute_error(truth, guess)),
-        "r2": float(metrics.r2_score(truth, guess)),
-    }
 
 
 def _triple(interval: Interval) -> tuple[float, float, float]:
