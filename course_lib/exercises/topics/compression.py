@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Answer, Case, Exercise
+from course_lib.exercises.exercise import Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
 
 # ---------------- real numbers become small integers, and come back nearly the same
-# Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
+#  Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
 # equation 1 (arXiv:1712.05877), with a zero point of 0. The library's version: `course_lib.compression.QuantParams`.
-
-
-Pair = tuple[np.ndarray, np.ndarray]
-
-
-Scale = float | np.ndarray
 
 
 def quantize_dequantize(
@@ -90,130 +84,9 @@ def _judge_quantize_dequantize(case: Case, expected: Any, got: Any) -> str | Non
     return None
 
 
-def _cut(steps: Any, low: int, high: int) -> Any:
-    """Clipped, then cast by way of int64: a number without room in an int8 comes round at the other end."""
-    return np.clip(steps, low, high).astype(np.int64).astype(np.int8)
-
-
-def _high(bits: int) -> int:
-    return int(2 ** (bits - 1) - 1)
-
-
-def _rounding(rounded: Answer) -> Answer:
-    """An answer that rounds in another way."""
-
-    def answer(values: np.ndarray, scale: Scale, bits: int) -> Pair:
-        integers = _cut(rounded(values / scale), -_high(bits), _high(bits))
-        return integers, integers * scale
-
-    return answer
-
-
-def _ending(ends: Answer) -> Answer:
-    """An answer whose grid has other ends: `ends` gives (lowest, highest) for bits."""
-
-    def answer(values: np.ndarray, scale: Scale, bits: int) -> Pair:
-        integers = _cut(np.round(values / scale), *ends(bits))
-        return integers, integers * scale
-
-    return answer
-
-
-def _coming_back(back: Answer) -> Answer:
-    """An answer with the right integers; `back` makes the values of (values, integers, scale)."""
-
-    def answer(values: np.ndarray, scale: Scale, bits: int) -> Any:
-        integers = quantize_dequantize(values, scale, bits)[0]
-        return integers, back(values, integers, scale)
-
-    return answer
-
-
-_half_up = _rounding(lambda steps: np.floor(steps + 0.5))
-
-
-_half_away = _rounding(lambda steps: np.sign(steps) * np.floor(np.abs(steps) + 0.5))
-
-
-_towards_zero = _rounding(np.trunc)
-
-
-_downwards = _rounding(np.floor)
-
-
-_not_clipped = _ending(lambda bits: (-(2**40), 2**40))
-
-
-_lowest_used = _ending(lambda bits: (-_high(bits) - 1, _high(bits)))
-
-
-_one_too_far = _ending(lambda bits: (-_high(bits) - 1, _high(bits) + 1))
-
-
-_sign_forgotten = _ending(lambda bits: (-(2**bits - 1), 2**bits - 1))
-
-
-_always_eight = _ending(lambda bits: (-127, 127))
-
-
-_unsigned = _ending(lambda bits: (0, 2**bits - 1))
-
-
-_only_positive = _ending(lambda bits: (0, _high(bits)))
-
-
-_values_unchanged = _coming_back(lambda values, integers, scale: values)
-
-
-_scale_forgotten = _coming_back(lambda values, integers, scale: integers.astype(float))
-
-
-_divided_again = _coming_back(lambda values, integers, scale: integers / scale)
-
-
-_not_cut_back = _coming_back(lambda values, integers, scale: np.round(values / scale) * scale)
-
-
-_lost = _coming_back(lambda values, integers, scale: values - integers * scale)
-
-
-def _multiplied(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    integers = _cut(np.round(values * scale), -_high(bits), _high(bits))
-    return integers, integers / scale
-
-
-def _cast_first(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    wrapped = np.round(values / scale).astype(np.int64).astype(np.int8)
-    integers = np.clip(wrapped, -_high(bits), _high(bits))
-    return integers, integers * scale
-
-
-def _values_clipped(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    kept = np.clip(values, -_high(bits), _high(bits))
-    integers = np.round(kept / scale).astype(np.int64).astype(np.int8)
-    return integers, integers * scale
-
-
-def _exchanged(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    return quantize_dequantize(values, scale, bits)[::-1]
-
-
-def _integers_alone(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    return quantize_dequantize(values, scale, bits)[0]
-
-
-def _back_alone(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    return quantize_dequantize(values, scale, bits)[1]
-
-
-def _as_floats(values: np.ndarray, scale: Scale, bits: int) -> Any:
-    integers, back = quantize_dequantize(values, scale, bits)
-    return integers.astype(float), back
-
-
 # ---------------- how wide the steps of the grid are, for each output channel of a weight
-# Krishnamoorthi 2018, Quantizing deep convolutional networks for efficient inference (arXiv:1806.08342),
-# compares one scale a matrix with one a channel. The library's version: `course_lib.compression.fit_qparams` with
+#  Krishnamoorthi 2018, Quantizing deep convolutional networks for efficient inference (arXiv:1806.08342), compares
+# one scale a matrix with one a channel. The library's version: `course_lib.compression.fit_qparams` with
 # `axis=0`; it gives zeros the scale 1, as ONNX Runtime does.
 
 
@@ -261,91 +134,8 @@ def _judge_choose_scale(case: Case, expected: Any, got: Any) -> str | None:
     return None
 
 
-def _from(largest: Answer, divisor: Callable[[int], float] = lambda bits: 2 ** (bits - 1) - 1) -> Answer:
-    """An answer with another `largest` (weight -> (out, 1)), or divided by another number, of the bits."""
-
-    def answer(weight: np.ndarray, bits: int) -> Any:
-        size = largest(weight)
-        return np.where(size != 0, size / divisor(bits), 1.0)
-
-    return answer
-
-
-def _sizes(weight: Any) -> Any:
-    return np.abs(weight).max(axis=1, keepdims=True)
-
-
-def _alone(number: Any, weight: Any) -> Any:
-    """One number for all rows."""
-    return np.full((len(weight), 1), number)
-
-
-_whole_matrix = _from(lambda weight: _alone(np.abs(weight).max(), weight))
-
-
-_columns = _from(lambda weight: np.abs(weight).max(axis=0, keepdims=True))
-
-
-_columns_upright = _from(lambda weight: np.abs(weight).max(axis=0)[:, None])
-
-
-_flat = _from(lambda weight: np.abs(weight).max(axis=1))
-
-
-_one_number = _from(lambda weight: np.abs(weight).max())
-
-
-_sign_kept = _from(lambda weight: weight.max(axis=1, keepdims=True))
-
-
-_smallest_size = _from(lambda weight: np.abs(weight).min(axis=1, keepdims=True))
-
-
-_mean_size = _from(lambda weight: np.abs(weight).mean(axis=1, keepdims=True))
-
-
-_length = _from(lambda weight: np.sqrt((weight**2).sum(axis=1, keepdims=True)))
-
-
-_one_too_many = _from(_sizes, lambda bits: 2 ** (bits - 1))
-
-
-_half_more = _from(_sizes, lambda bits: 2 ** (bits - 1) - 0.5)
-
-
-_sign_bit = _from(_sizes, lambda bits: 2**bits - 1)
-
-
-_always_eight_choose_scale = _from(_sizes, lambda bits: 127)
-
-
-_not_divided = _from(_sizes, lambda bits: 1)
-
-
-_from_end_to_end = _from(
-    lambda weight: weight.max(axis=1, keepdims=True) - weight.min(axis=1, keepdims=True), lambda bits: 2**bits - 2
-)
-
-
-def _turned_over(weight: np.ndarray, bits: int) -> Any:
-    return 1 / choose_scale(weight, bits)
-
-
-def _zero_for_zeros(weight: np.ndarray, bits: int) -> Any:
-    return _sizes(weight) / (2 ** (bits - 1) - 1)
-
-
-def _zeros_take_one(weight: np.ndarray, bits: int) -> Any:
-    size = _sizes(weight)
-    return np.where(size > 0, size, 1.0) / (2 ** (bits - 1) - 1)
-
-
-def _at_least_one(weight: np.ndarray, bits: int) -> Any:
-    return np.maximum(_zero_for_zeros(weight, bits), 1.0)
-
-
 # ---------------- which weights stay when the smallest go
-# Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, section 3 (arXiv:1506.02626).
+#  Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, section 3 (arXiv:1506.02626).
 # The library's version: `course_lib.compression.magnitude_mask`.
 
 
@@ -382,10 +172,10 @@ def _magnitude_mask_cases() -> list[Case]:
     ]
 
 
-def _flat_magnitude_mask(items: Any) -> Iterator[Any]:
+def _flat(items: Any) -> Iterator[Any]:
     """What stands in nested lists."""
     for item in items if isinstance(items, list) else [items]:
-        yield from _flat_magnitude_mask(item) if isinstance(item, list) else [item]
+        yield from _flat(item) if isinstance(item, list) else [item]
 
 
 def _judge_magnitude_mask(case: Case, expected: Any, got: Any) -> str | None:
@@ -393,7 +183,7 @@ def _judge_magnitude_mask(case: Case, expected: Any, got: Any) -> str | None:
     if numbers is None or numbers.shape != expected.shape:
         found = kind(got) if numbers is None or numbers.ndim == 0 else f"of shape {numbers.shape}"
         return f"The result should be True or False for each weight, in the shape {expected.shape}, but it is {found}."
-    if not all(isinstance(item, bool) for item in _flat_magnitude_mask(plain(got))):
+    if not all(isinstance(item, bool) for item in _flat(plain(got))):
         return "The result should hold True and False, but it holds numbers."
     mask, sizes = numbers.ravel() == 1, np.abs(case["weight"]).ravel()
     gone, wanted = int((~mask).sum()), int((~expected).sum())
@@ -407,135 +197,14 @@ def _judge_magnitude_mask(case: Case, expected: Any, got: Any) -> str | None:
     return f"As many go as should, but of the weights of the size {stays:.6g} the first should stay."
 
 
-def _gone(case_size: int, sparsity: float) -> int:
-    return round(sparsity * case_size)
-
-
-def _keeping(weight: np.ndarray, order: Any, kept: int) -> Any:
-    """A mask of those that come first in this order."""
-    mask = np.zeros(weight.size, dtype=bool)
-    mask[order[:kept]] = True
-    return mask.reshape(weight.shape)
-
-
-def _by_size(weight: np.ndarray) -> Any:
-    return np.argsort(-np.abs(weight).ravel(), kind="stable")
-
-
-def _edge(weight: np.ndarray, sparsity: float) -> float:
-    """The size of the largest weight that goes."""
-    return float(np.sort(np.abs(weight).ravel())[_gone(weight.size, sparsity) - 1])
-
-
-def _upside_down(weight: np.ndarray, sparsity: float) -> Any:
-    return ~magnitude_mask(weight, sparsity)
-
-
-def _largest_go(weight: np.ndarray, sparsity: float) -> Any:
-    order = np.argsort(np.abs(weight).ravel(), kind="stable")
-    return _keeping(weight, order, weight.size - _gone(weight.size, sparsity))
-
-
-def _sign_kept_magnitude_mask(weight: np.ndarray, sparsity: float) -> Any:
-    order = np.argsort(-weight.ravel(), kind="stable")
-    return _keeping(weight, order, weight.size - _gone(weight.size, sparsity))
-
-
-def _share_that_stays(weight: np.ndarray, sparsity: float) -> Any:
-    return _keeping(weight, _by_size(weight), _gone(weight.size, sparsity))
-
-
-def _cut_down(weight: np.ndarray, sparsity: float) -> Any:
-    return _keeping(weight, _by_size(weight), weight.size - int(sparsity * weight.size))
-
-
-def _rounded_up(weight: np.ndarray, sparsity: float) -> Any:
-    return _keeping(weight, _by_size(weight), weight.size - int(np.ceil(sparsity * weight.size)))
-
-
-def _half_up_magnitude_mask(weight: np.ndarray, sparsity: float) -> Any:
-    return _keeping(weight, _by_size(weight), weight.size - int(np.floor(sparsity * weight.size + 0.5)))
-
-
-def _one_more_goes(weight: np.ndarray, sparsity: float) -> Any:
-    kept = weight.size - _gone(weight.size, sparsity) - 1
-    return _keeping(weight, _by_size(weight), max(kept, 0))
-
-
-def _last_stay(weight: np.ndarray, sparsity: float) -> Any:
-    mask = np.ones(weight.size, dtype=bool)
-    mask[np.argsort(np.abs(weight).ravel(), kind="stable")[: _gone(weight.size, sparsity)]] = False
-    return mask.reshape(weight.shape)
-
-
-def _above_the_edge(weight: np.ndarray, sparsity: float) -> Any:
-    if not _gone(weight.size, sparsity):
-        return np.ones(weight.shape, dtype=bool)
-    return np.abs(weight) > _edge(weight, sparsity)
-
-
-def _from_the_edge_on(weight: np.ndarray, sparsity: float) -> Any:
-    if _gone(weight.size, sparsity) == weight.size:
-        return np.zeros(weight.shape, dtype=bool)
-    return np.abs(weight) >= np.sort(np.abs(weight).ravel())[_gone(weight.size, sparsity)]
-
-
-def _edge_of_nothing(weight: np.ndarray, sparsity: float) -> Any:
-    return np.abs(weight) > _edge(weight, sparsity)
-
-
-def _by_quantile(weight: np.ndarray, sparsity: float) -> Any:
-    return np.abs(weight) > np.quantile(np.abs(weight), sparsity)
-
-
-def _share_of_the_largest(weight: np.ndarray, sparsity: float) -> Any:
-    return np.abs(weight) > sparsity * np.abs(weight).max()
-
-
-def _below_the_share(weight: np.ndarray, sparsity: float) -> Any:
-    return np.abs(weight) > sparsity
-
-
-def _minus_zero(weight: np.ndarray, sparsity: float) -> Any:
-    mask = np.ones(weight.size, dtype=bool)
-    mask[_by_size(weight)[-_gone(weight.size, sparsity) :]] = False
-    return mask.reshape(weight.shape)
-
-
-def _minus_zero_kept(weight: np.ndarray, sparsity: float) -> Any:
-    mask = np.zeros(weight.size, dtype=bool)
-    kept = weight.size - _gone(weight.size, sparsity)
-    mask[np.argsort(np.abs(weight).ravel(), kind="stable")[-kept:]] = True
-    return mask.reshape(weight.shape)
-
-
 def _rows(weight: np.ndarray, sparsity: float) -> Any:
     rows = weight.reshape(-1, weight.shape[-1])
     return np.stack([magnitude_mask(row, sparsity) for row in rows]).reshape(weight.shape)
 
 
-def _flattened(weight: np.ndarray, sparsity: float) -> Any:
-    return magnitude_mask(weight, sparsity).ravel()
-
-
-def _the_weights(weight: np.ndarray, sparsity: float) -> Any:
-    return weight * magnitude_mask(weight, sparsity)
-
-
-def _the_places(weight: np.ndarray, sparsity: float) -> Any:
-    return np.flatnonzero(magnitude_mask(weight, sparsity))
-
-
-def _ones_and_zeros(weight: np.ndarray, sparsity: float) -> Any:
-    return magnitude_mask(weight, sparsity).astype(int)
-
-
 # ---------------- how thin the two factors of a matrix have to be
-# The library's version: `course_lib.compression.rank_within`, which takes the shape and the number of weights
+#  The library's version: `course_lib.compression.rank_within`, which takes the shape and the number of weights
 # allowed, and refuses (BadInput) where not even rank 1 fits; here rank 1 is taken then, and its count tells.
-
-
-Pair_rank_for_budget = tuple[int, int]
 
 
 def rank_for_budget(out: int, inputs: int, share: float) -> tuple[int, int]:
@@ -585,125 +254,10 @@ def _judge_rank_for_budget(case: Case, expected: Any, got: Any) -> str | None:
     return None if count == expected[1] else f"Rank {rank} is right, but its factors do not hold {count} weights."
 
 
-def _ranked(rank: Callable[[int, int, float], Any]) -> Answer:
-    """An answer with another quotient, rounded and kept between 1 and the full rank in the right way."""
-
-    def answer(out: int, inputs: int, share: float) -> Pair_rank_for_budget:
-        found = max(1, min(int(rank(out, inputs, share) + 1e-9), out, inputs))
-        return found, found * (out + inputs)
-
-    return answer
-
-
-def _bounded(rank: Callable[[float, int, int], int]) -> Answer:
-    """An answer with the right quotient; `rank` makes a whole number of (quotient, out, inputs)."""
-
-    def answer(out: int, inputs: int, share: float) -> Pair_rank_for_budget:
-        found = rank(share * out * inputs / (out + inputs), out, inputs)
-        return found, found * (out + inputs)
-
-    return answer
-
-
-def _counted(count: Callable[[int, int, int, float], Any]) -> Answer:
-    """An answer with the right rank and another count, made of (rank, out, inputs, share)."""
-
-    def answer(out: int, inputs: int, share: float) -> Any:
-        rank = rank_for_budget(out, inputs, share)[0]
-        return rank, count(rank, out, inputs, share)
-
-    return answer
-
-
-def _kept(rank: float, out: int, inputs: int) -> int:
-    return int(max(1, min(rank, out, inputs)))
-
-
-_share_of_rank = _ranked(lambda out, inputs, share: share * min(out, inputs))
-
-
-_left_factor = _ranked(lambda out, inputs, share: share * inputs)
-
-
-_right_factor = _ranked(lambda out, inputs, share: share * out)
-
-
-_as_if_square = _ranked(lambda out, inputs, share: share * min(out, inputs) / 2)
-
-
-_with_diagonal = _ranked(lambda out, inputs, share: share * out * inputs / (out + inputs + 1))
-
-
-_share_that_goes = _ranked(lambda out, inputs, share: (1 - share) * out * inputs / (out + inputs))
-
-
-_all_of_it = _ranked(lambda out, inputs, share: out * inputs / (out + inputs))
-
-
-_root = _ranked(lambda out, inputs, share: (share * out * inputs) ** 0.5)
-
-
-_to_the_nearest = _bounded(lambda rank, out, inputs: _kept(round(rank), out, inputs))
-
-
-_upwards = _bounded(lambda rank, out, inputs: _kept(np.ceil(rank - 1e-9), out, inputs))
-
-
-_strictly_less = _bounded(lambda rank, out, inputs: _kept(np.ceil(rank - 1e-9) - 1, out, inputs))
-
-
-_cut_by_rounding = _bounded(lambda rank, out, inputs: _kept(rank, out, inputs))
-
-
-_may_be_zero = _bounded(lambda rank, out, inputs: min(int(rank + 1e-9), out, inputs))
-
-
-_without_end = _bounded(lambda rank, out, inputs: max(1, int(rank + 1e-9)))
-
-
-_wider_side = _bounded(lambda rank, out, inputs: max(1, min(int(rank + 1e-9), max(out, inputs))))
-
-
-_budget_as_count = _counted(lambda rank, out, inputs, share: int(share * out * inputs + 1e-9))
-
-
-_one_factor_counted = _counted(lambda rank, out, inputs, share: rank * out)
-
-
-_product_counted = _counted(lambda rank, out, inputs, share: out * inputs)
-
-
-_multiplied_count = _counted(lambda rank, out, inputs, share: rank * out * rank * inputs)
-
-
-_saved = _counted(lambda rank, out, inputs, share: out * inputs - rank * (out + inputs))
-
-
-_as_share = _counted(lambda rank, out, inputs, share: rank * (out + inputs) / (out * inputs))
-
-
-def _rank_alone(out: int, inputs: int, share: float) -> int:
-    return rank_for_budget(out, inputs, share)[0]
-
-
-def _exchanged_rank_for_budget(out: int, inputs: int, share: float) -> Any:
-    return rank_for_budget(out, inputs, share)[::-1]
-
-
-def _as_floats_rank_for_budget(out: int, inputs: int, share: float) -> Any:
-    rank, count = rank_for_budget(out, inputs, share)
-    return float(rank), float(count)
-
-
-def _not_cut(out: int, inputs: int, share: float) -> Any:
-    rank = max(1.0, min(share * out * inputs / (out + inputs), out, inputs))
-    return rank, rank * (out + inputs)
-
-
 # ---------------- how far a student's answers are from its teacher's
-# Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531).
-# The library's version: `course_lib.compression.distillation_loss`, in torch. Whether a gradient reaches
-# the teacher cannot be seen in numbers alone, so the task says it.
+#  Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531). The
+# library's version: `course_lib.compression.distillation_loss`, in torch. Whether a gradient reaches the
+# teacher cannot be seen in numbers alone, so the task says it.
 
 
 def distillation_loss(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
@@ -760,154 +314,6 @@ def _judge_distillation_loss(case: Case, expected: Any, got: Any) -> str | None:
     if float(number) < least * (1 - 1e-6):
         return f"No student can have less than {least:.6g} here, the loss of the teacher itself. Something is missing."
     return f"The loss is {float(number) / expected:.6g} times what it should be."
-
-
-def _log_softmax(logits: Any, axis: int = 1) -> Any:
-    shifted = logits - logits.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-def _softmax(logits: Any) -> Any:
-    return np.exp(_log_softmax(logits))
-
-
-def _crossed(p: Any, log_q: Any) -> float:
-    return float(-(p * log_q).sum(axis=1).mean())
-
-
-def _times(factor: Callable[[float], float]) -> Answer:
-    """An answer with another factor in the place of T^2."""
-
-    def answer(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-        return distillation_loss(student, teacher, temperature) / temperature**2 * factor(temperature)
-
-    return answer
-
-
-def _between(p: Answer, log_q: Answer) -> Answer:
-    """An answer with another target, or another student: both are made of (student, teacher, temperature)."""
-
-    def answer(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-        given = (student, teacher, temperature)
-        return float(temperature**2) * _crossed(p(*given), log_q(*given))
-
-    return answer
-
-
-def _taught(student: Any, teacher: Any, temperature: float) -> Any:
-    return _softmax(teacher / temperature)
-
-
-def _learned(student: Any, teacher: Any, temperature: float) -> Any:
-    return _log_softmax(student / temperature)
-
-
-def _naively(student: Any, teacher: Any, temperature: float) -> Any:
-    """The student's ln q from powers that may be infinite."""
-    powers = np.exp(student / temperature)
-    return np.log(powers / powers.sum(axis=1, keepdims=True))
-
-
-_no_factor = _times(lambda t: 1.0)
-
-
-_one_factor = _times(lambda t: t)
-
-
-_divided = _times(lambda t: 1 / t**2)
-
-
-_hard_student = _between(_taught, lambda s, t, temperature: _log_softmax(s))
-
-
-_hard_teacher = _between(lambda s, t, temperature: _softmax(t), _learned)
-
-
-_multiplied_distillation_loss = _between(
-    lambda s, t, temperature: _softmax(t * temperature), lambda s, t, temperature: _log_softmax(s * temperature)
-)
-
-
-_raw_teacher = _between(lambda s, t, temperature: t / temperature, _learned)
-
-
-_labels = _between(lambda s, t, temperature: np.eye(t.shape[1])[t.argmax(axis=1)], _learned)
-
-
-_exchanged_distillation_loss = _between(
-    lambda s, t, temperature: _softmax(s / temperature), lambda s, t, temperature: _log_softmax(t / temperature)
-)
-
-
-_teacher_alone = _between(_taught, lambda s, t, temperature: _log_softmax(t / temperature))
-
-
-_without_logarithm = _between(_taught, lambda s, t, temperature: _softmax(s / temperature))
-
-
-_logits_as_logs = _between(_taught, lambda s, t, temperature: s / temperature)
-
-
-_bits = _between(_taught, lambda s, t, temperature: _log_softmax(s / temperature) / np.log(2))
-
-
-_minus_forgotten = _between(_taught, lambda s, t, temperature: -_log_softmax(s / temperature))
-
-
-_along_the_batch = _between(
-    lambda s, t, temperature: np.exp(_log_softmax(t / temperature, axis=0)),
-    lambda s, t, temperature: _log_softmax(s / temperature, axis=0),
-)
-
-
-_after_softmax = _between(
-    lambda s, t, temperature: _softmax(t) / temperature, lambda s, t, temperature: _log_softmax(s) - np.log(temperature)
-)
-
-
-_overflowing = _between(
-    lambda s, t, temperature: np.exp(t / temperature) / np.exp(t / temperature).sum(axis=1, keepdims=True), _naively
-)
-
-
-_student_overflows = _between(_taught, _naively)
-
-
-_log_of_zero = _between(_taught, lambda s, t, temperature: np.log(_softmax(s / temperature)))
-
-
-_cushioned = _between(_taught, lambda s, t, temperature: np.log(_softmax(s / temperature) + 1e-9))
-
-
-def _sum(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    return len(student) * distillation_loss(student, teacher, temperature)
-
-
-def _over_all_numbers(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    return distillation_loss(student, teacher, temperature) / float(student.shape[1])
-
-
-def _one_by_one(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> Any:
-    rows = zip(student, teacher, strict=True)
-    return np.array([distillation_loss(s[None], t[None], temperature) for s, t in rows])
-
-
-def _divergence(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    own = distillation_loss(teacher, teacher, temperature)
-    return distillation_loss(student, teacher, temperature) - own
-
-
-def _divergence_other_way(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    return _divergence(teacher, student, temperature)
-
-
-def _squares(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    apart = _softmax(student / temperature) - _softmax(teacher / temperature)
-    return float(temperature**2 * (apart**2).mean())
-
-
-def _logit_squares(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    return float(((student - teacher) ** 2).mean())
 
 
 EXERCISES = (
