@@ -20,6 +20,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -183,6 +184,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         CourseError: the folder cannot be written (disk full, no permission).
     """
     part = target.with_name(f".part-{target.name}-{os.getpid()}")
+    for left in target.parent.glob(f".part-{target.name}-*"):  # by a process that was killed
+        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):
+            shutil.rmtree(left, ignore_errors=True)
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)

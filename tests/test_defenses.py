@@ -35,8 +35,7 @@ from course_lib.defenses import (
     roc,
 )
 from course_lib.errors import BadInput, CheckpointError
-from course_lib.pretraining import LanguageModel
-from course_lib.pretraining.pseudo_perplexity import pseudo_perplexity
+from course_lib.pretraining import LanguageModel, pseudo_perplexity
 from course_lib.text.document import Document
 from course_lib.training import TrainingConfig
 
@@ -500,7 +499,7 @@ def test_pseudo_perplexity_of_many_texts(language_model: LanguageModel) -> None:
 
 
 def test_a_causal_model_has_no_pseudo_perplexity() -> None:
-    causal = SimpleNamespace(model=SimpleNamespace(encoder=SimpleNamespace(config=SimpleNamespace(causal=True))))
+    causal = SimpleNamespace(model=SimpleNamespace(encoder=SimpleNamespace(causal=True)))
     with pytest.raises(BadInput, match="causal"):
         pseudo_perplexity(causal, ["x"])  # type: ignore[arg-type]
 

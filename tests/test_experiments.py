@@ -338,7 +338,7 @@ def study(config, folder):
         (finetuning.finetune.function, "plots.style", False),
         (finetuning.finetune.function, "machine", True),
         (finetuning.finetune.function, "evaluation.intervals", False),
-        (attack_studies.perplexity_study.function, "pretraining.pseudo_perplexity", True),
+        (attack_studies.perplexity_study.function, "pretraining.measures", True),
         (cell(STUDY), "classifier.model", False),
         (cell(USES_EVALUATION), "evaluation.intervals", True),
         (cell(IMPORTS_INSIDE), "evaluation.intervals", True),

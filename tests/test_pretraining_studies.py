@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from course_lib.encoder import parameter_count
 from course_lib.errors import BadInput
 from course_lib.pretraining import scaling, studies
-from course_lib.pretraining.expense import step_flops
+from course_lib.pretraining.flops import step_flops
 
 QUICK = {"width": 32, "layers": 1, "tokens": 8192, "batch_tokens": 512, "length": 32}
 

@@ -1,22 +1,27 @@
 """Learning language from plain text: masked words, next sentences, the next word.
 
-From documents to a memory-mapped corpus (`documents`, `wordpiece`, `corpus`), to questions about it (`masking`,
-`pairs`, `stream`, `batches`), to a model that answers them (`model`, `loss`, `run`), to figures (`measures`,
-`expense`), to a model that is saved and asked (`language_model`).
+From documents to a memory-mapped corpus (`documents`, `wordpiece`, `corpus`), to masked batches of its rows (`rows`,
+`masking`, `batches`), to a model that is trained (`model`, `run`) and measured (`measures`, `flops`), to a language
+model that is saved and used (`language_model`).
 """
 
 from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches
-from course_lib.pretraining.corpus import PretrainingCorpus, prepared
-from course_lib.pretraining.documents import Document, documents, held_out_documents, sentences_of, train_documents
-from course_lib.pretraining.expense import pretraining_cost, step_flops
+from course_lib.pretraining.corpus import PretrainingCorpus, load_corpus
+from course_lib.pretraining.documents import Document, documents, held_out_documents, train_documents
+from course_lib.pretraining.flops import pretraining_cost, step_flops
 from course_lib.pretraining.language_model import LanguageModel, save_language_model
-from course_lib.pretraining.loss import tied_cross_entropy
 from course_lib.pretraining.masking import MaskingRule, mask_tokens
-from course_lib.pretraining.measures import Measures, bits_per_character, loss_by_fate, measure, unigram_entropy
-from course_lib.pretraining.model import BertForPretraining
-from course_lib.pretraining.pairs import PairRows
-from course_lib.pretraining.pseudo_perplexity import pseudo_perplexity
+from course_lib.pretraining.measures import (
+    Measures,
+    bits_per_character,
+    loss_by_mask_type,
+    measure,
+    pseudo_perplexity,
+    unigram_entropy,
+)
+from course_lib.pretraining.model import BertForPretraining, tied_cross_entropy
 from course_lib.pretraining.recipes import RECIPES, PretrainingRecipe, pretraining_recipe
+from course_lib.pretraining.rows import PairRows, SentenceRows, StreamRows
 from course_lib.pretraining.run import (
     Material,
     Pretrained,
@@ -29,7 +34,6 @@ from course_lib.pretraining.run import (
     tokens_in,
     training_batches,
 )
-from course_lib.pretraining.stream import SentenceRows, StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer, train_wordpiece
 
 __all__ = [
@@ -52,20 +56,19 @@ __all__ = [
     "documents",
     "held_out_batches",
     "held_out_documents",
-    "loss_by_fate",
+    "load_corpus",
+    "loss_by_mask_type",
     "mask_tokens",
     "material_of",
     "measure",
     "new_model",
     "objective",
     "own_tokenizer",
-    "prepared",
     "pretrain",
     "pretraining_cost",
     "pretraining_recipe",
     "pseudo_perplexity",
     "save_language_model",
-    "sentences_of",
     "step_flops",
     "step_seconds",
     "tied_cross_entropy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,25 +16,26 @@ from torch import Tensor
 from course_lib.batching import MEGABATCH, sorted_batches
 from course_lib.errors import BadInput
 from course_lib.pretraining.masking import IGNORED, MaskingRule, mask_tokens
+from course_lib.pretraining.rows import PaddedRows, Rows, RowSource
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-_ASKED_AGAIN = 1000  # times: enough for one token at a rate of 1 %
+_DRAWS = 1000  # of the masks of a batch: enough for one token at a rate of 1 %
 
 
 @dataclass(frozen=True)
 class PretrainingBatch:
-    """Rows with their questions.
+    """Rows with the tokens to predict.
 
     Attributes:
-        input_ids: masks in place.
+        input_ids: masked.
         attention_mask: 1 for a token, 0 for padding; None where nothing is padded.
         token_type_ids: 0 in segment A, 1 in segment B; None where rows have one segment.
         positions: of the predicted tokens in the flattened batch.
-        targets: the tokens that stand there.
-        follows: 1 where B follows A; None where that is not asked.
+        targets: the tokens there.
+        follows: 1 where B follows A; None without that objective.
         index: number of each row in the run, from 0.
         word_weight, pair_weight: what the mean losses of this part of a batch count, so that the mean over the
             processes of a run is the mean over the whole batch. 1 for a whole batch.
@@ -85,44 +86,16 @@ class PretrainingBatch:
 
 
 @dataclass(frozen=True)
-class PaddedRows:
-    """Rows before masking: ids padded on the right, lengths, where segment B begins, whether it follows."""
-
-    ids: Int[NDArray[np.int64], "rows seq"]
-    lengths: Int[NDArray[np.int64], "rows"]
-    segment_starts: Int[NDArray[np.int64], "rows"] | None = None
-    follows: Bool[NDArray[np.bool_], "rows"] | None = None
-
-
-class Rows(Protocol):
-    """One epoch's rows. `lengths` says how long each is, `padded` gives some of them."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]: ...
-    def padded(self, index: NDArray[np.int64]) -> PaddedRows: ...
-
-
-class RowSource(Protocol):
-    """Gives the rows of an epoch: equal for equal numbers."""
-
-    def epoch(self, number: int) -> Rows: ...
-
-
-@dataclass(frozen=True)
 class Vocabulary:
-    """What masking must know of a tokenizer.
+    """What masking needs of a tokenizer.
 
     Attributes:
-        size: number of token ids.
         mask_id: of `[MASK]`.
-        pad_id: of `[PAD]`.
         special: (size,) whether an id is a special or unused token, which is never predicted or drawn.
-        continues: (size,) whether an id goes on with a word (`##ing`).
+        continues: (size,) whether an id continues a word (`##ing`).
     """
 
-    size: int
     mask_id: int
-    pad_id: int
     special: Bool[NDArray[np.bool_], "vocab"]
     continues: Bool[NDArray[np.bool_], "vocab"]
 
@@ -138,42 +111,32 @@ class Vocabulary:
         words = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = np.array([word.startswith("[unused") for word in words])
         special[tokenizer.all_special_ids] = True
-        continues = np.array([word.startswith("##") for word in words])
-        return cls(len(words), int(tokenizer.mask_token_id), int(tokenizer.pad_token_id or 0), special, continues)
+        return cls(int(tokenizer.mask_token_id), special, np.array([word.startswith("##") for word in words]))
 
 
-def masked_batch(
-    rows: PaddedRows,
-    index: NDArray[np.int64],
-    rule: MaskingRule,
-    vocabulary: Vocabulary,
-    random: np.random.Generator,
-) -> PretrainingBatch:
-    """Masks rows under `rule`. Where chance has chosen no token (a batch of one short row), it is asked again."""
-    for _ in range(_ASKED_AGAIN):
+def _masked(
+    rows: PaddedRows, rule: MaskingRule, vocabulary: Vocabulary, random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and labels under `rule`. Where chance has chosen no token (a batch of one short row), it is drawn again."""
+    for _ in range(_DRAWS):
         seen, labels = mask_tokens(
             rows.ids, vocabulary.special[rows.ids], rule, random,
             mask_id=vocabulary.mask_id, special=vocabulary.special, continues=vocabulary.continues,
         )  # fmt: skip
-        positions = np.flatnonzero(labels != IGNORED)
-        if len(positions):
+        if (labels != IGNORED).any():
             break
-    return _batch(rows, seen, positions, labels.reshape(-1)[positions], index)
+    return seen, labels
 
 
-def causal_batch(rows: PaddedRows, index: NDArray[np.int64]) -> PretrainingBatch:
-    """Every token predicts the one after it in its row."""
-    columns = np.arange(rows.ids.shape[1])
-    positions = np.flatnonzero(columns < rows.lengths[:, None] - 1)
-    return _batch(rows, rows.ids, positions, rows.ids.reshape(-1)[positions + 1], index)
+def _next_tokens(rows: PaddedRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids, and as labels the token after each in its row."""
+    columns, labels = np.arange(rows.ids.shape[1]), np.full_like(rows.ids, IGNORED)
+    labels[:, :-1] = np.where(columns[:-1] < rows.lengths[:, None] - 1, rows.ids[:, 1:], IGNORED)
+    return rows.ids, labels
 
 
 def _batch(
-    rows: PaddedRows,
-    seen: NDArray[np.int64],
-    positions: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    index: NDArray[np.int64],
+    rows: PaddedRows, seen: NDArray[np.int64], labels: NDArray[np.int64], index: NDArray[np.int64]
 ) -> PretrainingBatch:
     columns, mask, segments = np.arange(seen.shape[1]), None, None
     if (rows.lengths < seen.shape[1]).any():
@@ -182,9 +145,10 @@ def _batch(
         later = (columns >= rows.segment_starts[:, None]) & (columns < rows.lengths[:, None])
         segments = torch.from_numpy(later.astype(np.int64))
     follows = None if rows.follows is None else torch.from_numpy(rows.follows.astype(np.int64))
+    positions = np.flatnonzero(labels != IGNORED)
     return PretrainingBatch(
-        torch.from_numpy(seen), mask, segments, torch.from_numpy(positions), torch.from_numpy(targets), follows,
-        torch.from_numpy(index),
+        torch.from_numpy(seen), mask, segments, torch.from_numpy(positions),
+        torch.from_numpy(labels.reshape(-1)[positions]), follows, torch.from_numpy(index),
     )  # fmt: skip
 
 
@@ -192,17 +156,17 @@ def _batch(
 class PretrainingBatches:
     """The batches of a run, as `training.train` takes them.
 
-    A run is some stretches of `steps` batches each; the loop calls one an epoch and looks at held-out text after it.
-    The data's own epochs go on underneath. What batch number n holds depends on the seed and n alone.
+    A run is some phases of `steps` batches each; the loop calls a phase an epoch and evaluates after it. The epochs of
+    the data are counted separately. What batch number n holds depends on the seed and n alone.
 
     Attributes:
         source: of rows.
         vocabulary: of the tokenizer.
         rule: of masking; None predicts the next token instead.
-        steps: batches of a stretch.
+        steps: batches of a phase.
         batch_tokens: positions of a batch, padding included, at most.
         seed: of the order and the masks.
-        first: sources of the first stretches, one for each, where they differ from `source`.
+        first: sources of the first phases, one for each, where they differ from `source`.
         rank, world: with several processes, which part of a batch is this one's (see `PretrainingBatch.part`).
     """
 
@@ -221,7 +185,7 @@ class PretrainingBatches:
             raise BadInput(f"steps={self.steps}, batch_tokens={self.batch_tokens}", "use 1 or more for both")
 
     def epoch(self, number: int, start: int = 0) -> Iterator[PretrainingBatch]:
-        """The batches of stretch `number`, beginning with its batch `start`."""
+        """The batches of phase `number`, beginning with its batch `start`."""
         source = self.first[number] if number < len(self.first) else self.source
         coming = self._from(source, number * self.steps + start)
         for epoch, at, rows, index in islice(coming, self.steps - start):
@@ -251,8 +215,8 @@ class PretrainingBatches:
 
     def _made(self, rows: Rows, index: NDArray[np.int64], epoch: int, at: int) -> PretrainingBatch:
         padded, random = rows.padded(index), np.random.default_rng([self.seed, 2, epoch, at, 0])
-        if self.rule is None:
-            batch = causal_batch(padded, index)
-        else:
-            batch = masked_batch(padded, index, self.rule, self.vocabulary, random)
+        seen, labels = (
+            _next_tokens(padded) if self.rule is None else _masked(padded, self.rule, self.vocabulary, random)
+        )
+        batch = _batch(padded, seen, labels, index)
         return batch if self.world == 1 else batch.part(self.rank, self.world)

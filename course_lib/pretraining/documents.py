@@ -20,8 +20,8 @@ from course_lib import assets, cleaning, corpora
 from course_lib.cleaning import clean_text, normalise
 from course_lib.errors import BadInput
 
-# FIXED: another share moves documents between the parts, and every held-out figure measured before would be void.
-HELD_OUT_SHARE = 0.05
+# FIXED: another rate moves documents between the parts, and every held-out figure measured before would be void.
+HELD_OUT_RATE = 0.05
 PARTS = ("train", "held_out")
 
 
@@ -80,36 +80,41 @@ class Document:
 def documents(sources: Sequence[str] = ("speeches", "wikipedia_leads", "news")) -> list[Document]:
     """All documents of these sources, in a fixed order: source by source, then by name or number.
 
-    News articles are the sentences of the corpus `news`, with its own division; where it lacks a sentence the article
-    is parted. Its test split is among them: a model that was pretrained here has read those texts, without labels.
+    News articles are the sentences of the corpus `news`; where it lacks a sentence the article is split. Its test split
+    is among them: a model that was pretrained here has read those texts, without labels.
 
     Raises:
         BadInput: an unknown source, none, or one twice.
         Offline, CorruptAsset: as assets.path does.
     """
-    check_sources(sources)
+    source_hashes(sources)
     return [document for source in sources for document in _documents_of(source)]
 
 
 @lru_cache
 def _documents_of(source: str) -> tuple[Document, ...]:
-    """Kept while the process lives: tokenizer and corpus each ask for them, and they take a second to make."""
+    """Cached, since tokenizer and corpus both read them, and they take a second to make."""
     return tuple(Document(name, source, sentences) for name, sentences in _READ[source]() if sentences)
 
 
-def check_sources(sources: Sequence[str]) -> None:
-    """Raises BadInput for an unknown source, none, or one twice."""
+def source_hashes(sources: Sequence[str]) -> dict[str, str]:
+    """Source -> sha256 of its file.
+
+    Raises:
+        BadInput: an unknown source, none, or one twice.
+    """
     if isinstance(sources, str) or not sources or len(set(sources)) < len(sources) or not set(sources) <= set(_READ):
         raise BadInput(f"sources is {sources!r}", f"give some of {tuple(_READ)}, each once, in a tuple")
+    return {source: assets.read_manifest()[_ASSET_OF.get(source, source)].sha256 for source in sources}
 
 
 def code_files() -> list[Path]:
-    """The modules that decide which sentences there are: what is stored under their hash is made anew with them."""
+    """The modules that decide which sentences there are: what is stored under their hash is made again with them."""
     return [Path(str(module.__file__)) for module in (sys.modules[__name__], cleaning.texts, corpora.ratings)]
 
 
-def part_of(part: str, sources: Sequence[str]) -> list[Document]:
-    """What is learned from ("train"), or what is measured on ("held_out"), without sentences that are in both.
+def documents_of_part(part: str, sources: Sequence[str]) -> list[Document]:
+    """The training documents ("train"), or the held-out ones without sentences that are in both ("held_out").
 
     Raises:
         BadInput: an unknown part or source.
@@ -123,11 +128,10 @@ def part_of(part: str, sources: Sequence[str]) -> list[Document]:
 
 
 def without_shared(kept: Iterable[Document], seen: Iterable[Document]) -> list[Document]:
-    """The documents `kept` without the sentences that also stand in `seen` (as the same words, `normalise`).
+    """The documents `kept` without the sentences that are also in `seen` (as the same words, `normalise`).
 
-    "God bless America" and "Thank you" are in most speeches: what a model has learned by heart measures nothing. A
-    document is parted where a sentence is taken out, so that its sentences that are neighbours here are so in the text;
-    the pieces bear its name.
+    "God bless America" and "Thank you" are in most speeches: what a model has memorized measures nothing. A document is
+    split where a sentence is removed, so that neighbours here are neighbours in the text; the pieces bear its name.
     """
     known = {normalise(sentence) for document in seen for sentence in document.sentences}
     pieces = []
@@ -140,21 +144,21 @@ def without_shared(kept: Iterable[Document], seen: Iterable[Document]) -> list[D
 def held_out(document: Document) -> bool:
     """Whether the document is kept for measuring: 5 % of them, by a hash of source and name alone.
 
-    The messages that a president sent in one year stand on one side, because they repeat each other (a written
-    message and its spoken summary): their running number is left out of the hash.
+    The messages that a president sent in one year are on the same side, because they repeat each other (a written
+    message and its spoken summary): their serial number is left out of the hash.
     """
     name = document.name.rpartition("-")[0] if document.source == "speeches" else document.name
     digest = hashlib.sha256(f"{document.source}/{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < HELD_OUT_SHARE
+    return int.from_bytes(digest[:8], "big") / 2**64 < HELD_OUT_RATE
 
 
 def train_documents(of: Iterable[Document]) -> list[Document]:
-    """Those to learn from."""
+    """Those to train on."""
     return [document for document in of if not held_out(document)]
 
 
 def held_out_documents(of: Iterable[Document]) -> list[Document]:
-    """Those to measure on."""
+    """Those to evaluate on."""
     return [document for document in of if held_out(document)]
 
 
@@ -218,7 +222,7 @@ def _news() -> Iterator[tuple[str, tuple[str, ...]]]:
             yield str(name), tuple(line for line in lines if _WORD.search(line))
 
 
-ASSET_OF = {"speeches": "speeches", "wikipedia_leads": "wikipedia_leads", "news": "sentiment_ratings"}
+_ASSET_OF = {"news": "sentiment_ratings"}  # of the other sources it bears their name
 _READ: dict[str, Callable[[], Iterator[tuple[str, tuple[str, ...]]]]] = {
     "speeches": _speeches,
     "wikipedia_leads": _wikipedia_leads,

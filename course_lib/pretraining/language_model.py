@@ -1,10 +1,9 @@
-"""A pretrained language model with its tokenizer: saved, loaded by name, asked for a missing or a next word."""
+"""A pretrained language model with its tokenizer: save, load by name, predict a masked or the next word."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from course_lib import assets, machine
 from course_lib.batching import load_tokenizer
-from course_lib.checkpoints import flush_file, replace_folder
+from course_lib.checkpoints import atomic_folder
 from course_lib.encoder import BertEncoder, EncoderConfig
 from course_lib.encoder.weights import our_name, their_name
-from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
-from course_lib.pretraining.adapters import adapter_weights, apply_adapters
+from course_lib.errors import BadInput, CorruptAsset, MissingAsset
+from course_lib.pretraining.adapters import adapter_weights, merge_adapters
 from course_lib.pretraining.model import BertForPretraining
 
 if TYPE_CHECKING:
@@ -86,19 +85,19 @@ class LanguageModel:
         if self.model.encoder.causal:
             raise BadInput("fill with a causal model, which reads only to the left", "use generate")
         ids = self._ids(text)
-        asked = (ids[0] == self.tokenizer.mask_token_id).nonzero()[:, 0]
-        if not len(asked):
+        places = (ids[0] == self.tokenizer.mask_token_id).nonzero()[:, 0]
+        if not len(places):
             raise BadInput(f"no {self.tokenizer.mask_token} in {text!r:.80}", "put one in the place of a word")
         with torch.inference_mode():
-            hidden = self.model.encoder(ids)[0, asked]
-            shares = self.model.words(hidden, self.model.encoder.word_embeddings).softmax(-1)
-            best = shares.topk(min(top, shares.shape[-1]))
+            hidden = self.model.encoder(ids)[0, places]
+            probabilities = self.model.words(hidden, self.model.encoder.word_embeddings).softmax(-1)
+            best = probabilities.topk(min(top, probabilities.shape[-1]))
         words = [self.tokenizer.convert_ids_to_tokens(row.tolist()) for row in best.indices]
         return [list(zip(w, p.tolist(), strict=True)) for w, p in zip(words, best.values, strict=True)]
 
     @torch.inference_mode()
     def generate(self, text: str, tokens: int = 30, temperature: float = 0.8, seed: int = 0) -> str:
-        """Goes on with a text, token by token, each drawn from softmax(logits / temperature); 0 takes the likeliest.
+        """Continues a text, token by token, each drawn from softmax(logits / temperature); 0 takes the likeliest.
 
         Raises:
             BadInput: the model is not causal, or the temperature is negative.
@@ -111,7 +110,11 @@ class LanguageModel:
         for _ in range(tokens):
             hidden = self.model.encoder(ids[:, -self.model.encoder.config.max_positions :])[:, -1]
             logits = self.model.words(hidden, self.model.encoder.word_embeddings)[0].float().cpu()
-            ids = torch.cat([ids, _drawn(logits, temperature, random).to(ids.device)[None, None]], 1)
+            if temperature == 0:
+                drawn = logits.argmax()[None]
+            else:
+                drawn = torch.multinomial((logits / temperature).softmax(-1), 1, generator=random)
+            ids = torch.cat([ids, drawn.to(ids.device)[None]], 1)
         return str(self.tokenizer.decode(ids[0].tolist(), skip_special_tokens=True))
 
     def _ids(self, text: str) -> Tensor:
@@ -127,19 +130,13 @@ class LanguageModel:
         return torch.tensor([ids], device=next(self.model.parameters()).device)
 
 
-def _drawn(logits: Tensor, temperature: float, random: torch.Generator) -> Tensor:
-    if temperature == 0:
-        return logits.argmax()
-    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=random)[0]
-
-
 def shipped() -> list[str]:
     """Names of the models that come with the course."""
     return [name for name in SHIPPED if (shipped_folder(name) / _WEIGHTS).is_file()]
 
 
 def shipped_folder(name: str) -> Path:
-    """Where a shipped model stands."""
+    """The folder of a shipped model."""
     return assets.data_folder() / "checkpoints" / SHIPPED[name]
 
 
@@ -151,7 +148,7 @@ def save_language_model(
     base: str | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
-    """Writes a model, complete or not at all; one that stands there is replaced.
+    """Writes a model, complete or not at all; one that is there is replaced.
 
     A post-norm model becomes a folder that transformers' `BertForPreTraining` loads. On the course encoder (`base` is
     `course`) only the head and the adapters are written.
@@ -168,17 +165,8 @@ def save_language_model(
         CourseError: it cannot be written.
     """
     target = check_save_dir(folder)
-    part = target.with_name(f".part-{target.name}-{os.getpid()}")
-    try:
-        part.mkdir(parents=True)
+    with atomic_folder(target) as part:
         _write(model, tokenizer, part, base, dtype)
-        for file in part.iterdir():
-            flush_file(file)
-        replace_folder(part, target)
-    except (OSError, SafetensorError) as error:
-        raise CourseError(f"{target} could not be written: {error}", "make room, or give another folder") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
@@ -223,7 +211,7 @@ def _saved_name(name: str) -> str:
 
 
 def _turned(name: str, tensor: Tensor) -> Tensor:
-    """transformers gives "it follows" as the first of the two answers, we as the second, so that 1 means yes."""
+    """In transformers "it follows" is the first of the two classes, here the second, so that 1 means yes."""
     return tensor.flip(0) if name.startswith("next_sentence.") else tensor
 
 
@@ -242,7 +230,7 @@ def _whole(weights: dict[str, Tensor], note: dict[str, Any]) -> BertForPretraini
 
 def _on_course_encoder(weights: dict[str, Tensor], note: dict[str, Any]) -> BertForPretraining:
     encoder = BertEncoder.from_transformers(assets.path("course_encoder"))
-    apply_adapters(encoder, {n[9:]: tensor for n, tensor in weights.items() if n.startswith("adapters.")})
+    merge_adapters(encoder, {n[9:]: tensor for n, tensor in weights.items() if n.startswith("adapters.")})
     model = BertForPretraining(encoder, note["next_sentence"])
     heads = {name: tensor for name, tensor in weights.items() if not name.startswith("adapters.")}
     found = model.load_state_dict(heads, strict=False)

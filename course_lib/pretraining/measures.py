@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from course_lib.batching import tokenize
 from course_lib.errors import BadInput
 from course_lib.pretraining.batches import PretrainingBatch
 from course_lib.pretraining.model import BertForPretraining
+from course_lib.text.masked_lm import check_bidirectional, masked_lm_logits
 
 if TYPE_CHECKING:
-    from course_lib.pretraining.corpus import PretrainingCorpus
+    from course_lib.pretraining.language_model import LanguageModel
 
-_POSITIONS_AT_ONCE = 1024  # whose logits are held at one moment
+_POSITIONS_AT_ONCE = 1024  # whose logits are in memory
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was found on held-out text.
+    """Measures on held-out text.
 
     Attributes:
         loss: mean cross-entropy of the predicted tokens, in nats.
-        perplexity: exp(loss): between how many equally likely words the model hesitates.
-        top1: share of predicted tokens whose most likely word is the right one.
-        predicted: how many tokens were predicted.
-        next_sentence: share of sentence pairs judged rightly; None where not asked.
-        pairs: how many pairs were judged.
+        perplexity: exp(loss): a model that hesitates between so many equally likely words has this loss.
+        top1: fraction of predicted tokens whose most likely word is the right one.
+        predicted: number of predicted tokens.
+        next_sentence: accuracy of next-sentence prediction; None without that objective.
+        pairs: number of its sentence pairs.
     """
 
     loss: float
@@ -56,55 +58,50 @@ def measure(model: BertForPretraining, batches: Iterable[PretrainingBatch]) -> M
     Raises:
         BadInput: there is no batch.
     """
-    loss = right = predicted = judged = pairs = 0.0
+    loss = right = predicted = right_pairs = pairs = 0.0
     for batch in batches:
         hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        found = word_scores(model, hidden.flatten(0, 1)[batch.positions], batch.targets)
+        found = _word_scores(model, hidden.flatten(0, 1)[batch.positions], batch.targets)
         loss, right, predicted = loss + found[0], right + found[1], predicted + len(batch.targets)
         if batch.follows is not None and model.next_sentence is not None:
-            judged += float((model.follows(hidden).argmax(1) == batch.follows).sum())
+            right_pairs += float((model.follows(hidden).argmax(1) == batch.follows).sum())
             pairs += len(batch.follows)
     if not predicted:
         raise BadInput("there is no held-out batch", "use more held-out text")
     mean = loss / predicted
-    return Measures(
-        mean,
-        math.exp(min(mean, 700.0)),
-        right / predicted,
-        int(predicted),
-        judged / pairs if pairs else None,
-        int(pairs),
-    )
+    perplexity, next_sentence = math.exp(min(mean, 700.0)), right_pairs / pairs if pairs else None
+    return Measures(mean, perplexity, right / predicted, int(predicted), next_sentence, int(pairs))
 
 
 @torch.inference_mode()
-def loss_by_fate(model: BertForPretraining, batches: Iterable[PretrainingBatch], mask_id: int) -> dict[str, float]:
+def loss_by_mask_type(model: BertForPretraining, batches: Iterable[PretrainingBatch], mask_id: int) -> dict[str, float]:
     """Mean loss (nats) at the predicted tokens that were `masked`, at the `kept` and at the `random` ones.
 
-    Only the first tells whether a masked model reads: at a kept token it can copy what it sees. A fate that no
-    token met has no entry.
+    Only the first tells whether a masked model reads its context: a kept token it can copy. A type without a token has
+    no entry.
 
     Raises:
         BadInput: there is no batch.
     """
-    sums: dict[str, list[float]] = {}
+    sums: dict[str, tuple[float, int]] = {}
     for batch in batches:
         hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids).flatten(0, 1)
         seen = batch.input_ids.flatten()[batch.positions]
         masked, kept = seen == mask_id, seen == batch.targets
-        for fate, where in {"masked": masked, "kept": kept, "random": ~(masked | kept)}.items():
-            loss = word_scores(model, hidden[batch.positions[where]], batch.targets[where])[0]
-            so_far = sums.setdefault(fate, [0.0, 0.0])
-            sums[fate] = [so_far[0] + loss, so_far[1] + float(where.sum())]
+        types: dict[str, Bool[Tensor, "predicted"]] = {"masked": masked, "kept": kept, "random": ~(masked | kept)}
+        for name, chosen in types.items():
+            loss, n = sums.get(name, (0.0, 0))
+            added = _word_scores(model, hidden[batch.positions[chosen]], batch.targets[chosen])[0]
+            sums[name] = (loss + added, n + int(chosen.sum()))
     if not sums:
         raise BadInput("there is no held-out batch", "use more held-out text")
-    return {fate: loss / n for fate, (loss, n) in sums.items() if n}
+    return {name: loss / n for name, (loss, n) in sums.items() if n}
 
 
-def word_scores(
+def _word_scores(
     model: BertForPretraining, chosen: Float[Tensor, "predicted hidden"], targets: Int[Tensor, "predicted"]
 ) -> tuple[float, float]:
-    """(sum of the losses in nats, number of right answers), a part of the positions at a time."""
+    """(sum of the losses in nats, number of right predictions), a part of the positions at a time."""
     loss = right = 0.0
     for start in range(0, len(targets), _POSITIONS_AT_ONCE):
         part = slice(start, start + _POSITIONS_AT_ONCE)
@@ -117,9 +114,9 @@ def word_scores(
 def unigram_entropy(tokens: NDArray[np.integer]) -> float:
     """Entropy of the token frequencies of a text, in nats.
 
-    It is the lowest loss that a model can reach on this text which knows how often each token stands there and nothing
-    of the context. A causal model whose loss is below it reads its context; a masked one may also copy the chosen
-    tokens that were kept (see `loss_by_fate`).
+    It is the lowest loss on this text of a model that knows the frequency of each token there and nothing of the
+    context. A causal model whose loss is below it reads its context; a masked one may also copy the chosen tokens that
+    were kept (see `loss_by_mask_type`).
 
     Raises:
         BadInput: there is no token.
@@ -127,8 +124,8 @@ def unigram_entropy(tokens: NDArray[np.integer]) -> float:
     if not len(tokens):
         raise BadInput("the text has no token", "give some text")
     counts = np.unique(np.asarray(tokens), return_counts=True)[1]
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    frequencies = counts / counts.sum()
+    return float(-(frequencies * np.log(frequencies)).sum())
 
 
 def bits_per_character(nats: float, tokens: int, characters: int) -> float:
@@ -137,7 +134,7 @@ def bits_per_character(nats: float, tokens: int, characters: int) -> float:
     Args:
         nats: mean loss of a token.
         tokens: that were predicted.
-        characters: of the text that they are, blanks included.
+        characters: of their text, blanks included.
 
     Raises:
         BadInput: there are no characters.
@@ -147,6 +144,36 @@ def bits_per_character(nats: float, tokens: int, characters: int) -> float:
     return nats * tokens / math.log(2) / characters
 
 
-def characters_per_token(corpus: PretrainingCorpus) -> float:
-    """How many characters of the text a token stands for."""
-    return corpus.characters / corpus.n_tokens
+def pseudo_perplexity(language_model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
+    """exp of the mean of -log p(token | the rest of its text), each token masked in turn.
+
+    For one text what Salazar et al. 2020 (arXiv:1910.14659, section 2) define for a corpus. 1 is a text of which the
+    model is sure everywhere. Pieces of one rare word predict each other, so such words look likelier than they are.
+    Costs one row of the model for each token.
+
+    Args:
+        language_model: reads in both directions.
+        texts: n strings, cut to the model's positions.
+
+    Returns:
+        (n,), in no unit; not a number for a text without a token.
+
+    Raises:
+        BadInput: an item that is not a string, or a causal model.
+    """
+    check_bidirectional(language_model)
+    mask_id, positions = language_model.tokenizer.mask_token_id, language_model.model.encoder.config.max_positions
+    rows = [tuple(row) for row in tokenize(texts, language_model.tokenizer, positions)]
+    different = list(dict.fromkeys(rows))
+    places = [(number, place) for number, ids in enumerate(different) for place in range(1, len(ids) - 1)]
+    masked = [(*different[n][:place], mask_id, *different[n][place + 1 :]) for n, place in places]
+    losses = np.zeros(len(places))
+    for some, logits in masked_lm_logits(language_model, masked, [place for _, place in places]):
+        true = torch.tensor([different[places[query][0]][places[query][1]] for query in some], device=logits.device)
+        losses[some] = F.cross_entropy(logits, true, reduction="none").double().cpu().numpy()
+    owners = np.array([number for number, _ in places], np.int64)
+    sums, counts = (np.bincount(owners, weights, minlength=len(different)) for weights in (losses, None))
+    means = np.divide(sums, counts, out=np.full(len(different), np.nan), where=counts > 0)
+    numbers = {ids: number for number, ids in enumerate(different)}
+    perplexities: NDArray[np.float64] = np.exp(means)[[numbers[row] for row in rows]]
+    return perplexities

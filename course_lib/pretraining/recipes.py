@@ -12,8 +12,8 @@ from course_lib.training import TrainingConfig
 
 Objective = Literal["mlm+nsp", "mlm", "causal"]
 OBJECTIVES: tuple[Objective, ...] = ("mlm+nsp", "mlm", "causal")
-TRAINED = ("all", "adapters", "head")
-EVAL_PHASES = 8  # equal parts of a run; after each a look at held-out text
+TRAINED = ("all", "adapters")
+EVAL_PHASES = 8  # equal parts of a run, with an evaluation on held-out text after each
 _TINY = EncoderConfig(vocab_size=8192, hidden_size=128, n_layers=4, n_heads=4, intermediate_size=512, max_positions=64)
 
 
@@ -25,17 +25,17 @@ class PretrainingRecipe:
         name: of the recipe.
         shape: of a new encoder; None starts from the course encoder and its tokenizer.
         objective: `mlm+nsp` (BERT), `mlm` (RoBERTa), or `causal` (the next token, as GPT).
-        masking: which tokens are predicted, and what stands in their place; not used by `causal`.
+        masking: which tokens are predicted, and what replaces them; not used by `causal`.
         length: tokens of a row.
-        first_lengths: of the rows in the first eighths of the run, one number for each. A new encoder learns in short
-            rows which place is next to which, and meets each place more often there (Nagatsuka et al. 2021; BERT
+        first_lengths: of the rows in the first eighths of the run, one number for each. In short rows a new encoder
+            learns which position is next to which, since it meets each position more often (Nagatsuka et al. 2021; BERT
             itself began with rows of 128 and ended with 512).
-        packed: rows of running text, full to the last place. If False, each sentence has a row of its own that is
-            filled up with padding: a layout to compare with. Sentence pairs have their own form of row.
+        packed: rows of running text without padding. If False, each sentence has a row of its own, padded to `length`:
+            a layout to compare with. Sentence pairs have their own form of row.
         batch_tokens: tokens of a step, padding included.
         tokens: of the whole run.
         training: learning rate, schedule, seed; its `epochs` and `batch_size` are not used.
-        trained: `all`; `head` leaves the encoder as it is; `adapters` adds low-rank ones (LoRA) to it.
+        trained: `all`, or `adapters`: low-rank ones (LoRA) in a frozen encoder, and the head.
         rank: of the adapters.
         sources: of text.
 
@@ -95,8 +95,8 @@ class PretrainingRecipe:
 
 
 RECIPES = {
-    # Short rows first lead off the plateau where a model knows word frequencies only: with rows of one length, eight
-    # million tokens were not enough. Many masks and Muon help a little more.
+    # Short rows first lead away from the plateau where a model knows word frequencies only: with rows of one length,
+    # eight million tokens were not enough. Many masks and Muon help a little more.
     "tiny-bert": PretrainingRecipe(
         "tiny-bert", masking=MaskingRule(rate=0.3), length=64, first_lengths=(16, 16, 16, 16), batch_tokens=1024,
         training=TrainingConfig(learning_rate=4e-3, warmup=0.02, optimizer="muon"),

@@ -16,14 +16,13 @@ from course_lib.checkpoints import CheckpointFolder, resume_identity
 from course_lib.classifier.pretrained import load_bert
 from course_lib.encoder import BertEncoder
 from course_lib.pretraining.adapters import add_adapters
-from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches, RowSource, Vocabulary
-from course_lib.pretraining.corpus import PretrainingCorpus, prepared
-from course_lib.pretraining.expense import step_flops
+from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches, Vocabulary
+from course_lib.pretraining.corpus import PretrainingCorpus, load_corpus
+from course_lib.pretraining.flops import step_flops
 from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
 from course_lib.pretraining.model import BertForPretraining
-from course_lib.pretraining.pairs import PairRows
 from course_lib.pretraining.recipes import EVAL_PHASES, PretrainingRecipe
-from course_lib.pretraining.stream import SentenceRows, StreamRows
+from course_lib.pretraining.rows import PairRows, RowSource, SentenceRows, StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer
 from course_lib.training import Callback, History, LogEntry, train
 from course_lib.training.parallel import mean_over_processes, rank, world_size
@@ -100,7 +99,7 @@ def material_of(recipe: PretrainingRecipe) -> Material:
         folder = assets.path("course_encoder")
     else:
         folder = own_tokenizer(recipe.shape.vocab_size, recipe.sources)
-    parts = [prepared(folder, recipe.sources, part) for part in ("train", "held_out")]
+    parts = [load_corpus(folder, recipe.sources, part) for part in ("train", "held_out")]
     return Material(load_tokenizer(folder), *parts)
 
 
@@ -126,8 +125,6 @@ def new_model(recipe: PretrainingRecipe) -> BertForPretraining:
     encoder.causal = recipe.objective == "causal"
     if recipe.trained == "adapters":
         add_adapters(encoder, recipe.rank)
-    elif recipe.trained == "head":
-        encoder.requires_grad_(False)
     return BertForPretraining(encoder, recipe.objective == "mlm+nsp")
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 from course_lib import machine
 from course_lib.encoder import EncoderConfig, parameter_count
 from course_lib.experiments import Run, experiment
-from course_lib.pretraining.expense import step_flops
+from course_lib.pretraining.flops import step_flops
 from course_lib.pretraining.language_model import save_language_model
 from course_lib.pretraining.masking import MaskingRule
-from course_lib.pretraining.measures import loss_by_fate
+from course_lib.pretraining.measures import loss_by_mask_type
 from course_lib.pretraining.recipes import PretrainingRecipe
 from course_lib.pretraining.run import held_out_batches, pretrain
 from course_lib.training import TrainingConfig
@@ -85,7 +85,7 @@ def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: one run; saves the model in the folder `model`, returns its figures.
 
     `parameters` are the weights outside the tables of words and positions, as scaling laws count them. A model of
-    masked words has `loss_by_fate`, too.
+    masked words has `loss_by_fate` (see `loss_by_mask_type`), too.
     """
     recipe = study_recipe(config)
     done = pretrain(recipe)
@@ -94,7 +94,7 @@ def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     figures = done.to_dict() | {"parameters": count["attention"] + count["feed_forward"] + count["norms"]}
     if recipe.objective != "causal":
         batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, done.material)]
-        figures["loss_by_fate"] = loss_by_fate(done.model, batches, done.material.tokenizer.mask_token_id)
+        figures["loss_by_fate"] = loss_by_mask_type(done.model, batches, done.material.tokenizer.mask_token_id)
     return figures
 
 

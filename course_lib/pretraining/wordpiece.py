@@ -7,11 +7,8 @@ until the vocabulary is full. Frequent words end up whole, rare ones in pieces: 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,38 +16,17 @@ from filelock import FileLock
 
 from course_lib import assets
 from course_lib.batching import check_texts
-from course_lib.checkpoints import as_json, flush_file, replace_folder, sha256_of
-from course_lib.errors import BadInput, CourseError
-from course_lib.pretraining.documents import ASSET_OF, check_sources, code_files, part_of
+from course_lib.checkpoints import as_json, atomic_folder, sha256_of
+from course_lib.errors import BadInput
+from course_lib.pretraining.documents import code_files, documents_of_part, source_hashes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
 PREFIX = "##"
-# A character rarer than this becomes [UNK]: else hundreds of letters of other scripts would each take two places.
+# A rarer character becomes [UNK]: else hundreds of letters of other scripts would each take two places.
 RARE_CHARACTER = 1e-6
-
-
-@dataclass(frozen=True)
-class Compression:
-    """How well a vocabulary fits a text.
-
-    Attributes:
-        tokens_per_word: 1 would be every word whole; words as split at white space.
-        characters_per_token: of the text, blanks included.
-        unknown: share of the tokens that are [UNK].
-        whole_words: share of the words and punctuation marks that are a single known token.
-    """
-
-    tokens_per_word: float
-    characters_per_token: float
-    unknown: float
-    whole_words: float
-
-    def to_dict(self) -> dict[str, float]:
-        """JSON-able form."""
-        return asdict(self)
 
 
 def train_wordpiece(
@@ -79,7 +55,11 @@ def train_wordpiece(
             f"vocab_size is {vocab_size}; the texts have {len(words)} words of {len(alphabet)} first and later letters",
             f"use {needed} to 65,536, and texts with words" if alphabet else "give texts with words",
         )
-    return _bert_tokenizer(_learn(words, alphabet, vocab_size, min_frequency), lowercase)
+    from transformers import BertTokenizer
+
+    vocabulary = {word: number for number, word in enumerate(_learn(words, alphabet, vocab_size, min_frequency))}
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=vocabulary, do_lower_case=lowercase)
+    return tokenizer
 
 
 def count_words(texts: Sequence[str], lowercase: bool = True) -> Counter[str]:
@@ -96,79 +76,72 @@ def count_words(texts: Sequence[str], lowercase: bool = True) -> Counter[str]:
     return words
 
 
-def compression(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Compression:
-    """Measures a tokenizer on texts, without special tokens.
+def compression(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> dict[str, float]:
+    """How well a tokenizer fits texts, without special tokens.
+
+    Returns:
+        `tokens_per_word` (words as split at white space; 1 would be every word whole), `characters_per_token` (blanks
+        included), `unknown` (fraction of the tokens that are [UNK]), `whole_words` (fraction of the words and
+        punctuation marks that are a single known token).
 
     Raises:
         BadInput: there is no word.
     """
     texts = check_texts(texts)
     encoded = tokenizer(texts, add_special_tokens=False, truncation=False, padding=False, verbose=False)
-    ids = [i for row in encoded["input_ids"] for i in row]
+    known = [i != tokenizer.unk_token_id for row in encoded["input_ids"] for i in row]
     words = sum(len(text.split()) for text in texts)
-    if not ids or not words:
+    if not known or not words:
         raise BadInput("the texts have no word", "give texts with words")
-    unknown = ids.count(tokenizer.unk_token_id)
-    # (text, word) of each token: a word is whole where its number stands once.
-    numbers = [(row, word) for row in range(len(texts)) for word in encoded.word_ids(row)]
+    numbers = [(row, word) for row in range(len(texts)) for word in encoded.word_ids(row)]  # of each token
     pieces = Counter(numbers)
-    known = (i != tokenizer.unk_token_id for i in ids)
     whole = sum(fits and pieces[number] == 1 for fits, number in zip(known, numbers, strict=True))
-    return Compression(len(ids) / words, sum(map(len, texts)) / len(ids), unknown / len(ids), whole / len(pieces))
+    return {
+        "tokens_per_word": len(known) / words,
+        "characters_per_token": sum(map(len, texts)) / len(known),
+        "unknown": known.count(False) / len(known),
+        "whole_words": whole / len(pieces),
+    }
 
 
 def own_tokenizer(vocab_size: int = 8192, sources: Sequence[str] = ("speeches", "wikipedia_leads", "news")) -> Path:
-    """The folder of the course's own tokenizer, learned from the training documents of these sources (held-out ones
-    have no say in it). Made at its first use, then kept in the cache by content.
+    """The folder of the course's own tokenizer, learned from the training documents of these sources (not from the
+    held-out ones). Made on first use, then kept in the cache by content.
 
     Raises:
         BadInput: an unknown source, or a vocabulary that is too small.
         CourseError: the cache cannot be written.
     """
-    check_sources(sources)
-    folder = assets.cache_folder() / "tokenizers" / f"wordpiece-{vocab_size}-{_key(sources)}"
+    content = {
+        "sources": dict(sorted(source_hashes(sources).items())),
+        "code": [sha256_of(file) for file in (Path(__file__), *code_files())],
+    }
+    key = hashlib.sha256(as_json(content).encode()).hexdigest()[:16]
+    folder = assets.cache_folder() / "tokenizers" / f"wordpiece-{vocab_size}-{key}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):  # a second process waits for the first one's tokenizer
             if not folder.exists():
-                texts = [sentence for document in part_of("train", sources) for sentence in document.sentences]
-                save_tokenizer(train_wordpiece(texts, vocab_size), folder)
+                documents = documents_of_part("train", sources)
+                sentences = [sentence for document in documents for sentence in document.sentences]
+                save_tokenizer(train_wordpiece(sentences, vocab_size), folder)
     return folder
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and vocab.txt beside, then puts the folder in its place.
+    """Writes tokenizer.json, tokenizer_config.json and vocab.txt, all of them or none.
 
     Raises:
         CourseError: the folder cannot be written.
     """
-    folder = Path(folder)
-    part = folder.with_name(f".part-{folder.name}-{os.getpid()}")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+    with atomic_folder(Path(folder)) as part:
         tokenizer.save_pretrained(str(part))
         words = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         (part / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8", newline="\n")
-        for file in part.iterdir():
-            flush_file(file)
-        replace_folder(part, folder)
-    except OSError as error:
-        raise CourseError(f"{folder} cannot be written: {error}", "make room, or give another folder") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _key(sources: Sequence[str]) -> str:
-    parts = {
-        "sources": {source: assets.read_manifest()[ASSET_OF[source]].sha256 for source in sorted(sources)},
-        "code": [sha256_of(file) for file in (Path(__file__), *code_files())],
-    }
-    return hashlib.sha256(as_json(parts).encode()).hexdigest()[:16]
 
 
 def _alphabet(words: Counter[str], min_frequency: int) -> list[str]:
-    """All one-character pieces, in a fixed order: characters as they begin words, then as they go on ("##e")."""
+    """All one-character pieces, in a fixed order: those that begin words, then those that continue one ("##e")."""
     first: Counter[str] = Counter()
     later: Counter[str] = Counter()
     for word, count in words.items():
@@ -184,10 +157,9 @@ def _alphabet(words: Counter[str], min_frequency: int) -> list[str]:
 def _learn(words: Counter[str], alphabet: list[str], vocab_size: int, min_frequency: int) -> list[str]:
     """The vocabulary, in the order of its ids.
 
-    The trainer gives ids to pieces in the order in which it meets them, which is that of a hash table: it differs from
-    run to run, and ties between pairs are decided by ids. Naming the alphabet beforehand, as if it were special tokens,
-    fixes all ids. Words with a character outside it must not reach the trainer: it would leave the character out and
-    join what stood around it.
+    The trainer numbers pieces in the order of a hash table, which differs from run to run, and breaks ties between
+    pairs by these numbers. Naming the alphabet beforehand, as if it were special tokens, fixes them. Words with another
+    character must not reach the trainer: it would leave the character out and join its neighbours.
     """
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
@@ -207,15 +179,7 @@ def _learn(words: Counter[str], alphabet: list[str], vocab_size: int, min_freque
 
 
 def _repeated(words: Iterable[tuple[str, int]], at_once: int = 10_000) -> Iterator[str]:
-    """Texts in which each word stands as often as it was counted."""
+    """Texts that hold each word as often as it was counted."""
     for word, count in words:
         for start in range(0, count, at_once):
             yield f"{word} " * min(at_once, count - start)
-
-
-def _bert_tokenizer(vocabulary: list[str], lowercase: bool) -> PreTrainedTokenizerBase:
-    from transformers import BertTokenizer
-
-    vocab = {word: number for number, word in enumerate(vocabulary)}  # its special tokens bear BERT's own names
-    tokenizer: PreTrainedTokenizerBase = BertTokenizer(vocab=vocab, do_lower_case=lowercase)
-    return tokenizer

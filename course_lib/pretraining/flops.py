@@ -11,14 +11,8 @@ from course_lib.encoder import EncoderConfig
 from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count
 from course_lib.pretraining.recipes import PretrainingRecipe
 
-# Seconds of a step besides its products, whatever its size: making the batch, calling some 300 operations. Measured
-# with encoders 64 and 128 wide on two CPU cores.
+# Seconds of a step besides its products: making the batch, calling some 300 operations. Measured on two CPU cores.
 _STEP_SECONDS = 0.018
-
-
-def shape_of(recipe: PretrainingRecipe) -> EncoderConfig:
-    """The shape of the encoder that a recipe trains."""
-    return recipe.shape or EncoderConfig()
 
 
 def step_flops(recipe: PretrainingRecipe) -> float:
@@ -27,17 +21,17 @@ def step_flops(recipe: PretrainingRecipe) -> float:
     The forward pass, and twice as much for the backward pass: once for the states, once for the weights, which a frozen
     encoder is spared. Only predicted positions pass through the word head.
     """
-    shape = shape_of(recipe)
+    shape = recipe.shape or EncoderConfig()
     encoder = sum(forward_flops(shape, 1, n) * recipe.batch_tokens / n for n in recipe.lengths) / len(recipe.lengths)
     predicted = recipe.batch_tokens * (1.0 if recipe.objective == "causal" else recipe.masking.rate)
     head = 2.0 * predicted * shape.hidden_size * (shape.hidden_size + shape.vocab_size)
-    passes = {"all": 3, "adapters": 2, "head": 1}[recipe.trained]
-    return passes * encoder + (3 if recipe.trained == "all" else 2) * head
+    passes = 3 if recipe.trained == "all" else 2
+    return passes * (encoder + head)
 
 
 def pretraining_cost(recipe: PretrainingRecipe) -> machine.Cost:
     """What `pretrain` will take here."""
-    shape = shape_of(recipe)
+    shape = recipe.shape or EncoderConfig()
     weights = parameter_count(shape).total + shape.hidden_size * (shape.hidden_size + 3) + shape.vocab_size
     rows, flops = max(1, recipe.batch_tokens // recipe.length), step_flops(recipe)
     dtype = recipe.training.dtype

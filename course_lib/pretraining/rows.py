@@ -1,0 +1,354 @@
+"""Rows of a corpus, epoch by epoch: sentence pairs, running text, or single sentences with padding.
+
+An epoch depends on the seed and its number alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int, Int64, UInt16
+from numpy.typing import NDArray
+
+from course_lib.errors import BadInput
+from course_lib.pretraining.corpus import PretrainingCorpus
+
+LEAST_B = 8  # tokens that are left for B where the document can be divided at more than one sentence
+_SPECIAL = 3  # [CLS] and two [SEP] of a sentence pair
+_DRAWS = 50  # draws of a B of another document that is long enough, before a shorter one is taken
+
+_Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PaddedRows:
+    """Rows before masking: ids padded on the right, lengths, where segment B begins, whether it follows."""
+
+    ids: Int[NDArray[np.int64], "rows seq"]
+    lengths: Int[NDArray[np.int64], "rows"]
+    segment_starts: Int[NDArray[np.int64], "rows"] | None = None
+    follows: Bool[NDArray[np.bool_], "rows"] | None = None
+
+
+# ---- running text and single sentences -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FullRows:
+    """One epoch of rows of one length."""
+
+    ids: UInt16[NDArray[np.uint16], "rows length"]
+
+    @property
+    def lengths(self) -> Int64[NDArray[np.int64], "rows"]:
+        """All equal."""
+        return np.full(len(self.ids), self.ids.shape[1], dtype=np.int64)
+
+    def padded(self, index: _Ints) -> PaddedRows:
+        """Some of the rows, as the batches take them."""
+        return PaddedRows(self.ids[index].astype(np.int64), self.lengths[index])
+
+
+@dataclass(frozen=True)
+class StreamRows:
+    """Documents in a random order, each followed by [SEP], cut into rows (RoBERTa's "full sentences", Liu et al. 2019,
+    arXiv:1907.11692, section 4.2; also the form for causal models).
+
+    What does not fill the last row, under `length` tokens, is left out.
+
+    Attributes:
+        corpus: the text.
+        length: tokens of a row.
+        seed: of the order.
+        framed: each row begins with [CLS] and ends with [SEP], like a text that a trained model is given.
+
+    Raises:
+        BadInput: `length` is under 2 (framed: 3), or the corpus has no row of that length.
+    """
+
+    corpus: PretrainingCorpus
+    length: int = 128
+    seed: int = 0
+    framed: bool = False
+
+    def __post_init__(self) -> None:
+        frame = 2 * self.framed
+        tokens, least = self.corpus.n_tokens + len(self.corpus.names) + frame, max(2, frame + 1)
+        if not least <= self.length <= tokens:
+            raise BadInput(
+                f"length is {self.length}", f"use {least} to {tokens}, the tokens of this corpus with their [SEP]"
+            )
+
+    def epoch(self, number: int) -> FullRows:
+        """The rows of an epoch, in the order of the stream."""
+        offsets = self.corpus.document_offsets
+        order = np.random.default_rng([self.seed, number]).permutation(len(offsets) - 1)
+        end = np.array([self.corpus.sep_id], dtype=np.uint16)
+        pieces = [piece for i in order for piece in (self.corpus.tokens[offsets[i] : offsets[i + 1]], end)]
+        stream, width = np.concatenate(pieces), self.length - 2 * self.framed
+        rows = stream[: len(stream) // width * width].reshape(-1, width)
+        if self.framed:
+            rows = np.pad(rows, ((0, 0), (1, 1)))
+            rows[:, 0], rows[:, -1] = self.corpus.cls_id, self.corpus.sep_id
+        return FullRows(rows)
+
+
+@dataclass(frozen=True)
+class SentenceRows:
+    """A sentence a row, the same rows in each epoch: [CLS], the sentence as far as it fits, [SEP], and padding.
+
+    Attributes:
+        corpus: the text.
+        length: places of a row.
+
+    Raises:
+        BadInput: `length` is under 3.
+    """
+
+    corpus: PretrainingCorpus
+    length: int = 128
+
+    def __post_init__(self) -> None:
+        if self.length < 3:
+            raise BadInput(f"length is {self.length}", "use 3 or more: [CLS], a token, [SEP]")
+
+    def epoch(self, number: int) -> SentenceRows:
+        """The rows; the batches shuffle them."""
+        return self
+
+    @property
+    def lengths(self) -> Int64[NDArray[np.int64], "rows"]:
+        """Places of each row, padding included: all equal."""
+        return np.full(len(self.corpus.sentence_starts) - 1, self.length, dtype=np.int64)
+
+    def padded(self, index: _Ints) -> PaddedRows:
+        """Some of the rows, as the batches take them."""
+        starts = self.corpus.sentence_starts[index]
+        words = np.minimum(self.corpus.sentence_starts[index + 1] - starts, self.length - 2)[:, None]
+        columns = np.arange(self.length)
+        places = np.minimum(starts[:, None] + np.maximum(columns - 1, 0), self.corpus.n_tokens - 1)
+        ids = np.where(columns <= words, self.corpus.tokens[places].astype(np.int64), self.corpus.pad_id)
+        ids[:, 0] = self.corpus.cls_id
+        np.put_along_axis(ids, words + 1, self.corpus.sep_id, axis=1)
+        return PaddedRows(ids, words[:, 0] + 2)
+
+
+# ---- sentence pairs ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One epoch of sentence pairs, one row after another, nothing padded.
+
+    Attributes:
+        tokens: ids of all rows.
+        starts: where each row begins in `tokens`; the last entry is the number of tokens.
+        segment_starts: where each row's B begins in `tokens`.
+        is_next: whether B follows A.
+        a_starts, b_starts: where A and B begin in the corpus's own `tokens`.
+        pad_id: fills shorter rows of a batch.
+    """
+
+    tokens: UInt16[NDArray[np.uint16], "tokens"]
+    starts: Int64[NDArray[np.int64], "rows+1"]
+    segment_starts: Int64[NDArray[np.int64], "rows"]
+    is_next: Bool[NDArray[np.bool_], "rows"]
+    a_starts: Int64[NDArray[np.int64], "rows"]
+    b_starts: Int64[NDArray[np.int64], "rows"]
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.is_next)
+
+    @property
+    def lengths(self) -> Int64[NDArray[np.int64], "rows"]:
+        """Tokens of each row, special ones included."""
+        return np.diff(self.starts)
+
+    def row(self, number: int) -> Int64[NDArray[np.int64], "length"]:
+        """The ids of one row."""
+        return self.tokens[self.starts[number] : self.starts[number + 1]].astype(np.int64)
+
+    def padded(self, index: _Ints) -> PaddedRows:
+        """Some of the rows, as the batches take them."""
+        lengths, starts = self.lengths[index], self.starts[:-1][index]
+        columns = np.arange(lengths.max(initial=0))
+        inside = columns < lengths[:, None]  # (rows, seq)
+        places = np.where(inside, starts[:, None] + columns, 0)
+        ids = np.where(inside, self.tokens[places], self.pad_id).astype(np.int64)
+        return PaddedRows(ids, lengths, self.segment_starts[index] - starts, self.is_next[index])
+
+
+@dataclass(frozen=True)
+class PairRows:
+    """BERT's sentence pairs: [CLS] A [SEP] B [SEP], where B follows A in its document or comes from another one.
+
+    After `create_pretraining_data.py` of Devlin et al. 2019 (A.2), with two changes. Rows are drawn again in every
+    epoch instead of ten times beforehand. And nothing but the text tells the two kinds of pairs apart: the length of a
+    row is drawn before its kind, and a B of another document begins where the B of another row would have begun.
+
+    A row is `length` tokens wherever its document is long enough; a shorter document gives one row, all of itself. A
+    and B begin with a sentence, but the front of the first row of a very long document and of its last row is cut off
+    (one A in ten). B ends where the row is full. An epoch holds about as many tokens as the corpus. Documents of one
+    sentence are left out.
+
+    Attributes:
+        corpus: at least two of its documents must have two sentences.
+        length: of a full row, special tokens included.
+        seed: of all draws.
+
+    Raises:
+        BadInput: `length` is under 8, or there are not two documents with two sentences.
+    """
+
+    corpus: PretrainingCorpus
+    length: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.length < 8:
+            raise BadInput(f"length is {self.length}", "use 8 or more")
+        usable = len(set(self._documents.name[self._documents.usable]))
+        if usable < 2:
+            raise BadInput(
+                f"of documents with two sentences or more there are {usable}",
+                "give two or more: half of the pairs need a B from another document",
+            )
+
+    @cached_property
+    def _documents(self) -> _Documents:
+        corpus, offsets = self.corpus, self.corpus.document_offsets
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(corpus.names))}
+        return _Documents(
+            offsets[:-1], offsets[1:], np.asarray(corpus.document_starts[1:]) - 1, np.diff(corpus.document_starts) > 1,
+            np.array([numbers[name] for name in corpus.names]), np.asarray(corpus.sentence_starts),
+        )  # fmt: skip
+
+    def epoch(self, number: int) -> Pairs:
+        """The rows of an epoch, in a random order."""
+        random, documents = np.random.default_rng([self.seed, number]), self._documents
+        windows = self._windows(random)
+        windows = windows.take(random.permutation(len(windows.starts)))
+        is_next = random.random(len(windows.starts)) < 0.5
+        b_starts, b_lengths = windows.middles.copy(), windows.ends - windows.middles
+        other = np.flatnonzero(~is_next)
+        room = documents.ends[windows.owners] - windows.middles
+        found = _rows_of_other_documents(documents.name[windows.owners], room, other, b_lengths[other], random)
+        b_starts[other], b_lengths[other] = windows.middles[found], np.minimum(b_lengths[other], room[found])
+        return self._assembled(windows, b_starts, b_lengths, is_next)
+
+    def _windows(self, random: np.random.Generator) -> _Windows:
+        """Parts of documents with a sentence's beginning inside, where A ends and B begins."""
+        documents, body = self._documents, self.length - _SPECIAL
+        starts, owners = _window_starts(documents, body, random)
+        ends = np.minimum(starts + body, documents.ends[owners])
+        # Sentences are numbered over the corpus. B may begin with any sentence after A's first that leaves it room.
+        sentence_starts = documents.sentence_starts
+        first = np.searchsorted(sentence_starts, starts, side="right")
+        last = np.searchsorted(sentence_starts, ends - LEAST_B, side="right")
+        # Where there is none (A's first sentence fills the window), the window is moved onto that sentence's end.
+        last_sentence = documents.last_sentence[owners]
+        crowded = last <= first
+        first = np.where(crowded, np.minimum(first, last_sentence), first)
+        count = np.where(crowded, 1, np.minimum(last, last_sentence + 1) - first)
+        middles = sentence_starts[first + (random.random(len(starts)) * count).astype(np.int64)]
+        width = ends - starts
+        moved = np.clip(middles - width // 2, documents.starts[owners], documents.ends[owners] - width)
+        starts = np.where(crowded, moved, starts)
+        return _Windows(starts, middles, starts + width, owners)
+
+    def _assembled(self, windows: _Windows, b_starts: _Ints, b_lengths: _Ints, is_next: NDArray[np.bool_]) -> Pairs:
+        """Copies A and B of every row from the corpus and puts the special tokens around them."""
+        a_lengths = windows.middles - windows.starts
+        starts = np.concatenate([[0], np.cumsum(a_lengths + b_lengths + _SPECIAL)])
+        segments = starts[:-1] + a_lengths + 2
+        tokens = np.empty(starts[-1], dtype=np.uint16)
+        tokens[starts[:-1]] = self.corpus.cls_id
+        tokens[segments - 1] = tokens[starts[1:] - 1] = self.corpus.sep_id
+        tokens[_ranges(starts[:-1] + 1, a_lengths)] = self.corpus.tokens[_ranges(windows.starts, a_lengths)]
+        tokens[_ranges(segments, b_lengths)] = self.corpus.tokens[_ranges(b_starts, b_lengths)]
+        return Pairs(tokens, starts, segments, is_next, windows.starts, b_starts, self.corpus.pad_id)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Parts [start, end) of the corpus's tokens, divided at `middle`; `owners` are their documents."""
+
+    starts: _Ints
+    middles: _Ints
+    ends: _Ints
+    owners: _Ints
+
+    def take(self, order: _Ints) -> _Windows:
+        return _Windows(self.starts[order], self.middles[order], self.ends[order], self.owners[order])
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """By document: its first token and the one after its last, the number of its last sentence, whether it has two
+    sentences, the number of its name (pieces of one document share it)."""
+
+    starts: _Ints
+    ends: _Ints
+    last_sentence: _Ints
+    usable: NDArray[np.bool_]
+    name: _Ints
+    sentence_starts: _Ints
+
+
+def _window_starts(documents: _Documents, body: int, random: np.random.Generator) -> tuple[_Ints, _Ints]:
+    """Where rows of `body` tokens begin, and in which document.
+
+    A document that fits into one row gives that row. In a longer one, cuts are `body` apart from a random first one
+    on. The pieces before the first and after the last whole one are extended with text that other rows have too, so
+    each is kept with a probability of its own length over `body`: an epoch shows as many tokens as there are, and every
+    row is full.
+    """
+    starts, ends = documents.starts[documents.usable], documents.ends[documents.usable]
+    owners, sizes = np.flatnonzero(documents.usable), ends - starts
+    short = sizes <= body
+    phase = random.integers(0, body, len(sizes))
+    whole = np.where(short, 0, (sizes - phase) // body)
+    rest = sizes - phase - whole * body
+    head = short | (random.random(len(sizes)) * body < phase)
+    tail = ~short & (random.random(len(sizes)) * body < rest)
+    head |= (whole == 0) & ~tail  # no document is without a row
+    middle_owner = np.repeat(np.arange(len(sizes)), whole)
+    inner = starts[middle_owner] + phase[middle_owner] + body * _ranges(np.zeros_like(whole), whole)
+    sentence = np.searchsorted(documents.sentence_starts, inner, side="right") - 1
+    return (
+        np.concatenate([starts[head], documents.sentence_starts[sentence], ends[tail] - body]),
+        np.concatenate([owners[head], owners[middle_owner], owners[tail]]),
+    )
+
+
+def _rows_of_other_documents(
+    names: _Ints, room: _Ints, rows: _Ints, wanted: _Ints, random: np.random.Generator
+) -> _Ints:
+    """For each of these rows one of another document with as much room as is wanted, or with less if none is found.
+
+    Drawn at random and drawn again where it does not fit: with many documents nearly all fit at the second draw.
+    """
+    found, open_rows = np.empty_like(rows), np.arange(len(rows))
+    for draw in range(_DRAWS):
+        drawn = random.integers(len(names), size=len(open_rows))
+        fits = names[drawn] != names[rows[open_rows]]
+        if draw < _DRAWS // 2:
+            fits &= room[drawn] >= wanted[open_rows]
+        found[open_rows[fits]] = drawn[fits]
+        open_rows = open_rows[~fits]
+    for row in open_rows:  # of a document that is nearly all of the text
+        found[row] = random.choice(np.flatnonzero(names != names[rows[row]]))
+    return found
+
+
+def _ranges(starts: _Ints, lengths: _Ints) -> _Ints:
+    """start, start + 1, ... for each pair, one after another."""
+    ends = np.cumsum(lengths)
+    return np.asarray(np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths))
+
+
+RowSource = PairRows | StreamRows | SentenceRows
+Rows = Pairs | FullRows | SentenceRows
