@@ -17,6 +17,7 @@ from course_lib.errors import BadInput
 from course_lib.exercises.texts import ExerciseText, exercise_texts
 
 Answer = Callable[..., Any]
+Arguments = tuple[Any, ...]
 Case = Mapping[str, Any]  # argument name -> value, in the order of the function's parameters
 Judge = Callable[[Case, Any, Any], str | None]  # (case, expected, got) -> what is wrong with `got`, or None
 
@@ -50,18 +51,32 @@ class Exercise:
     Args:
         reference: the solution. Its source is shown to learners, so what they read is what is tested.
             It may use built-ins and `np`, nothing else, and it has a docstring (which the stub keeps).
-        cases: makes the inputs, the smallest first (the first that fails is shown).
+        arguments: makes the arguments of each case, the smallest first (the first that fails is shown). A list
+            in the place of a parameter that is annotated as an array becomes one.
         judge: says what is wrong with a result, or None.
     """
 
     reference: Answer
-    cases: Callable[[], list[Case]]
+    arguments: Callable[[], list[Arguments]]
     judge: Judge
 
     @property
     def name(self) -> str:
         """The name of the function that the learner writes."""
         return self.reference.__name__
+
+    def cases(self) -> list[Case]:
+        """The inputs by name, the smallest first."""
+        parameters = inspect.signature(self.reference).parameters.values()
+        return [
+            {
+                parameter.name: np.array(value)
+                if parameter.annotation == "np.ndarray" and isinstance(value, list)
+                else value
+                for parameter, value in zip(parameters, arguments, strict=False)
+            }
+            for arguments in self.arguments()
+        ]
 
     @property
     def solution(self) -> str:

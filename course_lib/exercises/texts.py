@@ -1,8 +1,6 @@
 """Reads the Markdown files in `topics/`: all that a learner reads about an exercise or a quiz, except code.
 
-    ## attention: one head of attention     the name of the function, and the title
-
-    Difficulty 3 of 5, about 10 minutes
+    ## attention: one head of attention (difficulty 3 of 5, about 10 minutes)
 
     **Why it matters.** ...                 everything before the hints is shown to all learners
 
@@ -17,7 +15,7 @@
     - You take the value of the best key alone.
       - `_best_key_alone`
 
-    ## Quiz                                 the last section, in one file or another
+    ## Quiz                                 the last section, in files that have one
 
     **Question 1.** Which option is right?
 
@@ -27,8 +25,8 @@
       - and why it is right.
 
 A mistake is the first words of a verdict, and below it the edits of the solution that make it, each of a text that
-occurs there exactly once. Where no edit does, it names a function of the topic's module.
-Lines of one paragraph are joined, so that the notebook holds each paragraph as one line.
+occurs there exactly once. Where no edit does, it names a function of the topic's module. A paragraph is one line,
+as in the notebooks.
 """
 
 from __future__ import annotations
@@ -42,10 +40,11 @@ from course_lib.errors import BadInput
 
 TOPICS = Path(__file__).parent / "topics"
 LETTERS = "abcdef"
-_TITLE = re.compile(r"## (?P<name>\w+): (?P<title>.+)")
-_EFFORT = re.compile(r"Difficulty (?P<difficulty>[1-5]) of 5, about (?P<minutes>\d+) minutes")
+_HEADING = re.compile(
+    r"## (?P<name>\w+): (?P<title>.+) \(difficulty (?P<difficulty>[1-5]) of 5, about (?P<minutes>\d+) minutes\)"
+)
 _EDIT = re.compile(r"`(?P<old>[^`]+)` → `(?P<new>[^`]+)`")
-_LIST_ITEM = re.compile(r"\s*(- |\d+\. )")
+_ITEM = re.compile(r"^(?:- |\d\. )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -106,21 +105,9 @@ class Question:
         return next(letter for letter, option in zip(LETTERS, self.options, strict=False) if option.right)
 
 
-def _unwrapped(text: str) -> str:
-    """The text with each paragraph and each item of a list on one line."""
-    lines: list[str] = []
-    for line in text.strip().splitlines():
-        if lines and lines[-1] and line.strip() and not _LIST_ITEM.match(line):
-            lines[-1] += " " + line.strip()
-        else:
-            lines.append(line)
-    return "\n".join(lines)
-
-
 def _items(text: str) -> list[list[str]]:
     """The items of a list, each with the items below it."""
-    items = re.split(r"(?:^|\n)(?:- |\d\. )", _unwrapped(text))[1:]
-    return [item.strip().split("\n  - ") for item in items]
+    return [item.strip().split("\n  - ") for item in _ITEM.split(text)[1:]]
 
 
 def _mistake(message: str, *lines: str) -> Mistake:
@@ -133,21 +120,21 @@ def _mistake(message: str, *lines: str) -> Mistake:
 
 
 def _exercise(section: str) -> tuple[str, ExerciseText]:
-    head, *parts = re.split(r"^### (?:Hints|Mistakes)$", section, flags=re.MULTILINE)
-    heading, effort, task = [*head.split("\n\n", 2), "", ""][:3]
-    named, rated = _TITLE.fullmatch(heading.strip()), _EFFORT.fullmatch(effort.strip())
-    if named is None or rated is None or len(parts) != 2:
+    heading, _, text = section.partition("\n")
+    parts = re.split(r"^### (?:Hints|Mistakes)$", text, flags=re.MULTILINE)
+    found = _HEADING.fullmatch(heading)
+    if found is None or len(parts) != 3:
         raise BadInput(
-            f"a section begins with {heading!r} and {effort!r}, and goes on with {len(parts)} parts",
-            'write "## name: title", "Difficulty 3 of 5, about 10 minutes", the task, "### Hints" and "### Mistakes"',
+            f"the section {heading!r} has {len(parts)} parts",
+            'write "## name: title (difficulty 3 of 5, about 10 minutes)", the task, "### Hints" and "### Mistakes"',
         )
-    return named["name"], ExerciseText(
-        title=named["title"],
-        difficulty=int(rated["difficulty"]),
-        minutes=int(rated["minutes"]),
-        task=_unwrapped(task),
-        hints=tuple(hint for (hint,) in _items(parts[0])),
-        mistakes=tuple(_mistake(*item) for item in _items(parts[1])),
+    return found["name"], ExerciseText(
+        title=found["title"],
+        difficulty=int(found["difficulty"]),
+        minutes=int(found["minutes"]),
+        task=parts[0].strip(),
+        hints=tuple(hint for (hint,) in _items(parts[1])),
+        mistakes=tuple(_mistake(*item) for item in _items(parts[2])),
     )
 
 
@@ -156,7 +143,7 @@ def _question(text: str) -> Question:
     options = [Option(option[4:], because, option.startswith("[x] ")) for option, because in _items(items)]
     if sum(option.right for option in options) != 1:
         raise BadInput(f'the question "{asked}" does not have one right option', "mark one with [x]")
-    return Question(_unwrapped(asked), tuple(options))
+    return Question(asked, tuple(options))
 
 
 @functools.cache

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.topics.opinions import searches
 from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, plain, same
 from course_lib.exercises.word_lists import as_words, first_difference, words_problem
 
 # ---------------- of which texts an attack's success is a share
-#  Morris et al. 2020, TextAttack (arXiv:2005.05909), and most papers since count as here: texts that the model had
+# Morris et al. 2020, TextAttack (arXiv:2005.05909), and most papers since count as here: texts that the model had
 # wrong before are skipped, neither succeeded nor failed.
 
 
@@ -26,30 +26,24 @@ def attack_success_rate(labels: np.ndarray, before: np.ndarray, after: np.ndarra
     return float(succeeded.sum() / attacked.sum())
 
 
-def _attack_success_rate_case(labels: list[int], before: list[int], after: list[int]) -> Case:
-    return {"labels": np.array(labels), "before": np.array(before), "after": np.array(after)}
-
-
-def _drawn(seed: int, n: int, classes: int) -> Case:
+def _drawn(seed: int, n: int, classes: int) -> Arguments:
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, n)
     before = np.where(random.random(n) < 0.6, labels, random.integers(0, classes, n))
     after = np.where(random.random(n) < 0.5, before, random.integers(0, classes, n))
-    return _attack_success_rate_case(labels.tolist(), before.tolist(), after.tolist())
+    return labels, before, after
 
 
-def _attack_success_rate_cases() -> list[Case]:
+def _attack_success_rate_cases() -> list[Arguments]:
     return [
-        _attack_success_rate_case([1, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 1, 1, 1, 0]),  # four attacked, three fall
-        _attack_success_rate_case([1, 0, 1], [1, 0, 0], [1, 0, 0]),  # no success
-        _attack_success_rate_case([1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1]),  # all succeed
-        _attack_success_rate_case([1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 1]),  # what was wrong is right afterwards
-        _attack_success_rate_case(
-            [2, 0, 1, 2, 0], [2, 1, 1, 2, 2], [0, 2, 1, 1, 1]
-        ),  # three classes; wrong before, wrong otherwise after
-        _attack_success_rate_case([1, 0], [0, 1], [0, 1]),  # nothing to attack
-        _attack_success_rate_case([0, 0, 2], [1, 2, 1], [0, 0, 2]),  # nothing to attack either
-        _attack_success_rate_case([0, 0, 0], [0, 0, 0], [0, 0, 1]),
+        ([1, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 1, 1, 1, 0]),  # four attacked, three fall
+        ([1, 0, 1], [1, 0, 0], [1, 0, 0]),  # no success
+        ([1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1]),  # all succeed
+        ([1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 1]),  # what was wrong is right afterwards
+        ([2, 0, 1, 2, 0], [2, 1, 1, 2, 2], [0, 2, 1, 1, 1]),  # three classes; wrong before, wrong otherwise after
+        ([1, 0], [0, 1], [0, 1]),  # nothing to attack
+        ([0, 0, 2], [1, 2, 1], [0, 0, 2]),  # nothing to attack either
+        ([0, 0, 0], [0, 0, 0], [0, 0, 1]),
         _drawn(1, 40, 2),
         _drawn(2, 60, 4),
     ]
@@ -75,7 +69,7 @@ def _judge_attack_success_rate(case: Case, expected: Any, got: Any) -> str | Non
 
 
 # ---------------- the search that most attacks on words share
-#  Rank the words by what their loss does, then exchange one after another: Jin et al. 2020, Is BERT Really Robust?,
+# Rank the words by what their loss does, then exchange one after another: Jin et al. 2020, Is BERT Really Robust?,
 # algorithm 1 (TextFooler, arXiv:1907.11932), without its rules on meaning and grammar.
 
 
@@ -177,7 +171,7 @@ def _words_left_out(words: list[str], candidates: list[list[str]], score: Score,
 
 
 # ---------------- what every exchange of one token for another would do to the loss, from a single gradient
-#  Ebrahimi et al. 2018, HotFlip: White-Box Adversarial Examples for Text Classification, equations 1 and 2
+# Ebrahimi et al. 2018, HotFlip: White-Box Adversarial Examples for Text Classification, equations 1 and 2
 # (arXiv:1712.06751), with rows of the embedding table in the place of one-hot vectors.
 
 
@@ -191,21 +185,17 @@ def hotflip_scores(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> 
     return scores
 
 
-def _hotflip_scores_case(gradient: Any, table: Any, ids: list[int]) -> Case:
-    return {"gradient": np.array(gradient, dtype=float), "table": np.array(table, dtype=float), "ids": np.array(ids)}
-
-
-def _hotflip_scores_cases() -> list[Case]:
+def _hotflip_scores_cases() -> list[Arguments]:
     random = np.random.default_rng(6)
     corners = [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]
 
-    def drawn(tokens: int, hidden: int, ids: list[int], vocabulary: int) -> Case:
-        return _hotflip_scores_case(random.normal(size=(tokens, hidden)), random.normal(size=(vocabulary, hidden)), ids)
+    def drawn(tokens: int, hidden: int, ids: list[int], vocabulary: int) -> Arguments:
+        return random.normal(size=(tokens, hidden)), random.normal(size=(vocabulary, hidden)), ids
 
     return [
-        _hotflip_scores_case([[1.0, 3.0]], corners, [1]),
-        _hotflip_scores_case([[1.0, 3.0], [-2.0, 0.5]], corners, [2, 0]),
-        _hotflip_scores_case([[1.0, -1.0], [0.0, 0.0]], corners, [0, 1]),  # a place without any slope
+        ([[1.0, 3.0]], corners, [1]),
+        ([[1.0, 3.0], [-2.0, 0.5]], corners, [2, 0]),
+        ([[1.0, -1.0], [0.0, 0.0]], corners, [0, 1]),  # a place without any slope
         drawn(3, 3, [2, 0, 1], 3),  # all sizes alike: the shape tells nothing
         drawn(3, 2, [4, 4, 1], 5),  # one token twice
         drawn(2, 4, [0, 1], 4),
@@ -233,7 +223,7 @@ def _judge_hotflip_scores(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- one step uphill in the space of token embeddings
-#  Goodfellow et al. 2015, Explaining and Harnessing Adversarial Examples, section 4 (arXiv:1412.6572), for the sign;
+# Goodfellow et al. 2015, Explaining and Harnessing Adversarial Examples, section 4 (arXiv:1412.6572), for the sign;
 # Miyato et al. 2017, Adversarial Training Methods for Semi-Supervised Text Classification, section 3
 # (arXiv:1605.07725), for its L2 sibling on word embeddings.
 
@@ -249,26 +239,21 @@ def fgsm(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str)
     return moved
 
 
-def _fgsm_case(embedding: Any, gradient: Any, epsilon: float, norm: str) -> Case:
-    table, slope = np.array(embedding, dtype=float), np.array(gradient, dtype=float)
-    return {"embedding": table, "gradient": slope, "epsilon": epsilon, "norm": norm}
-
-
-def _fgsm_cases() -> list[Case]:
+def _fgsm_cases() -> list[Arguments]:
     random = np.random.default_rng(5)
     table, slope = random.normal(size=(2, 4, 3))
     return [
-        _fgsm_case([[1.0, 2.0]], [[3.0, -4.0]], 0.1, "linf"),
-        _fgsm_case([[1.0, 2.0]], [[3.0, -4.0]], 0.1, "l2"),
-        _fgsm_case([[1.0, 1.0], [1.0, 1.0]], [[3.0, 0.0], [0.0, 4.0]], 0.5, "l2"),  # one length for both tokens
-        _fgsm_case([[1.0, 1.0], [1.0, 1.0]], [[3.0, 0.0], [0.0, -4.0]], 0.5, "linf"),  # the sign of 0 is 0
-        _fgsm_case([[-2.0, 0.5], [0.3, 4.0]], [[0.0, 0.0], [0.6, 0.8]], 2.0, "l2"),  # a token without any slope
-        _fgsm_case([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "l2"),  # no slope at all
-        _fgsm_case([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "linf"),
-        _fgsm_case(table, slope, 0.25, "linf"),
-        _fgsm_case(table, slope, 0.25, "l2"),
-        _fgsm_case(table[:2], 1e-7 * slope[:2], 1.0, "l2"),  # a model that is sure has tiny gradients
-        _fgsm_case(table[:2], 1e-7 * slope[:2], 1.0, "linf"),
+        ([[1.0, 2.0]], [[3.0, -4.0]], 0.1, "linf"),
+        ([[1.0, 2.0]], [[3.0, -4.0]], 0.1, "l2"),
+        ([[1.0, 1.0], [1.0, 1.0]], [[3.0, 0.0], [0.0, 4.0]], 0.5, "l2"),  # one length for both tokens
+        ([[1.0, 1.0], [1.0, 1.0]], [[3.0, 0.0], [0.0, -4.0]], 0.5, "linf"),  # the sign of 0 is 0
+        ([[-2.0, 0.5], [0.3, 4.0]], [[0.0, 0.0], [0.6, 0.8]], 2.0, "l2"),  # a token without any slope
+        ([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "l2"),  # no slope at all
+        ([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "linf"),
+        (table, slope, 0.25, "linf"),
+        (table, slope, 0.25, "l2"),
+        (table[:2], 1e-7 * slope[:2], 1.0, "l2"),  # a model that is sure has tiny gradients
+        (table[:2], 1e-7 * slope[:2], 1.0, "linf"),
     ]
 
 
@@ -291,7 +276,7 @@ def _judge_fgsm(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- several models vote, and a tie is settled by how sure they are
-#  Dietterich 2000, Ensemble Methods in Machine Learning, section 1 (Multiple Classifier Systems), for why votes help;
+# Dietterich 2000, Ensemble Methods in Machine Learning, section 1 (Multiple Classifier Systems), for why votes help;
 # Ye et al. 2020, SAFER (arXiv:2005.14424), for a vote as a defence of text classifiers.
 
 
@@ -305,20 +290,16 @@ def majority_vote(probabilities: np.ndarray) -> np.ndarray:
     return winners
 
 
-def _majority_vote_case(probabilities: Any) -> Case:
-    return {"probabilities": np.array(probabilities, dtype=float)}
+def _drawn_members(seed: int, members: int, n: int, classes: int) -> Arguments:
+    return (np.random.default_rng(seed).dirichlet(np.ones(classes), (members, n)),)
 
 
-def _drawn_majority_vote(seed: int, members: int, n: int, classes: int) -> Case:
-    return _majority_vote_case(np.random.default_rng(seed).dirichlet(np.ones(classes), (members, n)))
-
-
-def _texts(*texts: list[list[float]]) -> Case:
+def _texts(*texts: list[list[float]]) -> Arguments:
     """A case from one table (members, classes) for each text."""
-    return _majority_vote_case(np.stack([np.array(text) for text in texts], axis=1))
+    return (np.stack([np.array(text) for text in texts], axis=1),)
 
 
-def _majority_vote_cases() -> list[Case]:
+def _majority_vote_cases() -> list[Arguments]:
     two_against_one = [[0.6, 0.4], [0.6, 0.4], [0.05, 0.95]]
     three_against_two = [[0.51, 0.49]] * 3 + [[0.05, 0.95]] * 2
     tie = [[0.625, 0.375], [0.125, 0.875]]
@@ -334,10 +315,10 @@ def _majority_vote_cases() -> list[Case]:
         _texts([[0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.1, 0.5, 0.4], [0.0, 0.3, 0.7], [0.0, 0.48, 0.52]]),  # 2, 1 and 2
         _texts([[0.4, 0.3, 0.3], [0.4, 0.3, 0.3], [0.0, 0.9, 0.1], [0.3, 0.0, 0.7], [0.1, 0.2, 0.7]]),
         _texts([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.1, 0.1, 0.8], [0.8, 0.2, 0.0]]),
-        _drawn_majority_vote(1, 3, 3, 3),  # all sizes alike: the shape tells nothing
-        _drawn_majority_vote(2, 4, 12, 3),
-        _drawn_majority_vote(3, 6, 12, 2),
-        _drawn_majority_vote(4, 5, 15, 4),
+        _drawn_members(1, 3, 3, 3),  # all sizes alike: the shape tells nothing
+        _drawn_members(2, 4, 12, 3),
+        _drawn_members(3, 6, 12, 2),
+        _drawn_members(4, 5, 15, 4),
     ]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
 from course_lib.exercises.word_lists import as_words, first_difference, words_problem
 
 # ---------------- words change places
-#  Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
+# Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
 # section 2 (arXiv:1901.11196). Here the two places of a swap are never the same one.
 
 
@@ -32,36 +32,27 @@ def random_swap(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> list
 _LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 
 
-def _random_swap_case(text: str, draws: Any, alpha: float) -> Case:
-    return {"words": text.split(), "draws": np.array(draws, dtype=float), "alpha": alpha}
+def _drawn(seed: int, n: int, alpha: float) -> Arguments:
+    return " ".join(_LETTERS[:n]), np.random.default_rng(seed).random((n, 2)).round(3), alpha
 
 
-def _drawn(seed: int, n: int, alpha: float) -> Case:
-    return _random_swap_case(" ".join(_LETTERS[:n]), np.random.default_rng(seed).random((n, 2)).round(3), alpha)
-
-
-def _random_swap_cases() -> list[Case]:
-    return [
-        _random_swap_case("the film is good", [[0.3, 0.9], [0.1, 0.1], [0.6, 0.1], [0.9, 0.4]], 0.1),
-        _random_swap_case("so good", [[0.1, 0.7], [0.8, 0.2]], 0.1),
-        _random_swap_case("the film is good", [[0.9, 0.1], [0.8, 0.7], [0.1, 0.1], [0.6, 0.4]], 0.6),
-        _random_swap_case(
-            "a b c d e f", [[0.4, 0.4], [0.4, 0.45], [0.1, 0.9], [0.2, 0.2], [0.7, 0.1], [0.5, 0.5]], 0.4
-        ),
-        _random_swap_case(
-            "a b c d e f", [[0.0, 0.99], [0.99, 0.0], [0.0, 0.0], [0.99, 0.99], [0.3, 0.1], [0.6, 0.6]], 0.7
-        ),
-        _random_swap_case("great", [[0.4, 0.4]], 0.5),  # nothing to swap with
-        _random_swap_case("good", [[0.9, 0.2], [0.1, 0.6]], 1.0),
-        _random_swap_case("no no no never", [[0.8, 0.4], [0.2, 0.5], [0.3, 0.3], [0.9, 0.9]], 0.25),
-        _random_swap_case(
-            "no no no never", [[0.1, 0.1], [0.2, 0.5], [0.3, 0.3], [0.9, 0.9]], 0.25
-        ),  # equal words change places
+def _random_swap_cases() -> list[Arguments]:
+    rows = [
+        ("the film is good", [[0.3, 0.9], [0.1, 0.1], [0.6, 0.1], [0.9, 0.4]], 0.1),
+        ("so good", [[0.1, 0.7], [0.8, 0.2]], 0.1),
+        ("the film is good", [[0.9, 0.1], [0.8, 0.7], [0.1, 0.1], [0.6, 0.4]], 0.6),
+        ("a b c d e f", [[0.4, 0.4], [0.4, 0.45], [0.1, 0.9], [0.2, 0.2], [0.7, 0.1], [0.5, 0.5]], 0.4),
+        ("a b c d e f", [[0.0, 0.99], [0.99, 0.0], [0.0, 0.0], [0.99, 0.99], [0.3, 0.1], [0.6, 0.6]], 0.7),
+        ("great", [[0.4, 0.4]], 0.5),  # nothing to swap with
+        ("good", [[0.9, 0.2], [0.1, 0.6]], 1.0),
+        ("no no no never", [[0.8, 0.4], [0.2, 0.5], [0.3, 0.3], [0.9, 0.9]], 0.25),
+        ("no no no never", [[0.1, 0.1], [0.2, 0.5], [0.3, 0.3], [0.9, 0.9]], 0.25),  # equal words change places
         _drawn(1, 19, 0.1),
         _drawn(2, 26, 0.3),
         _drawn(3, 12, 1.0),
         _drawn(4, 10, 0.5),  # alpha times words is a whole number
     ]
+    return [(text.split(), draws, alpha) for text, draws, alpha in rows]
 
 
 def _judge_random_swap(case: Case, expected: Any, got: Any) -> str | None:
@@ -84,7 +75,7 @@ def _joined(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> Any:
 
 
 # ---------------- words drop out, but never all of them
-#  Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
+# Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
 # section 2 (arXiv:1901.11196). Their code keeps a random word where all were dropped; here the draws decide which
 # one.
 
@@ -97,31 +88,26 @@ def random_deletion(words: list[str], draws: np.ndarray, p: float = 0.1) -> list
     return kept
 
 
-def _random_deletion_case(text: str, draws: Any, p: float) -> Case:
-    return {"words": text.split(), "draws": np.array(draws, dtype=float), "p": p}
-
-
-def _drawn_random_deletion(seed: int, n: int, p: float) -> Case:
+def _drawn_random_deletion(seed: int, n: int, p: float) -> Arguments:
     random = np.random.default_rng(seed)
-    return _random_deletion_case(
-        " ".join(random.choice(["so", "very", "good", "film", "not"], n)), random.random(n).round(3), p
-    )
+    return " ".join(random.choice(["so", "very", "good", "film", "not"], n)), random.random(n).round(3), p
 
 
-def _random_deletion_cases() -> list[Case]:
-    return [
-        _random_deletion_case("not a good film", [0.05, 0.5, 0.9, 0.3], 0.1),
-        _random_deletion_case("not a good film", [0.5, 0.25, 0.24, 0.9], 0.25),  # a draw of exactly p
-        _random_deletion_case("good film", [0.2, 0.3], 0.5),  # all would go
-        _random_deletion_case("very very very good", [0.4, 0.01, 0.3, 0.02], 0.05),  # the same word, kept and dropped
-        _random_deletion_case("good bad ugly", [0.1, 0.4, 0.2], 0.9),
-        _random_deletion_case("worst", [0.001], 0.1),  # a single word stays in any case
-        _random_deletion_case("a b c d e", [0.9, 0.8, 0.7, 0.6, 0.5], 0.3),  # nothing goes
-        _random_deletion_case("a b c d e", [0.0, 0.8, 0.0, 0.6, 0.5], 0.0),  # p = 0: nothing goes, whatever the draws
+def _random_deletion_cases() -> list[Arguments]:
+    rows = [
+        ("not a good film", [0.05, 0.5, 0.9, 0.3], 0.1),
+        ("not a good film", [0.5, 0.25, 0.24, 0.9], 0.25),  # a draw of exactly p
+        ("good film", [0.2, 0.3], 0.5),  # all would go
+        ("very very very good", [0.4, 0.01, 0.3, 0.02], 0.05),  # the same word, kept and dropped
+        ("good bad ugly", [0.1, 0.4, 0.2], 0.9),
+        ("worst", [0.001], 0.1),  # a single word stays in any case
+        ("a b c d e", [0.9, 0.8, 0.7, 0.6, 0.5], 0.3),  # nothing goes
+        ("a b c d e", [0.0, 0.8, 0.0, 0.6, 0.5], 0.0),  # p = 0: nothing goes, whatever the draws
         _drawn_random_deletion(1, 12, 0.4),
         _drawn_random_deletion(2, 20, 0.15),
         _drawn_random_deletion(3, 6, 1.0),
     ]
+    return [(text.split(), draws, p) for text, draws, p in rows]
 
 
 def _judge_random_deletion(case: Case, expected: Any, got: Any) -> str | None:
@@ -157,7 +143,7 @@ def _while_it_shrinks(words: list[str], draws: np.ndarray, p: float = 0.1) -> An
 
 
 # ---------------- punctuation marks between the words
-#  Karimi et al. 2021, AEDA: An Easier Data Augmentation Technique for Text Classification, section 2
+# Karimi et al. 2021, AEDA: An Easier Data Augmentation Technique for Text Classification, section 2
 # (arXiv:2108.13230).
 
 
@@ -177,34 +163,29 @@ def insert_punctuation(words: list[str], size: float, places: np.ndarray, marks:
     return result
 
 
-def _insert_punctuation_case(text: str, size: float, places: list[float], marks: list[float]) -> Case:
-    return {"words": text.split(), "size": size, "places": np.array(places), "marks": np.array(marks)}
-
-
-def _drawn_insert_punctuation(seed: int, n: int, size: float) -> Case:
+def _drawn_insert_punctuation(seed: int, n: int, size: float) -> Arguments:
     random = np.random.default_rng(seed)
     order, marks = (random.permutation(n) + 0.5) / n, (random.integers(0, 6, n) + 0.5) / 6
-    return _insert_punctuation_case(
-        " ".join(f"w{i}" for i in range(n)), size, order.round(3).tolist(), marks.round(3).tolist()
-    )
+    return " ".join(f"w{i}" for i in range(n)), size, order.round(3), marks.round(3)
 
 
-def _insert_punctuation_cases() -> list[Case]:
+def _insert_punctuation_cases() -> list[Arguments]:
     each_mark = ([(7 * i % 18 + 0.5) / 18 for i in range(18)], [(i % 6 + 0.5) / 6 for i in range(18)])
-    return [
-        _insert_punctuation_case("the film is good", 0.7, [0.4, 0.9, 0.1, 0.6], [0.1, 0.3, 0.7, 0.9]),
-        _insert_punctuation_case("great", 0.9, [0.5], [0.4]),  # under three words there is one mark
-        _insert_punctuation_case("so good", 0.2, [0.8, 0.3], [0.9, 0.2]),
-        _insert_punctuation_case("a b c d e f", 0.5, [0.7, 0.2, 0.9, 0.4, 0.3, 0.8], [0.1, 0.3, 0.4, 0.6, 0.7, 0.95]),
-        _insert_punctuation_case("a b c d e f", 0.49, [0.1, 0.5, 0.2, 0.9, 0.8, 0.7], [0.4, 0.6, 0.3, 0.7, 0.1, 0.2]),
-        _insert_punctuation_case("a b c d e f g h", 0.99, [0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4], [0.5] * 8),
-        _insert_punctuation_case("no no no", 0.0, [0.6, 0.5, 0.1], [0.0, 0.2, 0.99]),
-        _insert_punctuation_case("a b c d e f g h i j k l m n o p q r", 0.99, *each_mark),
+    rows = [
+        ("the film is good", 0.7, [0.4, 0.9, 0.1, 0.6], [0.1, 0.3, 0.7, 0.9]),
+        ("great", 0.9, [0.5], [0.4]),  # under three words there is one mark
+        ("so good", 0.2, [0.8, 0.3], [0.9, 0.2]),
+        ("a b c d e f", 0.5, [0.7, 0.2, 0.9, 0.4, 0.3, 0.8], [0.1, 0.3, 0.4, 0.6, 0.7, 0.95]),
+        ("a b c d e f", 0.49, [0.1, 0.5, 0.2, 0.9, 0.8, 0.7], [0.4, 0.6, 0.3, 0.7, 0.1, 0.2]),
+        ("a b c d e f g h", 0.99, [0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4], [0.5] * 8),
+        ("no no no", 0.0, [0.6, 0.5, 0.1], [0.0, 0.2, 0.99]),
+        ("a b c d e f g h i j k l m n o p q r", 0.99, *each_mark),
         _drawn_insert_punctuation(1, 10, 0.95),
         _drawn_insert_punctuation(2, 21, 0.6),
         _drawn_insert_punctuation(3, 15, 0.05),
         _drawn_insert_punctuation(4, 17, 0.85),
     ]
+    return [(text.split(), *rest) for text, *rest in rows]
 
 
 def _judge_insert_punctuation(case: Case, expected: Any, got: Any) -> str | None:
@@ -222,7 +203,7 @@ def _judge_insert_punctuation(case: Case, expected: Any, got: Any) -> str | None
 
 
 # ---------------- mixtures of two texts, with mixed labels
-#  Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, section 2 (arXiv:1710.09412); on sentence vectors,
+# Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, section 2 (arXiv:1710.09412); on sentence vectors,
 # Guo et al. 2019, Augmenting Data with Mixup for Sentence Classification, section 3.2 (arXiv:1905.08941).
 
 
@@ -235,30 +216,22 @@ def mixup(
     return mixed_vectors, mixed_labels
 
 
-def _mixup_case(vectors: Any, labels: Any, permutation: list[int], lam: float) -> Case:
-    rows, targets = np.array(vectors, dtype=float), np.array(labels, dtype=float)
-    return {"vectors": rows, "labels": targets, "permutation": np.array(permutation), "lam": lam}
-
-
-def _drawn_mixup(seed: int, n: int, hidden: int, classes: int, lam: float) -> Case:
+def _drawn_mixup(seed: int, n: int, hidden: int, classes: int, lam: float) -> Arguments:
     """Soft labels with rows that add up to 1."""
     random = np.random.default_rng(seed)
     labels = random.dirichlet(np.ones(classes), n)
-    return _mixup_case(random.normal(size=(n, hidden)), labels, random.permutation(n).tolist(), lam)
+    return random.normal(size=(n, hidden)), labels, random.permutation(n), lam
 
 
-def _mixup_cases() -> list[Case]:
+def _mixup_cases() -> list[Arguments]:
+    pure = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     return [
-        _mixup_case([[2.0, 0.0], [0.0, 4.0]], [[1, 0], [0, 1]], [1, 0], 0.75),
-        _mixup_case([[1.0, 5.0], [3.0, 3.0], [8.0, 0.0]], [[1, 0], [0, 1], [1, 0]], [1, 2, 0], 0.25),  # a ring of three
-        _mixup_case([[1.0, 5.0], [3.0, 3.0], [8.0, 0.0]], [[1, 0], [0, 1], [1, 0]], [0, 2, 1], 0.5),  # one with itself
-        _mixup_case(
-            [[1.0, -1.0, 2.0], [0.5, 0.0, 3.0]], [[0.9, 0.1], [0.2, 0.8]], [1, 0], 1.0
-        ),  # nothing of the partner
-        _mixup_case(
-            [[1.0, -1.0, 2.0], [0.5, 0.0, 3.0]], [[0.9, 0.1], [0.2, 0.8]], [1, 0], 0.0
-        ),  # nothing but the partner
-        _mixup_case(np.arange(12).reshape(4, 3), np.eye(4), [2, 3, 1, 0], 0.6),
+        ([[2.0, 0.0], [0.0, 4.0]], pure[:2], [1, 0], 0.75),
+        ([[1.0, 5.0], [3.0, 3.0], [8.0, 0.0]], pure, [1, 2, 0], 0.25),  # a ring of three
+        ([[1.0, 5.0], [3.0, 3.0], [8.0, 0.0]], pure, [0, 2, 1], 0.5),  # one with itself
+        ([[1.0, -1.0, 2.0], [0.5, 0.0, 3.0]], [[0.9, 0.1], [0.2, 0.8]], [1, 0], 1.0),  # nothing of the partner
+        ([[1.0, -1.0, 2.0], [0.5, 0.0, 3.0]], [[0.9, 0.1], [0.2, 0.8]], [1, 0], 0.0),  # nothing but the partner
+        (np.arange(12.0).reshape(4, 3), np.eye(4), [2, 3, 1, 0], 0.6),
         _drawn_mixup(1, 5, 3, 3, 0.3),
         _drawn_mixup(2, 6, 4, 2, 0.9),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
 
 # ---------------- softmax of a batch of logits, safe for large ones
@@ -20,7 +20,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return probabilities
 
 
-def _softmax_cases() -> list[Case]:
+def _softmax_cases() -> list[Arguments]:
     random = np.random.default_rng(0)
     tables = [
         np.array([[0.0, np.log(3.0)], [2.0, 2.0]]),
@@ -33,7 +33,7 @@ def _softmax_cases() -> list[Case]:
         np.array([[1000.0, 999.0], [-1000.0, -999.0]]),  # one maximum for all rows is not enough
         random.normal(scale=3.0, size=(5, 4)),
     ]
-    return [{"logits": table} for table in tables]
+    return [(table,) for table in tables]
 
 
 def _judge_softmax(case: Case, expected: Any, got: Any) -> str | None:
@@ -58,9 +58,9 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(predictions == labels))
 
 
-def _accuracy_cases() -> list[Case]:
+def _accuracy_cases() -> list[Arguments]:
     random = np.random.default_rng(1)
-    pairs = [
+    return [
         ([1, 0, 1, 1], [1, 0, 0, 1]),
         ([0, 0, 0], [1, 0, 0]),  # the hits are all of class 0
         ([1, 1, 1, 0, 0], [1, 1, 0, 1, 1]),
@@ -69,7 +69,6 @@ def _accuracy_cases() -> list[Case]:
         ([0, 1], [0, 1]),
         (random.integers(0, 3, 70), random.integers(0, 3, 70)),
     ]
-    return [{"predictions": np.array(one), "labels": np.array(other)} for one, other in pairs]
 
 
 def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
@@ -81,7 +80,7 @@ def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- WordPiece, the way in which BERT cuts a word into pieces that it knows
-#  Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of Wu et al.
+# Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of Wu et al.
 # 2016 (arXiv:1609.08144, section 4.1).
 
 
@@ -99,22 +98,22 @@ def word_pieces(word: str, vocabulary: set[str]) -> list[str]:
     return pieces
 
 
-def _word_pieces_cases() -> list[Case]:
+def _word_pieces_cases() -> list[Arguments]:
     bakery = {"bake", "baker", "##s", "##rs", "##r", "##ry", "##y", "b"}
     return [
-        {"word": "bakers", "vocabulary": bakery},
-        {"word": "bake", "vocabulary": bakery},
-        {"word": "unreal", "vocabulary": {"un", "real", "##re", "##al", "##r"}},
-        {"word": "outdoor", "vocabulary": {"out", "door"}},  # no piece that goes on a word
-        {"word": "bakerq", "vocabulary": bakery},
-        {"word": "qbake", "vocabulary": {*bakery, "##bake"}},
-        {"word": "abc", "vocabulary": {"ab", "a", "##bc", "##b"}},  # a way exists, but not longest first
-        {"word": "papapa", "vocabulary": {"pa", "##pa", "##p", "##a"}},
-        {"word": "aaaaa", "vocabulary": {"a", "aa", "##a", "##aa"}},
-        {"word": "cabin", "vocabulary": {"c", "##a", "##b", "##in", "##abi", "##n", "ca", "##bin", "##cabin"}},
-        {"word": "ionization", "vocabulary": {"i", "##onization", "onization"}},  # one letter, then the rest
-        {"word": "x", "vocabulary": {"##x", "y"}},
-        {"word": "forever", "vocabulary": {"fo", "for", "##e", "##ever", "##eve", "##r", "##rever"}},
+        ("bakers", bakery),
+        ("bake", bakery),
+        ("unreal", {"un", "real", "##re", "##al", "##r"}),
+        ("outdoor", {"out", "door"}),  # no piece that goes on a word
+        ("bakerq", bakery),
+        ("qbake", {*bakery, "##bake"}),
+        ("abc", {"ab", "a", "##bc", "##b"}),  # a way exists, but not longest first
+        ("papapa", {"pa", "##pa", "##p", "##a"}),
+        ("aaaaa", {"a", "aa", "##a", "##aa"}),
+        ("cabin", {"c", "##a", "##b", "##in", "##abi", "##n", "ca", "##bin", "##cabin"}),
+        ("ionization", {"i", "##onization", "onization"}),  # one letter, then the rest
+        ("x", {"##x", "y"}),
+        ("forever", {"fo", "for", "##e", "##ever", "##eve", "##r", "##rever"}),
     ]
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
 
 # ---------------- real numbers become small integers, and come back nearly the same
-#  Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
+# Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
 # equation 1 (arXiv:1712.05877), with a zero point of 0. The library's version: `course_lib.compression.QuantParams`.
 
 
@@ -27,25 +27,19 @@ def quantize_dequantize(
     return integers, integers * scale
 
 
-def _quantize_dequantize_case(values: Any, scale: Any, bits: int) -> Case:
-    return {"values": np.array(values), "scale": scale, "bits": bits}
-
-
-def _quantize_dequantize_cases() -> list[Case]:
+def _quantize_dequantize_cases() -> list[Arguments]:
     random = np.random.default_rng(1)
     return [
-        _quantize_dequantize_case([0.3, -1.0, 0.7], 0.5, 8),
-        _quantize_dequantize_case([0.25, 0.75, 1.25, -0.25, -0.75, -1.75], 0.5, 8),  # halfway between two integers
-        _quantize_dequantize_case([100.0, -100.0, 63.5, 64.0, -64.0, -63.4], 0.5, 8),  # 200 has no room in an int8
-        _quantize_dequantize_case([[-8.0, -7.4, 7.4], [20.0, 3.0, -0.5]], 1.0, 4),
-        _quantize_dequantize_case([-3.0, -1.0, 0.4, 0.6, 1.5, -0.5], 1.0, 2),
-        _quantize_dequantize_case(
-            [[1.3, -0.8, 0.4], [1.3, -0.8, 9.0]], np.array([[0.5], [2.0]]), 8
-        ),  # each row has a scale
-        _quantize_dequantize_case(random.normal(size=(3, 4)), 0.03, 8),
-        _quantize_dequantize_case(random.normal(size=(4, 5)), 0.2, 4),
-        _quantize_dequantize_case(random.normal(size=(2, 2, 3)), 0.125, 5),
-        _quantize_dequantize_case([[0.0]], 0.1, 8),
+        ([0.3, -1.0, 0.7], 0.5, 8),
+        ([0.25, 0.75, 1.25, -0.25, -0.75, -1.75], 0.5, 8),  # halfway between two integers
+        ([100.0, -100.0, 63.5, 64.0, -64.0, -63.4], 0.5, 8),  # 200 has no room in an int8
+        ([[-8.0, -7.4, 7.4], [20.0, 3.0, -0.5]], 1.0, 4),
+        ([-3.0, -1.0, 0.4, 0.6, 1.5, -0.5], 1.0, 2),
+        ([[1.3, -0.8, 0.4], [1.3, -0.8, 9.0]], np.array([[0.5], [2.0]]), 8),  # each row has a scale
+        (random.normal(size=(3, 4)), 0.03, 8),
+        (random.normal(size=(4, 5)), 0.2, 4),
+        (random.normal(size=(2, 2, 3)), 0.125, 5),
+        ([[0.0]], 0.1, 8),
     ]
 
 
@@ -85,7 +79,7 @@ def _judge_quantize_dequantize(case: Case, expected: Any, got: Any) -> str | Non
 
 
 # ---------------- how wide the steps of the grid are, for each output channel of a weight
-#  Krishnamoorthi 2018, Quantizing deep convolutional networks for efficient inference (arXiv:1806.08342), compares
+# Krishnamoorthi 2018, Quantizing deep convolutional networks for efficient inference (arXiv:1806.08342), compares
 # one scale a matrix with one a channel. The library's version: `course_lib.compression.fit_qparams` with
 # `axis=0`; it gives zeros the scale 1, as ONNX Runtime does.
 
@@ -98,24 +92,20 @@ def choose_scale(weight: np.ndarray, bits: int) -> np.ndarray:
     return scale
 
 
-def _choose_scale_case(weight: Any, bits: int) -> Case:
-    return {"weight": np.array(weight, dtype=float), "bits": bits}
-
-
-def _choose_scale_cases() -> list[Case]:
+def _choose_scale_cases() -> list[Arguments]:
     random = np.random.default_rng(2)
     small = random.normal(size=(3, 4)) * np.array([[1.0], [1e-5], [40.0]])  # rows of very different size
     return [
-        _choose_scale_case([[1.27, -0.5], [0.2, -2.54]], 8),
-        _choose_scale_case([[0.0, 0.0], [-14.0, 3.5]], 4),  # a row of zeros
-        _choose_scale_case([[-3.0, -1.0, -2.0], [0.5, 0.25, 1.0]], 2),
-        _choose_scale_case(random.normal(size=(3, 3)), 8),  # square: the shape does not tell rows from columns
-        _choose_scale_case(random.normal(size=(2, 5)), 8),
-        _choose_scale_case(random.normal(size=(5, 2)), 4),
-        _choose_scale_case(small, 8),
-        _choose_scale_case(np.zeros((2, 3)), 8),
-        _choose_scale_case([[0.0, -0.7, 0.0, 0.1]], 3),
-        _choose_scale_case([[0.1, 0.2, -0.1, 0.3, -0.6]], 6),  # the largest stands last
+        ([[1.27, -0.5], [0.2, -2.54]], 8),
+        ([[0.0, 0.0], [-14.0, 3.5]], 4),  # a row of zeros
+        ([[-3.0, -1.0, -2.0], [0.5, 0.25, 1.0]], 2),
+        (random.normal(size=(3, 3)), 8),  # square: the shape does not tell rows from columns
+        (random.normal(size=(2, 5)), 8),
+        (random.normal(size=(5, 2)), 4),
+        (small, 8),
+        (np.zeros((2, 3)), 8),
+        ([[0.0, -0.7, 0.0, 0.1]], 3),
+        ([[0.1, 0.2, -0.1, 0.3, -0.6]], 6),  # the largest stands last
     ]
 
 
@@ -135,7 +125,7 @@ def _judge_choose_scale(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- which weights stay when the smallest go
-#  Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, section 3 (arXiv:1506.02626).
+# Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks, section 3 (arXiv:1506.02626).
 # The library's version: `course_lib.compression.magnitude_mask`.
 
 
@@ -149,26 +139,22 @@ def magnitude_mask(weight: np.ndarray, sparsity: float) -> np.ndarray:
     return mask.reshape(weight.shape)
 
 
-def _magnitude_mask_case(weight: Any, sparsity: float) -> Case:
-    return {"weight": np.array(weight, dtype=float), "sparsity": sparsity}
-
-
-def _magnitude_mask_cases() -> list[Case]:
+def _magnitude_mask_cases() -> list[Arguments]:
     random = np.random.default_rng(3)
     return [
-        _magnitude_mask_case([[0.5, -2.0], [1.0, -0.1]], 0.5),
-        _magnitude_mask_case([[0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0]], 0.5),  # the whole first row goes
-        _magnitude_mask_case([1.0, -1.0, 1.0, 1.0], 0.5),  # all are equal
-        _magnitude_mask_case([[3.0, 1.0, -1.0], [1.0, -4.0, 1.0]], 0.5),  # of four equal ones, one stays
-        _magnitude_mask_case([[0.0, -1.0], [2.0, 0.0]], 0.0),  # nothing goes
-        _magnitude_mask_case(np.arange(-4, 8).reshape(3, 4), 1.0),  # everything goes
-        _magnitude_mask_case(np.zeros((2, 2)), 0.25),
-        _magnitude_mask_case(random.normal(size=5), 0.5),  # 2.5 is rounded to 2
-        _magnitude_mask_case(random.normal(size=(7, 1)), 0.3),  # 2.1
-        _magnitude_mask_case(random.normal(size=(10, 10)), 0.29),  # 0.29 * 100 is 28.999999999999996
-        _magnitude_mask_case(random.normal(size=(3, 7)), 0.9),
-        _magnitude_mask_case(random.normal(size=(2, 2, 3)), 0.4),
-        _magnitude_mask_case(random.integers(-2, 3, size=(4, 5)), 0.6),  # many ties
+        ([[0.5, -2.0], [1.0, -0.1]], 0.5),
+        ([[0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0]], 0.5),  # the whole first row goes
+        ([1.0, -1.0, 1.0, 1.0], 0.5),  # all are equal
+        ([[3.0, 1.0, -1.0], [1.0, -4.0, 1.0]], 0.5),  # of four equal ones, one stays
+        ([[0.0, -1.0], [2.0, 0.0]], 0.0),  # nothing goes
+        (np.arange(-4.0, 8.0).reshape(3, 4), 1.0),  # everything goes
+        (np.zeros((2, 2)), 0.25),
+        (random.normal(size=5), 0.5),  # 2.5 is rounded to 2
+        (random.normal(size=(7, 1)), 0.3),  # 2.1
+        (random.normal(size=(10, 10)), 0.29),  # 0.29 * 100 is 28.999999999999996
+        (random.normal(size=(3, 7)), 0.9),
+        (random.normal(size=(2, 2, 3)), 0.4),
+        (random.integers(-2, 3, size=(4, 5)).astype(float), 0.6),  # many ties
     ]
 
 
@@ -203,7 +189,7 @@ def _rows(weight: np.ndarray, sparsity: float) -> Any:
 
 
 # ---------------- how thin the two factors of a matrix have to be
-#  The library's version: `course_lib.compression.rank_within`, which takes the shape and the number of weights
+# The library's version: `course_lib.compression.rank_within`, which takes the shape and the number of weights
 # allowed, and refuses (BadInput) where not even rank 1 fits; here rank 1 is taken then, and its count tells.
 
 
@@ -215,8 +201,8 @@ def rank_for_budget(out: int, inputs: int, share: float) -> tuple[int, int]:
     return rank, rank * (out + inputs)
 
 
-def _rank_for_budget_cases() -> list[Case]:
-    given = [
+def _rank_for_budget_cases() -> list[Arguments]:
+    return [
         (4, 12, 0.5),  # 1.5: cut down
         (8, 8, 0.5),
         (12, 4, 0.7),  # 2.1
@@ -230,7 +216,6 @@ def _rank_for_budget_cases() -> list[Case]:
         (8, 8, 3.0),  # more room than the full rank needs
         (10, 4, 2.5),
     ]
-    return [dict(zip(("out", "inputs", "share"), one, strict=True)) for one in given]
 
 
 def _is_whole(value: Any) -> bool:
@@ -255,7 +240,7 @@ def _judge_rank_for_budget(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- how far a student's answers are from its teacher's
-#  Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531). The
+# Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2 (arXiv:1503.02531). The
 # library's version: `course_lib.compression.distillation_loss`, in torch. Whether a gradient reaches the
 # teacher cannot be seen in numbers alone, so the task says it.
 
@@ -272,32 +257,23 @@ def distillation_loss(student: np.ndarray, teacher: np.ndarray, temperature: flo
     return float(temperature**2 * losses.mean())
 
 
-def _distillation_loss_case(student: Any, teacher: Any, *temperature: float) -> Case:
-    logits = {"student": np.array(student, dtype=float), "teacher": np.array(teacher, dtype=float)}
-    return {**logits, **({"temperature": temperature[0]} if temperature else {})}
-
-
-def _distillation_loss_cases() -> list[Case]:
+def _distillation_loss_cases() -> list[Arguments]:
     random = np.random.default_rng(4)
     third = float(np.log(3.0))
 
-    def drawn(batch: int, classes: int, *temperature: float) -> Case:
-        return _distillation_loss_case(*random.normal(scale=2, size=(2, batch, classes)), *temperature)
+    def drawn(batch: int, classes: int, *temperature: float) -> Arguments:
+        return (*random.normal(scale=2, size=(2, batch, classes)), *temperature)
 
     return [
-        _distillation_loss_case([[0.0, third]], [[third, 0.0]], 1.0),  # p = [3/4, 1/4], q = [1/4, 3/4]
-        _distillation_loss_case([[0.0, 2 * third], [0.0, 0.0]], [[2 * third, 0.0], [0.0, 2 * third]], 2.0),
+        ([[0.0, third]], [[third, 0.0]], 1.0),  # p = [3/4, 1/4], q = [1/4, 3/4]
+        ([[0.0, 2 * third], [0.0, 0.0]], [[2 * third, 0.0], [0.0, 2 * third]], 2.0),
         drawn(3, 2),  # the default
         drawn(3, 3, 3.0),  # square: the shape does not tell the axes apart
         drawn(4, 5, 0.5),
         drawn(2, 4, 8.0),
-        _distillation_loss_case(
-            [[1000.0, 1001.0], [-1000.0, -1003.0]], [[1002.0, 1001.0], [5.0, 4.0]], 1.0
-        ),  # exp(1000) overflows
-        _distillation_loss_case([[1.0, 2.0], [0.5, 0.0]], [[1000.0, 1001.0], [9.0, 7.0]], 1.0),  # of the teacher alone
-        _distillation_loss_case(
-            [[0.0, 3000.0], [2000.0, -500.0]], [[1.0, 0.0], [0.0, 1500.0]], 2.0
-        ),  # a probability of nearly 0
+        ([[1000.0, 1001.0], [-1000.0, -1003.0]], [[1002.0, 1001.0], [5.0, 4.0]], 1.0),  # exp(1000) overflows
+        ([[1.0, 2.0], [0.5, 0.0]], [[1000.0, 1001.0], [9.0, 7.0]], 1.0),  # of the teacher alone
+        ([[0.0, 3000.0], [2000.0, -500.0]], [[1.0, 0.0], [0.0, 1500.0]], 2.0),  # a probability of nearly 0
     ]
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Answer, Case, Exercise
+from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, brief, same
 
 # ---------------- how much each text with words missing counts when LIME fits its line
-#  Ribeiro et al. 2016, "Why Should I Trust You?", section 3.3 (arXiv:1602.04938), with the distance and the root of
+# Ribeiro et al. 2016, "Why Should I Trust You?", section 3.3 (arXiv:1602.04938), with the distance and the root of
 # the `lime` package. The library's version: `course_lib.explain.kernel`.
 
 
@@ -25,24 +25,18 @@ def lime_weights(samples: np.ndarray, width: float = 25.0) -> np.ndarray:
     return weights
 
 
-def _lime_weights_case(samples: Any, **width: float) -> Case:
-    return {"samples": np.array(samples), **width}
-
-
-def _lime_weights_cases() -> list[Case]:
+def _lime_weights_cases() -> list[Arguments]:
     random = np.random.default_rng(7)
     return [
-        _lime_weights_case([[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 1, 0]]),
-        _lime_weights_case([[1, 1], [0, 0]]),  # nothing is left of the second
-        _lime_weights_case(
-            [[1, 0, 1], [1, 1, 1], [0, 0, 1]], width=25.0
-        ),  # square, and the whole text is not the first
-        _lime_weights_case([[1, 1, 1, 0, 1], [0, 0, 1, 0, 0]], width=60.0),
-        _lime_weights_case([[0, 0, 0], [0, 1, 0]], width=40.0),
-        _lime_weights_case(random.integers(0, 2, size=(6, 8)), width=15.0),
-        _lime_weights_case(random.integers(0, 2, size=(5, 12))),
-        _lime_weights_case([[1], [0]], width=50.0),
-        _lime_weights_case([[1, 0, 1, 1, 0, 1, 1, 1, 1]], width=5.0),
+        ([[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 1, 0]],),
+        ([[1, 1], [0, 0]],),  # nothing is left of the second
+        ([[1, 0, 1], [1, 1, 1], [0, 0, 1]], 25.0),  # square, and the whole text is not the first
+        ([[1, 1, 1, 0, 1], [0, 0, 1, 0, 0]], 60.0),
+        ([[0, 0, 0], [0, 1, 0]], 40.0),
+        (random.integers(0, 2, size=(6, 8)), 15.0),
+        (random.integers(0, 2, size=(5, 12)),),
+        ([[1], [0]], 50.0),
+        ([[1, 0, 1, 1, 0, 1, 1, 1, 1]], 5.0),
     ]
 
 
@@ -64,7 +58,7 @@ def _judge_lime_weights(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- what each player adds, averaged over all orders in which the players could come
-#  Shapley 1953, A Value for n-Person Games; Lundberg and Lee 2017, A Unified Approach to Interpreting Model
+# Shapley 1953, A Value for n-Person Games; Lundberg and Lee 2017, A Unified Approach to Interpreting Model
 # Predictions, equation 4 (arXiv:1705.07874). The library's version: `course_lib.explain.shapley_values`, from a table
 # of all values.
 
@@ -119,25 +113,22 @@ class Game:
         return "<" + ", ".join(f"v({name})={v:g}" for name, v in zip(names, self.table, strict=True)) + ">"
 
 
-def _shapley_values_case(*table: float) -> Case:
-    game = Game(table)
-    return {"value": game, "n": game.players}
-
-
-def _shapley_values_cases() -> list[Case]:
+def _shapley_values_cases() -> list[Arguments]:
     random = np.random.default_rng(8)
-    return [
-        _shapley_values_case(0.5, 0.5, 0.1, 0.7),  # "not", "bad"
-        _shapley_values_case(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),  # each adds the same wherever it comes
-        _shapley_values_case(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 6.0),  # all three are needed
-        _shapley_values_case(0.25, 0.75, 0.5, 0.25, 0.5, 1.0, 0.75, 0.5),
-        _shapley_values_case(0.25, 0.875),  # one player did it all
-        _shapley_values_case(*random.integers(-4, 9, size=8) / 8),
-        _shapley_values_case(*random.integers(-4, 9, size=16) / 8),
-        _shapley_values_case(0.5, 0.5, 0.5, 0.5),  # nobody does anything
-        _shapley_values_case(*random.integers(-4, 9, size=16) / 8),
-        _shapley_values_case(0.0, -0.5, 0.25, 0.0, 0.25, -0.75, 0.5, 0.0),  # the whole reaches what nobody reaches
+    tables = [
+        (0.5, 0.5, 0.1, 0.7),  # "not", "bad"
+        (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),  # each adds the same wherever it comes
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 6.0),  # all three are needed
+        (0.25, 0.75, 0.5, 0.25, 0.5, 1.0, 0.75, 0.5),
+        (0.25, 0.875),  # one player did it all
+        random.integers(-4, 9, size=8) / 8,
+        random.integers(-4, 9, size=16) / 8,
+        (0.5, 0.5, 0.5, 0.5),  # nobody does anything
+        random.integers(-4, 9, size=16) / 8,
+        (0.0, -0.5, 0.25, 0.0, 0.25, -0.75, 0.5, 0.0),  # the whole reaches what nobody reaches
     ]
+    games = [Game(tuple(table)) for table in tables]
+    return [(game, game.players) for game in games]
 
 
 def _judge_shapley_values(case: Case, expected: Any, got: Any) -> str | None:
@@ -158,7 +149,7 @@ def _judge_shapley_values(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- gradients along the line from a baseline to the input
-#  Sundararajan, Taly and Yan 2017, Axiomatic Attribution for Deep Networks, equations 1 and 3 (arXiv:1703.01365),
+# Sundararajan, Taly and Yan 2017, Axiomatic Attribution for Deep Networks, equations 1 and 3 (arXiv:1703.01365),
 # with the middles of the parts where the paper takes their right ends. The library's version:
 # `course_lib.explain.gradients.integrated_gradients` with `rule="riemann"`.
 
@@ -238,27 +229,21 @@ class Slope:
         return f"<gradient of {self.function}>"
 
 
-def _integrated_gradients_case(function: str, x: Any, baseline: Any, steps: int) -> Case:
-    point, start = np.array(x, dtype=float), np.array(baseline, dtype=float)
-    return {"gradient": Slope(function, point.shape), "x": point, "baseline": start, "steps": steps}
-
-
-def _integrated_gradients_cases() -> list[Case]:
+def _integrated_gradients_cases() -> list[Arguments]:
     random = np.random.default_rng(9)
-    return [
-        _integrated_gradients_case("sum of x^3", [2.0], [0.0], 2),
-        _integrated_gradients_case("2 * sum of x", [1.0, -2.0, 0.5], [0.0, 1.0, 0.5], 3),  # the same slope everywhere
-        _integrated_gradients_case("product of x", [2.0, 3.0], [0.0, 0.0], 1),
-        _integrated_gradients_case("product of x", [2.0, -1.0, 0.5], [1.0, 1.0, 1.0], 4),
-        _integrated_gradients_case(
-            "sigmoid of 4 * sum of x", [1.0, 0.5, -0.25], [-0.5, 0.0, 0.0], 8
-        ),  # flat at both ends
-        _integrated_gradients_case("(sum of x)^2", [[1.0, -0.5], [2.0, 0.25]], [[0.5, 0.0], [0.0, 0.25]], 2),
-        _integrated_gradients_case("sum of sin(3 * x)", random.normal(size=(3, 2)), random.normal(size=(3, 2)), 5),
-        _integrated_gradients_case("sum of x^3", random.normal(size=(2, 2)), random.normal(size=(2, 2)), 20),
-        _integrated_gradients_case("sum of x^3", [0.5, -1.0], [0.5, -1.0], 3),  # the input is the baseline
-        _integrated_gradients_case("sum of sin(3 * x)", [1.5, -0.5, 1.0], [0.0, 0.0, 0.0], 1),
+    rows: list[tuple[str, Any, Any, int]] = [
+        ("sum of x^3", [2.0], [0.0], 2),
+        ("2 * sum of x", [1.0, -2.0, 0.5], [0.0, 1.0, 0.5], 3),  # the same slope everywhere
+        ("product of x", [2.0, 3.0], [0.0, 0.0], 1),
+        ("product of x", [2.0, -1.0, 0.5], [1.0, 1.0, 1.0], 4),
+        ("sigmoid of 4 * sum of x", [1.0, 0.5, -0.25], [-0.5, 0.0, 0.0], 8),  # flat at both ends
+        ("(sum of x)^2", [[1.0, -0.5], [2.0, 0.25]], [[0.5, 0.0], [0.0, 0.25]], 2),
+        ("sum of sin(3 * x)", random.normal(size=(3, 2)), random.normal(size=(3, 2)), 5),
+        ("sum of x^3", random.normal(size=(2, 2)), random.normal(size=(2, 2)), 20),
+        ("sum of x^3", [0.5, -1.0], [0.5, -1.0], 3),  # the input is the baseline
+        ("sum of sin(3 * x)", [1.5, -0.5, 1.0], [0.0, 0.0, 0.0], 1),
     ]
+    return [(Slope(function, np.shape(x)), x, baseline, steps) for function, x, baseline, steps in rows]
 
 
 def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | None:
@@ -286,7 +271,7 @@ def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | No
 
 
 # ---------------- what is lost when the words that an explanation calls important are taken away
-#  DeYoung et al. 2020, ERASER: A Benchmark to Evaluate Rationalized NLP Models, equation 1 (arXiv:1911.03429), for
+# DeYoung et al. 2020, ERASER: A Benchmark to Evaluate Rationalized NLP Models, equation 1 (arXiv:1911.03429), for
 # one share of the words. The library's version, `course_lib.explain.comprehensiveness`, takes the mean over several
 # shares.
 
@@ -344,38 +329,27 @@ _WEIGHTS = {"good": 1.5, "fine": 1.0, "nice": 0.75, "film": 0.25, "cast": 0.5, "
 _LONG = "a good film with a fine cast but slow and dull in places and not very nice to look at for a very long time"
 
 
-def _comprehensiveness_case(text: str, scores: Any, share: float) -> Case:
-    mood = Mood(tuple(_WEIGHTS.items()))
-    return {"scores": np.array(scores, dtype=float), "predict": mood, "words": text.split(), "share": share}
-
-
-def _comprehensiveness_cases() -> list[Case]:
-    return [
-        _comprehensiveness_case("a good film", [0.0, 0.4, 0.1], 0.3),
-        _comprehensiveness_case("a good film", [0.0, 0.4, 0.1], 0.5),  # 1.5 words: two
-        _comprehensiveness_case("nice film good cast", [0.2, 0.2, 0.2, 0.2], 0.5),  # all are equal
-        _comprehensiveness_case(
-            "fine film but slow", [0.3, 0.05, 0.0, -0.5], 0.25
-        ),  # the largest number is a negative one
-        _comprehensiveness_case(
-            "good film good cast", [0.1, 0.0, 0.6, 0.2], 0.25
-        ),  # one word twice, and one of them goes
-        _comprehensiveness_case(
-            "not bad but dull", [0.5, -0.1, 0.0, -0.4], 0.25
-        ),  # "bad" remains, and nothing turns it round
-        _comprehensiveness_case("film not dull", [0.1, 0.3, 0.2], 1.0),  # nothing remains
-        _comprehensiveness_case("slow dull film nice", [0.3, 0.9, -0.2, -0.1], 0.5),  # misled: without them it rises
-        _comprehensiveness_case("good nice fine", [-0.3, -0.1, -0.2], 0.4),  # no score is above 0
-        _comprehensiveness_case(_LONG, (7 * np.arange(25) + 10) % 25, 0.28),  # 0.28 * 25 is 7.000000000000001
-        _comprehensiveness_case(
-            "nice very good film very nice cast", [0.3, 0.1, 0.05, 0.4, 0.0, 0.2, 0.35], 0.4
-        ),  # three go
-        _comprehensiveness_case("not film good", [0.0, 0.4, 0.1], 0.3),  # its neighbours come together
-        _comprehensiveness_case("good bad film cast", [0.0, 0.0, 0.0, -1.0], 0.25),
-        _comprehensiveness_case("slow but nice cast", [0.3, 0.0, 0.2, 0.1], 0.75),
-        _comprehensiveness_case("bad", [2.0], 0.1),
-        _comprehensiveness_case("", [], 0.5),
+def _comprehensiveness_cases() -> list[Arguments]:
+    rows: list[tuple[str, Any, float]] = [
+        ("a good film", [0.0, 0.4, 0.1], 0.3),
+        ("a good film", [0.0, 0.4, 0.1], 0.5),  # 1.5 words: two
+        ("nice film good cast", [0.2, 0.2, 0.2, 0.2], 0.5),  # all are equal
+        ("fine film but slow", [0.3, 0.05, 0.0, -0.5], 0.25),  # the largest number is a negative one
+        ("good film good cast", [0.1, 0.0, 0.6, 0.2], 0.25),  # one word twice, and one of them goes
+        ("not bad but dull", [0.5, -0.1, 0.0, -0.4], 0.25),  # "bad" remains, and nothing turns it round
+        ("film not dull", [0.1, 0.3, 0.2], 1.0),  # nothing remains
+        ("slow dull film nice", [0.3, 0.9, -0.2, -0.1], 0.5),  # misled: without them it rises
+        ("good nice fine", [-0.3, -0.1, -0.2], 0.4),  # no score is above 0
+        (_LONG, (7 * np.arange(25) + 10) % 25, 0.28),  # 0.28 * 25 is 7.000000000000001
+        ("nice very good film very nice cast", [0.3, 0.1, 0.05, 0.4, 0.0, 0.2, 0.35], 0.4),  # three go
+        ("not film good", [0.0, 0.4, 0.1], 0.3),  # its neighbours come together
+        ("good bad film cast", [0.0, 0.0, 0.0, -1.0], 0.25),
+        ("slow but nice cast", [0.3, 0.0, 0.2, 0.1], 0.75),
+        ("bad", [2.0], 0.1),
+        ("", [], 0.5),
     ]
+    mood = Mood(tuple(_WEIGHTS.items()))
+    return [(np.array(scores, dtype=float), mood, text.split(), share) for text, scores, share in rows]
 
 
 def _gone(words: Sequence[str], share: float) -> int:
@@ -430,7 +404,7 @@ _stale_places = _removed(_popped)
 
 
 # ---------------- do two explanations put the words in the same order?
-#  Spearman's rank correlation, as Adebayo et al. 2018, Sanity Checks for Saliency Maps, section 3 (arXiv:1810.03292),
+# Spearman's rank correlation, as Adebayo et al. 2018, Sanity Checks for Saliency Maps, section 3 (arXiv:1810.03292),
 # use it between explanations of a trained and of a randomised model. The library's version:
 # `course_lib.explain.rank_correlation`.
 
@@ -450,27 +424,23 @@ def rank_agreement(one: np.ndarray, other: np.ndarray) -> float:
     return float((mine * theirs).sum() / spread) if spread > 0 else float("nan")
 
 
-def _rank_agreement_case(one: Any, other: Any) -> Case:
-    return {"one": np.array(one, dtype=float), "other": np.array(other, dtype=float)}
-
-
-def _rank_agreement_cases() -> list[Case]:
+def _rank_agreement_cases() -> list[Arguments]:
     random = np.random.default_rng(11)
     wide = random.normal(size=6)
     return [
-        _rank_agreement_case([0.3, 0.1, 0.2], [5.0, 1.0, 1.0]),  # two are equal
-        _rank_agreement_case([0.5, -0.2, 0.1, 0.0], [0.4, -0.3, 0.2, 0.1]),  # the same order
-        _rank_agreement_case([1.0, 2.0, 3.0, 50.0], [4.0, 3.0, 2.0, 1.0]),  # the opposite order
-        _rank_agreement_case([0.1, 0.1, 0.1], [0.3, 0.2, 0.1]),  # nothing to put in order
-        _rank_agreement_case([0.9, -0.8, 0.1, 0.0, 0.3], [-0.2, 0.7, 0.0, 0.1, 0.6]),
-        _rank_agreement_case([0.0, 0.0, 0.0, 1.0, 1.0, 2.0], [1.0, 0.0, 0.0, 3.0, 2.0, 2.0]),
-        _rank_agreement_case(wide, np.exp(3 * wide) + random.normal(size=6)),
-        _rank_agreement_case(random.integers(0, 4, size=9), random.integers(-2, 2, size=9)),
-        _rank_agreement_case(random.normal(size=12), random.normal(size=12)),
-        _rank_agreement_case([0.2, 0.1], [0.0, 0.0]),
-        _rank_agreement_case([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),  # both
-        _rank_agreement_case([0.7], [0.4]),  # one word has no order
-        _rank_agreement_case(random.permutation(7), [3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0]),
+        ([0.3, 0.1, 0.2], [5.0, 1.0, 1.0]),  # two are equal
+        ([0.5, -0.2, 0.1, 0.0], [0.4, -0.3, 0.2, 0.1]),  # the same order
+        ([1.0, 2.0, 3.0, 50.0], [4.0, 3.0, 2.0, 1.0]),  # the opposite order
+        ([0.1, 0.1, 0.1], [0.3, 0.2, 0.1]),  # nothing to put in order
+        ([0.9, -0.8, 0.1, 0.0, 0.3], [-0.2, 0.7, 0.0, 0.1, 0.6]),
+        ([0.0, 0.0, 0.0, 1.0, 1.0, 2.0], [1.0, 0.0, 0.0, 3.0, 2.0, 2.0]),
+        (wide, np.exp(3 * wide) + random.normal(size=6)),
+        (random.integers(0, 4, size=9).astype(float), random.integers(-2, 2, size=9).astype(float)),
+        (random.normal(size=12), random.normal(size=12)),
+        ([0.2, 0.1], [0.0, 0.0]),
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),  # both
+        ([0.7], [0.4]),  # one word has no order
+        (random.permutation(np.arange(7.0)), [3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0]),
     ]
 
 

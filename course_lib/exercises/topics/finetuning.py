@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, brief, kind, plain, same
 
 # ---------------- texts of the test set that the model has already seen in training
@@ -23,33 +23,25 @@ def find_leaks(train_texts: list[str], test_texts: list[str]) -> list[int]:
     return [position for position, text in enumerate(test_texts) if words_of(text) in seen]
 
 
-def _find_leaks_case(train: list[str], test: list[str]) -> Case:
-    return {"train_texts": train, "test_texts": test}
-
-
-def _find_leaks_cases() -> list[Case]:
+def _find_leaks_cases() -> list[Arguments]:
     return [
-        _find_leaks_case(["A fine film."], ["A dull film.", "A fine film."]),
-        _find_leaks_case(["A fine film."], ["a FINE film.", "nothing else"]),
-        _find_leaks_case(["Fine"], ["  fine\n", "f ine"]),
-        _find_leaks_case(["What a mess"], ["fine", "  What   a\tmess\n"]),
-        _find_leaks_case(["What a mess"], ["What a mess!!!", '"What, a mess"', "what a mess"]),
-        _find_leaks_case(
-            ["A well-made film", "wow...what a ride"], ["a well made film", "wow what a ride", "wowwhat a ride"]
-        ),
-        _find_leaks_case(["a wellmade film"], ["a well-made film"]),
-        _find_leaks_case(
-            ["good", "man bites dog"], ["not good at all", "dog bites man", "a good man", "goo", "man bites"]
-        ),
-        _find_leaks_case(["not good at all"], ["good", "all", "at"]),
-        _find_leaks_case(["b", "d", "a", "c"], ["x", "a", "y", "z", "d", "w"]),  # other positions here than there
-        _find_leaks_case(["one", "two"], ["three", "Three!", "two", "four", "two?"]),  # twice in test is no leak
-        _find_leaks_case(["rated 10 of 10"], ["rated 9 of 10", "Rated 10 of 10!", "rated of"]),
-        _find_leaks_case(["bad bad film"], ["bad film", "bad bad film"]),
-        _find_leaks_case(["caf\u00e9 noir"], ["Caf\u00c9 Noir.", "caf noir"]),
-        _find_leaks_case(["fine, really"], ["\u201cFine\u201d \u2014 really\u2026", "fine"]),  # signs outside ASCII
-        _find_leaks_case(["yes"], ["no", "maybe"]),
-        _find_leaks_case([], ["yes"]),
+        (["A fine film."], ["A dull film.", "A fine film."]),
+        (["A fine film."], ["a FINE film.", "nothing else"]),
+        (["Fine"], ["  fine\n", "f ine"]),
+        (["What a mess"], ["fine", "  What   a\tmess\n"]),
+        (["What a mess"], ["What a mess!!!", '"What, a mess"', "what a mess"]),
+        (["A well-made film", "wow...what a ride"], ["a well made film", "wow what a ride", "wowwhat a ride"]),
+        (["a wellmade film"], ["a well-made film"]),
+        (["good", "man bites dog"], ["not good at all", "dog bites man", "a good man", "goo", "man bites"]),
+        (["not good at all"], ["good", "all", "at"]),
+        (["b", "d", "a", "c"], ["x", "a", "y", "z", "d", "w"]),  # other positions here than there
+        (["one", "two"], ["three", "Three!", "two", "four", "two?"]),  # twice in test is no leak
+        (["rated 10 of 10"], ["rated 9 of 10", "Rated 10 of 10!", "rated of"]),
+        (["bad bad film"], ["bad film", "bad bad film"]),
+        (["caf\u00e9 noir"], ["Caf\u00c9 Noir.", "caf noir"]),
+        (["fine, really"], ["\u201cFine\u201d \u2014 really\u2026", "fine"]),  # signs outside ASCII
+        (["yes"], ["no", "maybe"]),
+        ([], ["yes"]),
     ]
 
 
@@ -73,16 +65,16 @@ def soft_label(ratings: np.ndarray, sharpness: float = 2.0) -> np.ndarray:
     return np.stack([1 - positive, positive], axis=1)
 
 
-def _soft_label_cases() -> list[Case]:
+def _soft_label_cases() -> list[Arguments]:
     third = np.log(3.0)
     random = np.random.default_rng(2)
     return [
-        {"ratings": np.array([0.0, third / 2]), "sharpness": 2.0},
-        {"ratings": np.array([third, -third, 0.0]), "sharpness": 1.0},
-        {"ratings": np.array([1.5])},  # the default
-        {"ratings": np.array([-4.0, 4.0]), "sharpness": 0.5},
-        {"ratings": np.array([-0.2, 0.1, 0.3]), "sharpness": 6.0},
-        {"ratings": random.uniform(-4, 4, 8), "sharpness": 1.3},
+        (np.array([0.0, third / 2]), 2.0),
+        (np.array([third, -third, 0.0]), 1.0),
+        (np.array([1.5]),),  # the default
+        (np.array([-4.0, 4.0]), 0.5),
+        (np.array([-0.2, 0.1, 0.3]), 6.0),
+        (random.uniform(-4, 4, 8), 1.3),
     ]
 
 
@@ -113,16 +105,16 @@ def pad_batch(token_id_lists: list[list[int]], pad_id: int = 0) -> tuple[np.ndar
     return input_ids, attention_mask
 
 
-def _pad_batch_cases() -> list[Case]:
+def _pad_batch_cases() -> list[Arguments]:
     return [
-        {"token_id_lists": [[101, 7, 102], [101, 102]]},
-        {"token_id_lists": [[5], [6, 7, 8, 9], [3, 4]], "pad_id": 1},
-        {"token_id_lists": [[4, 1, 4], [1, 4]], "pad_id": 1},  # a real token with the number of the padding
-        {"token_id_lists": [[0, 9], [9, 0, 0, 9]], "pad_id": 0},
-        {"token_id_lists": [[2, 3], [4, 5]], "pad_id": 0},  # nothing to pad
-        {"token_id_lists": [[8]], "pad_id": 3},
-        {"token_id_lists": [[], [12, 13, 14], [11]], "pad_id": 2},
-        {"token_id_lists": [list(range(1, 12)), [30522], list(range(90, 70, -3))], "pad_id": 99},
+        ([[101, 7, 102], [101, 102]],),
+        ([[5], [6, 7, 8, 9], [3, 4]], 1),
+        ([[4, 1, 4], [1, 4]], 1),  # a real token with the number of the padding
+        ([[0, 9], [9, 0, 0, 9]], 0),
+        ([[2, 3], [4, 5]], 0),  # nothing to pad
+        ([[8]], 3),
+        ([[], [12, 13, 14], [11]], 2),
+        ([list(range(1, 12)), [30522], list(range(90, 70, -3))], 99),
     ]
 
 
@@ -161,17 +153,17 @@ def length_buckets(lengths: list[int], batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def _length_buckets_cases() -> list[Case]:
+def _length_buckets_cases() -> list[Arguments]:
     return [
-        {"lengths": [9, 2, 8, 3], "batch_size": 2},
-        {"lengths": [5, 12, 5, 11, 6, 12], "batch_size": 2},
-        {"lengths": [30, 4, 100, 7, 25], "batch_size": 2},  # as strings, 100 < 25 < 30 < 4 < 7
-        {"lengths": [3, 3, 3, 3, 3, 3, 3], "batch_size": 3},
-        {"lengths": [1, 50, 2, 51, 3, 52, 4, 53, 5], "batch_size": 3},
-        {"lengths": [7, 1, 4], "batch_size": 1},
-        {"lengths": [7, 1, 4], "batch_size": 8},
-        {"lengths": [(37 * k) % 101 + 1 for k in range(40)], "batch_size": 8},
-        {"lengths": [(29 * k) % 53 + 1 for k in range(23)], "batch_size": 4},
+        ([9, 2, 8, 3], 2),
+        ([5, 12, 5, 11, 6, 12], 2),
+        ([30, 4, 100, 7, 25], 2),  # as strings, 100 < 25 < 30 < 4 < 7
+        ([3, 3, 3, 3, 3, 3, 3], 3),
+        ([1, 50, 2, 51, 3, 52, 4, 53, 5], 3),
+        ([7, 1, 4], 1),
+        ([7, 1, 4], 8),
+        ([(37 * k) % 101 + 1 for k in range(40)], 8),
+        ([(29 * k) % 53 + 1 for k in range(23)], 4),
     ]
 
 
@@ -236,12 +228,11 @@ def warmup_linear(step: int, total_steps: int, warmup_steps: int, peak: float) -
     return peak * (total_steps - step) / (total_steps - warmup_steps)
 
 
-def _warmup_linear_cases() -> list[Case]:
+def _warmup_linear_cases() -> list[Arguments]:
     whole_run = [(step, 10, 4, 1.0) for step in (0, 3, 4, 5, 9)]
     others = [(0, 5, 0, 0.5), (4, 5, 0, 0.5), (1, 100, 10, 2e-2), (10, 100, 10, 2e-2), (55, 100, 10, 2e-2)]
     edges = [(0, 1, 0, 3.0), (0, 2, 1, 1.0), (1, 2, 1, 1.0), (6, 8, 7, 2.0), (7, 8, 7, 2.0), (999, 1000, 1, 1.0)]
-    names = ("step", "total_steps", "warmup_steps", "peak")
-    return [dict(zip(names, values, strict=True)) for values in (*whole_run, *others, *edges)]
+    return [*whole_run, *others, *edges]
 
 
 def _judge_warmup_linear(case: Case, expected: Any, got: Any) -> str | None:
@@ -260,7 +251,7 @@ def _judge_warmup_linear(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- how far the confidence of a model is from its accuracy
-#  Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3 (arXiv:1706.04599).
+# Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3 (arXiv:1706.04599).
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
@@ -275,25 +266,19 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     return float(error)
 
 
-def _expected_calibration_error_case(confidence: Any, correct: Any, bins: int) -> Case:
-    return {"confidence": np.asarray(confidence), "correct": np.asarray(correct), "bins": bins}
-
-
-def _expected_calibration_error_cases() -> list[Case]:
+def _expected_calibration_error_cases() -> list[Arguments]:
     random = np.random.default_rng(3)
     many = random.uniform(0.5, 1.0, 60)
     return [
-        _expected_calibration_error_case([0.9, 0.8, 0.7, 0.6], [1, 1, 0, 1], 2),
-        _expected_calibration_error_case([0.9, 0.9, 0.9, 0.3], [1, 1, 0, 1], 2),  # three in one bin, one in the other
-        _expected_calibration_error_case([0.5, 0.5, 0.9], [1, 1, 0], 2),  # 0.5 belongs to the lower bin
-        _expected_calibration_error_case([0.25, 0.3, 0.75, 0.8, 1.0], [0, 1, 0, 1, 0], 4),
-        _expected_calibration_error_case(
-            [0.9, 0.9, 0.1, 0.1], [0, 0, 1, 1], 2
-        ),  # too sure in one bin, too modest in the other
-        _expected_calibration_error_case([0.95], [1], 10),
-        _expected_calibration_error_case([0.95, 0.55, 0.52], [0, 1, 1], 10),  # most bins are empty
-        _expected_calibration_error_case(many, (random.uniform(size=60) < many - 0.1).astype(int), 15),
-        _expected_calibration_error_case(many[:20], np.ones(20, dtype=int), 1),
+        ([0.9, 0.8, 0.7, 0.6], [1, 1, 0, 1], 2),
+        ([0.9, 0.9, 0.9, 0.3], [1, 1, 0, 1], 2),  # three in one bin, one in the other
+        ([0.5, 0.5, 0.9], [1, 1, 0], 2),  # 0.5 belongs to the lower bin
+        ([0.25, 0.3, 0.75, 0.8, 1.0], [0, 1, 0, 1, 0], 4),
+        ([0.9, 0.9, 0.1, 0.1], [0, 0, 1, 1], 2),  # too sure in one bin, too modest in the other
+        ([0.95], [1], 10),
+        ([0.95, 0.55, 0.52], [0, 1, 1], 10),  # most bins are empty
+        (many, (random.uniform(size=60) < many - 0.1).astype(int), 15),
+        (many[:20], np.ones(20, dtype=int), 1),
     ]
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case
-
 
 @dataclass(frozen=True)
 class Opinion:
@@ -38,14 +36,14 @@ _WEIGHTS = {
 }
 
 
-def _case(text: str, candidates: dict[int, str], threshold: float = 0.5, label: int = 1) -> Case:
+def _case(text: str, candidates: dict[int, str], threshold: float = 0.5, label: int = 1) -> Arguments:
     words = text.split()
     choices = [candidates.get(i, "").split() for i in range(len(words))]
     score = Opinion(tuple(_WEIGHTS.items()), label)
-    return {"words": words, "candidates": choices, "score": score, "threshold": threshold}
+    return words, choices, score, threshold
 
 
-def searches() -> list[Case]:
+def searches() -> list[Arguments]:
     """Each separates right searches from some that are nearly right."""
     return [
         _case("the film is good", {1: "movie story", 3: "fine odd plain"}),

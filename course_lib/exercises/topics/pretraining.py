@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
 
 # ---------------- BERT's masking rule, 80/10/10 (Devlin et al. 2019, section 3.1)
@@ -29,20 +29,19 @@ def mask_tokens(
     return masked_ids, labels
 
 
-def _row(ids: list[int], choice: list[float], fate: list[float], rate: float, mask_id: int = 4) -> Case:
+def _row(ids: list[int], choice: list[float], fate: list[float], rate: float, mask_id: int = 4) -> Arguments:
     """A case from literal lists: ids below 4 are special, random ids are 50 and up."""
     row = np.array(ids)
-    given = {"input_ids": row, "special": row < 4, "choice": np.array(choice), "fate": np.array(fate)}
-    return {**given, "random_ids": np.arange(50, 50 + len(row)), "mask_id": mask_id, "rate": rate}
+    return row, row < 4, choice, fate, np.arange(50, 50 + len(row)), mask_id, rate
 
 
-def _drawn(seed: int, n: int, rate: float) -> Case:
+def _drawn(seed: int, n: int, rate: float) -> Arguments:
     random = np.random.default_rng(seed)
     ids = np.concatenate([[2], random.integers(5, 40, n - 3), [3, 0]])
     return _row(ids.tolist(), random.random(n).tolist(), random.random(n).tolist(), rate, mask_id=40 + seed)
 
 
-def _mask_tokens_cases() -> list[Case]:
+def _mask_tokens_cases() -> list[Arguments]:
     return [
         _row([2, 11, 12, 3], [0.01, 0.01, 0.9, 0.01], [0.1, 0.1, 0.1, 0.1], 0.15),
         _row([2, 11, 12, 13, 3, 0], [0.9, 0.1, 0.2, 0.12, 0.0, 0.05], [0.5, 0.85, 0.85, 0.95, 0.85, 0.1], 0.15),
@@ -101,27 +100,20 @@ def mask_whole_words(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -
     return masked
 
 
-def _mask_whole_words_case(text: str, draws: list[float], rate: float = 0.15) -> Case:
-    return {"tokens": text.split(), "draws": np.array(draws), "rate": rate}
-
-
-def _mask_whole_words_cases() -> list[Case]:
+def _mask_whole_words_cases() -> list[Arguments]:
     random = np.random.default_rng(4)
     long = "[CLS] the un ##believ ##abl ##y long film ##s of an un ##known direct ##or ##ess [SEP] he ##r [SEP] [PAD]"
-    return [
-        _mask_whole_words_case("[CLS] play ##ing chess [SEP]", [0.9, 0.1, 0.9, 0.9, 0.9]),
-        _mask_whole_words_case("[CLS] play ##ing chess [SEP]", [0.9, 0.5, 0.01, 0.1, 0.9]),
-        _mask_whole_words_case(
-            "[CLS] un ##believ ##abl ##y good [SEP] [PAD]", [0.1, 0.1, 0.5, 0.1, 0.6, 0.2, 0.05, 0.0]
-        ),
-        _mask_whole_words_case("[CLS] a ##b c ##d e ##f [SEP]", [0.5, 0.3, 0.01, 0.1, 0.9, 0.05, 0.9, 0.1], rate=0.4),
-        _mask_whole_words_case("a ##b c d ##e", [0.6, 0.0, 0.15, 0.0, 0.6]),
-        _mask_whole_words_case("[UNK] is here ##after", [0.1, 0.2, 0.9, 0.0]),  # an unknown word is a word
-        _mask_whole_words_case(
-            "[CLS] #hash # #tag ##s [SEP]", [0.9, 0.9, 0.1, 0.9, 0.1, 0.9]
-        ),  # a single # does not go on
-        *(_mask_whole_words_case(long, random.random(len(long.split())).tolist(), rate=rate) for rate in (0.3, 0.5)),
+    rows = [
+        ("[CLS] play ##ing chess [SEP]", [0.9, 0.1, 0.9, 0.9, 0.9], 0.15),
+        ("[CLS] play ##ing chess [SEP]", [0.9, 0.5, 0.01, 0.1, 0.9], 0.15),
+        ("[CLS] un ##believ ##abl ##y good [SEP] [PAD]", [0.1, 0.1, 0.5, 0.1, 0.6, 0.2, 0.05, 0.0], 0.15),
+        ("[CLS] a ##b c ##d e ##f [SEP]", [0.5, 0.3, 0.01, 0.1, 0.9, 0.05, 0.9, 0.1], 0.4),
+        ("a ##b c d ##e", [0.6, 0.0, 0.15, 0.0, 0.6], 0.15),
+        ("[UNK] is here ##after", [0.1, 0.2, 0.9, 0.0], 0.15),  # an unknown word is a word
+        ("[CLS] #hash # #tag ##s [SEP]", [0.9, 0.9, 0.1, 0.9, 0.1, 0.9], 0.15),  # a single # does not go on
+        *((long, random.random(len(long.split())), rate) for rate in (0.3, 0.5)),
     ]
+    return [(text.split(), draws, rate) for text, draws, rate in rows]
 
 
 def _judge_mask_whole_words(case: Case, expected: Any, got: Any) -> str | None:
@@ -194,12 +186,12 @@ def _documents(*sizes: int) -> list[list[str]]:
     return [[f"{'abcdefgh'[number]}{place}" for place in range(1, size + 1)] for number, size in enumerate(sizes)]
 
 
-def _sentence_pairs_case(sizes: tuple[int, ...], coins: list[float], picks: list[float]) -> Case:
+def _sentence_pairs_case(sizes: tuple[int, ...], coins: list[float], picks: list[float]) -> Arguments:
     spare = [0.3] * (sum(sizes) - len(coins))  # one for each sentence: more than there are pairs
-    return {"documents": _documents(*sizes), "coins": [*coins, *spare], "picks": [*picks, *spare]}
+    return _documents(*sizes), [*coins, *spare], [*picks, *spare]
 
 
-def _sentence_pairs_cases() -> list[Case]:
+def _sentence_pairs_cases() -> list[Arguments]:
     spread = [(37 * k % 100) / 100 for k in range(12)]
     return [
         _sentence_pairs_case((3, 2), [0.2, 0.7, 0.9], [0.1, 0.6, 0.99]),
@@ -265,31 +257,22 @@ def masked_lm_loss(
     return float(-log_p[np.arange(len(log_p)), labels[asked]].mean())
 
 
-def _masked_lm_loss_case(hidden: Any, embeddings: Any, bias: Any, labels: list[int]) -> Case:
-    arrays = {"hidden": np.array(hidden), "embeddings": np.array(embeddings), "bias": np.array(bias)}
-    return {**arrays, "labels": np.array(labels)}
-
-
-def _drawn_masked_lm_loss(seed: int, vocab: int, width: int, labels: list[int], size: float = 1.0) -> Case:
+def _drawn_labels(seed: int, vocab: int, width: int, labels: list[int], size: float = 1.0) -> Arguments:
     random = np.random.default_rng(seed)
     hidden = random.normal(scale=size, size=(len(labels), width))
-    return _masked_lm_loss_case(hidden, random.normal(size=(vocab, width)), random.normal(size=vocab), labels)
+    return hidden, random.normal(size=(vocab, width)), random.normal(size=vocab), labels
 
 
-def _masked_lm_loss_cases() -> list[Case]:
+def _masked_lm_loss_cases() -> list[Arguments]:
     third = np.log(3.0)
     return [
-        _masked_lm_loss_case([[1.0, 0.0], [0.0, 1.0]], [[third, 0.0], [0.0, 5.0]], [0.0, 0.0], [0, -100]),  # p = 3/4
-        _masked_lm_loss_case(
-            [[0.0, 0.0], [1.0, 1.0]], [[1.0, 2.0], [0.0, 1.0], [2.0, 0.0]], [third, 0.0, 0.0], [-100, 2]
-        ),
-        _drawn_masked_lm_loss(1, vocab=3, width=3, labels=[-100, 2, 0, -100]),  # square: a forgotten .T gives no error
-        _drawn_masked_lm_loss(2, vocab=7, width=4, labels=[6, -100, -100, 0, 3, -100, 6]),
-        _drawn_masked_lm_loss(3, vocab=5, width=2, labels=[4, 1, 2]),  # all places are asked
-        _drawn_masked_lm_loss(4, vocab=5, width=2, labels=[-100, -100, 3, 1], size=900.0),
-        _drawn_masked_lm_loss(
-            5, vocab=130, width=3, labels=[-100, 120, 7, -100, 30]
-        ),  # here -100 is an index that exists
+        ([[1.0, 0.0], [0.0, 1.0]], [[third, 0.0], [0.0, 5.0]], [0.0, 0.0], [0, -100]),  # p = 3/4
+        ([[0.0, 0.0], [1.0, 1.0]], [[1.0, 2.0], [0.0, 1.0], [2.0, 0.0]], [third, 0.0, 0.0], [-100, 2]),
+        _drawn_labels(1, vocab=3, width=3, labels=[-100, 2, 0, -100]),  # square: a forgotten .T gives no error
+        _drawn_labels(2, vocab=7, width=4, labels=[6, -100, -100, 0, 3, -100, 6]),
+        _drawn_labels(3, vocab=5, width=2, labels=[4, 1, 2]),  # all places are asked
+        _drawn_labels(4, vocab=5, width=2, labels=[-100, -100, 3, 1], size=900.0),
+        _drawn_labels(5, vocab=130, width=3, labels=[-100, 120, 7, -100, 30]),  # here -100 is an index that exists
     ]
 
 
@@ -318,24 +301,16 @@ def perplexity_and_bits(
     return float(perplexity), float(bits)
 
 
-def _perplexity_and_bits_case(losses: Any, mask: Any, characters: list[int]) -> Case:
-    return {"losses": np.array(losses), "mask": np.array(mask), "characters": np.array(characters)}
-
-
-def _perplexity_and_bits_cases() -> list[Case]:
+def _perplexity_and_bits_cases() -> list[Arguments]:
     random = np.random.default_rng(5)
     two, lengths = np.log(2.0), np.array([9, 2, 5])
     return [
-        _perplexity_and_bits_case(
-            [[2 * two, 4 * two]], [[1, 1]], [12]
-        ),  # 3 bits a token: perplexity 8, 6 bits over 12 characters
-        _perplexity_and_bits_case([[two, 3 * two, 9.0], [two, 8.0, 7.0]], [[1, 1, 0], [1, 0, 0]], [7, 3]),
-        _perplexity_and_bits_case([[0.0, 0.0], [0.0, 5.0]], [[1, 1], [1, 0]], [9, 4]),  # a model that knows everything
-        _perplexity_and_bits_case([[3.0, 1.0, 2.0], [0.5, 6.0, 1.0]], [[1, 1, 1], [1, 1, 1]], [20, 11]),
-        _perplexity_and_bits_case(random.exponential(3, size=(3, 9)), np.arange(9) < lengths[:, None], [40, 3, 33]),
-        _perplexity_and_bits_case(
-            random.exponential(2, size=(4, 6)), np.arange(6) < np.array([[6], [1], [1], [4]]), [22, 9, 2, 30]
-        ),
+        ([[2 * two, 4 * two]], [[1, 1]], [12]),  # 3 bits a token: perplexity 8, 6 bits over 12 characters
+        ([[two, 3 * two, 9.0], [two, 8.0, 7.0]], [[1, 1, 0], [1, 0, 0]], [7, 3]),
+        ([[0.0, 0.0], [0.0, 5.0]], [[1, 1], [1, 0]], [9, 4]),  # a model that knows everything
+        ([[3.0, 1.0, 2.0], [0.5, 6.0, 1.0]], [[1, 1, 1], [1, 1, 1]], [20, 11]),
+        (random.exponential(3, size=(3, 9)), np.arange(9) < lengths[:, None], [40, 3, 33]),
+        (random.exponential(2, size=(4, 6)), np.arange(6) < np.array([[6], [1], [1], [4]]), [22, 9, 2, 30]),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise
 from course_lib.exercises.values import array_problem, as_numbers, same
 
 # ---------------- scaled dot-product attention of one head (Vaswani et al. 2017, equation 1)
@@ -21,7 +21,7 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarr
     return mixed
 
 
-def _attention_cases() -> list[Case]:
+def _attention_cases() -> list[Arguments]:
     random = np.random.default_rng(0)
     by_hand = (
         np.array([[2.0, 0.0, 0.0, 0.0]]),
@@ -33,8 +33,7 @@ def _attention_cases() -> list[Case]:
     one_width = tuple(random.normal(size=(4, 1)) for _ in range(3))
     wide = tuple(random.normal(size=(4, 9)) for _ in range(3))
     large = (np.array([[40.0, 0.0], [0.0, -40.0]]), np.array([[40.0, 1.0], [39.9, 40.0]]), np.array([[1.0], [5.0]]))
-    triples = [by_hand, square, crossed, one_width, wide, large]
-    return [{"query": query, "key": key, "value": value} for query, key, value in triples]
+    return [by_hand, square, crossed, one_width, wide, large]
 
 
 def _judge_attention(case: Case, expected: Any, got: Any) -> str | None:
@@ -62,25 +61,19 @@ def masked_weights(scores: np.ndarray, attention_mask: np.ndarray, causal: bool)
     return weights
 
 
-def _masked_weights_case(scores: Any, attention_mask: list[int], causal: bool) -> Case:
-    return {"scores": np.array(scores, dtype=float), "attention_mask": np.array(attention_mask), "causal": causal}
-
-
-def _masked_weights_cases() -> list[Case]:
+def _masked_weights_cases() -> list[Arguments]:
     random = np.random.default_rng(1)
     third = np.log(3.0)
     return [
-        _masked_weights_case([[third, 0.0], [third, 0.0]], [1, 1], causal=True),
-        _masked_weights_case([[0.0, third, 1.0], [third, 0.0, 2.0], [0.0, 0.0, 3.0]], [1, 1, 0], causal=False),
-        _masked_weights_case(random.normal(size=(3, 3)), [1, 1, 1], causal=False),
-        _masked_weights_case(random.normal(size=(4, 4)), [1, 1, 1, 0], causal=True),
-        _masked_weights_case(
-            [[1.0, 1000.0], [0.0, 2.0]], [1, 1], causal=True
-        ),  # what is hidden has by far the largest score
-        _masked_weights_case([[900.0, 901.0, 0.0], [5.0, 5.0, 990.0], [1.0, 2.0, 3.0]], [1, 1, 0], causal=False),
-        _masked_weights_case(random.normal(scale=3, size=(6, 6)), [1, 1, 1, 1, 0, 0], causal=True),
-        _masked_weights_case(random.normal(scale=3, size=(6, 6)), [1, 1, 1, 1, 1, 0], causal=False),
-        _masked_weights_case([[-7.0]], [1], causal=True),
+        ([[third, 0.0], [third, 0.0]], [1, 1], True),
+        ([[0.0, third, 1.0], [third, 0.0, 2.0], [0.0, 0.0, 3.0]], [1, 1, 0], False),
+        (random.normal(size=(3, 3)), [1, 1, 1], False),
+        (random.normal(size=(4, 4)), [1, 1, 1, 0], True),
+        ([[1.0, 1000.0], [0.0, 2.0]], [1, 1], True),  # what is hidden has by far the largest score
+        ([[900.0, 901.0, 0.0], [5.0, 5.0, 990.0], [1.0, 2.0, 3.0]], [1, 1, 0], False),
+        (random.normal(scale=3, size=(6, 6)), [1, 1, 1, 1, 0, 0], True),
+        (random.normal(scale=3, size=(6, 6)), [1, 1, 1, 1, 1, 0], False),
+        ([[-7.0]], [1], True),
     ]
 
 
@@ -116,10 +109,9 @@ def split_heads(x: np.ndarray, n_heads: int) -> np.ndarray:
     return heads
 
 
-def _split_heads_cases() -> list[Case]:
+def _split_heads_cases() -> list[Arguments]:
     sizes = [(2, 4, 2), (3, 6, 3), (3, 6, 2), (4, 4, 4), (5, 8, 1), (6, 12, 3), (4, 16, 4)]
-    tables = [np.arange(seq * hidden).reshape(seq, hidden) for seq, hidden, _ in sizes]
-    return [{"x": table, "n_heads": heads} for table, (_, _, heads) in zip(tables, sizes, strict=True)]
+    return [(np.arange(seq * hidden).reshape(seq, hidden), heads) for seq, hidden, heads in sizes]
 
 
 def _judge_split_heads(case: Case, expected: Any, got: Any) -> str | None:
@@ -144,9 +136,8 @@ def positional_encoding(seq: int, hidden: int) -> np.ndarray:
     return table
 
 
-def _positional_encoding_cases() -> list[Case]:
-    sizes = [(2, 4), (3, 2), (1, 6), (4, 4), (5, 8), (40, 12), (3, 64)]
-    return [{"seq": seq, "hidden": hidden} for seq, hidden in sizes]
+def _positional_encoding_cases() -> list[Arguments]:
+    return [(2, 4), (3, 2), (1, 6), (4, 4), (5, 8), (40, 12), (3, 64)]
 
 
 def _judge_positional_encoding(case: Case, expected: Any, got: Any) -> str | None:
@@ -173,24 +164,16 @@ def layer_norm(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1
     return normed
 
 
-def _layer_norm_case(x: Any, gain: Any, bias: Any, **eps: float) -> Case:
-    return {"x": np.array(x), "gain": np.array(gain), "bias": np.array(bias), **eps}
-
-
-def _layer_norm_cases() -> list[Case]:
+def _layer_norm_cases() -> list[Arguments]:
     random = np.random.default_rng(3)
     return [
-        _layer_norm_case([[1.0, 3.0]], [1.0, 1.0], [0.0, 0.0]),  # [-1, 1]
-        _layer_norm_case([[0.0, 0.0, 6.0], [1.0, 2.0, 3.0]], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]),
-        _layer_norm_case([[1.0, 3.0], [8.0, 2.0]], [2.0, 0.5], [10.0, -1.0]),
-        _layer_norm_case(
-            [[0.0, 2.0, 4.0, 2.0]], [1.0, 1.0, 3.0, 1.0], [0.0, 1.0, 0.0, 0.0], eps=0.5
-        ),  # a large eps shows
-        _layer_norm_case(
-            [[5.0, 5.0], [0.0, 4.0]], [1.0, 2.0], [0.5, 0.25], eps=1e-3
-        ),  # no spread at all in the first row
-        _layer_norm_case(random.normal(5, 3, size=(3, 3)), random.normal(size=3), random.normal(size=3), eps=1e-5),
-        _layer_norm_case(random.normal(-1, 0.1, size=(5, 8)), random.normal(size=8), random.normal(size=8), eps=1e-2),
+        ([[1.0, 3.0]], [1.0, 1.0], [0.0, 0.0]),  # [-1, 1]
+        ([[0.0, 0.0, 6.0], [1.0, 2.0, 3.0]], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]),
+        ([[1.0, 3.0], [8.0, 2.0]], [2.0, 0.5], [10.0, -1.0]),
+        ([[0.0, 2.0, 4.0, 2.0]], [1.0, 1.0, 3.0, 1.0], [0.0, 1.0, 0.0, 0.0], 0.5),  # a large eps shows
+        ([[5.0, 5.0], [0.0, 4.0]], [1.0, 2.0], [0.5, 0.25], 1e-3),  # no spread at all in the first row
+        (random.normal(5, 3, size=(3, 3)), random.normal(size=3), random.normal(size=3), 1e-5),
+        (random.normal(-1, 0.1, size=(5, 8)), random.normal(size=8), random.normal(size=8), 1e-2),
     ]
 
 
