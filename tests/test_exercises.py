@@ -15,18 +15,9 @@ from notebook_cells import NOTEBOOKS as FOLDER
 from notebook_cells import exercise_cells, find, read, write_exercises
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import (
-    ClaimFailed,
-    blocks,
-    check,
-    check_cell,
-    claim,
-    quiz,
-    reference,
-    show,
-    stub,
-)
+from course_lib.exercises import ClaimFailed, check, claim, reference
 from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, number_of, quiz_of
+from course_lib.exercises.cells import blocks, check_cell, quiz, stub
 from course_lib.exercises.cells import of_notebook as cells_of_notebook
 from course_lib.exercises.checking import examine
 from course_lib.exercises.exercise import edited
@@ -400,14 +391,6 @@ def test_check_cell_runs(name: str) -> None:
     exec(EXERCISES[name].solution, scope)
     exec(first, scope)
     assert eval(second, scope).status == "passed"
-
-
-def test_show() -> None:
-    page = show("softmax")
-    assert stub("softmax") in repr(page)
-    assert blocks("softmax")[3]["source"] in page._repr_markdown_()
-    with pytest.raises(AttributeError, match="no exercise named 'nothing'"):
-        show("nothing")
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)

@@ -24,7 +24,7 @@ from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
 from course_lib.exercises.topics import adversarial
-from course_lib.exercises.topics.opinions import Opinion
+from course_lib.exercises.topics.adversarial import ToyClassifier
 
 # ---------------------------------------------------------------- alternative right answers
 
@@ -321,7 +321,7 @@ def test_the_model_of_opinions_is_shown_alike_in_every_run() -> None:
     assert score == find("greedy_search").cases()[0]["score"]
     assert score([]) == 0.5
     assert score(["not", "good"]) == pytest.approx(1 - score(["good"]))
-    assert Opinion((("good", 1.25),), label=0)(["good"]) == pytest.approx(1 - score(["good"]))
+    assert ToyClassifier((("good", 1.25),), label=0)(["good"]) == pytest.approx(1 - score(["good"]))
 
 
 # ---------------------------------------------------------------- references against torch and the course's attacks
@@ -401,7 +401,7 @@ def test_greedy_search_is_that_of_the_course() -> None:
     while compared < 150:
         words = random.choice(known, random.integers(1, 7)).tolist()
         candidates = [random.choice(known, random.integers(0, 4)).tolist() for _ in words]
-        score = Opinion(weights, int(random.integers(0, 2)))
+        score = ToyClassifier(weights, int(random.integers(0, 2)))
         if score(words) > 0.5:
             continue  # the course's engine skips these
         found = reference.greedy_search(words, candidates, score)
@@ -416,7 +416,7 @@ def test_an_attack_never_ends_lower_and_stops_as_soon_as_it_may() -> None:
     for _ in range(100):
         words = random.choice(known, 5).tolist()
         candidates = [random.choice(known, 2).tolist() for _ in words]
-        score, threshold = Opinion(weights), float(random.choice([0.3, 0.5, 0.8]))
+        score, threshold = ToyClassifier(weights), float(random.choice([0.3, 0.5, 0.8]))
         found = reference.greedy_search(words, candidates, score, threshold)
         assert score(found) >= score(words)
         assert all(new == old or new in ones for new, old, ones in zip(found, words, candidates, strict=True))

@@ -20,7 +20,14 @@ from course_lib import explain
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
 from course_lib.exercises.topics import explaining
-from course_lib.exercises.topics.explaining import Game, Mood, NoSuchPlayer, NotWords, Slope, WrongShape
+from course_lib.exercises.topics.explaining import (
+    Game,
+    GradientFunction,
+    NoSuchPlayer,
+    NotWords,
+    ToyClassifier,
+    WrongShape,
+)
 from course_lib.explain.gradients import quadrature
 from course_lib.explain.shapley import all_coalitions
 
@@ -327,11 +334,11 @@ def test_a_gradient_takes_one_point_and_is_that_of_its_function() -> None:
         for place in np.ndindex(point.shape):
             step = np.zeros(point.shape)
             step[place] = 1e-5
-            slope[place] = (gradient.height(point + step) - gradient.height(point - step)) / 2e-5
+            slope[place] = (gradient.value(point + step) - gradient.value(point - step)) / 2e-5
         np.testing.assert_allclose(gradient(point), slope, atol=1e-6, err_msg=repr(gradient))
         with pytest.raises(WrongShape, match="gradient takes one point"):
             gradient(np.stack([point, point]))
-    assert repr(Slope("product of x", (2,))) == "<gradient of product of x>"
+    assert repr(GradientFunction("product of x", (2,))) == "<gradient of product of x>"
 
 
 def test_the_model_of_moods_feels_the_order() -> None:
@@ -340,7 +347,7 @@ def test_the_model_of_moods_feels_the_order() -> None:
     assert mood == find("comprehensiveness").cases()[0]["predict"]
     assert mood([]) == 0.5
     assert mood(["not", "good"]) == pytest.approx(1 - mood(["good"]))
-    assert mood(["very", "nice"]) == mood(["good"]) == Mood((("good", 1.5),))(("a", "good"))
+    assert mood(["very", "nice"]) == mood(["good"]) == ToyClassifier((("good", 1.5),))(("a", "good"))
     for wrong in ("good film", [1, 2]):
         with pytest.raises(NotWords, match="predict takes a list of words"):
             mood(wrong)
@@ -392,7 +399,7 @@ def test_integrated_gradients_take_the_points_of_the_library(n: int, steps: int,
 def test_more_steps_come_nearer_to_the_change() -> None:
     case = find("integrated_gradients").cases()[4]
     gradient, x, baseline = case["gradient"], case["x"], case["baseline"]
-    change = gradient.height(x) - gradient.height(baseline)
+    change = gradient.value(x) - gradient.value(baseline)
     gaps = [abs(reference.integrated_gradients(gradient, x, baseline, n).sum() - change) for n in (2, 8, 32, 128)]
     assert gaps == sorted(gaps, reverse=True) and gaps[-1] < 1e-4
     assert np.abs(gradient(x)).max() < 0.05 * gradient(0 * x).max(), "flat where the model is sure"
@@ -434,10 +441,10 @@ def test_the_worked_examples_of_the_tasks() -> None:
     assert [game([0]) - game([]), game([0, 1]) - game([1])] == pytest.approx([0, 0.6])
     assert [game([1]) - game([]), game([0, 1]) - game([0])] == pytest.approx([-0.4, 0.2])
     assert [2**4, 2**20] == [16, 1_048_576]
-    cube = Slope("sum of x^3", (1,))
+    cube = GradientFunction("sum of x^3", (1,))
     assert [float(cube([point])[0]) for point in (0.5, 1.5)] == [0.75, 6.75]
     assert reference.integrated_gradients(cube, np.array([2.0]), np.array([0.0]), 2).tolist() == [7.5]
-    assert cube.height(np.array([2.0])) == 8
+    assert cube.value(np.array([2.0])) == 8
     said = {"a good film": 0.9, "a film": 0.6}
     scores, words = np.array([0, 0.4, 0.1]), ["a", "good", "film"]
     fall = reference.comprehensiveness(scores, lambda some: said[" ".join(some)], words, 0.3)

@@ -1,4 +1,4 @@
-"""Comparing and showing what a learner's function gives: arrays, lists, tuples and numbers alike."""
+"""Compares and shows what a learner's function returns: arrays, lists, tuples, words and numbers alike."""
 
 from __future__ import annotations
 
@@ -87,4 +87,60 @@ def array_problem(expected: Any, got: Any) -> str | None:
         return f"The result should be {wanted}, but it is {found}."
     if not np.isfinite(numbers).all():
         return "The result holds nan or infinity."
+    return None
+
+
+def pair_problem(names: tuple[str, str], expected: Any, got: Any) -> str | None:
+    """What is wrong with the form of a pair of arrays or numbers of these names. None if nothing."""
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        return f"The result should be a pair, {names[0]} and {names[1]}, but it is {kind(got)}."
+    for name, wanted, part in zip(names, expected, got, strict=True):
+        if problem := array_problem(wanted, part):
+            return f"{name}: {problem}"
+    return None
+
+
+def floats_problem(names: tuple[str, str], got: Any, because: str) -> str | None:
+    """The first of two arrays that holds floats. None if both hold whole numbers or truth values."""
+    floats = [name for name, part in zip(names, got, strict=True) if np.asarray(plain(part)).dtype.kind == "f"]
+    return f"{floats[0]} holds floats. {because}" if floats else None
+
+
+def sum_problem(rows: np.ndarray, of: str = "") -> str | None:
+    """The first row that does not add up to 1. None if all do."""
+    for row, total in enumerate(rows.sum(axis=1)):
+        if not np.isclose(total, 1.0, atol=1e-5):
+            return f"Row {row}{of} adds up to {total:.6g}, not to 1."
+    return None
+
+
+def numbers_of(value: Any) -> np.ndarray:
+    """The value as a float64 array, where `array_problem` found nothing wrong with it."""
+    numbers = as_numbers(value)
+    assert numbers is not None
+    return numbers
+
+
+def as_words(value: Any) -> list[str] | None:
+    """A flat list (tuple, array) of strings as a list, or None."""
+    items = plain(value)
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        return None
+    return items
+
+
+def words_problem(value: Any) -> str | None:
+    """What a message says of a value that is no list of words; None if it is one."""
+    items = plain(value)
+    if not isinstance(items, list):
+        return f"The result should be a list of words, but it is {kind(value)}."
+    strange = [item for item in items if not isinstance(item, str)]
+    return f"The result should be a list of words, but it holds {kind(strange[0])}." if strange else None
+
+
+def first_difference(expected: list[str], got: list[str]) -> str | None:
+    """`Place 2 holds 'good'; it should hold 'film'.`, or None where two lists of the same length are alike."""
+    for place, (wanted, found) in enumerate(zip(expected, got, strict=True)):
+        if wanted != found:
+            return f"Place {place} holds {found!r}; it should hold {wanted!r}."
     return None

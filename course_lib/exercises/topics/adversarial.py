@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.topics.opinions import searches
-from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, plain, same
-from course_lib.exercises.word_lists import as_words, first_difference, words_problem
+from course_lib.exercises.values import (
+    array_problem,
+    as_numbers,
+    as_whole_numbers,
+    as_words,
+    first_difference,
+    numbers_of,
+    plain,
+    same,
+    words_problem,
+)
 
 # ---------------- of which texts an attack's success is a share
 # Morris et al. 2020, TextAttack (arXiv:2005.05909), and most papers since count as here: texts that the model had
@@ -94,6 +103,77 @@ def greedy_search(
             best_score = max(scores)
             best = tries[scores.index(best_score)]
     return best
+
+
+@dataclass(frozen=True)
+class ToyClassifier:
+    """A model of a few words: p(positive) is the sigmoid of their summed weights; "not" turns the next word round.
+
+    Args:
+        weights: of the words that it knows, in eighths, so that sums are exact and ties are ties.
+        label: 1 where positive is the true class, else 0.
+    """
+
+    weights: tuple[tuple[str, float], ...]
+    label: int = 1
+
+    def __call__(self, words: list[str]) -> float:
+        """1 - p(true class)."""
+        known, total = dict(self.weights), 0.0
+        for before, word in zip(["", *words], words, strict=False):
+            total += known.get(word, 0.0) * (-1 if before == "not" else 1)
+        return float(1 / (1 + np.exp(total if self.label else -total)))
+
+    def __repr__(self) -> str:
+        return f"<1 - p({'positive' if self.label else 'negative'})>"
+
+
+_WORD_WEIGHTS = {
+    **{"superb": 3.0, "great": 2.0, "good": 1.25, "fine": 1.0, "nice": 0.75, "film": 0.125, "movie": 0.25, "cast": 0.5},
+    **{"plain": -0.125, "odd": -0.5, "slow": -0.75, "weak": -1.0, "bad": -1.25, "dull": -2.0, "awful": -3.0},
+}
+
+
+def _search(text: str, candidates: dict[int, str], threshold: float = 0.5, label: int = 1) -> Arguments:
+    words = text.split()
+    choices = [candidates.get(i, "").split() for i in range(len(words))]
+    score = ToyClassifier(tuple(_WORD_WEIGHTS.items()), label)
+    return words, choices, score, threshold
+
+
+def _greedy_search_cases() -> list[Arguments]:
+    """Each separates right searches from some that are nearly right."""
+    return [
+        _search("the film is good", {1: "movie story", 3: "fine odd plain"}),
+        _search("a nice film with a great cast", {1: "fine plain", 2: "story", 5: "good nice", 6: "crew"}),
+        _search("not bad", {0: "hardly", 1: "dull good"}),  # the exchange that helps depends on the word before
+        _search("nice but great", {0: "odd slow", 2: "good fine"}, 0.3),
+        _search("a dull film", {1: "plain slow", 2: "movie cast"}, label=0),
+        _search("the bad cast is weak", {1: "odd plain", 2: "film superb", 4: "slow odd nice"}, label=0),
+        _search("an awful film", {1: "superb", 2: "story movie"}),  # the model is wrong before: nothing to do
+        _search("good film", {0: "great superb"}),  # nothing helps
+        _search("fine and fine and fine", {0: "plain", 2: "but", 4: "weak odd"}, 0.6),
+        _search("great good cast", {0: "fine film plain", 1: "plain", 2: "nice odd odder"}),
+        _search("so great", {0: "not", 1: "good nice"}, 0.4),
+        _search("good bad", {0: "bad", 1: "dull awful"}),  # in the end exactly 0.5 would not be enough
+        _search("cast film bad", {0: "nice film slow", 1: "cast odd", 2: "weak plain"}, 0.8),
+        _search("not dull not weak but nice", {0: "", 1: "plain bad", 2: "hardly", 3: "odd", 5: "plain odd"}),
+        _search("a movie", {0: "the", 1: "story yarn"}),  # two candidates do equally well, and 0.5 is not passed
+        _search("a good film", {0: "the", 1: "calm quiet"}),
+        _search("not the film", {1: "fine", 2: "weak"}),  # left out, a word brings its neighbours together
+        _search("not plain dull", {1: "not", 2: "film"}, label=0),
+        _search("great so movie", {0: "not", 1: "fine bad", 2: "film"}),  # an exchange changes what the others weigh
+        _search("superb fine great", {0: "not odd", 1: "a not", 2: "plain a"}),
+        _search("slow film", {0: "not", 1: "bad"}, label=0),  # what is best depends on the exchanges before
+        _search("fine so", {0: "not", 1: "weak"}),
+        _search("fine superb", {0: "not", 1: "a film"}),  # a second round would find more
+        _search("weak bad", {0: "not", 1: "movie odd"}, label=0),
+        _search("fine or fine", {0: "bad", 2: "bad"}),  # equally important: the first one first
+        _search("nice film and nice film", {0: "dull", 3: "dull"}),
+        _search("an odd movie", {1: "dull", 2: "film"}),  # wrong before
+        _search("good nice film", {0: "plain fine", 1: "odd slow"}, 0.2),
+        _search("", {}),
+    ]
 
 
 def _judge_greedy_search(case: Case, expected: Any, got: Any) -> str | None:
@@ -260,8 +340,7 @@ def _fgsm_cases() -> list[Arguments]:
 def _judge_fgsm(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem + (" Is a length zero?" if "nan" in problem else "")
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     if same(expected, got):
         return None
     if not case["gradient"].any():
@@ -340,7 +419,7 @@ def _judge_majority_vote(case: Case, expected: Any, got: Any) -> str | None:
 
 EXERCISES = (
     Exercise(attack_success_rate, _attack_success_rate_cases, _judge_attack_success_rate),
-    Exercise(greedy_search, searches, _judge_greedy_search),
+    Exercise(greedy_search, _greedy_search_cases, _judge_greedy_search),
     Exercise(hotflip_scores, _hotflip_scores_cases, _judge_hotflip_scores),
     Exercise(fgsm, _fgsm_cases, _judge_fgsm),
     Exercise(majority_vote, _majority_vote_cases, _judge_majority_vote),

@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
-from course_lib.exercises.word_lists import as_words, first_difference, words_problem
+from course_lib.exercises.values import (
+    as_words,
+    first_difference,
+    numbers_of,
+    pair_problem,
+    plain,
+    same,
+    sum_problem,
+    words_problem,
+)
 
 # ---------------- words change places
 # Wei and Zou 2019, EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks,
@@ -29,11 +37,8 @@ def random_swap(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> list
     return swapped
 
 
-_LETTERS = list("abcdefghijklmnopqrstuvwxyz")
-
-
 def _drawn(seed: int, n: int, alpha: float) -> Arguments:
-    return " ".join(_LETTERS[:n]), np.random.default_rng(seed).random((n, 2)).round(3), alpha
+    return " ".join("abcdefghijklmnopqrstuvwxyz"[:n]), np.random.default_rng(seed).random((n, 2)).round(3), alpha
 
 
 def _random_swap_cases() -> list[Arguments]:
@@ -238,16 +243,11 @@ def _mixup_cases() -> list[Arguments]:
 
 
 def _judge_mixup(case: Case, expected: Any, got: Any) -> str | None:
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return f"The result should be a pair, vectors and labels, but it is {kind(got)}."
-    for name, wanted, part in zip(("vectors", "labels"), expected, got, strict=True):
-        if problem := array_problem(wanted, part):
-            return f"{name}: {problem}"
-    labels = as_numbers(got[1])
-    assert labels is not None
-    for row, total in enumerate(labels.sum(axis=1)):
-        if not np.isclose(total, 1.0, atol=1e-5):
-            return f"Row {row} of the labels adds up to {total:.6g}, not to 1."
+    if problem := pair_problem(("vectors", "labels"), expected, got):
+        return problem
+    labels = numbers_of(got[1])
+    if problem := sum_problem(labels, " of the labels"):
+        return problem
     for name, wanted, part in zip(("vectors", "labels"), expected, got, strict=True):
         wrong = [row for row, pair in enumerate(zip(wanted, plain(part), strict=True)) if not same(*pair)]
         if wrong:
@@ -256,10 +256,7 @@ def _judge_mixup(case: Case, expected: Any, got: Any) -> str | None:
     return None
 
 
-Pair = tuple[Any, Any]
-
-
-def _mixtures_of_mixtures(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Pair:
+def _mixtures_of_mixtures(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Any:
     rows, targets = vectors.copy(), labels.copy()
     for i, partner in enumerate(permutation):
         rows[i] = lam * rows[i] + (1 - lam) * rows[partner]

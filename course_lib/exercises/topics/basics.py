@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
+from course_lib.exercises.values import array_problem, kind, numbers_of, plain, same, sum_problem
 
 # ---------------- softmax of a batch of logits, safe for large ones
 
@@ -40,13 +40,11 @@ def _judge_softmax(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         overflow = " Did exp() overflow?" if "nan" in problem else ""
         return problem + overflow
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     if (numbers < 0).any():
         return "There is a probability below 0."
-    for row, total in enumerate(numbers.sum(axis=1)):
-        if not np.isclose(total, 1.0, atol=1e-5):
-            return f"Row {row} adds up to {total:.6g}, not to 1."
+    if problem := sum_problem(numbers):
+        return problem
     return None if same(expected, got) else "Each row adds up to 1, but the probabilities are off."
 
 

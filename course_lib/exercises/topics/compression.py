@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
+from course_lib.exercises.values import array_problem, as_numbers, kind, numbers_of, plain, same
 
 # ---------------- real numbers become small integers, and come back nearly the same
 # Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
@@ -60,8 +60,7 @@ def _judge_quantize_dequantize(case: Case, expected: Any, got: Any) -> str | Non
     for name, wanted, part in zip(("The integers", "The values back"), expected, got, strict=True):
         if problem := array_problem(wanted, part):
             return f"{name}: {problem}"
-    steps, back = as_numbers(got[0]), as_numbers(got[1])
-    assert steps is not None and back is not None
+    steps, back = map(numbers_of, got)
     high = 2 ** (case["bits"] - 1) - 1
     if np.abs(steps).max() > high:
         reach = f"{steps.min():g} to {steps.max():g}"
@@ -112,8 +111,7 @@ def _choose_scale_cases() -> list[Arguments]:
 def _judge_choose_scale(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem + (" What becomes of a row of zeros?" if "nan" in problem else "")
-    scales = as_numbers(got)
-    assert scales is not None
+    scales = numbers_of(got)
     if (scales <= 0).any():
         row = int(np.argwhere(scales <= 0)[0][0])
         return f"The scale of row {row} is {scales[row, 0]:g}. The values are divided by it, so it has to be above 0."
@@ -280,8 +278,7 @@ def _distillation_loss_cases() -> list[Arguments]:
 def _judge_distillation_loss(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem + (" Did exp() overflow, or did log() meet a 0?" if "nan" in problem else "")
-    number = as_numbers(got)
-    assert number is not None
+    number = numbers_of(got)
     if same(expected, got):
         return None
     if float(number) < 0:

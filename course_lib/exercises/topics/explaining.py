@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, brief, same
+from course_lib.exercises.exercise import Arguments, Case, Exercise
+from course_lib.exercises.values import array_problem, as_numbers, brief, numbers_of, same
 
 # ---------------- how much each text with words missing counts when LIME fits its line
 # Ribeiro et al. 2016, "Why Should I Trust You?", section 3.3 (arXiv:1602.04938), with the distance and the root of
@@ -45,8 +45,7 @@ def _judge_lime_weights(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         nothing = "nan" in problem and not samples.any(axis=1).all()
         return problem + (" What becomes of a row of zeros, which has the length 0?" if nothing else "")
-    weights = as_numbers(got)
-    assert weights is not None
+    weights = numbers_of(got)
     for row, (wanted, found) in enumerate(zip(expected, weights, strict=True)):
         if np.isclose(found, wanted, rtol=1e-5, atol=1e-8):
             continue
@@ -79,7 +78,7 @@ def shapley_values(value: "Callable[[frozenset[int]], float]", n: int) -> np.nda
 
 
 class NoSuchPlayer(LookupError):
-    """A game was asked for a player that it does not have."""
+    """A game was queried for a player that it does not have."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ def _judge_shapley_values(case: Case, expected: Any, got: Any) -> str | None:
         return problem
     if same(expected, got):
         return None
-    values, game = as_numbers(got), case["value"]
-    assert values is not None
+    values, game = numbers_of(got), case["value"]
     change = game.table[-1] - game.table[0]
     if not np.isclose(values.sum(), change, rtol=1e-5, atol=1e-6):
         return (
@@ -152,9 +150,6 @@ def _judge_shapley_values(case: Case, expected: Any, got: Any) -> str | None:
 # Sundararajan, Taly and Yan 2017, Axiomatic Attribution for Deep Networks, equations 1 and 3 (arXiv:1703.01365),
 # with the middles of the parts where the paper takes their right ends. The library's version:
 # `course_lib.explain.gradients.integrated_gradients` with `rule="riemann"`.
-
-
-Gradient = Callable[[np.ndarray], np.ndarray]
 
 
 def integrated_gradients(
@@ -175,17 +170,17 @@ def integrated_gradients(
 
 
 class WrongShape(ValueError):
-    """A gradient was asked at something that is not one point."""
+    """The gradient was queried at something that is not one point."""
 
 
 def _all_multiplied(x: np.ndarray) -> np.ndarray:
-    """Each number's slope is the product of the others."""
+    """Each partial derivative is the product of the other numbers."""
     flat = x.ravel()
     others = [np.delete(flat, i).prod() for i in range(flat.size)]
     return np.array(others).reshape(x.shape)
 
 
-_SLOPES: dict[str, tuple[Callable[[np.ndarray], Any], Gradient]] = {
+_FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], np.ndarray]]] = {
     "2 * sum of x": (lambda x: 2 * x.sum(), lambda x: np.full(x.shape, 2.0)),
     "sum of x^3": (lambda x: (x**3).sum(), lambda x: 3 * x**2),
     "product of x": (lambda x: x.prod(), _all_multiplied),
@@ -199,7 +194,7 @@ _SLOPES: dict[str, tuple[Callable[[np.ndarray], Any], Gradient]] = {
 
 
 @dataclass(frozen=True)
-class Slope:
+class GradientFunction:
     """The gradient of a function of one array, at one point at a time.
 
     Args:
@@ -219,11 +214,11 @@ class Slope:
         given = np.asarray(point, dtype=float)
         if given.shape != self.shape:
             raise WrongShape(f"gradient takes one point, of shape {self.shape}, not {given.shape}")
-        return _SLOPES[self.function][1](given)
+        return _FUNCTIONS[self.function][1](given)
 
-    def height(self, point: np.ndarray) -> float:
+    def value(self, point: np.ndarray) -> float:
         """The function itself."""
-        return float(_SLOPES[self.function][0](point))
+        return float(_FUNCTIONS[self.function][0](point))
 
     def __repr__(self) -> str:
         return f"<gradient of {self.function}>"
@@ -243,7 +238,7 @@ def _integrated_gradients_cases() -> list[Arguments]:
         ("sum of x^3", [0.5, -1.0], [0.5, -1.0], 3),  # the input is the baseline
         ("sum of sin(3 * x)", [1.5, -0.5, 1.0], [0.0, 0.0, 0.0], 1),
     ]
-    return [(Slope(function, np.shape(x)), x, baseline, steps) for function, x, baseline, steps in rows]
+    return [(GradientFunction(function, np.shape(x)), x, baseline, steps) for function, x, baseline, steps in rows]
 
 
 def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | None:
@@ -251,15 +246,14 @@ def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | No
         return problem
     if same(expected, got):
         return None
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     x, baseline, gradient = case["x"], case["baseline"], case["gradient"]
     if (stays := (x == baseline) & (numbers != 0)).any():
         return (
             f"Where the input is equal to the baseline nothing was added, so the attribution is 0. "
             f"Yours is {numbers[stays][0]:.6g} there."
         )
-    change = gradient.height(x) - gradient.height(baseline)
+    change = gradient.value(x) - gradient.value(baseline)
     if abs(numbers.sum() - change) > abs(expected.sum() - change) + 1e-5:
         return (
             f"From the baseline to x the function changes by {change:.6g}. The attributions should sum to about this "
@@ -274,9 +268,6 @@ def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | No
 # DeYoung et al. 2020, ERASER: A Benchmark to Evaluate Rationalized NLP Models, equation 1 (arXiv:1911.03429), for
 # one share of the words. The library's version, `course_lib.explain.comprehensiveness`, takes the mean over several
 # shares.
-
-
-Predict = Callable[[list[str]], float]
 
 
 def comprehensiveness(
@@ -294,12 +285,12 @@ def comprehensiveness(
 
 
 class NotWords(TypeError):
-    """A model of words was asked about something else."""
+    """A model of words was queried with something else."""
 
 
 @dataclass(frozen=True)
-class Mood:
-    """A model of a few words that feels the order: p(positive) is the sigmoid of their summed weights.
+class ToyClassifier:
+    """A model of a few words that depends on their order: p(positive) is the sigmoid of their summed weights.
 
     "not" turns the next word round, and "very" doubles it.
     """
@@ -348,8 +339,8 @@ def _comprehensiveness_cases() -> list[Arguments]:
         ("bad", [2.0], 0.1),
         ("", [], 0.5),
     ]
-    mood = Mood(tuple(_WEIGHTS.items()))
-    return [(np.array(scores, dtype=float), mood, text.split(), share) for text, scores, share in rows]
+    model = ToyClassifier(tuple(_WEIGHTS.items()))
+    return [(np.array(scores, dtype=float), model, text.split(), share) for text, scores, share in rows]
 
 
 def _gone(words: Sequence[str], share: float) -> int:
@@ -370,8 +361,7 @@ def _judge_comprehensiveness(case: Case, expected: Any, got: Any) -> str | None:
         return problem
     if same(expected, got):
         return None
-    number, words, predict = as_numbers(got), case["words"], case["predict"]
-    assert number is not None
+    number, words, predict = numbers_of(got), case["words"], case["predict"]
     if not -1 <= float(number) <= 1:
         return f"Two probabilities differ by no more than 1, but your result is {float(number):.6g}."
     gone, order = _gone(words, case["share"]), _best(case["scores"])
@@ -383,24 +373,11 @@ def _judge_comprehensiveness(case: Case, expected: Any, got: Any) -> str | None:
     return f"The whole gives {predict(words):.6g}. The result should be {expected:.6g}, not {float(number):.6g}."
 
 
-def _removed(remove: Callable[[list[str], list[int]], list[str]]) -> Answer:
-    """An answer that takes the right words away in another way: remove(words, places of the top, best first)."""
-
-    def answer(scores: np.ndarray, predict: Predict, words: list[str], share: float) -> float:
-        return predict(words) - predict(remove(words, _best(scores)[: _gone(words, share)].tolist()))
-
-    return answer
-
-
-def _popped(words: list[str], top: list[int]) -> list[str]:
-    """Taken out one after another, by places that no longer hold."""
-    left = list(words)
-    for place in top:
-        left.pop(place)
-    return left
-
-
-_stale_places = _removed(_popped)
+def _stale_places(scores: np.ndarray, predict: ToyClassifier, words: list[str], share: float) -> float:
+    rest = list(words)
+    for place in _best(scores)[: _gone(words, share)]:
+        rest.pop(place)
+    return predict(words) - predict(rest)
 
 
 # ---------------- do two explanations put the words in the same order?

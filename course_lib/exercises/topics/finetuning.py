@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, brief, kind, plain, same
+from course_lib.exercises.values import (
+    array_problem,
+    as_whole_numbers,
+    brief,
+    floats_problem,
+    kind,
+    numbers_of,
+    pair_problem,
+    plain,
+    same,
+    sum_problem,
+)
 
 # ---------------- texts of the test set that the model has already seen in training
 
@@ -81,13 +92,11 @@ def _soft_label_cases() -> list[Arguments]:
 def _judge_soft_label(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     if (numbers < 0).any() or (numbers > 1).any():
         return "A probability lies between 0 and 1; one of yours does not."
-    for row, total in enumerate(numbers.sum(axis=1)):
-        if not np.isclose(total, 1.0, atol=1e-5):
-            return f"Row {row} adds up to {total:.6g}, not to 1."
+    if problem := sum_problem(numbers):
+        return problem
     return None if same(expected, got) else "Each row adds up to 1, but the probabilities are off."
 
 
@@ -118,26 +127,16 @@ def _pad_batch_cases() -> list[Arguments]:
     ]
 
 
-def _part_problem(name: str, expected: np.ndarray, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return f"{name}: {problem}"
-    if np.asarray(plain(got)).dtype.kind == "f":
-        return f"{name} holds floats. Token ids and masks are whole numbers."
-    return None if same(expected, got) else f"{name} is not right."
-
-
 def _judge_pad_batch(case: Case, expected: Any, got: Any) -> str | None:
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return f"The result should be a pair, input_ids and attention_mask, but it is {kind(got)}."
     names = ("input_ids", "attention_mask")
-    problems = (_part_problem(n, e, g) for n, e, g in zip(names, expected, got, strict=True))
-    return next((problem for problem in problems if problem), None)
+    whole = "Token ids and masks are whole numbers."
+    if problem := pair_problem(names, expected, got) or floats_problem(names, got, whole):
+        return problem
+    wrong = [name for name, wanted, part in zip(names, expected, got, strict=True) if not same(wanted, part)]
+    return f"{wrong[0]} is not right." if wrong else None
 
 
-Pair = tuple[np.ndarray, np.ndarray]
-
-
-def _in_place(token_id_lists: list[list[int]], pad_id: int = 0) -> Pair:
+def _in_place(token_id_lists: list[list[int]], pad_id: int = 0) -> tuple[np.ndarray, np.ndarray]:
     pair = pad_batch(token_id_lists, pad_id)
     for one in token_id_lists:
         one.extend([pad_id] * (pair[0].shape[1] - len(one)))

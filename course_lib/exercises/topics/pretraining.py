@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, kind, plain, same
+from course_lib.exercises.values import array_problem, floats_problem, kind, numbers_of, pair_problem, plain, same
 
 # ---------------- BERT's masking rule, 80/10/10 (Devlin et al. 2019, section 3.1)
 
@@ -53,28 +53,16 @@ def _mask_tokens_cases() -> list[Arguments]:
     ]
 
 
-def _part_problem(name: str, expected: np.ndarray, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return f"{name}: {problem}"
-    if np.asarray(plain(got)).dtype.kind == "f":
-        return f"{name} holds floats. Token ids are whole numbers."
-    return None
-
-
 def _places(where: Any) -> str:
     found = np.flatnonzero(where).tolist()
     return f"position{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
 
 
 def _judge_mask_tokens(case: Case, expected: Any, got: Any) -> str | None:
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return f"The result should be a pair, masked_ids and labels, but it is {kind(got)}."
     names = ("masked_ids", "labels")
-    for name, wanted, part in zip(names, expected, got, strict=True):
-        if problem := _part_problem(name, wanted, part):
-            return problem
-    ids, labels = as_numbers(got[0]), as_numbers(got[1])
-    assert ids is not None and labels is not None
+    if problem := pair_problem(names, expected, got) or floats_problem(names, got, "Token ids are whole numbers."):
+        return problem
+    ids, labels = map(numbers_of, got)
     touched = case["special"] & ((ids != case["input_ids"]) | (labels != -100))
     if touched.any():
         return f"Special tokens were masked or asked for: {_places(touched)}."
@@ -119,8 +107,7 @@ def _mask_whole_words_cases() -> list[Arguments]:
 def _judge_mask_whole_words(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     if not np.isin(numbers, (0, 1)).all():
         return "Each number should be True or False (1 or 0)."
     if same(expected, got):
@@ -279,8 +266,7 @@ def _masked_lm_loss_cases() -> list[Arguments]:
 def _judge_masked_lm_loss(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem + (" Did exp() overflow?" if "nan" in problem else "")
-    number = as_numbers(got)
-    assert number is not None
+    number = numbers_of(got)
     if float(number) < -1e-6:
         return "A loss is -ln p, and no p is above 1: it cannot be below 0."
     return None if same(expected, got) else "The loss is off."
@@ -315,12 +301,9 @@ def _perplexity_and_bits_cases() -> list[Arguments]:
 
 
 def _judge_perplexity_and_bits(case: Case, expected: Any, got: Any) -> str | None:
-    pair = got.tolist() if hasattr(got, "tolist") else got
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        return f"The result should be a pair, perplexity and bits per character, but it is {kind(got)}."
-    for name, wanted, part in zip(("perplexity", "bits per character"), expected, pair, strict=True):
-        if problem := array_problem(wanted, part):
-            return f"{name}: {problem}"
+    pair = got.tolist() if getattr(got, "shape", None) == (2,) else got
+    if problem := pair_problem(("perplexity", "bits per character"), expected, pair):
+        return problem
     if not same(expected[0], pair[0]):
         return "The perplexity is off."
     return None if same(expected[1], pair[1]) else "The perplexity is right; the bits per character are off."

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, same
+from course_lib.exercises.values import array_problem, numbers_of, same, sum_problem
 
 # ---------------- scaled dot-product attention of one head (Vaswani et al. 2017, equation 1)
 
@@ -39,8 +39,7 @@ def _attention_cases() -> list[Arguments]:
 def _judge_attention(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem + (" Did exp() overflow?" if "nan" in problem else "")
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     low, high = case["value"].min(axis=0), case["value"].max(axis=0)
     if (numbers < low - 1e-5).any() or (numbers > high + 1e-5).any():
         return "A mean lies between the smallest and the largest value; one of yours does not. Do the weights sum to 1?"
@@ -86,14 +85,12 @@ def _judge_masked_weights(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         why = " Is everything hidden in a row, or did exp() overflow?" if "nan" in problem else ""
         return problem + why
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     if (seen := np.argwhere(_hidden(case) & (numbers > 1e-6))).size:
         row, column = seen[0]
         return f"Row {row} gives weight to column {column}, which is hidden from it."
-    for row, total in enumerate(numbers.sum(axis=1)):
-        if not np.isclose(total, 1.0, atol=1e-5):
-            return f"Row {row} adds up to {total:.6g}, not to 1."
+    if problem := sum_problem(numbers):
+        return problem
     return (
         None if same(expected, got) else "Nothing hidden is seen, and each row adds up to 1, but the weights are off."
     )
@@ -143,8 +140,7 @@ def _positional_encoding_cases() -> list[Arguments]:
 def _judge_positional_encoding(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem
-    numbers = as_numbers(got)
-    assert numbers is not None
+    numbers = numbers_of(got)
     if (abs(numbers) > 1 + 1e-6).any():
         return "A sine lies between -1 and 1; one of your numbers does not."
     if same(expected, got):
