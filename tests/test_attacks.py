@@ -1,4 +1,4 @@
-"""Documents, typing errors, constraints, the greedy search and the engine."""
+"""Transformations, constraints, searches, and the attack that runs them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 
 from course_lib import TextClassifier, commands, machine
 from course_lib.attacks import (
@@ -32,32 +33,32 @@ from course_lib.attacks import (
     GradientBeam,
     GradientGuided,
     Greedy,
-    InTurn,
     KeepWords,
     MaskedWords,
     MaxEditDistance,
     MaxWordsChanged,
     Neighbours,
     NoAntonyms,
+    Query,
     SamePartOfSpeech,
     SentenceSimilarity,
-    Shift,
+    Sequential,
+    Substitutes,
     Synonyms,
     Targeted,
-    Together,
+    Transformation,
     Untargeted,
+    VictimModel,
     WeightedSaliency,
     recipe,
     similarity,
 )
-from course_lib.attacks.document import edit_distance
-from course_lib.attacks.rounds import Rounds
-from course_lib.attacks.runs import Run
-from course_lib.attacks.task import Wish
-from course_lib.attacks.view import View, input_embeddings, watched
+from course_lib.attacks.attack import AttackState
+from course_lib.attacks.goals import Goal
 from course_lib.defenses import NormalizedClassifier, Spelling, TextNormalizer
 from course_lib.errors import BadInput
 from course_lib.pretraining import LanguageModel
+from course_lib.text.modules import add_to_embeddings, shared_copy
 from course_lib.training import TrainingConfig
 
 TEXTS = ["a good film", "truly great, and good", "a bad film", "awful; it was bad"]
@@ -104,32 +105,6 @@ def unsure() -> TextClassifier:
     return trained(12)
 
 
-# ---- documents -------------------------------------------------------------------------------------------------
-
-
-@given(SENTENCE)
-def test_a_document_gives_its_text_back(text: str) -> None:
-    assert Document.of(text).text == text
-
-
-def test_words_are_those_of_the_literature() -> None:
-    assert Document.of(" 'tis a well-made, don't_miss film (1999)!").words == (
-        "tis", "a", "well-made", "don't_miss", "film", "1999",
-    )  # fmt: skip
-
-
-def test_one_word_changes_and_nothing_else() -> None:
-    document = Document.of("A good, good film.")
-    assert document.replace(2, "god").text == "A good, god film."
-    assert document.replace(2, "god").changed == {2}
-    assert document.without(1).text == "A good film."
-
-
-@pytest.mark.parametrize(("left", "right", "distance"), [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3)])
-def test_edit_distance(left: str, right: str, distance: int) -> None:
-    assert edit_distance(left, right) == edit_distance(right, left) == distance
-
-
 # ---- transformations -------------------------------------------------------------------------------------------
 
 
@@ -138,7 +113,7 @@ def test_a_typo_is_one_typo(word: str, seed: int) -> None:
     made = Characters().candidates(word, random.Random(seed))
     assert word not in made
     assert len(set(made)) == len(made) <= 4
-    assert all(1 <= edit_distance(word, new) <= 2 and new for new in made)  # a swap is two substitutions
+    assert all(1 <= Levenshtein.distance(word, new) <= 2 and new for new in made)  # a swap is two substitutions
 
 
 @pytest.mark.parametrize(("kind", "length"), [("swap", 4), ("substitute", 4), ("delete", 3), ("insert", 5)])
@@ -152,7 +127,7 @@ def test_a_word_of_one_letter_is_neither_swapped_nor_deleted() -> None:
     assert Characters(("swap", "delete")).candidates("a", random.Random(0)) == []
 
 
-# ---- the engine ------------------------------------------------------------------------------------------------
+# ---- the attack ------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(SENTENCE, max_size=4), st.integers(0, 50), st.integers(1, 6), st.sampled_from([0.1, 0.5]))
@@ -162,7 +137,7 @@ def test_no_returned_text_breaks_a_constraint(texts: list[str], seed: int, dista
     attack = Attack("test", Untargeted(), Characters(), Greedy(), rules)
     for label in (0, 1):
         for result in attack.run(Words(), texts, [label] * len(texts), seed).results:
-            assert edit_distance(result.text, result.adversarial) <= distance
+            assert Levenshtein.distance(result.text, result.adversarial) <= distance
             words = Document.of(result.text).words
             assert len(result.changed) <= max(1, int(share * len(words)))
             assert not {words[i].lower() for i in result.changed} & {"a", "god"}
@@ -309,9 +284,9 @@ def test_what_the_last_paid_query_reaches_counts() -> None:
 @pytest.mark.parametrize(
     ("texts", "labels", "says"),
     [
-        (["x"], [0, 1], r"1 texts, but labels has shape \(2,\)"),
-        (["x"], [7], "label 7"),
-        ([], [0], "0 texts, but labels"),
+        (["x"], [0, 1], r"labels has the shape \(2,\) for 1 texts"),
+        (["x"], [7], "labels holds 7"),
+        ([], [0], r"labels has the shape \(1,\) for 0 texts"),
         ("x", [0], "single str"),
         ([3], [0], "not a string"),
     ],
@@ -336,20 +311,18 @@ def test_bad_settings(tiny: TextClassifier) -> None:
         (Neighbours, (5, 2.0), "least_cosine is 2.0"),
         (MaskedWords, ("course", 0), "most is 0"),
         (AnyWord, (0,), "most is 0"),
-        (Together, ((),), "parts is empty"),
         (Beam, (0,), "width is 0"),
         (Genetic, (1,), "cannot search"),
-        (GradientGuided, (0,), "asked is 0"),
+        (GradientGuided, (0,), "per_position is 0"),
         (GradientBeam, (0,), "width is 0"),
-        (GradientBeam, (2, 0), "asked is 0"),
-        (InTurn, ((),), "there is no search"),
+        (GradientBeam, (2, 0), "per_member is 0"),
+        (Sequential, ((),), "there is no search"),
         (SentenceSimilarity, (1.5,), "least_cosine is 1.5"),
-        (Shift, (0.0,), "by is 0.0"),
         (Greedy, "gradients", "importance is 'gradients'"),
         (Characters, ("swap", "rhyme"), "rhyme"),
         (Characters, (), "kinds is"),
         (MaxEditDistance, -1, "distance is -1"),
-        (MaxWordsChanged, 1.5, "share is 1.5"),
+        (MaxWordsChanged, 1.5, "fraction is 1.5"),
         (ConfidenceReduction, 0.0, "below is 0.0"),
     ],
 )
@@ -393,42 +366,53 @@ def run_one(attack: Attack, classifier: Any, text: str, label: Any = 1, seed: in
 
 
 def test_a_first_order_gain_is_the_gradient_times_the_move(tiny: TextClassifier) -> None:
-    """Moving the embedding a little towards the new word changes the goal by the gain, in proportion."""
-    view = View(tiny, Untargeted())
-    document = Document.of("a good film")
-    (slope,) = view.slopes([document], [1])
-    gain = slope.gains(1, "good", ["awful"])[0]
-    table, ids = view.embeddings.table, tiny.tokenizer_(["good", "awful"], add_special_tokens=False)["input_ids"]
-    module, small = tiny.module_, 1e-3
-    rows = tiny.tokenizer_([document.text])["input_ids"]
-    place = rows[0].index(ids[0][0])
-    with torch.no_grad(), watched(input_embeddings(module)):
+    """Moving the embedding a little towards the new word changes the goal's log-odds by the gain, in proportion."""
+    victim, document = VictimModel(tiny, Untargeted()), Document.of("a good film")
+    (gradient,) = victim.gradients([document], [1])
+    ids = torch.tensor([tiny.tokenizer_.encode(document.text)])
+    good, awful = tiny.tokenizer_.convert_tokens_to_ids(["good", "awful"])
+    delta = torch.zeros(1, ids.shape[1], gradient.vectors.shape[1])
+    delta[ids == good] = torch.from_numpy(victim.embeddings.table[awful] - victim.embeddings.table[good])
 
-        def goal(share: float) -> float:
-            def move(_: Any, __: Any, output: Any) -> Any:
-                output = output.clone()
-                output[0, place] += share * torch.from_numpy(table[ids[1][0]] - table[ids[0][0]])
-                return output
+    def log_odds(size: float) -> float:
+        with torch.no_grad(), add_to_embeddings(module, size * delta):
+            logits = module(ids, torch.ones_like(ids))[0].double()
+        return float(logits[0] - logits[1])
 
-            hook = input_embeddings(module).register_forward_hook(move)
-            logits = module(torch.tensor(rows), torch.ones(1, len(rows[0]), dtype=torch.long))
-            hook.remove()
-            return float(-logits.log_softmax(-1)[0, 1])
-
-        slope_by_hand = (goal(small) - goal(-small)) / (2 * small)
-    assert gain == pytest.approx(slope_by_hand, rel=2e-2)
+    module, small = shared_copy(tiny.module_), 1e-3
+    by_hand = (log_odds(small) - log_odds(-small)) / (2 * small)
+    assert gradient.gains(1, "good", ["awful"])[0] == pytest.approx(by_hand, rel=2e-2)
+    assert gradient.log_odds == pytest.approx(log_odds(0), rel=1e-4)
 
 
 def test_gradients_leave_nothing_behind(tiny: TextClassifier) -> None:
     before = {name: tensor.clone() for name, tensor in tiny.module_.state_dict().items()}
-    View(tiny, Untargeted()).slopes([Document.of("a good film"), Document.of("")], [1, 0])
+    tiny.module_.train()
+    VictimModel(tiny, Untargeted()).gradients([Document.of("a good film"), Document.of("")], [1, 0])
+    assert all(module.training and not module._forward_hooks for module in tiny.module_.modules())
+    tiny.module_.eval()
     assert all(parameter.grad is None for parameter in tiny.module_.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.module_.state_dict().items())
 
 
-def test_a_model_without_gradients_is_refused() -> None:
-    with pytest.raises(BadInput, match="gives no gradient"):
-        recipe("hotflip").run(Words(), ["a good film"], [1])
+def test_a_model_that_is_very_sure_still_has_a_gradient(tiny: TextClassifier) -> None:
+    """In float32 a softmax is exactly 1 from 17 nats on, and its gradient 0: words were tried in an arbitrary order."""
+    sure, document = copy.copy(tiny), Document.of("a good film")
+    sure.module_ = copy.deepcopy(tiny.module_)
+    with torch.no_grad():
+        sure.module_.classifier.weight *= 40 / abs(np.diff(tiny.decision_logits([document.text])).item())
+    assert sure.predict_proba([document.text]).max() == 1
+    plain, steep = (VictimModel(model, Untargeted()).gradients([document], [1])[0] for model in (tiny, sure))
+    assert steep.lengths.min() > plain.lengths.min()
+    assert steep.lengths.argsort().tolist() == plain.lengths.argsort().tolist()
+
+
+@pytest.mark.parametrize("name", ["hotflip", "homoglyphs", "gradient-beam", "textfooler"])
+def test_a_model_without_gradients_is_refused_before_any_query(name: str) -> None:
+    model = Words()
+    with pytest.raises(BadInput, match="has no gradients"):
+        recipe(name).run(model, ["a good film"], [1])
+    assert not model.asked
 
 
 def test_any_word_needs_a_search_with_gradients(tiny: TextClassifier) -> None:
@@ -437,14 +421,14 @@ def test_any_word_needs_a_search_with_gradients(tiny: TextClassifier) -> None:
 
 
 def test_any_word_ranks_the_whole_vocabulary(tiny: TextClassifier) -> None:
-    view, document = View(tiny, Untargeted()), Document.of("a good film")
-    (slope,) = view.slopes([document], [1])
-    (substitutes,) = AnyWord(5).prepare(view, [document])
-    words, gains = substitutes.ranked(slope, document, 1, random.Random(0))
-    tokens = tiny.tokenizer_.convert_ids_to_tokens(view.embeddings.whole_words.tolist())
-    every = slope.gains(1, "good", tokens)
-    assert sorted(gains)[::-1] == pytest.approx(sorted(every)[::-1][:5], abs=1e-5)
-    assert set(words) <= set(tokens) and "good" not in words
+    victim, document = VictimModel(tiny, Untargeted()), Document.of("a good film")
+    (gradient,) = victim.gradients([document], [1])
+    (substitutes,) = AnyWord(5).prepare(victim, [document])
+    words, gains = substitutes.ranked(gradient, document, 1, random.Random(0))
+    vocabulary = list(victim.embeddings.whole_words.values())
+    every = gradient.gains(1, "good", vocabulary)
+    assert gains.tolist() == pytest.approx(sorted(every)[::-1][:5], abs=1e-4)
+    assert set(words) <= set(vocabulary) and "good" not in words
 
 
 def test_gradient_importance_asks_once(tiny: TextClassifier) -> None:
@@ -486,7 +470,7 @@ def test_a_gradient_beam_that_asks_everything_is_a_beam(unsure: TextClassifier) 
 def test_a_gradient_beam_asks_no_more_than_it_may(tiny: TextClassifier) -> None:
     attack = Attack("test", ConfidenceReduction(0.01), Characters(("delete",)), GradientBeam(2, 1))
     (step, gradient, candidates, *_) = attack.steps(tiny, TALK[0], tiny.predict(TALK[:1])[0])
-    assert (step.asked, gradient.asked, candidates.asked) == (1, 1, 2)
+    assert (step.queries, gradient.queries, candidates.queries) == (1, 1, 2)
 
 
 @pytest.mark.parametrize("budget", range(1, 12))
@@ -500,7 +484,7 @@ def test_a_second_search_begins_where_the_first_fails(tiny: TextClassifier) -> N
     goal, labels = ConfidenceReduction(0.02), tiny.predict(TALK)
     alone, other, both = (
         Attack("test", goal, Synonyms(), search).run(tiny, TALK, labels).results
-        for search in (first, second, InTurn((first, second)))
+        for search in (first, second, Sequential((first, second)))
     )
     assert {one.status for one in alone} == {"succeeded", "failed"}
     for one, two, result in zip(alone, other, both, strict=True):
@@ -531,7 +515,7 @@ def test_steps_lead_to_what_run_finds(tiny: TextClassifier) -> None:
         steps = recipe(name).steps(tiny, text, label, seed=2)
         result = recipe(name).run(tiny, [text], [label], seed=2).results[0]
         assert steps[0].text == text
-        assert sum(step.asked for step in steps) == result.queries
+        assert sum(step.queries for step in steps) == result.queries
         assert (result.status == "succeeded") == steps[-1].reached
         assert [step.score for step in steps] == sorted(step.score for step in steps)
         if result.status == "succeeded":
@@ -547,49 +531,42 @@ def test_steps_of_what_is_wrong_already() -> None:
 # ---- words that may stand in a place -----------------------------------------------------------------------------
 
 
-def words_at(transformation: Any, view: Any, text: str, position: int) -> list[str]:
-    (substitutes,) = transformation.prepare(view, [Document.of(text)])
+def words_at(transformation: Any, model: TextClassifier, text: str, position: int) -> list[str]:
+    (substitutes,) = transformation.prepare(VictimModel(model, Untargeted()), [Document.of(text)])
     found: list[str] = substitutes.words(Document.of(text), position, random.Random(0))
     return found
 
 
-def test_lookalikes_look_alike() -> None:
+def test_homoglyphs_are_other_letters() -> None:
     made = Characters(("homoglyph",)).candidates("good", random.Random(0))
     assert len(made) == 1 and made[0] != "good" and len(made[0]) == 4
     assert Characters(("homoglyph",)).candidates("zzz", random.Random(0)) == []
 
 
 def test_synonyms_keep_the_form_of_the_word(tiny: TextClassifier) -> None:
-    assert "movies" in words_at(Synonyms(), View(tiny, Untargeted()), "two films", 1)
-    assert words_at(Synonyms(), View(tiny, Untargeted()), "of the film", 1) == []
+    assert "movies" in words_at(Synonyms(), tiny, "two films", 1)
+    assert words_at(Synonyms(), tiny, "of the film", 1) == []
 
 
 def test_neighbours_are_near_in_the_models_table(tiny: TextClassifier) -> None:
-    view = View(tiny, Untargeted())
-    near = words_at(Neighbours(5, -1.0), view, "a Good film", 1)
+    near = words_at(Neighbours(5, -1.0), tiny, "a Good film", 1)
     assert 4 <= len(near) <= 5 and all(word[0].isupper() for word in near)
-    vectors = view.embeddings.of(["good", *near])
+    vectors = VictimModel(tiny, Untargeted()).embeddings.of(["good", *near])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors[1:] @ vectors[0]
     assert list(cosines) == sorted(cosines, reverse=True)
-    assert words_at(Neighbours(5, 0.999), view, "a good film", 1) == []
+    assert words_at(Neighbours(5, 0.999), tiny, "a good film", 1) == []
 
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_masked_words_are_those_of_the_language_model(masked: bool, tiny: TextClassifier) -> None:
-    view, text = View(tiny, Untargeted()), "the president of the united States said so ."
-    found = words_at(MaskedWords("tiny-bert", 4, masked), view, text, 1)
+    text = "the president of the united States said so ."
+    found = words_at(MaskedWords("tiny-bert", 4, masked), tiny, text, 1)
     assert len(found) == 4 and "president" not in found and len(set(found)) == 4
     if masked:
         likely = LanguageModel.from_pretrained("tiny-bert").fill(text.replace("president", "[MASK]"), top=30)[0]
         whole = [word for word, _ in likely if word.isalpha() and len(word) > 1 and word != "president"]
         assert found == whole[:4]
-
-
-def test_candidates_of_several_transformations_are_joined(tiny: TextClassifier) -> None:
-    both = Together((Synonyms(), Characters(("delete",))))
-    found = words_at(both, View(tiny, Untargeted()), "two films", 1)
-    assert "movies" in found and any(len(word) == 4 for word in found)
 
 
 # ---- rules about meaning -------------------------------------------------------------------------------------------
@@ -633,99 +610,114 @@ def test_what_is_not_similar_is_not_asked() -> None:
     assert (result.status, result.queries) == ("failed", 1 + 3)
 
 
-# ---- numbers instead of classes ------------------------------------------------------------------------------------
+# ---- surrogates ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def rater() -> TextClassifier:
-    config = TrainingConfig(epochs=30, learning_rate=3e-3)
-    texts = [text for text, _ in PAIRS]
-    return TextClassifier("tiny", head="regression", dropout=0.0, training=config).fit(
-        texts, [2.0 * label - 1 for _, label in PAIRS]
-    )
+class Constant:
+    """Predicts one class, whatever the text is."""
 
+    def __init__(self, column: int, classes: Sequence[Any] = (0, 1)) -> None:
+        self.classes_, self.column, self.asked = np.array(list(classes)), column, 0
 
-@pytest.mark.parametrize("search", [Greedy(), GradientGuided(), GradientBeam(2), Beam(2)], ids=str)
-def test_a_rating_is_pushed(search: Any, rater: TextClassifier) -> None:
-    texts = ["a good film", "great plot", "bad end"]
-    attack = Attack("test", Shift(-0.3), Characters(), search)
-    report = attack.run(rater, texts, [1.0, 1.0, -1.0])
-    again = rater.predict([result.adversarial for result in report.results])
-    for result, number in zip(report.results, again, strict=True):
-        assert result.after == pytest.approx(number, abs=1e-4)
-        assert (result.after <= result.before - 0.3 + 1e-6) == (result.status == "succeeded")
-    assert report.count("succeeded") >= 1 and math.isnan(report.accuracy)
-
-
-def test_goals_fit_their_models(rater: TextClassifier, tiny: TextClassifier) -> None:
-    with pytest.raises(BadInput, match="does not fit a regression model"):
-        recipe("deepwordbug").run(rater, ["a good film"], [1.0])
-    with pytest.raises(BadInput, match="does not fit a classifier"):
-        Attack("test", Shift(), Characters(), Greedy()).run(tiny, ["a good film"], [1])
-
-
-# ---- rough answers -------------------------------------------------------------------------------------------------
-
-
-class Liar:
-    """Calls every text by one class."""
-
-    def __init__(self, column: int) -> None:
-        self.classes_, self.column, self.asked = np.array([0, 1]), column, 0
-
-    def predict_proba(self, texts: list[str]) -> np.ndarray:
+    def predict_proba(self, texts: Sequence[str]) -> Any:
         self.asked += len(texts)
         return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
 
 
-def test_what_a_twin_finds_is_confirmed_by_the_model_itself(unsure: TextClassifier) -> None:
+def test_what_a_surrogate_finds_is_confirmed_by_the_model_itself(unsure: TextClassifier) -> None:
     labels = unsure.predict(TALK)
     exact = recipe("deepwordbug").run(unsure, TALK, labels)
-    same = recipe("deepwordbug").run(unsure, TALK, labels, twin=copy.deepcopy(unsure))
+    same = recipe("deepwordbug").run(unsure, TALK, labels, surrogate=copy.deepcopy(unsure))
     assert [one.adversarial for one in same.results] == [one.adversarial for one in exact.results]
-    liar = Liar(1 - int(labels[0]))  # the goal is reached by any text, it says
-    misled = recipe("deepwordbug").run(unsure, TALK[:1], labels[:1], twin=liar)
-    assert liar.asked > 5
+    wrong = Constant(1 - int(labels[0]))  # it predicts that any text reaches the goal
+    misled = recipe("deepwordbug").run(unsure, TALK[:1], labels[:1], surrogate=wrong)
+    assert wrong.asked > 5
     for result in misled.results:
         assert (unsure.predict([result.adversarial])[0] != result.label) == (result.status == "succeeded")
-    other = Liar(0)
-    other.classes_ = np.array(["no", "yes"])
-    with pytest.raises(BadInput, match="twin does not know"):
-        recipe("deepwordbug").run(unsure, TALK, labels, twin=other)
+    with pytest.raises(BadInput, match="surrogate has other classes"):
+        recipe("deepwordbug").run(unsure, TALK, labels, surrogate=Constant(0, ("no", "yes")))
 
 
-def test_a_goal_that_only_the_rough_model_sees_reached_is_not_reached(
+def test_a_goal_that_only_another_precision_reaches_is_not_reached(
     tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the hardware multiplies another precision faster, the search asks in it and looks again."""
-    assert not View(tiny, Untargeted(), "auto").differs or machine.precision() != torch.float32
+    """Where the hardware multiplies another precision faster, the search uses it and confirms."""
+    assert not VictimModel(tiny, Untargeted(), "auto").has_surrogate or machine.precision() != torch.float32
     monkeypatch.setattr(machine, "precision", lambda *_: torch.bfloat16)
-    view = View(tiny, Untargeted(), "auto")
-    assert view.differs and view.classifier.precision == "auto" and tiny.precision == "float32"
-    answer_before = tiny.predict_proba(["a good film"])[0]
-    label = int(answer_before.argmax())
-    view.classifier = _Always(1 - label)
-    answers = Rounds(view, (), None)
-    run = Run(Document.of("a good film"), label, answer_before, 0.0, False)
-    run.start(iter_one(Wish([Document.of("a good film")])))
-    (answer,) = answers.answer([run])
-    assert not answer.reached[0]
+    victim = VictimModel(tiny, Untargeted(), "auto")
+    assert victim.has_surrogate and victim.surrogate.precision == "auto" and tiny.precision == "float32"
+    before = tiny.predict_proba(["a good film"])[0]
+    column = int(before.argmax())
+    victim.surrogate = Constant(1 - column)
+    state = AttackState(Document.of("a good film"), column, before, 0.0, False)
+    state.start(query for query in [Query([Document.of("a good film")])])
+    (result,) = recipe("deepwordbug")._round(victim, [state])
+    assert not result.reached[0] and not state.found
 
 
-class _Always:
-    """Says one class, whatever it is asked."""
+# ---- several classes -----------------------------------------------------------------------------------------------
 
-    def __init__(self, column: int) -> None:
-        self.column = column
+
+@dataclass(frozen=True)
+class Listed(Transformation, Substitutes):
+    """Two words may replace `good`."""
+
+    def prepare(self, victim: Any, documents: Sequence[Document]) -> list[Substitutes]:
+        return [self] * len(documents)
+
+    def words(self, document: Document, position: int, rng: random.Random) -> list[str]:
+        return ["fine", "nice"] if document.words[position] == "good" else []
+
+
+AWAY = {"good": [0.8, 0.1, 0.1], "fine": [0.40, 0.30, 0.30], "nice": [0.45, 0.46, 0.09]}
+TO_Y = {"good": [0.8, 0.1, 0.1], "fine": [0.1, 0.47, 0.43], "nice": [0.33, 0.25, 0.42]}
+
+
+class Three:
+    """Of the candidates, `fine` has the higher score and `nice` reaches the goal."""
+
+    classes_ = np.array(["z", "x", "y"])  # true, other, target: not in sorted order
+
+    def __init__(self, rows: dict[str, list[float]]) -> None:
+        self.rows = rows
 
     def predict_proba(self, texts: Sequence[str]) -> Any:
-        return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
+        words = [next((word for word in self.rows if word in text), "good") for text in texts]
+        return np.array([self.rows[word] for word in words], np.float32)
 
 
-def iter_one(wish: Wish) -> Any:
-    answer = yield wish
-    assert answer is not None
-    return wish.documents[0]
+@pytest.mark.parametrize("goal", [Untargeted(), Targeted(2)], ids=str)
+@pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(1), Genetic(4, 2)], ids=str)
+def test_a_goal_that_was_reached_is_not_missed_for_a_higher_score(search: Any, goal: Goal) -> None:
+    model = Three(TO_Y if isinstance(goal, Targeted) else AWAY)
+    result = Attack("test", goal, Listed(), search).run(model, ["a good film"], ["z"]).results[0]
+    assert (result.status, result.adversarial) == ("succeeded", "a nice film")
+    assert (result.label, result.before, result.after) == ("z", "z", "y" if isinstance(goal, Targeted) else "x")
+
+
+def test_the_last_generation_counts() -> None:
+    """One generation: what its children reach is found."""
+    attack = Attack("test", ConfidenceReduction(0.8), Characters(("delete",)), Genetic(6, 1))
+    assert run_one(attack, Words(), "good good good").status == "succeeded"
+
+
+# ---- other scripts -------------------------------------------------------------------------------------------------
+
+
+def test_a_text_without_blanks_is_attacked_character_by_character() -> None:
+    """The whole clause was one word: its first typing error was all that an attack could try."""
+
+    class Character:
+        classes_ = np.array([0, 1])
+
+        def predict_proba(self, texts: Sequence[str]) -> Any:
+            good = np.array([0.9 if "好" in text else 0.2 for text in texts], np.float32)
+            return np.stack([1 - good, good], 1)
+
+    attack = Attack("test", Untargeted(), Characters(("substitute",)), Greedy("deletion"))
+    (result,) = attack.run(Character(), ["这部电影很好看。"], [1]).results
+    assert (result.status, result.words, result.changed) == ("succeeded", 7, (5,))
+    assert result.adversarial[:5] == "这部电影很" and result.adversarial[6:] == "看。"
 
 
 # ---- the command -----------------------------------------------------------------------------------------------
@@ -748,7 +740,7 @@ def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, caps
     assert answer["accuracy_under_attack"] == pytest.approx(failed / 6, abs=1e-4)
     assert answer["queries_per_text"] == pytest.approx(np.mean([text["queries"] for text in attacked]), abs=1e-4)
     assert answer["seconds"] >= answer["model_seconds"] > 0
-    assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "6", "--json", "--twin"]) == 0
+    assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "6", "--json", "--surrogate"]) == 0
     quick = json.loads(capsys.readouterr().out)
     assert quick["accuracy"] == answer["accuracy"] and len(quick["texts"]) == 6
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "0"]) == 1

@@ -1,4 +1,4 @@
-"""What was changed is found and marked; the loss surface keeps its shape; votes are kept and counted."""
+"""What was changed is found and marked; votes are kept and counted."""
 
 import json
 import os
@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.attacks.difference import Piece, inline, marked, pieces, side_by_side, told, words_that_differ
-from course_lib.attacks.document import Document
-from course_lib.attacks.surface import LossSurface
-from course_lib.attacks.votes import Vote, add_vote, read_votes, validity
+from course_lib.attacks.difference import Piece, inline, marked, pieces, side_by_side, told
+from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes, validity
 from course_lib.errors import BadInput, CorruptAsset, CourseError
 from course_lib.evaluation import wilson_interval
 
@@ -51,25 +49,24 @@ class Read(HTMLParser):
 
 
 @pytest.mark.parametrize(
-    ("original", "adversarial", "positions", "said"),
+    ("original", "adversarial", "said"),
     [
-        ("a good film", "a goood film", ((1,), (1,)), "a [good->goood] film"),
-        ("a good film", "a fine film", ((1,), (1,)), "a [good->fine] film"),
-        ("so so good", "so go good", ((1,), (1,)), "so [so->go] good"),
-        ("a good film", "a good film", ((), ()), "a good film"),
-        ("a very good film", "a good film", ((1,), ()), "a[ very->] good film"),
-        ("a good film", "a very good film", ((), (1,)), "a[-> very] good film"),
-        ("a good film", "a go od film", ((1,), (1, 2)), "a [good->go od] film"),
-        ("good film!", "good film?", ((), ()), "good film[!->?]"),
-        ("good", "gооd", ((0,), (0,)), "[good->gооd U+043E]"),
-        ("good", "go\u200bod", ((0,), (0, 1)), "[good->goU+200Bod]"),
-        ("", "good", ((), (0,)), "[->good]"),
-        ("good", "", ((0,), ()), "[good->]"),
-        ("", "", ((), ()), ""),
+        ("a good film", "a goood film", "a [good->goood] film"),
+        ("a good film", "a fine film", "a [good->fine] film"),
+        ("so so good", "so go good", "so [so->go] good"),
+        ("a good film", "a good film", "a good film"),
+        ("a very good film", "a good film", "a[ very->] good film"),
+        ("a good film", "a very good film", "a[-> very] good film"),
+        ("a good film", "a go od film", "a [good->go od] film"),
+        ("good film!", "good film?", "good film[!->?]"),
+        ("good", "gооd", "[good->gооd U+043E]"),
+        ("good", "go\u200bod", "[good->goU+200Bod]"),
+        ("", "good", "[->good]"),
+        ("good", "", "[good->]"),
+        ("", "", ""),
     ],
 )
-def test_changes_are_found_and_marked(original, adversarial, positions, said):
-    assert words_that_differ(original, adversarial) == positions
+def test_changes_are_found_and_marked(original, adversarial, said):
     assert marked(original, adversarial) == said
 
 
@@ -81,24 +78,6 @@ def test_the_pieces_are_both_texts(original, adversarial):
     assert "".join(piece.adversarial for piece in cut) == adversarial
     assert all(any(piece) for piece in cut)
     assert all(piece.original == piece.adversarial for piece in pieces(original, original))
-
-
-@given(TEXTS, TEXTS)
-@settings(deadline=None, max_examples=200)
-def test_words_that_are_not_named_are_equal(original, adversarial):
-    old, new = Document.of(original).words, Document.of(adversarial).words
-    mine, theirs = words_that_differ(original, adversarial)
-    kept = [word for at, word in enumerate(old) if at not in mine]
-    assert kept == [word for at, word in enumerate(new) if at not in theirs]
-
-
-@given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=8), st.data())
-@settings(deadline=None, max_examples=50)
-def test_of_exchanged_words_just_those_are_named(words, data):
-    changed = data.draw(st.sets(st.integers(0, len(words) - 1)))
-    new = [word + "x" if at in changed else word for at, word in enumerate(words)]
-    positions = tuple(sorted(changed))
-    assert words_that_differ(" ".join(words), " ".join(new)) == (positions, positions)
 
 
 @given(TEXTS, TEXTS)
@@ -149,77 +128,6 @@ def test_notes_stand_beside_their_pair():
     with pytest.raises(BadInput, match="1 notes for 2 pairs"):
         side_by_side([("a", "b"), ("c", "d")], notes=["x"])
     assert "no pair" in side_by_side([])
-
-
-# ---------------------------------------------------------------- the loss around a text
-
-
-def bowl(n: int = 5) -> LossSurface:
-    """The loss is along + across / 10 + 2, on a square from -1 to 1."""
-    axis = np.linspace(-1, 1, n)
-    loss = axis[:, None] + axis[None, :] / 10 + 2
-    return LossSurface(axis, axis, loss, np.exp(-loss))
-
-
-@pytest.mark.parametrize(
-    ("epsilon", "place"),
-    [(0, (0, 0)), (0.4, (0, 0)), (0.5, (0.5, 0)), (0.8, (0.5, 0.5)), (1, (1, 0)), (1.12, (1, 0.5)), (9, (1, 1))],
-)
-def test_the_highest_point_of_the_ball(epsilon, place):
-    assert bowl().place(bowl().highest(epsilon)) == place
-
-
-@given(st.floats(0, 2), st.floats(0, 2), st.integers(2, 12))
-@settings(deadline=None, max_examples=50)
-def test_a_larger_ball_is_never_lower_and_its_top_is_inside(one, other, n):
-    surface = bowl(2 * n + 1)
-    small, large = (surface.highest(epsilon) for epsilon in sorted((one, other)))
-    assert surface.loss[small] <= surface.loss[large]
-    assert np.hypot(*surface.place(small)) <= min(one, other) + 1e-5
-
-
-def test_a_surface_knows_its_start_and_its_reach():
-    surface = LossSurface(np.array([-2.0, 0, 1]), np.array([-3.0, 0.1, 3]), np.ones((3, 3)), np.ones((3, 3)))
-    assert surface.start == (1, 1) and surface.reach == 1
-
-
-def test_a_table_becomes_a_surface_in_whatever_order_its_rows_are():
-    surface = bowl()
-    rows = [
-        {"gradient": a, "random": b, "loss": surface.loss[i, j]}
-        for i, a in enumerate(surface.along)
-        for j, b in enumerate(surface.across)
-    ]
-    found = LossSurface.of(pd.DataFrame(rows).sample(frac=1, random_state=0))
-    np.testing.assert_array_equal(found.loss, surface.loss)
-    np.testing.assert_allclose(found.probability, np.exp(-surface.loss))
-    for table, said in ((rows[1:], "no grid"), ([*rows, rows[0]], "no grid"), ([{"loss": 1.0}], "no column")):
-        with pytest.raises(BadInput, match=said):
-            LossSurface.of(pd.DataFrame(table))
-
-
-AXIS = np.array([-1.0, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("parts", "said"),
-    [
-        ((AXIS[::-1], AXIS, np.ones((3, 3)), np.ones((3, 3))), "along is"),
-        ((AXIS, AXIS + 5, np.ones((3, 3)), np.ones((3, 3))), "across is"),
-        ((AXIS, AXIS[:2], np.ones((2, 3)), np.ones((3, 2))), "loss has the shape"),
-        ((AXIS, AXIS, np.ones((3, 3)), np.ones(9)), "probability has the shape"),
-        ((AXIS, AXIS, np.full((3, 3), np.nan), np.ones((3, 3))), "not finite"),
-    ],
-)
-def test_surfaces_that_cannot_be_are_named(parts, said):
-    with pytest.raises(BadInput, match=said):
-        LossSurface(*parts)
-
-
-@pytest.mark.parametrize("epsilon", [-1, float("nan")])
-def test_a_ball_needs_a_radius(epsilon):
-    with pytest.raises(BadInput, match="epsilon is"):
-        bowl().highest(epsilon)
 
 
 # ---------------------------------------------------------------- votes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from course_lib import TextClassifier
-from course_lib.attacks.embedding import PGD, fgsm, loss_surface
-from course_lib.attacks.perturbation import BALLS, ascend, ball, movable, shifted
+from course_lib.attacks.perturbation import BALLS, ascend, ball, movable
+from course_lib.attacks.pgd import PGD, LossSurface, fgsm, loss_surface
 from course_lib.batching import collate, tokenize
 from course_lib.errors import BadInput
+from course_lib.text.modules import add_to_embeddings, shared_copy
 from course_lib.training import TrainingConfig
 
 NOUNS = ("film", "plot", "cast", "end")
@@ -28,8 +30,8 @@ NORMS = sorted(BALLS)
 LEARNING = TrainingConfig(epochs=30, learning_rate=3e-3)
 
 
-def fitted(labels: Sequence[Any], **settings: Any) -> TextClassifier:
-    return TextClassifier("tiny", dropout=0.0, training=LEARNING, **settings).fit(TEXTS, labels)
+def fitted(labels: Sequence[Any]) -> TextClassifier:
+    return TextClassifier("tiny", dropout=0.0, training=LEARNING).fit(TEXTS, labels)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,6 @@ def tiny() -> TextClassifier:
 @pytest.fixture(scope="module")
 def three() -> TextClassifier:
     return fitted(["x"] * 4 + ["y"] * 4 + ["z"] * 8)
-
-
-@pytest.fixture(scope="module")
-def regression() -> TextClassifier:
-    return fitted([1.0] * 4 + [2.0] * 4 + [-1.0] * 4 + [-2.0] * 4, head="regression")
 
 
 def gradient_by_hand(classifier: TextClassifier, text: str, label: int) -> tuple[Tensor, float]:
@@ -102,7 +99,7 @@ def test_the_steepest_step_has_size_1_and_climbs_most(norm: str, scale: float, s
 def test_noise_lands_in_the_ball_and_where_it_may(norm: str, epsilon: float, seed: int) -> None:
     noise = torch.empty(2, 5, 3).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
     mask = movable(torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]))
-    point = ball(norm, epsilon).inside(noise, mask)
+    point = ball(norm, epsilon).random_point(noise, mask)
     assert bool((ball(norm, epsilon).measure(point) <= epsilon * (1 + 1e-5)).all())
     assert not point[0, [0, 4]].any() and not point[1].any()
     assert epsilon == 0 or point[0, 1:4].any()
@@ -111,25 +108,13 @@ def test_noise_lands_in_the_ball_and_where_it_may(norm: str, epsilon: float, see
 def test_padding_and_special_tokens_are_left_alone() -> None:
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]])
     assert movable(mask)[..., 0].tolist() == [[0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    assert torch.equal(movable(mask, special_tokens=True)[..., 0], mask.float())
 
 
-def test_the_ascent_finds_the_top_of_a_slope_by_hand() -> None:
+def test_the_ascent_finds_the_top_by_hand() -> None:
     """The loss 3a + 4b over a circle of radius 2 is highest at (1.2, 1.6)."""
-    slope = torch.tensor([[[3.0, 4.0]]])
-    top = ascend(lambda _: slope, torch.zeros(1, 1, 2), ball("l2", 2.0), torch.ones(1, 1, 1), 4, 0.9)
+    gradient = torch.tensor([[[3.0, 4.0]]])
+    top = ascend(lambda _: gradient, torch.zeros(1, 1, 2), ball("l2", 2.0), torch.ones(1, 1, 1), 4, 0.9)
     assert top.flatten().tolist() == pytest.approx([1.2, 1.6])
-
-
-def test_a_shift_reaches_the_layer_and_goes_again() -> None:
-    layer, ids = torch.nn.Embedding(5, 3), torch.tensor([[1, 2]])
-    delta = torch.ones(1, 2, 3, requires_grad=True)
-    before = layer(ids)
-    with shifted(layer, delta):
-        moved = layer(ids)
-    assert torch.equal(moved, before + 1) and torch.equal(layer(ids), before)
-    moved.sum().backward()
-    assert bool((delta.grad == 1).all()) and layer.weight.grad is not None
 
 
 # ---- the attack ------------------------------------------------------------------------------------------------
@@ -145,8 +130,9 @@ def test_one_step_is_the_fast_gradient_sign_method(norm: str, tiny: TextClassifi
     gradient[:, [0, -1]] = 0
     delta = epsilon * (gradient / gradient.norm() if norm == "l2" else gradient.sign())
     batch = collate(tokenize(["good film"], tiny.tokenizer_), [0])
-    with torch.no_grad(), shifted(tiny.module_.bert.embeddings.word_embeddings, delta):
-        after = F.cross_entropy(tiny.module_(batch.input_ids, batch.attention_mask), torch.tensor([1])).item()
+    module = shared_copy(tiny.module_)
+    with torch.no_grad(), add_to_embeddings(module, delta):
+        after = F.cross_entropy(module(batch.input_ids, batch.attention_mask), torch.tensor([1])).item()
     assert report.loss_before[0] == pytest.approx(loss, rel=1e-4)
     assert report.loss_after[0] == pytest.approx(after, rel=1e-4)
     assert after > loss and report.sizes[0] == pytest.approx(epsilon, rel=1e-4)
@@ -206,20 +192,32 @@ def test_the_module_is_left_as_it_was(training: bool, tiny: TextClassifier) -> N
     assert not tiny.module_.bert.embeddings.word_embeddings._forward_hooks
 
 
-def test_a_model_of_three_classes(three: TextClassifier) -> None:
+def test_classes_need_not_be_sorted(three: TextClassifier) -> None:
+    """They are matched by name."""
     labels = ["x"] * 4 + ["y"] * 4 + ["z"] * 8
-    report = PGD(3.0, steps=5).run(three, TEXTS, np.array(labels)[:, None])
+    model, names = copy.copy(three), {"x": "so", "y": "good", "z": "bad"}
+    model.classes_ = np.array(list(names.values()))
+    report = PGD(3.0, steps=5).run(model, TEXTS, [names[label] for label in labels])
     assert report.accuracy == 1 and report.accuracy_under_attack < 0.5
-    assert set(report.after.tolist()) <= {"x", "y", "z"}
+    assert report.labels.tolist() == report.before.tolist() == [names[label] for label in labels]
+    assert set(report.after.tolist()) <= set(names.values())
+    assert (report.loss_after == PGD(3.0, steps=5).run(three, TEXTS, labels).loss_after).all()
 
 
-def test_a_regression_model(regression: TextClassifier) -> None:
-    wanted = regression.predict(TEXTS) + 0.5
-    report = PGD(0.5, steps=3).run(regression, TEXTS, wanted)
-    assert report.before.tolist() == pytest.approx(regression.predict(TEXTS).tolist(), abs=1e-4)
-    assert report.loss_before.tolist() == pytest.approx([0.25] * len(TEXTS), abs=1e-3)
-    assert report.loss_after.tolist() == pytest.approx(((report.after - wanted) ** 2).tolist(), rel=1e-3)
-    assert (report.loss_after > 0.25).all() and math.isnan(report.accuracy)
+def test_no_other_call_sees_the_perturbation(tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was a hook on the shared layer: predictions that ran meanwhile were those of the perturbed embeddings."""
+    before, seen, forward = tiny.predict_proba(TEXTS), [], type(tiny.module_).forward
+    label = int(before[0].argmax())
+
+    def spy(self: Any, *inputs: Any) -> Any:
+        monkeypatch.setattr(type(self), "forward", forward)
+        seen.append(tiny.predict_proba(TEXTS))
+        monkeypatch.setattr(type(self), "forward", spy)
+        return forward(self, *inputs)
+
+    monkeypatch.setattr(type(tiny.module_), "forward", spy)
+    PGD(3.0, steps=2).run(tiny, TEXTS[:1], [label])
+    assert len(seen) == 4 and all((one == before).all() for one in seen)
 
 
 @pytest.mark.parametrize("text", ["", "good", "good " * 600])
@@ -231,7 +229,6 @@ def test_texts_at_the_edge(text: str, tiny: TextClassifier) -> None:
     assert np.isfinite(report.loss_after).all()
     assert (report.sizes[0] == 0) == (text == "")
     assert text != "" or report.loss_after[0] == report.loss_before[0]
-    assert text != "" or PGD(0.3, steps=2, special_tokens=True).run(long, [text], [label]).sizes[0] > 0
 
 
 def test_no_text_at_all(tiny: TextClassifier) -> None:
@@ -256,8 +253,8 @@ def test_a_model_that_is_very_sure_still_has_a_gradient(tiny: TextClassifier) ->
 
 
 def test_passes_are_counted(tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes, forward = [], tiny.module_.forward
-    monkeypatch.setattr(tiny.module_, "forward", lambda *inputs: passes.append(1) or forward(*inputs))
+    passes, forward = [], type(tiny.module_).forward
+    monkeypatch.setattr(type(tiny.module_), "forward", lambda *inputs: passes.append(1) or forward(*inputs))
     for attack, expected in ((PGD(steps=4), 6), (fgsm(), 2)):  # the text, 4 points that are left, the last one
         passes.clear()
         assert attack.run(tiny, ["good"], [1]).queries_per_text == len(passes) == expected
@@ -281,8 +278,8 @@ def test_bad_settings(make: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("texts", "labels", "says"),
     [
-        (["x"], [0, 1], "1 texts, but labels"),
-        (["x"], [7], "label 7"),
+        (["x"], [0, 1], "for 1 texts"),
+        (["x"], [7], "labels holds 7"),
         ("x", [0], "single str"),
         ([3], [0], "not a string"),
     ],
@@ -293,7 +290,7 @@ def test_bad_input(texts: Any, labels: list[int], says: str, tiny: TextClassifie
 
 
 def test_a_model_without_gradients_is_refused() -> None:
-    with pytest.raises(BadInput, match="gives no gradient"):
+    with pytest.raises(BadInput, match="has no gradients"):
         PGD().run(object(), ["x"], [0])  # type: ignore[arg-type]
 
 
@@ -302,33 +299,61 @@ def test_a_model_without_gradients_is_refused() -> None:
 
 def test_the_surface_rises_along_the_gradient(tiny: TextClassifier) -> None:
     surface = loss_surface(tiny, "good film", 1, span=0.02, grid=5)
-    assert len(surface) == 25 and list(surface) == ["gradient", "random", "loss", "answer"]
-    assert sorted(set(surface["gradient"].round(3))) == pytest.approx([-0.02, -0.01, 0, 0.01, 0.02])
-    along = surface[surface["random"].abs() < 1e-6].sort_values("gradient")["loss"].to_numpy()
-    aside = surface[surface["gradient"].abs() < 1e-6].sort_values("random")["loss"].to_numpy()
+    assert surface.loss.shape == (5, 5)
+    assert surface.along.tolist() == surface.across.tolist() == pytest.approx([-0.02, -0.01, 0, 0.01, 0.02])
+    along, aside = surface.loss[:, 2], surface.loss[2]
     assert (np.diff(along) > 0).all()
     assert np.ptp(along) > 3 * np.ptp(aside)
     gradient, loss = gradient_by_hand(tiny, "good film", 1)
     assert along[2] == pytest.approx(loss, rel=1e-4)
     assert (along[3] - along[1]) / 0.02 == pytest.approx(float(gradient[:, 1:-1].norm()), rel=0.05)
-    assert surface["answer"].iloc[12] == tiny.predict(["good film"])[0]
+    assert surface.probability[2, 2] == pytest.approx(tiny.predict_proba(["good film"])[0, 1], rel=1e-4)
 
 
 def test_a_seed_gives_its_surface(tiny: TextClassifier) -> None:
-    first, again, other = (loss_surface(tiny, "good film", 1, grid=3, seed=seed)["loss"] for seed in (1, 1, 2))
+    first, again, other = (loss_surface(tiny, "good film", 1, grid=3, seed=seed).loss for seed in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
 
 
-def test_surfaces_of_other_models(three: TextClassifier, regression: TextClassifier) -> None:
-    assert set(loss_surface(three, "good film", "x", span=4, grid=5)["answer"]) <= {"x", "y", "z"}
-    numbers = loss_surface(regression, "good film", 0.0, grid=3)
-    assert numbers["loss"].tolist() == pytest.approx((numbers["answer"] ** 2).tolist(), rel=1e-4)
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [("", {}, "no token"), ("good", {"span": 0}, "span is 0"), ("good", {"grid": 1}, "grid is 1")],
+)
+def test_bad_surfaces(text: str, options: dict[str, Any], says: str, tiny: TextClassifier) -> None:
+    with pytest.raises(BadInput, match=says):
+        loss_surface(tiny, text, 1, **options)
+
+
+def bowl(n: int = 5) -> LossSurface:
+    """The loss is along + across / 10 + 2, on a square from -1 to 1."""
+    axis = np.linspace(-1, 1, n)
+    loss = axis[:, None] + axis[None, :] / 10 + 2
+    return LossSurface(axis, axis, loss)
 
 
 @pytest.mark.parametrize(
-    ("text", "settings", "says"),
-    [("", {}, "no token"), ("good", {"span": 0}, "span is 0"), ("good", {"grid": 1}, "grid is 1")],
+    ("epsilon", "place"),
+    [(0, (0, 0)), (0.4, (0, 0)), (0.5, (0.5, 0)), (0.8, (0.5, 0.5)), (1, (1, 0)), (1.12, (1, 0.5)), (9, (1, 1))],
 )
-def test_bad_surfaces(text: str, settings: dict[str, Any], says: str, tiny: TextClassifier) -> None:
-    with pytest.raises(BadInput, match=says):
-        loss_surface(tiny, text, 1, **settings)
+def test_the_highest_point_of_the_ball(epsilon: float, place: tuple[float, float]) -> None:
+    assert bowl().position(bowl().highest(epsilon)) == place
+
+
+@given(st.floats(0, 2), st.floats(0, 2), st.integers(2, 12))
+@settings(deadline=None, max_examples=50)
+def test_a_larger_ball_is_never_lower_and_its_top_is_inside(one: float, other: float, n: int) -> None:
+    surface = bowl(2 * n + 1)
+    small, large = (surface.highest(epsilon) for epsilon in sorted((one, other)))
+    assert surface.loss[small] <= surface.loss[large]
+    assert np.hypot(*surface.position(small)) <= min(one, other) + 1e-5
+
+
+def test_the_start_and_the_reach_of_a_surface() -> None:
+    surface = LossSurface(np.array([-2.0, 0, 1]), np.array([-3.0, 0.1, 3]), np.ones((3, 3)))
+    assert surface.start == (1, 1) and surface.reach == 1
+
+
+@pytest.mark.parametrize("epsilon", [-1, float("nan")])
+def test_a_ball_needs_a_radius(epsilon: float) -> None:
+    with pytest.raises(BadInput, match="epsilon is"):
+        bowl().highest(epsilon)

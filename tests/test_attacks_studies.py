@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import toy_classifiers
-from sklearn.exceptions import NotFittedError
 
 from course_lib import TextClassifier, baselines, corpora
 from course_lib.attacks import (
@@ -21,6 +20,7 @@ from course_lib.attacks import (
     Document,
     Neighbours,
     Untargeted,
+    VictimModel,
     exchange_gains,
     fgsm,
     recipe,
@@ -28,9 +28,9 @@ from course_lib.attacks import (
     transfer_table,
 )
 from course_lib.attacks.report import AttackResult
-from course_lib.attacks.view import View, input_embeddings
 from course_lib.errors import BadInput
 from course_lib.experiments import Experiment, Run
+from course_lib.text.modules import input_embeddings
 
 TEXTS, LABELS = toy_classifiers.TEXTS[:16], toy_classifiers.LABELS[:16]
 
@@ -182,10 +182,12 @@ def test_gains_are_the_gradients_and_the_losses() -> None:
     table = exchange_gains(model, text, 1)
     assert set(table["old"]) <= {"good", "film", "so"} and "good" in set(table["old"])
     document = Document.of(text)
-    (slope,) = View(model, Untargeted()).slopes([document], [1])
+    (gradient,) = VictimModel(model, Untargeted()).gradients([document], [1])
+    wrong = model.predict_proba([text])[0, 0]  # d(-log p) = (1 - p) d(log-odds)
     for row in table.to_dict("records"):
         assert row["old"] == document.words[row["position"]]
-        assert row["promised"] == pytest.approx(float(slope.gains(row["position"], row["old"], [row["new"]])[0]))
+        gain = float(gradient.gains(row["position"], row["old"], [row["new"]])[0])
+        assert row["promised"] == pytest.approx(wrong * gain, rel=1e-3)
         before, after = model.predict_proba([text, document.replace(row["position"], row["new"]).text])[:, 1]
         assert row["true"] == pytest.approx(np.log(before) - np.log(after), abs=1e-5)
 
@@ -219,15 +221,21 @@ def test_a_scikit_learn_pipeline_can_be_attacked() -> None:
 
 
 def test_a_pipeline_that_is_not_fitted_says_so() -> None:
-    with pytest.raises(NotFittedError):
-        recipe("deepwordbug").run(baselines.tfidf_logistic(), TEXTS, LABELS)
-    with pytest.raises(NotFittedError):
-        recipe("deepwordbug").run(TextClassifier("tiny"), TEXTS, LABELS)
+    for model in (baselines.tfidf_logistic(), TextClassifier("tiny")):
+        with pytest.raises(BadInput, match="not fitted yet"):
+            recipe("deepwordbug").run(model, TEXTS, LABELS)
+
+
+def test_a_regression_model_is_refused() -> None:
+    model = TextClassifier("tiny", head="regression").fit(TEXTS, np.linspace(-1, 1, len(TEXTS)))
+    for attack in (recipe("deepwordbug"), PGD()):
+        with pytest.raises(BadInput, match="predicts numbers"):
+            attack.run(model, TEXTS, LABELS)
 
 
 def test_gradients_of_a_pipeline_are_refused() -> None:
     model = baselines.tfidf_logistic().fit(TEXTS, LABELS)
-    with pytest.raises(BadInput, match="gives no gradient"):
+    with pytest.raises(BadInput, match="has no gradients"):
         recipe("gradient-synonyms").run(model, TEXTS, LABELS)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from course_lib import TextClassifier
 from course_lib.attacks import recipe
-from course_lib.attacks.embedding import PGD
+from course_lib.attacks.pgd import PGD
 from course_lib.batching import Batch, collate, tokenize
 from course_lib.checkpoints import CheckpointFolder
 from course_lib.classifier.data import task_loss

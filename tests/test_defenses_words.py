@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from course_lib import TextClassifier, wordnet
 from course_lib.attacks import recipe
-from course_lib.attacks.transformations import LOOKALIKES, TYPOS
+from course_lib.attacks.transformations import HOMOGLYPHS, TYPOS
 from course_lib.batching import Batch, collate, tokenize
 from course_lib.checkpoints import CheckpointFolder, resume_identity
 from course_lib.defenses import CommonWords, NormalizedClassifier, Spelling, TextNormalizer, WordSubstitution, load
@@ -85,7 +85,7 @@ def test_words_are_read_as_they_were_meant(written: str, meant: str) -> None:
 
 def test_every_lookalike_is_read_as_the_letter_it_looks_like() -> None:
     spelling = Spelling({"zz": 1})
-    for ours, theirs in LOOKALIKES.items():
+    for ours, theirs in HOMOGLYPHS.items():
         assert spelling.correct(f"zzz{theirs}zzz") == f"zzz{ours.lower()}zzz"
 
 

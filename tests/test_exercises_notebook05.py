@@ -17,14 +17,14 @@ from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.attacks.document import Document
+from course_lib.attacks.greedy import Greedy
 from course_lib.attacks.report import AttackReport, AttackResult
-from course_lib.attacks.search import Greedy
 from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
 from course_lib.exercises.topics import adversarial
 from course_lib.exercises.topics.adversarial import ToyClassifier
+from course_lib.text.document import Document
 
 # ---------------------------------------------------------------- alternative right answers
 

@@ -14,11 +14,11 @@ from toy_classifiers import LABELS, LEARNING, TEXTS, fitted, tiny
 from toy_games import Toy, additive
 from transformers import PreTrainedTokenizerFast
 
-from course_lib.attacks.view import input_embeddings
 from course_lib.errors import BadInput
 from course_lib.explain import Game, explain, rolled_out
 from course_lib.explain.gradients import quadrature
 from course_lib.explain.pieces import Pieces
+from course_lib.text.modules import input_embeddings
 
 TEXT = "a lovely, unpretentious film and so on"
 SHORT = ["an awful film", TEXT, "", "a", "poor and dull"]

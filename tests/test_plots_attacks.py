@@ -11,7 +11,7 @@ from matplotlib.patches import Circle
 from PIL import Image
 
 from course_lib import plots
-from course_lib.attacks.surface import LossSurface
+from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
 from course_lib.plots import attacks, robustness
@@ -55,7 +55,7 @@ ROBUST = pd.DataFrame(
 )
 AXIS = np.linspace(-1, 1, 21)
 LOSS = 0.5 + np.maximum(0, AXIS[:, None]) + np.cos(AXIS[None, :])
-SURFACE = LossSurface(AXIS, AXIS, LOSS, np.exp(-LOSS))
+SURFACE = LossSurface(AXIS, AXIS, LOSS)
 PATH = np.array([[0, 0], [0.3, 0.1], [0.5, 0]])
 
 FIGURES = {  # name -> (draw, what the title must say)
@@ -191,7 +191,7 @@ def test_the_ball_the_start_and_the_top_stand_where_they_should():
 
 
 def test_the_loss_is_drawn_along_and_across_not_the_other_way_round():
-    steep = LossSurface(AXIS, AXIS[::2], np.tile(AXIS[:, None], 11), np.ones((21, 11)))
+    steep = LossSurface(AXIS, AXIS[::2], np.tile(AXIS[:, None], 11))
     ax = robustness.loss_surface(steep, 0.5)
     ax.figure.canvas.draw()
     picture = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].sum(axis=2)
@@ -201,7 +201,7 @@ def test_the_loss_is_drawn_along_and_across_not_the_other_way_round():
 
 
 def test_a_flat_loss_can_be_drawn():
-    flat = LossSurface(AXIS, AXIS, np.ones((21, 21)), np.ones((21, 21)))
+    flat = LossSurface(AXIS, AXIS, np.ones((21, 21)))
     assert "loss 1.00 to 1.00" in robustness.loss_surface(flat, 0.5).get_title(loc="left")
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.attacks.document import Document
-from course_lib.attacks.surface import LossSurface
-from course_lib.attacks.votes import Vote, add_vote, read_votes
+from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes
+from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
 from course_lib.widgets.judgement import LABEL, MEANING, vote_on_attacks
 from course_lib.widgets.live_attack import MOST_WEIGHTS, watch_attack
 from course_lib.widgets.loss_surface import loss_surface_explorer
@@ -40,7 +40,7 @@ class Spotter:
 @dataclass(frozen=True)
 class Step:
     note: str
-    asked: int
+    queries: int
     text: str
     score: float = 0.5
     reached: bool = False
@@ -229,6 +229,7 @@ class Pair:
 
 
 PAIRS = [Pair("a good film", "a goood film"), Pair("a bad film", "a sad film", 0), Pair("so so", "so so", 0)]
+NAMES = {0: "negative", 1: "positive"}
 
 
 def buttons(box: ipywidgets.VBox) -> list[ipywidgets.Button]:
@@ -241,7 +242,7 @@ def press(box: ipywidgets.VBox, name: str) -> None:
 
 
 def test_the_label_is_asked_before_the_original_is_shown(tmp_path):
-    box = vote_on_attacks(PAIRS, tmp_path / "votes.json")
+    box = vote_on_attacks(PAIRS, tmp_path / "votes.json", NAMES)
     progress, text, question = box.children[:3]
     assert "vote-on-attacks" in box._dom_classes and "Text 1 of 3" in progress.value
     assert plain(text.value) == "a goood film" and LABEL in question.value
@@ -256,7 +257,7 @@ def test_the_label_is_asked_before_the_original_is_shown(tmp_path):
 def test_votes_are_stored_and_told_at_the_end(tmp_path):
     file = tmp_path / "votes.json"
     add_vote(file, Vote("of another notebook", "x", 1, 0, False))
-    box = vote_on_attacks(PAIRS, file)
+    box = vote_on_attacks(PAIRS, file, NAMES)
     for name in ("positive", "yes", "cannot tell", "no", "negative"):
         press(box, name)
     assert "That was the last text" in box.children[0].value and buttons(box) == [] and not box.children[2].value
@@ -267,7 +268,7 @@ def test_votes_are_stored_and_told_at_the_end(tmp_path):
 
 def test_after_a_restart_it_goes_on_where_it_stood(tmp_path):
     file = tmp_path / "votes.json"
-    press(vote_on_attacks(PAIRS, file), "positive")
+    press(vote_on_attacks(PAIRS, file, NAMES), "positive")
     box = vote_on_attacks(PAIRS, file)
     assert MEANING in box.children[2].value
     press(box, "no")
@@ -279,6 +280,8 @@ def test_labels_take_their_names_from_the_reader_of_the_notebook(tmp_path):
     pairs = [Pair("a", "b", np.str_("spam")), Pair("c", "d", "ham")]
     names = [button.description for button in buttons(vote_on_attacks(pairs, tmp_path / "1.json"))]
     assert names == ["ham", "spam", "cannot tell"]
+    names = [button.description for button in buttons(vote_on_attacks(PAIRS, tmp_path / "3.json"))]
+    assert names == ["0", "1", "cannot tell"]  # of whatever task
     named = vote_on_attacks(pairs, tmp_path / "2.json", {"spam": "junk", "ham": "fine", "bulk": "bulk"})
     assert [button.description for button in buttons(named)] == ["junk", "fine", "bulk", "cannot tell"]
     press(named, "junk")
@@ -286,7 +289,7 @@ def test_labels_take_their_names_from_the_reader_of_the_notebook(tmp_path):
 
 
 def test_adversarial_texts_are_no_html(tmp_path):
-    box = vote_on_attacks([Pair("<u>a</u>", "<u>b</u>")], tmp_path / "votes.json")
+    box = vote_on_attacks([Pair("<u>a</u>", "<u>b</u>")], tmp_path / "votes.json", NAMES)
     assert "<u>" not in box.children[1].value
     press(box, "positive")
     assert "<u>" not in box.children[1].value
@@ -301,13 +304,13 @@ def test_a_damaged_file_is_shown_and_kept(tmp_path):
 
 
 def test_a_vote_that_cannot_be_written_is_asked_again(tmp_path, monkeypatch):
-    box = vote_on_attacks(PAIRS, tmp_path / "votes.json")
+    box = vote_on_attacks(PAIRS, tmp_path / "votes.json", NAMES)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("course_lib.attacks.votes.write_atomically", full)
+        patched.setattr("course_lib.attacks.human_evaluation.write_atomically", full)
         press(box, "positive")
     assert "No space left" in box.children[0].value and LABEL in box.children[2].value
     press(box, "positive")
@@ -324,7 +327,7 @@ def test_without_pairs_there_is_nothing_to_vote_on(tmp_path):
 
 AXIS = np.linspace(-1, 1, 21)
 LOSS = np.tile(1 + AXIS[:, None], 21)
-SURFACE = LossSurface(AXIS, AXIS, LOSS, np.exp(-LOSS))
+SURFACE = LossSurface(AXIS, AXIS, LOSS)
 
 
 def test_a_wider_ball_holds_a_higher_loss():

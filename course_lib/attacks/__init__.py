@@ -1,5 +1,7 @@
-"""Adversarial texts: an attack is a goal, constraints, a transformation and a search, batched over sentences."""
+"""Adversarial texts: an attack is a goal, constraints, a transformation and a search, batched over texts."""
 
+from course_lib.attacks.attack import Attack
+from course_lib.attacks.beam_search import Beam, GradientBeam, Sequential
 from course_lib.attacks.constraints import (
     AvoidWords,
     Constraint,
@@ -7,26 +9,25 @@ from course_lib.attacks.constraints import (
     KeepWords,
     MaxEditDistance,
     MaxWordsChanged,
+    NoAntonyms,
+    SamePartOfSpeech,
+    SentenceSimilarity,
+    similarity,
 )
 from course_lib.attacks.difference import inline, marked, side_by_side
-from course_lib.attacks.document import Document
-from course_lib.attacks.embedding import PGD, EmbeddingReport, fgsm, loss_surface
-from course_lib.attacks.engine import Attack
-from course_lib.attacks.gains import exchange_gains
-from course_lib.attacks.goals import ConfidenceReduction, Goal, Shift, Targeted, Untargeted
-from course_lib.attacks.gradient_search import GradientBeam, GradientGuided, InTurn
-from course_lib.attacks.masked_words import MaskedWords
-from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity, similarity
-from course_lib.attacks.populations import Beam, Genetic
+from course_lib.attacks.first_order import exchange_gains
+from course_lib.attacks.genetic import Genetic
+from course_lib.attacks.goals import ConfidenceReduction, Goal, Targeted, Untargeted
+from course_lib.attacks.greedy import GradientGuided, Greedy, WeightedSaliency
+from course_lib.attacks.human_evaluation import read_votes, validity
+from course_lib.attacks.pgd import PGD, LossSurface, fgsm, loss_surface
+from course_lib.attacks.problem import Query, QueryResult, Search, SearchProblem
 from course_lib.attacks.recipes import RECIPES, recipe
-from course_lib.attacks.report import AttackReport, AttackResult, Step
-from course_lib.attacks.search import Greedy, WeightedSaliency
-from course_lib.attacks.surface import LossSurface
-from course_lib.attacks.task import Search
-from course_lib.attacks.transfer import transfer_table
-from course_lib.attacks.transformations import Characters, Synonyms, Together, Transformation
-from course_lib.attacks.vocabularies import AnyWord, Neighbours
-from course_lib.attacks.votes import read_votes, validity
+from course_lib.attacks.report import AttackReport, AttackResult, Step, transfer_table
+from course_lib.attacks.transformations import Characters, Substitutes, Synonyms, Transformation
+from course_lib.attacks.victim import VictimModel
+from course_lib.attacks.vocabularies import AnyWord, MaskedWords, Neighbours
+from course_lib.text.document import Document
 
 __all__ = [
     "PGD",
@@ -42,13 +43,11 @@ __all__ = [
     "Constraint",
     "Document",
     "EachWordOnce",
-    "EmbeddingReport",
     "Genetic",
     "Goal",
     "GradientBeam",
     "GradientGuided",
     "Greedy",
-    "InTurn",
     "KeepWords",
     "LossSurface",
     "MaskedWords",
@@ -56,16 +55,20 @@ __all__ = [
     "MaxWordsChanged",
     "Neighbours",
     "NoAntonyms",
+    "Query",
+    "QueryResult",
     "SamePartOfSpeech",
     "Search",
+    "SearchProblem",
     "SentenceSimilarity",
-    "Shift",
+    "Sequential",
     "Step",
+    "Substitutes",
     "Synonyms",
     "Targeted",
-    "Together",
     "Transformation",
     "Untargeted",
+    "VictimModel",
     "WeightedSaliency",
     "exchange_gains",
     "fgsm",

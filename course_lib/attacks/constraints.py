@@ -1,34 +1,41 @@
-"""What an adversarial text must keep: rules about words and counts. Those about meaning are in `meaning`."""
+"""What an adversarial text must keep: rules about words, counts, and meaning."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from course_lib.attacks.document import Document, edit_distance
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+from course_lib import wordnet
+from course_lib.batching import unique_rows
+from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
 
-# The commonest function words of English; a change in one is seen by every reader and seldom turns a verdict.
+# The commonest function words of English; readers see a change in one, and it seldom changes the prediction.
 STOP_WORDS = frozenset(
     {"a", "an", "and", "as", "at", "be", "by", "for", "from", "in", "is", "it", "of", "on", "or"}
     | {"that", "the", "this", "to", "was", "with"}
 )
 
 
-class Constraint(Protocol):
-    """Two questions, the cheap one first."""
+class Constraint:
+    """Two checks, the cheap one first."""
 
     def allows_position(self, document: Document, position: int) -> bool:
-        """Whether the word there may be changed at all; asked of the document as it is on the way."""
-        ...
+        """Whether the word there may be changed at all; the document is the one that the search has reached."""
+        return True
 
     def allows(self, original: Document, changed: Document) -> bool:
-        """Whether a changed document, whose positions are the original's, may be asked about and returned."""
-        ...
+        """Whether a changed document, whose positions are the original's, may be queried and returned."""
+        return True
 
 
 @dataclass(frozen=True)
-class KeepWords:
+class KeepWords(Constraint):
     """Some words stay as they are.
 
     Args:
@@ -50,7 +57,7 @@ class KeepWords:
 
 
 @dataclass(frozen=True)
-class AvoidWords:
+class AvoidWords(Constraint):
     """Some words are never put in: those that name a label would change it for a reader, too.
 
     Args:
@@ -58,10 +65,6 @@ class AvoidWords:
     """
 
     words: frozenset[str] = frozenset({"negative", "positive"})
-
-    def allows_position(self, document: Document, position: int) -> bool:
-        """Every position."""
-        return True
 
     def allows(self, original: Document, changed: Document) -> bool:
         """No changed position holds such a word."""
@@ -72,28 +75,16 @@ class AvoidWords:
 
 
 @dataclass(frozen=True)
-class EachWordOnce:
+class EachWordOnce(Constraint):
     """A word that was changed is not changed again."""
 
     def allows_position(self, document: Document, position: int) -> bool:
         """The document's word there is still the original's."""
         return position not in document.changed
 
-    def allows(self, original: Document, changed: Document) -> bool:
-        """Any result: this is a rule about the way, not about the end."""
-        return True
-
-
-class EveryPosition:
-    """For rules about the text as a whole, which forbid no position of their own."""
-
-    def allows_position(self, document: Document, position: int) -> bool:
-        """Every position."""
-        return True
-
 
 @dataclass(frozen=True)
-class MaxEditDistance(EveryPosition):
+class MaxEditDistance(Constraint):
     """At most so many characters of the whole text differ (Levenshtein distance).
 
     Raises:
@@ -109,23 +100,87 @@ class MaxEditDistance(EveryPosition):
     def allows(self, original: Document, changed: Document) -> bool:
         """Adds the words' distances, which is never less than the distance of the texts."""
         pairs = ((original.words[i], changed.words[i]) for i in changed.changed)
-        return sum(edit_distance(old, new) for old, new in pairs) <= self.distance
+        return sum(Levenshtein.distance(old, new) for old, new in pairs) <= self.distance
 
 
 @dataclass(frozen=True)
-class MaxWordsChanged(EveryPosition):
-    """At most this share of a text's words is changed, and one word always may be.
+class MaxWordsChanged(Constraint):
+    """At most this fraction of a text's words is changed, and one word always may be.
 
     Raises:
-        BadInput: a share outside 0 to 1.
+        BadInput: a fraction outside 0 to 1.
     """
 
-    share: float = 0.2
+    fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise BadInput(f"share is {self.share}", "use a share of the words from 0 to 1")
+        if not 0 <= self.fraction <= 1:
+            raise BadInput(f"fraction is {self.fraction}", "use a fraction of the words from 0 to 1")
 
     def allows(self, original: Document, changed: Document) -> bool:
         """Counts the changed positions."""
-        return len(changed.changed) <= max(1, int(self.share * len(original.words)))
+        return len(changed.changed) <= max(1, int(self.fraction * len(original.words)))
+
+
+@dataclass(frozen=True)
+class NoAntonyms(Constraint):
+    """No word is replaced by its antonym, by WordNet."""
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """Each changed word against the original's."""
+        return not any(wordnet.are_antonyms(original.words[at], changed.words[at]) for at in changed.changed)
+
+
+@dataclass(frozen=True)
+class SamePartOfSpeech(Constraint):
+    """A new word can be what the old one seems to be in its sentence; a word unknown to WordNet may be anything."""
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """The old word's part of speech, guessed in context, is one that the new word can have."""
+        for at in changed.changed:
+            old = wordnet.likely_pos(original.words, at)
+            new = wordnet.parts_of_speech(changed.words[at])
+            if old and new and old not in new:
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class SentenceSimilarity(Constraint):
+    """The cosine of the two sentences' vectors, by the untouched course encoder, stays at or above a bound.
+
+    It costs a pass of that encoder for each candidate, so the attack checks it last, for all candidates of a round at
+    once. High values promise less than they seem to: a sentence and its opposite lie close together (Morris et al.
+    2020, arXiv:2004.14174).
+
+    Raises:
+        BadInput: a bound outside -1 to 1.
+    """
+
+    least_cosine: float = 0.8
+
+    def __post_init__(self) -> None:
+        check_cosine(self.least_cosine)
+
+    def allows(self, original: Document, changed: Document) -> bool:
+        """One pair; the attack checks many by `allows_all`."""
+        return bool(self.allows_all([original.text], [changed.text])[0])
+
+    def allows_all(self, originals: Sequence[str], changed: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,) for n pairs, each different text encoded once."""
+        return similarity(originals, changed) >= self.least_cosine
+
+
+def check_cosine(least_cosine: float) -> None:
+    """Raises BadInput for a number that is no cosine."""
+    if not -1 <= least_cosine <= 1:
+        raise BadInput(f"least_cosine is {least_cosine}", "use a cosine from -1 to 1")
+
+
+def similarity(left: Sequence[str], right: Sequence[str]) -> NDArray[np.float32]:
+    """Cosines of the course encoder's sentence vectors, (n,)."""
+    different, rows = unique_rows([*left, *right])
+    vectors = sentence_vectors(different)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    cosines: NDArray[np.float32] = np.einsum("nh,nh->n", vectors[rows[: len(left)]], vectors[rows[len(left) :]])
+    return cosines

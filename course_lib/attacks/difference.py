@@ -8,8 +8,8 @@ from difflib import SequenceMatcher
 from html import escape
 from typing import NamedTuple
 
-from course_lib.attacks.document import Document
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
 
 ALIKE = 0.5  # of difflib's ratio; words less alike are another word, whose single characters say nothing
 
@@ -39,20 +39,6 @@ class _Block(NamedTuple):
     b: int
     c: int
     d: int
-
-
-def words_that_differ(original: str, adversarial: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Positions of the changed words, in the original and in the adversarial text.
-
-    Texts of equally many words are compared position by position, so that both answers are the same; others by the
-    longest matching stretches (difflib).
-    """
-    old, new = Document.of(original), Document.of(adversarial)
-    changed = [block for block in _blocks(old, new) if not block.same]
-    return (
-        tuple(at for block in changed for at in range(block.a, block.b)),
-        tuple(at for block in changed for at in range(block.c, block.d)),
-    )
 
 
 def pieces(original: str, adversarial: str) -> list[Piece]:

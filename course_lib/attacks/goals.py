@@ -1,9 +1,8 @@
-"""What an attack wants of the model."""
+"""What an attack wants the model to predict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -11,88 +10,83 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from course_lib.errors import BadInput
+from course_lib.text.gradients import log_odds
+
+Columns = int | NDArray[np.int64]  # of the true class, for all rows or for each
 
 
-class Goal(Protocol):
-    """Scores answers of the model; `label` is the column of the true class, or a regression model's first answer."""
+class Goal:
+    """Scores predictions; `columns` says which column of each row is the true class."""
 
-    @property
-    def for_regression(self) -> bool:
-        """Whether the answers are numbers, (n, 1), instead of probabilities."""
-        ...
+    def scores(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.float32]:
+        """(n,), from 0 to 1, the higher the nearer to the goal."""
+        raise NotImplementedError
 
-    def scores(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.float32]:
-        """(n, classes) -> (n,), the higher the nearer to the goal."""
-        ...
+    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
+        """(n,), whether the goal is reached."""
+        raise NotImplementedError
 
-    def reached(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.bool_]:
-        """(n, classes) -> (n,)."""
-        ...
+    def log_odds(self, logits: Float[Tensor, "n classes"], columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
+        """Log-odds of what the attacker wants, for gradients."""
+        raise NotImplementedError
 
-    def rise(self, logits: Float[Tensor, "n classes"], labels: Tensor) -> Float[Tensor, "n"]:
-        """What grows as the goal comes nearer, as a tensor that can be derived."""
-        ...
+    def check(self, classes: int) -> None:
+        """Raises BadInput where a model with so many classes cannot be brought to the goal."""
 
 
-class _OfClassifier:
-    for_regression = False
-
-
-class _AwayFromLabel(_OfClassifier):
+class _AwayFromTruth(Goal):
     """Goals that only want the true class to be less likely."""
 
-    def rise(self, logits: Float[Tensor, "n classes"], labels: Tensor) -> Float[Tensor, "n"]:
-        """-log p(true class)."""
-        chosen: Tensor = -logits.log_softmax(-1).gather(1, labels.long()[:, None])[:, 0]
-        return chosen
-
-    def scores(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.float32]:
+    def scores(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.float32]:
         """1 - p(true class)."""
-        return 1 - probabilities[:, int(label)]
+        return 1 - _chosen(probabilities, columns)
+
+    def log_odds(self, logits: Float[Tensor, "n classes"], columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
+        """log (1 - p) / p of the true class."""
+        return -log_odds(logits, columns)
 
 
 @dataclass(frozen=True)
-class Untargeted(_AwayFromLabel):
+class Untargeted(_AwayFromTruth):
     """Any class but the true one."""
 
-    def reached(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.bool_]:
+    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
         """Another class is the likeliest."""
-        reached: NDArray[np.bool_] = probabilities.argmax(1) != label
+        reached: NDArray[np.bool_] = probabilities.argmax(1) != columns
         return reached
 
 
 @dataclass(frozen=True)
-class Targeted(_OfClassifier):
-    """One class that the attacker names by its column.
+class Targeted(Goal):
+    """One class, which the attacker names by its column.
 
-    Both methods raise BadInput where the model has no such column.
+    Raises:
+        BadInput: when run, if the model has no such column.
     """
 
     target: int
 
-    def scores(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.float32]:
+    def scores(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.float32]:
         """p(target)."""
-        self._check(probabilities)
         return probabilities[:, self.target]
 
-    def reached(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.bool_]:
+    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
         """The target is the likeliest class."""
-        self._check(probabilities)
         reached: NDArray[np.bool_] = probabilities.argmax(1) == self.target
         return reached
 
-    def rise(self, logits: Float[Tensor, "n classes"], labels: Tensor) -> Float[Tensor, "n"]:
-        """log p(target)."""
-        return logits.log_softmax(-1)[:, self.target]
+    def log_odds(self, logits: Float[Tensor, "n classes"], columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
+        """log p / (1 - p) of the target."""
+        return log_odds(logits, np.full_like(columns, self.target))
 
-    def _check(self, probabilities: NDArray[np.float32]) -> None:
-        classes = probabilities.shape[1]
+    def check(self, classes: int) -> None:
+        """Raises BadInput where there is no such column."""
         if not 0 <= self.target < classes:
             raise BadInput(f"the target is the column {self.target}", f"use one from 0 to {classes - 1}")
 
 
 @dataclass(frozen=True)
-class ConfidenceReduction(_AwayFromLabel):
+class ConfidenceReduction(_AwayFromTruth):
     """The true class falls below a probability; it may stay the likeliest.
 
     Raises:
@@ -105,39 +99,11 @@ class ConfidenceReduction(_AwayFromLabel):
         if not 0 < self.below <= 1:
             raise BadInput(f"below is {self.below}", "use a probability above 0 and at most 1")
 
-    def reached(self, probabilities: NDArray[np.float32], label: float) -> NDArray[np.bool_]:
+    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
         """p(true class) < below."""
-        return probabilities[:, int(label)] < self.below
+        return _chosen(probabilities, columns) < self.below
 
 
-@dataclass(frozen=True)
-class Shift:
-    """For regression models: the predicted number moves by at least so much; `label` is the first prediction.
-
-    Args:
-        by: how far; positive upwards, negative downwards.
-
-    Raises:
-        BadInput: 0, or not a finite number.
-    """
-
-    by: float = -0.2
-    for_regression = True
-
-    def __post_init__(self) -> None:
-        if self.by == 0 or not np.isfinite(self.by):
-            raise BadInput(f"by is {self.by}", "use a number above 0 to push up, under 0 to push down")
-
-    def scores(self, predictions: NDArray[np.float32], label: float) -> NDArray[np.float32]:
-        """How far each prediction, (n, 1), lies in the wanted direction."""
-        moved: NDArray[np.float32] = np.sign(self.by) * (predictions[:, 0] - label)
-        return moved
-
-    def reached(self, predictions: NDArray[np.float32], label: float) -> NDArray[np.bool_]:
-        """The move is at least `by`."""
-        reached: NDArray[np.bool_] = self.scores(predictions, label) >= abs(self.by)
-        return reached
-
-    def rise(self, logits: Float[Tensor, "n 1"], labels: Tensor) -> Float[Tensor, "n"]:
-        """The prediction, or what is below 0 of it when pushed down."""
-        return float(np.sign(self.by)) * logits[:, 0]
+def _chosen(probabilities: NDArray[np.float32], columns: Columns) -> NDArray[np.float32]:
+    chosen: NDArray[np.float32] = probabilities[np.arange(len(probabilities)), columns]
+    return chosen

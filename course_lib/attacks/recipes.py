@@ -6,18 +6,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from course_lib import machine
-from course_lib.attacks.constraints import AvoidWords, EachWordOnce, KeepWords, MaxEditDistance, MaxWordsChanged
-from course_lib.attacks.document import Document
-from course_lib.attacks.engine import Attack
+from course_lib.attacks.attack import Attack
+from course_lib.attacks.beam_search import Beam, GradientBeam, Sequential
+from course_lib.attacks.constraints import (
+    AvoidWords,
+    EachWordOnce,
+    KeepWords,
+    MaxEditDistance,
+    MaxWordsChanged,
+    NoAntonyms,
+    SamePartOfSpeech,
+    SentenceSimilarity,
+)
+from course_lib.attacks.genetic import Genetic
 from course_lib.attacks.goals import Untargeted
-from course_lib.attacks.gradient_search import GradientBeam, GradientGuided, InTurn
-from course_lib.attacks.masked_words import MaskedWords
-from course_lib.attacks.meaning import NoAntonyms, SamePartOfSpeech, SentenceSimilarity
-from course_lib.attacks.populations import Beam, Genetic
-from course_lib.attacks.search import Greedy, WeightedSaliency
+from course_lib.attacks.greedy import GradientGuided, Greedy, WeightedSaliency
 from course_lib.attacks.transformations import Characters, Synonyms
-from course_lib.attacks.vocabularies import AnyWord, Neighbours
+from course_lib.attacks.vocabularies import AnyWord, MaskedWords, Neighbours
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
 
 # Of every attack on words: function words stay, a word changes once, no label and no opposite is put in.
 WORD_RULES = (KeepWords(), EachWordOnce(), AvoidWords(), NoAntonyms())
@@ -26,15 +33,15 @@ WORD_RULES = (KeepWords(), EachWordOnce(), AvoidWords(), NoAntonyms())
 def deepwordbug() -> Attack:
     """Typing errors in the most important words (Gao et al. 2018, arXiv:1801.04354).
 
-    As TextAttack 0.3.11 has it: importance by [UNK], four candidates a word, at most 30 characters changed. What the
-    draws give differs, because the generators of random numbers do.
+    As in TextAttack 0.3.11: importance by [UNK], four candidates a word, at most 30 characters changed. Only the random
+    draws differ.
     """
     return Attack("deepwordbug", Untargeted(), Characters(), Greedy("unknown"), (KeepWords(), MaxEditDistance(30)))
 
 
-def lookalikes() -> Attack:
+def homoglyphs() -> Attack:
     """Cyrillic letters that look like Latin ones (Boucher et al. 2021, arXiv:2106.09898), by gradient and greedily."""
-    return Attack("lookalikes", Untargeted(), Characters(("homoglyph",)), Greedy("gradient"), (KeepWords(),))
+    return Attack("homoglyphs", Untargeted(), Characters(("homoglyph",)), Greedy("gradient"), (KeepWords(),))
 
 
 def pwws() -> Attack:
@@ -47,13 +54,13 @@ def pwws() -> Attack:
 
 
 def gradient_synonyms() -> Attack:
-    """WordNet synonyms in the order of their first-order gain: few questions (a search of this course)."""
+    """WordNet synonyms in the order of their first-order gain: few queries (a search of this course)."""
     return Attack("gradient-synonyms", Untargeted(), Synonyms(), GradientGuided(), WORD_RULES)
 
 
 def gradient_beam() -> Attack:
     """As `gradient-synonyms`; what resists is tried again by a beam of 8 that the gradient guides."""
-    search = InTurn((GradientGuided(rounds=1), GradientBeam(8, 4)))
+    search = Sequential((GradientGuided(rounds=1), GradientBeam(8, 4)))
     return Attack("gradient-beam", Untargeted(), Synonyms(), search, WORD_RULES)
 
 
@@ -82,7 +89,7 @@ def textfooler() -> Attack:
 
 
 def bae() -> Attack:
-    """Words that a masked language model puts in place of a hidden one (BAE-R: Garg & Ramakrishnan 2020, 2004.01970).
+    """Words that a masked language model predicts for a hidden one (BAE-R: Garg & Ramakrishnan 2020, 2004.01970).
 
     Not the paper's: the course's small masked language model, 20 candidates in place of 50, similarity by this course's
     encoder at 0.8 in place of 0.936 by the Universal Sentence Encoder.
@@ -92,7 +99,7 @@ def bae() -> Attack:
 
 
 def bert_attack() -> Attack:
-    """Words that a masked language model puts in place of one that it sees (Li et al. 2020, arXiv:2004.09984).
+    """Words that a masked language model predicts for one that it sees (Li et al. 2020, arXiv:2004.09984).
 
     Not the paper's: the course's small masked language model, whole words only, 20 candidates in place of 48,
     similarity at 0.6 by this course's encoder in place of 0.2 by the Universal Sentence Encoder.
@@ -108,12 +115,12 @@ def hotflip() -> Attack:
     similarity at 0.8 in place of the word's cosine at 0.8.
     """
     rules = (*WORD_RULES, MaxWordsChanged(0.2), SamePartOfSpeech(), SentenceSimilarity(0.8))
-    return Attack("hotflip", Untargeted(), AnyWord(), GradientGuided(asked=8), rules)
+    return Attack("hotflip", Untargeted(), AnyWord(), GradientGuided(per_position=8), rules)
 
 
 RECIPES: dict[str, Callable[[], Attack]] = {
     "deepwordbug": deepwordbug,
-    "lookalikes": lookalikes,
+    "homoglyphs": homoglyphs,
     "pwws": pwws,
     "gradient-synonyms": gradient_synonyms,
     "gradient-beam": gradient_beam,
@@ -139,9 +146,9 @@ def recipe(name: str) -> Attack:
 
 # Passes for each word of a text, measured on 20 to 100 movie reviews and the course's model: queries, and those of the
 # sentence encoder where a constraint asks for similarity.
-QUERIES_A_WORD = {
+QUERIES_PER_WORD = {
     "deepwordbug": 1.4,
-    "lookalikes": 0.6,
+    "homoglyphs": 0.6,
     "gradient-synonyms": 0.6,
     "gradient-beam": 2.2,
     "beam-synonyms": 16.8,
@@ -153,13 +160,13 @@ QUERIES_A_WORD = {
 
 
 def attack_cost(name: str, classifier: Any, texts: Sequence[str]) -> machine.Cost | None:
-    """What a recipe will take here, from the queries that it took elsewhere; None where nothing tells.
+    """What a recipe will take here, by the queries that it took elsewhere; None where that is not known.
 
-    Another model may resist longer or give way sooner, so take it as the size of the wait.
+    Another model may need more or fewer queries, so this is only an order of magnitude.
     """
     inner = getattr(classifier, "classifier", classifier)
-    if name not in QUERIES_A_WORD or not hasattr(inner, "predict_cost"):
+    if name not in QUERIES_PER_WORD or not hasattr(inner, "predict_cost"):
         return None
     words = sum(len(Document.of(text).words) for text in texts) / max(1, len(texts))
-    cost: machine.Cost = inner.predict_cost(texts) * max(1, round(QUERIES_A_WORD[name] * words))
+    cost: machine.Cost = inner.predict_cost(texts) * max(1, round(QUERIES_PER_WORD[name] * words))
     return cost

@@ -1,11 +1,15 @@
-"""What an attack did, text by text and in all."""
+"""What an attack did, text by text and in all, and whom its texts fool elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+
+from course_lib.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,11 @@ class AttackResult:
         status: `succeeded`, `failed`, or `skipped` (the model had it wrong before, or the goal was
             reached before).
         label: the true label.
-        before: the model's answer to the original.
-        after: its answer to `adversarial`.
+        before: the model's prediction for the original.
+        after: its prediction for `adversarial`.
         words: of the original.
-        queries: texts that the search asked about, the original included, repeated ones counted each time; the
-            last look at what it found is not counted.
+        queries: texts that the search had predicted, the original included, repeated ones counted each time; the
+            last prediction for what it found is not counted.
         changed: positions of the changed words.
     """
 
@@ -39,23 +43,23 @@ class AttackResult:
 
 @dataclass(frozen=True)
 class Step:
-    """One question on the way to an adversarial text.
+    """One query on the path to an adversarial text.
 
     Args:
-        note: what was asked.
-        asked: how many texts.
+        note: what was queried.
+        queries: how many texts.
         text: the best text so far.
-        score: how near to the goal the model sees it, from 0 to 1 for a classifier.
+        score: how near to the goal the model sees it, from 0 to 1.
         reached: whether that is the goal.
-        weights: (position, weight) of each word, where the question was about the words' weight.
+        weights: (position, importance) of each word, where the query was about that.
     """
 
     note: str
-    asked: int
+    queries: int
     text: str
     score: float
     reached: bool
-    weights: tuple[tuple[int, float], ...]
+    weights: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,18 +92,13 @@ class AttackReport:
 
     @property
     def accuracy(self) -> float:
-        """Share of texts that the model has right before; not a number where there is none, or for numbers."""
-        return self._share_right("before")
+        """Fraction of texts that the model has right before; not a number where there is none."""
+        return _mean([result.before == result.label for result in self.results])
 
     @property
     def accuracy_under_attack(self) -> float:
-        """Share of texts that the model still has right; not a number where there is none, or for numbers."""
-        return self._share_right("after")
-
-    def _share_right(self, when: str) -> float:
-        if any(isinstance(result.before, float) for result in self.results):
-            return float("nan")
-        return _mean([getattr(result, when) == result.label for result in self.results])
+        """Fraction of texts that the model still has right; not a number where there is none."""
+        return _mean([result.after == result.label for result in self.results])
 
     @property
     def queries_per_text(self) -> float:
@@ -108,10 +107,41 @@ class AttackReport:
 
     @property
     def words_changed(self) -> float:
-        """Mean share of a text's words, over the successes; not a number where there is none."""
+        """Mean fraction of a text's words, over the successes; not a number where there is none."""
         won = [result for result in self.results if result.status == "succeeded"]
         return _mean([len(result.changed) / result.words for result in won])
 
 
 def _mean(values: list[Any]) -> float:
     return float(np.mean(values)) if values else float("nan")
+
+
+def transfer_table(made: Mapping[str, Sequence[AttackResult]], readers: Mapping[str, Any]) -> pd.DataFrame:
+    """How many of the texts that fooled one model fool another (Papernot et al. 2016, arXiv:1605.07277).
+
+    Only successful texts count whose original the other model has right: what it had wrong before says nothing.
+
+    Args:
+        made: model that was attacked -> results of the attack.
+        readers: by name, with `predict`.
+
+    Returns:
+        A row for each pair: made_against, read_by, n (texts that count), success (fraction of them that the reader
+        gets wrong).
+
+    Raises:
+        BadInput: no text of a pair counts.
+    """
+    rows = []
+    for source, results in made.items():
+        won = [result for result in results if result.status == "succeeded"]
+        labels = np.array([result.label for result in won])
+        for name, reader in readers.items():
+            right = np.asarray(reader.predict([result.text for result in won]) if won else []) == labels
+            if not right.any():
+                raise BadInput(
+                    f"of {len(won)} texts that fooled {source}, {name} has no original right", "attack more texts"
+                )
+            wrong = np.asarray(reader.predict([result.adversarial for result in won])) != labels
+            rows.append((source, name, int(right.sum()), float(wrong[right].mean())))
+    return pd.DataFrame(rows, columns=["made_against", "read_by", "n", "success"])

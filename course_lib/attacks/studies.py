@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from course_lib import baselines, corpora
-from course_lib.attacks.embedding import PGD, fgsm
-from course_lib.attacks.recipes import QUERIES_A_WORD, recipe
+from course_lib.attacks.pgd import PGD, fgsm
+from course_lib.attacks.recipes import QUERIES_PER_WORD, recipe
 from course_lib.attacks.report import AttackReport, AttackResult
 from course_lib.classifier import TextClassifier
 from course_lib.experiments import Run, experiment
@@ -40,9 +40,9 @@ MODELS: dict[str, Callable[[], Any]] = {"sentiment": _sentiment, "TF-IDF": _tfid
 
 
 def _queries(config: Mapping[str, Any]) -> float:
-    """About how many texts the model is asked; those of TF-IDF cost next to nothing."""
-    asked: float = config["n"] * QUERIES_A_WORD.get(config["recipe"], 3.0)
-    return asked if config["model"] == "sentiment" else asked / 50
+    """About how many queries; those of TF-IDF cost next to nothing."""
+    queries: float = config["n"] * QUERIES_PER_WORD.get(config["recipe"], 3.0)
+    return queries if config["model"] == "sentiment" else queries / 50
 
 
 def _outcomes(runs: Sequence[Run]) -> pd.DataFrame:

@@ -1,72 +1,68 @@
-"""Words from the model's own vocabulary: neighbours in its embedding table, and any word that the gradient names."""
+"""Words from the vocabulary of a model: neighbours in its embedding table, any word, or what it predicts at a mask."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from course_lib.attacks.document import Document
-from course_lib.attacks.transformations import Substitutes, check_most, with_gains
-from course_lib.attacks.view import Embeddings, Slope, View
+from course_lib.attacks.constraints import check_cosine
+from course_lib.attacks.transformations import Substitutes, Transformation, check_most
+from course_lib.attacks.victim import VictimModel, WordEmbeddings, WordGradient
 from course_lib.errors import BadInput
+from course_lib.pretraining import LanguageModel
+from course_lib.text.document import Document, match_case
+from course_lib.text.masked_lm import check_bidirectional, masked_lm_logits, whole_words
+
+_MOST_TOKENS = 128
 
 
-def as_written(word: str, like: str) -> str:
-    """A word of a lower-case vocabulary with the capitals of another."""
-    if len(like) > 1 and like.isupper():
-        return word.upper()
-    return word.capitalize() if like[:1].isupper() else word
+class _FromTable(Substitutes):
+    """Words of the embedding table of the model under attack."""
+
+    def __init__(self, embeddings: WordEmbeddings, most: int) -> None:
+        self.embeddings, self.most = embeddings, most
+        self.ids = np.array(list(embeddings.whole_words), np.int64)
+
+    def named(self, best: NDArray[np.int64], old: str) -> list[str]:
+        """Words by their places in `ids`, with the capitals of the old word and without that word itself."""
+        words = [self.embeddings.whole_words[number] for number in self.ids[best].tolist()]
+        return [match_case(word, old) for word in words if word.lower() != old.lower()][: self.most]
 
 
-class _OfTable:
-    """Looks words up in the embedding table of the model under attack, each different word once."""
-
-    def __init__(self, embeddings: Embeddings) -> None:
-        self.embeddings = embeddings
-
-    def named(self, ids: NDArray[np.int64], like: str) -> list[str]:
-        """Words of token ids, without the word itself."""
-        tokens: list[Any] = self.embeddings.tokenizer.convert_ids_to_tokens(ids.tolist())
-        return [as_written(token, like) for token in tokens if token.lower() != like.lower()]
-
-
-class _Near(_OfTable):
-    def __init__(self, embeddings: Embeddings, most: int, least_cosine: float) -> None:
-        super().__init__(embeddings)
-        self.most, self.least_cosine = most, least_cosine
+class _NearestWords(_FromTable):
+    def __init__(self, embeddings: WordEmbeddings, most: int, least_cosine: float) -> None:
+        super().__init__(embeddings, most)
+        self.least_cosine = least_cosine
         self._known: dict[str, list[str]] = {}
 
-    def words(self, document: Document, position: int, draw: random.Random) -> list[str]:
+    def words(self, document: Document, position: int, rng: random.Random) -> list[str]:
         word = document.words[position]
         if word not in self._known:
             self._known[word] = self._search(word)
         return self._known[word]
 
     def _search(self, word: str) -> list[str]:
-        vector, allowed = self.embeddings.of([word])[0], self.embeddings.whole_words
+        vector = self.embeddings.of([word])[0]
         length = float(np.linalg.norm(vector))
         if length == 0:
             return []
-        cosines = self.embeddings.unit_table[allowed] @ (vector / length)
+        cosines = self.embeddings.unit_table[self.ids] @ (vector / length)
         best = np.argsort(-cosines, kind="stable")[: self.most + 1]
-        return self.named(allowed[best[cosines[best] >= self.least_cosine]], word)[: self.most]
-
-    def ranked(
-        self, slope: Slope, document: Document, position: int, draw: random.Random
-    ) -> tuple[list[str], NDArray[np.float32]]:
-        return with_gains(slope, document, position, self.words(document, position, draw))
+        return self.named(best[cosines[best] >= self.least_cosine], word)
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Transformation):
     """Words whose embeddings lie near the word's, in the table of the model under attack.
 
-    Jin et al. 2020 (arXiv:1907.11932) search in word vectors that were trained to part synonyms from antonyms
+    Jin et al. 2020 (arXiv:1907.11932) search in word vectors that were trained to separate synonyms from antonyms
     (Mrkšić et al. 2016). No package has those; a model's own table keeps opposites close together, so that these
     neighbours keep the meaning less often.
 
@@ -83,35 +79,37 @@ class Neighbours:
 
     def __post_init__(self) -> None:
         check_most(self.most)
-        if not -1 <= self.least_cosine <= 1:
-            raise BadInput(f"least_cosine is {self.least_cosine}", "use a cosine from -1 to 1")
+        check_cosine(self.least_cosine)
 
-    def prepare(self, view: View, documents: Sequence[Document]) -> list[Substitutes]:
+    def check(self, victim: VictimModel) -> None:
+        """The model needs an embedding table."""
+        victim.check_gradients()
+
+    def prepare(self, victim: VictimModel, documents: Sequence[Document]) -> list[Substitutes]:
         """One look-up, shared by all documents."""
-        return [_Near(view.embeddings, self.most, self.least_cosine)] * len(documents)
+        return [_NearestWords(victim.embeddings, self.most, self.least_cosine)] * len(documents)
 
 
-class _Steepest(_OfTable):
-    def __init__(self, embeddings: Embeddings, most: int) -> None:
-        super().__init__(embeddings)
-        self.most = most
-        self.table = embeddings.table[embeddings.whole_words]
+class _SteepestWords(_FromTable):
+    def __init__(self, embeddings: WordEmbeddings, most: int) -> None:
+        super().__init__(embeddings, most)
+        self.table = embeddings.table[self.ids]
 
-    def words(self, document: Document, position: int, draw: random.Random) -> list[str]:
-        raise BadInput("a search without gradients would ask about every word", "use GradientGuided with AnyWord")
+    def words(self, document: Document, position: int, rng: random.Random) -> list[str]:
+        raise BadInput("a search without gradients would query every word", "use GradientGuided with AnyWord")
 
     def ranked(
-        self, slope: Slope, document: Document, position: int, draw: random.Random
+        self, gradient: WordGradient, document: Document, position: int, rng: random.Random
     ) -> tuple[list[str], NDArray[np.float32]]:
         old = document.words[position]
-        gains = self.table @ slope.vectors[position]  # the old word takes the same from each
+        gains = self.table @ gradient.vectors[position]  # the old word subtracts the same from each
         best = np.argpartition(-gains, min(self.most, len(gains) - 1))[: self.most + 1]
-        words = self.named(self.embeddings.whole_words[best[np.argsort(-gains[best])]], old)[: self.most]
-        return with_gains(slope, document, position, words)
+        words = self.named(best[np.argsort(-gains[best])], old)
+        return words, gradient.gains(position, old, words)
 
 
 @dataclass(frozen=True)
-class AnyWord:
+class AnyWord(Transformation):
     """Any whole word of the vocabulary, the steepest first: one product with the table for a position.
 
     This is HotFlip's exchange of words (Ebrahimi et al. 2018, arXiv:1712.06751, section 5): it needs a search that
@@ -129,6 +127,87 @@ class AnyWord:
     def __post_init__(self) -> None:
         check_most(self.most)
 
-    def prepare(self, view: View, documents: Sequence[Document]) -> list[Substitutes]:
+    def check(self, victim: VictimModel) -> None:
+        """The model needs gradients."""
+        victim.check_gradients()
+
+    def prepare(self, victim: VictimModel, documents: Sequence[Document]) -> list[Substitutes]:
         """One table, shared by all documents."""
-        return [_Steepest(view.embeddings, self.most)] * len(documents)
+        return [_SteepestWords(victim.embeddings, self.most)] * len(documents)
+
+
+class _LikelyWords(Substitutes):
+    """Words by position, computed before."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, list[str]] = {}
+
+    def words(self, document: Document, position: int, rng: random.Random) -> list[str]:
+        now = document.words[position].lower()
+        return [word for word in self.known.get(position, []) if word.lower() != now]
+
+
+@dataclass(frozen=True)
+class MaskedWords(Transformation):
+    """What a masked language model predicts in a word's place, given the original sentence.
+
+    Args:
+        model: a shipped model's name or a folder.
+        most: of a word, the likeliest first.
+        masked: the word is hidden (BAE, Garg & Ramakrishnan 2020, arXiv:2004.01970) or left in place (BERT-Attack, Li
+            et al. 2020, arXiv:2004.09984): then the model sees what it is to replace, and one pass a sentence does.
+
+    Raises:
+        BadInput: `most` under 1; when run, a causal language model.
+    """
+
+    model: str = "course"
+    most: int = 20
+    masked: bool = True
+
+    def __post_init__(self) -> None:
+        check_most(self.most)
+
+    def check(self, victim: VictimModel) -> None:
+        """The language model must read in both directions."""
+        check_bidirectional(_loaded(self.model))
+
+    def prepare(self, victim: VictimModel, documents: Sequence[Document]) -> list[Substitutes]:
+        """All words of all documents in one sorted batch."""
+        language_model = _loaded(self.model)
+        names = whole_words(language_model.tokenizer)
+        ids = torch.tensor(list(names), device=language_model.model.encoder.word_embeddings.device)
+        found = [_LikelyWords() for _ in documents]
+        queries = [(i, *query) for i, one in enumerate(documents) for query in self._rows(language_model, one)]
+        for some, logits in masked_lm_logits(language_model, [one[2] for one in queries], [one[3] for one in queries]):
+            best = ids[logits[:, ids].topk(min(self.most + 1, len(ids))).indices].tolist()
+            for query, likeliest in zip(some.tolist(), best, strict=True):
+                document, position, *_ = queries[query]
+                old = documents[document].words[position]
+                words = [match_case(names[number], old) for number in likeliest if names[number] != old.lower()]
+                found[document].known[position] = words[: self.most]
+        return list(found)
+
+    def _rows(self, language_model: LanguageModel, document: Document) -> Iterator[tuple[int, list[int], int]]:
+        """(position, token ids, place of the token that is predicted), of the words that the model reads."""
+        tokenizer: Any = language_model.tokenizer
+
+        def encode(text: str) -> Any:
+            return tokenizer(text, truncation=True, max_length=_MOST_TOKENS)
+
+        if self.masked:
+            for position in range(len(document.words)):
+                ids = encode(document.replace(position, tokenizer.mask_token).text)["input_ids"]
+                if tokenizer.mask_token_id in ids:
+                    yield position, ids, ids.index(tokenizer.mask_token_id)
+            return
+        encoded = encode(document.text)
+        for position, start in enumerate(document.spans[0]):
+            place = encoded.char_to_token(int(start))
+            if place is not None:
+                yield position, encoded["input_ids"], place
+
+
+@lru_cache(maxsize=2)
+def _loaded(name: str) -> LanguageModel:
+    return LanguageModel.from_pretrained(name)

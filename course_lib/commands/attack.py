@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the attack's draws (0)")
     parser.add_argument("--target", help="the label that the model is to give, instead of any wrong one")
     parser.add_argument("--budget", type=int, help="queries that a sentence may cost (no bound)")
-    parser.add_argument("--twin", action="store_true", help="searches on an export in 8 bits, confirms on the model")
+    parser.add_argument("--surrogate", action="store_true", help="search on an 8-bit export, confirm on the model")
     parser.add_argument("--html", type=Path, help="writes the texts beside each other, changes marked, to this file")
 
 
@@ -56,8 +56,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     cost = attack_cost(attack.name, classifier, texts)
     if cost is not None:
         print(f"This will take {cost}.", file=sys.stderr, flush=True)
-    with _twin(classifier, options.twin) as twin:
-        report = attack.run(classifier, texts, frame["label"].to_numpy(), seed=options.seed, twin=twin)
+    with _surrogate(classifier, options.surrogate) as surrogate:
+        report = attack.run(classifier, texts, frame["label"].to_numpy(), seed=options.seed, surrogate=surrogate)
     won = [result for result in report.results if result.status == "succeeded"]
     near = similarity([one.text for one in won], [one.adversarial for one in won])
     if options.html:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
 
 @contextmanager
-def _twin(classifier: Any, wanted: bool) -> Iterator[Any]:
+def _surrogate(classifier: Any, wanted: bool) -> Iterator[Any]:
     """The classifier in 8 bits, for ONNX Runtime; None where nobody wants it."""
     if not wanted:
         yield None
@@ -74,7 +74,7 @@ def _twin(classifier: Any, wanted: bool) -> Iterator[Any]:
     from course_lib.compression import Bits, OnnxClassifier, export_onnx
 
     with tempfile.TemporaryDirectory() as scratch:
-        yield OnnxClassifier(export_onnx(classifier, Path(scratch) / "twin", Bits(8, 8)).folder)
+        yield OnnxClassifier(export_onnx(classifier, Path(scratch) / "surrogate", Bits(8, 8)).folder)
 
 
 def _attack(options: argparse.Namespace) -> Attack:

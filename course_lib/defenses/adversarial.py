@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from course_lib.attacks.perturbation import ascend, ball, check_steps, movable, usual_step
+from course_lib.attacks.perturbation import ascend, ball, check_steps, movable, default_step_size
 from course_lib.batching import Batch
 from course_lib.classifier import Loss
 from course_lib.errors import BadInput
@@ -90,8 +90,8 @@ class _RandomStart:
 
     def _ascend(self, step: _Step, gradient: Callable[[Tensor], Tensor]) -> Tensor:
         within = ball(self.norm, self.epsilon)
-        size = usual_step(self.epsilon, self.steps) if self.step_size is None else self.step_size
-        return ascend(gradient, within.inside(step.noise, step.mask), within, step.mask, self.steps, size)
+        size = default_step_size(self.epsilon, self.steps) if self.step_size is None else self.step_size
+        return ascend(gradient, within.random_point(step.noise, step.mask), within, step.mask, self.steps, size)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from course_lib.attacks.transformations import LOOKALIKES
+from course_lib.attacks.transformations import HOMOGLYPHS
 from course_lib.errors import BadInput
 from course_lib.pretraining.documents import documents, train_documents
 from course_lib.text.document import Document
 
-_PLAIN = str.maketrans({theirs: ours for ours, theirs in LOOKALIKES.items()})
+_PLAIN = str.maketrans({theirs: ours for ours, theirs in HOMOGLYPHS.items()})
 
 
 @dataclass(frozen=True)

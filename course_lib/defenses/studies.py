@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from course_lib import corpora, machine
 from course_lib.attacks import recipe as attack_recipe
-from course_lib.attacks.engine import Attack
+from course_lib.attacks.attack import Attack
 from course_lib.attacks.goals import ConfidenceReduction
 from course_lib.attacks.report import AttackReport
 from course_lib.attacks.studies import DATA

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from course_lib.attacks.view import input_embeddings
 from course_lib.batching import check_texts
 from course_lib.defenses.answers import check_classifier
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.game import columns_of
 from course_lib.explain.methods import METHODS, explain
+from course_lib.text.modules import input_embeddings
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 
-from course_lib.attacks.document import edit_distance
 from course_lib.attacks.recipes import recipe as attack_recipe
 from course_lib.attacks.report import AttackResult
 from course_lib.batching import check_texts
@@ -189,4 +189,4 @@ def counterfactual(classifier: Any, texts: Sequence[str], recipe: str = "pwws", 
 
 
 def _size(one: AttackResult) -> tuple[int, int]:
-    return len(one.changed), edit_distance(one.text, one.adversarial)
+    return len(one.changed), Levenshtein.distance(one.text, one.adversarial)

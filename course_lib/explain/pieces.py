@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from course_lib import machine
-from course_lib.attacks.differentiable import evaluated
-from course_lib.attacks.perturbation import shifted
-from course_lib.attacks.view import input_embeddings
 from course_lib.batching import collate, sorted_batches
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Floats
 from course_lib.explain.game import Game
 from course_lib.explain.words import Players
+from course_lib.text.modules import add_to_embeddings, inference_copy, input_embeddings
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,26 +133,25 @@ def slopes(pieces: Pieces, texts: NDArray[np.int64], shift: Shift) -> Iterator[P
         texts: (jobs,), which text each job is about; jobs of equal length share batches.
         shift: what is added; only words may move: special tokens and punctuation stay.
     """
-    game, layer = pieces.game, layer_of(pieces.game)
-    module = game.classifier.module_
+    game, module = pieces.game, inference_copy(pieces.game.classifier.module_)
+    layer = input_embeddings(module)
     lengths = [len(pieces.ids[text]) for text in texts]
-    with evaluated(module):
-        for jobs in sorted_batches(lengths, machine.preset().predict_tokens // 2):
-            batch = collate(pieces.ids, texts[jobs], pieces.pad_id).to(machine.device())
-            movable = np.zeros(batch.input_ids.shape, np.float32)
-            for row, text in enumerate(texts[jobs]):
-                movable[row, : lengths[jobs[row]]] = pieces.owners[text] >= 0
-            with torch.no_grad():
-                embeddings = layer(batch.input_ids)
-                may = torch.from_numpy(movable)[..., None].to(embeddings)
-                delta = shift(jobs, batch.input_ids, embeddings, may)
-            delta = delta.detach().requires_grad_()
-            with torch.enable_grad(), shifted(layer, delta):
-                # In double precision: where float32's softmax is 1, its gradient is 0.
-                logits = module(batch.input_ids, batch.attention_mask).double()
-                outputs = _output(logits[:, : len(game.classifier.classes_)], game.columns[texts[jobs]], game.output)
-                (gradient,) = torch.autograd.grad(outputs.sum(), delta)
-            yield Point(jobs, outputs.detach().cpu().numpy(), gradient, embeddings)
+    for jobs in sorted_batches(lengths, machine.preset().predict_tokens // 2):
+        batch = collate(pieces.ids, texts[jobs], pieces.pad_id).to(machine.device())
+        movable = np.zeros(batch.input_ids.shape, np.float32)
+        for row, text in enumerate(texts[jobs]):
+            movable[row, : lengths[jobs[row]]] = pieces.owners[text] >= 0
+        with torch.no_grad():
+            embeddings = layer(batch.input_ids)
+            may = torch.from_numpy(movable)[..., None].to(embeddings)
+            delta = shift(jobs, batch.input_ids, embeddings, may)
+        delta = delta.detach().requires_grad_()
+        with torch.enable_grad(), add_to_embeddings(module, delta):
+            # In double precision: where float32's softmax is 1, its gradient is 0.
+            logits = module(batch.input_ids, batch.attention_mask).double()
+            outputs = _output(logits[:, : len(game.classifier.classes_)], game.columns[texts[jobs]], game.output)
+            (gradient,) = torch.autograd.grad(outputs.sum(), delta)
+        yield Point(jobs, outputs.detach().cpu().numpy(), gradient, embeddings)
 
 
 def _output(logits: Tensor, columns: NDArray[np.int64], output: str) -> Tensor:

@@ -18,7 +18,7 @@ from course_lib.plots.quality import transfer_matrix
 from course_lib.plots.style import GREY, INK, canvas, house, in_percent, label, look, need
 
 if TYPE_CHECKING:
-    from course_lib.attacks.surface import LossSurface
+    from course_lib.attacks.pgd import LossSurface
 
 FALSE_ALARMS = 0.1  # the rate at which a detector's catch is told
 SHADES = 12  # of the loss
@@ -136,7 +136,10 @@ def loss_surface(surface: LossSurface, epsilon: float, path: ArrayLike | None = 
         steps = _path(path)
         ax.plot(*steps.T, color="white", linewidth=3.4)
         ax.plot(*steps.T, color=look(1).colour, marker=".", linewidth=1.4, label="the attack's path")
-    places = (("the text", (0.0, 0.0), "o", "white"), ("highest in the ball", surface.place(top), "*", look(3).colour))
+    places = (
+        ("the text", (0.0, 0.0), "o", "white"),
+        ("highest in the ball", surface.position(top), "*", look(3).colour),
+    )
     for name, place, marker, colour in places:
         size = 13 if marker == "*" else 8
         ax.plot(*place, marker, color=colour, markeredgecolor=INK, markersize=size, label=name, zorder=5)

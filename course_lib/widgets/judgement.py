@@ -11,10 +11,9 @@ import ipywidgets
 import numpy as np
 
 from course_lib.attacks.difference import side_by_side
-from course_lib.attacks.votes import Vote, add_vote, read_votes, validity
+from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes, validity
 from course_lib.errors import CourseError
 from course_lib.widgets.base import error_message
-from course_lib.widgets.prediction import SENTIMENT
 
 LABEL = "Which label would you give this text?"
 MEANING = "Does it mean the same as the original?"
@@ -43,8 +42,8 @@ def vote_on_attacks(
 
     Args:
         pairs: results of an attack (text, adversarial, label), in the order in which they are asked.
-        file: JSON; `attacks.votes.read_votes` reads it.
-        names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
+        file: JSON; `attacks.human_evaluation.read_votes` reads it.
+        names: class -> what to call it; left out, the class itself.
 
     Returns:
         A box of the class `vote-on-attacks`: progress (children[0], HTML), the text (children[1], HTML), the question
@@ -147,7 +146,7 @@ def _called(pairs: Sequence[Attacked], names: Mapping[Any, str] | None) -> dict[
             **{_plain(label): name for label, name in names.items()},
             **{x: str(x) for x in labels if x not in names},
         }
-    return SENTIMENT if set(labels) <= set(SENTIMENT) else {label: str(label) for label in labels}
+    return {label: str(label) for label in labels}
 
 
 def _plain(label: Any) -> Any:

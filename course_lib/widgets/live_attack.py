@@ -1,4 +1,4 @@
-"""Type a review, attack it, and walk through what the attack asked and changed."""
+"""Type a review, attack it, and walk through the queries and changes of the attack."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import ipywidgets
 import numpy as np
 
 from course_lib.attacks.difference import inline
-from course_lib.attacks.document import Document
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
 from course_lib.widgets.base import bar, control_style, error_message, sentence_line
 from course_lib.widgets.prediction import Classifier, class_names
 
@@ -21,12 +21,12 @@ MILLISECONDS = 1500  # between two steps when they play by themselves
 
 
 class Step(Protocol):
-    """What an attack asked in one go, and the best text after it; `course_lib.attacks.Step` is one."""
+    """One query of an attack, and the best text after it; `course_lib.attacks.Step` is one."""
 
     @property
     def note(self) -> str: ...
     @property
-    def asked(self) -> int: ...
+    def queries(self) -> int: ...
     @property
     def text(self) -> str: ...
     @property
@@ -36,7 +36,7 @@ class Step(Protocol):
 
 
 class Attack(Protocol):
-    """What is asked of an attack here; `course_lib.attacks.Attack` is one."""
+    """An attack with steps; `course_lib.attacks.Attack` is one."""
 
     def steps(self, classifier: Any, text: str, label: Any, seed: int = 0) -> Sequence[Step]: ...
 
@@ -46,18 +46,18 @@ class Frame:
     """One picture of the film.
 
     Args:
-        note: what was asked.
-        asked: texts in this step.
+        note: what was queried.
+        step_queries: texts in this step.
         queries: texts so far.
         text: the best so far.
         probability: of the true class, for that text.
         said: what the model says of that text.
         reached: whether the attack has its goal.
-        weights: of the words by position, as last asked; empty before.
+        weights: of the words by position, as last measured; empty before.
     """
 
     note: str
-    asked: int
+    step_queries: int
     queries: int
     text: str
     probability: float
@@ -178,19 +178,21 @@ def _film(
 
 
 def _frames(classifier: Classifier, steps: Sequence[Step], truth: int, called: Sequence[str]) -> list[Frame]:
-    """A frame for each step; the model is asked once more, about the texts of all of them together."""
+    """A frame for each step; the model predicts the texts of all of them once more, together."""
     words = len(Document.of(steps[0].text).words)
     rows = np.asarray(classifier.predict_proba([step.text for step in steps]), dtype=np.float64)
     queries, weights, frames = 0, dict[int, float](), []
     for step, row in zip(steps, rows, strict=True):
-        queries += step.asked
-        # A word that was not asked about any more, since the queries were spent, weighs minus infinity.
+        queries += step.queries
+        # A word that was not queried any more, since the budget was spent, has the weight minus infinity.
         new = {int(at): float(weight) for at, weight in step.weights if np.isfinite(weight)}
         if not all(0 <= at < words for at in new):
             raise BadInput(f"weights are of the positions {sorted(new)}", f"use those of the {words} words")
         weights = new or weights
         said, probability = called[int(row.argmax())], float(row[truth])
-        frames.append(Frame(step.note, step.asked, queries, step.text, probability, said, bool(step.reached), weights))
+        frames.append(
+            Frame(step.note, step.queries, queries, step.text, probability, said, bool(step.reached), weights)
+        )
     return frames
 
 
@@ -199,10 +201,10 @@ def _request(text: str) -> str:
 
 
 def _picture(film: Film, number: int) -> str:
-    """The HTML of one frame: what was asked, the text, the probability, the weights."""
+    """The HTML of one frame: what was queried, the text, the probability, the weights."""
     frame, last = film.frames[number], len(film.frames) - 1
-    asked = "1 text" if frame.asked == 1 else f"{frame.asked:,} texts"
-    told = f"Step {number} of {last}: {frame.note} ({asked}). Queries so far: {frame.queries:,}."
+    cost = "1 text" if frame.step_queries == 1 else f"{frame.step_queries:,} texts"
+    told = f"Step {number} of {last}: {frame.note} ({cost}). Queries so far: {frame.queries:,}."
     text = inline(film.frames[0].text, frame.text)
     return (
         f'<p class="attack-step" aria-live="polite">{escape(told)}</p>'

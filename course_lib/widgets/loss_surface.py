@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from course_lib import plots
-from course_lib.attacks.surface import LossSurface
+from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
 from course_lib.plots.robustness import loss_surface
 from course_lib.widgets.base import control_style, live_box, message, picture
@@ -54,7 +54,7 @@ def in_the_ball(surface: LossSurface, epsilon: float) -> str:
     here = f"loss {surface.loss[start]:.2f} nats, the true class has {surface.probability[start]:.1%}"
     if top == start:
         return f"Epsilon {epsilon:.3g}: nothing in the ball is higher than the text itself ({here})."
-    along, across = surface.place(top)
+    along, across = surface.position(top)
     return (
         f"Epsilon {epsilon:.3g}: from the text itself ({here}) the loss can climb to {surface.loss[top]:.2f} nats, "
         f"where the true class has {surface.probability[top]:.1%}; that is {along:.3g} along the gradient, "

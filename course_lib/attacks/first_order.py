@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from course_lib.attacks.constraints import STOP_WORDS
-from course_lib.attacks.document import Document
 from course_lib.attacks.goals import Untargeted
 from course_lib.attacks.transformations import Synonyms, Transformation
-from course_lib.attacks.view import View
+from course_lib.attacks.victim import VictimModel
 from course_lib.errors import BadInput
+from course_lib.text.document import Document
 
 
 def exchange_gains(
@@ -21,7 +22,7 @@ def exchange_gains(
 ) -> pd.DataFrame:
     """Every exchange of one word of a text: its first-order gain in loss, and its true one.
 
-    The first costs one backward pass for all of them, the second a question for each.
+    The first costs one backward pass for all of them, the second one query for each.
 
     Args:
         classifier: a fitted `TextClassifier`.
@@ -34,22 +35,23 @@ def exchange_gains(
         position, old, new, promised and true (both in nats), a row for each exchange.
 
     Raises:
-        BadInput: a label that the classifier does not know, nothing to exchange, or a model without gradients.
+        BadInput: a label that is not a class of the model, nothing to exchange, or a model without gradients.
     """
-    view, document = View(classifier, Untargeted()), Document.of(text)
-    if label not in classifier.classes_.tolist():
-        raise BadInput(f"the model does not know the label {label!r}", f"use one of {classifier.classes_.tolist()}")
-    column = int(np.searchsorted(classifier.classes_, label))
-    (slope,) = view.slopes([document], [column])
-    (substitutes,) = (transformation or Synonyms()).prepare(view, [document])
-    draw, rows = random.Random(seed), list[tuple[int, str, str, float]]()
+    victim, document = VictimModel(classifier, Untargeted()), Document.of(text)
+    victim.check_gradients()
+    (column,) = victim.columns([label], 1)
+    (gradient,) = victim.gradients([document], [column])
+    (substitutes,) = (transformation or Synonyms()).prepare(victim, [document])
+    rng, rows = random.Random(seed), list[tuple[int, str, str, float]]()
+    # -log p has the gradient of the log-odds times 1 - p.
+    wrong = float(expit(gradient.log_odds))
     for position, old in enumerate(document.words):
         if old.lower() not in STOP_WORDS:
-            words, gains = substitutes.ranked(slope, document, position, draw)
-            rows += [(position, old, new, float(gain)) for new, gain in zip(words, gains, strict=True)]
+            words, gains = substitutes.ranked(gradient, document, position, rng)
+            rows += [(position, old, new, wrong * float(gain)) for new, gain in zip(words, gains, strict=True)]
     if not rows:
         raise BadInput(f"no word of {text!r:.80} has a candidate", "give a text with more words")
     table = pd.DataFrame(rows, columns=["position", "old", "new", "promised"])
     changed = [document.replace(position, new).text for position, _, new, _ in rows]
-    losses = -np.log(np.maximum(view.ask([text, *changed])[:, column].astype(np.float64), 1e-12))
+    losses = -np.log(np.maximum(victim.query([text, *changed])[:, column].astype(np.float64), 1e-12))
     return table.assign(true=losses[1:] - losses[0])

@@ -146,7 +146,7 @@ def _load(path: Path) -> list[Vote]:
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptAsset(
             f"{path} does not hold votes as they were written: {type(error).__name__} {error}",
-            "mend it, or rename it to keep what it holds; a new file is then begun",
+            "correct it, or rename it to keep what it holds; a new file is then begun",
         ) from error
 
 
