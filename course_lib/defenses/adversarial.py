@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from course_lib.attacks.perturbation import ascend, ball, check_steps, movable, default_step_size
+from course_lib.attacks.perturbation import ascend, ball, check_steps, default_step_size, movable
 from course_lib.batching import Batch
 from course_lib.classifier import Loss
 from course_lib.errors import BadInput
