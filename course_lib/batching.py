@@ -25,7 +25,7 @@ from course_lib.errors import BadInput, CorruptAsset, MissingAsset, Offline
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_tokenizer_lock = threading.Lock()  # a tokenizer of Rust refuses a second call that sets its truncation
+tokenizer_lock = threading.Lock()  # a tokenizer of Rust refuses a second call that sets its truncation
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MEGABATCH = 50  # batches that are shuffled together before they are sorted by length
 _TEXTS_AT_ONCE = 4096  # texts per call of the tokenizer: bounds memory, costs nothing
@@ -120,7 +120,7 @@ def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
     rows, ids = check_texts(texts), []
     for start in range(0, len(rows), _TEXTS_AT_ONCE):
         part = rows[start : start + _TEXTS_AT_ONCE]
-        with _tokenizer_lock:
+        with tokenizer_lock:
             encoded = tokenizer(
                 part, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
             )
@@ -146,7 +146,7 @@ def warn_about_cut_texts(
     full = [text for text, row in zip(texts, ids, strict=True) if len(row) >= max_length]
     if not full:
         return False
-    with _tokenizer_lock:
+    with tokenizer_lock:
         lengths = [len(row) for row in tokenizer(full, truncation=False, verbose=False)["input_ids"]]
     if not (cut := [length - max_length for length in lengths if length > max_length]):
         return False

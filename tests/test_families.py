@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import families
 import numpy as np
 import pytest
 
+from course_lib.attacks import (
+    PGD,
+    AnyWord,
+    Attack,
+    Characters,
+    Document,
+    GradientBeam,
+    GradientGuided,
+    Greedy,
+    MaskedWords,
+    Neighbours,
+    Synonyms,
+    Untargeted,
+    VictimModel,
+    loss_surface,
+)
 from course_lib.batching import tokenize
 from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
 from course_lib.text.gradients import embedding_gradients
 from course_lib.training import TrainingConfig
 
+ATTACKS = {
+    "characters": Attack("characters", Untargeted(), Characters(), Greedy("gradient")),
+    "synonyms": Attack("synonyms", Untargeted(), Synonyms(), GradientBeam(2, 2)),
+    "masked words": Attack("masked words", Untargeted(), MaskedWords("tiny-bert", 5), Greedy("deletion")),
+    "any word": Attack("any word", Untargeted(), AnyWord(5), GradientGuided()),
+    "neighbours": Attack("neighbours", Untargeted(), Neighbours(5, -1.0), Greedy("unknown")),
+}
 QUICK = TrainingConfig(epochs=1, batch_size=4, learning_rate=1e-3, precision="float32")
 
 
@@ -75,3 +99,44 @@ def test_gradients_of_a_batch_are_those_of_one_text_at_a_time(folder: Path) -> N
         (alone,) = gradients([row])
         assert np.abs(alone).max() > 1e-4
         np.testing.assert_allclose(together, alone, rtol=1e-2, atol=1e-3 * np.abs(alone).max())
+
+
+SENTENCES = ["a good film and a great story", "an awful film, dull and poor", "I like this movie very much"]
+
+
+@pytest.fixture(scope="module")
+def attacked(folder: Path) -> TextClassifier:
+    return TextClassifier.from_pretrained(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than max_length")
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_every_kind_of_attack_works(kind: str, attacked: TextClassifier) -> None:
+    labels = attacked.predict(SENTENCES)
+    attack = replace(ATTACKS[kind], query_budget=30)
+    for result in attack.run(attacked, SENTENCES, labels).results:
+        assert result.status in ("succeeded", "failed") and 1 < result.queries <= 30
+        assert result.after == attacked.predict([result.adversarial])[0]
+        assert (result.after != result.label) == (result.status == "succeeded")
+
+
+def test_attacks_on_embeddings_work(attacked: TextClassifier) -> None:
+    texts = [*SENTENCES, ""]
+    labels = attacked.predict(texts)
+    report = PGD(1.0, steps=2).run(attacked, texts, labels)
+    assert report.before.tolist() == labels.tolist()
+    np.testing.assert_allclose(report.loss_before, -np.log(attacked.predict_proba(texts).max(1)), rtol=1e-2, atol=1e-3)
+    assert (report.loss_after >= report.loss_before).all() and (report.loss_after[:3] > report.loss_before[:3]).any()
+    assert (report.sizes[:3] <= 1.001).all() and report.sizes[3] == 0
+    assert np.isfinite(loss_surface(attacked, SENTENCES[0], labels[0], grid=3).loss).all()
+
+
+def test_every_word_has_a_gradient_and_an_embedding(attacked: TextClassifier) -> None:
+    """Byte-level and SentencePiece tokens begin with the blank: most words had neither."""
+    victim, documents = VictimModel(attacked, Untargeted()), [Document.of(text) for text in SENTENCES]
+    for gradient in victim.gradients(documents, [0, 1, 2]):
+        assert (gradient.lengths > 0).all()
+    assert (np.abs(victim.embeddings.of(documents[1].words)).max(1) > 0).all()
+    rows = victim.embeddings.table[attacked.tokenizer_("a good film")["input_ids"]]
+    assert (rows == victim.embeddings.of(["film"])).all(1).any()  # the token that it has inside a text
+    assert "film" in victim.embeddings.whole_words.values()

@@ -25,7 +25,7 @@ from torch import Tensor
 from course_lib import machine
 from course_lib.attacks.perturbation import L2Ball, Perturbation, ascend, ball, check_steps, default_step_size
 from course_lib.attacks.victim import check_classes
-from course_lib.batching import Batch, check_texts, collate, sorted_batches
+from course_lib.batching import Batch, check_texts, collate, sorted_batches, tokenize
 from course_lib.errors import BadInput
 from course_lib.text.classifiers import columns_of
 from course_lib.text.gradients import check_differentiable
@@ -167,12 +167,9 @@ class _EmbeddingLoss:
         self.columns = columns_of(classifier.classes_, labels, len(self.texts))
         self.classes, self.tokenizer = len(classifier.classes_), classifier.tokenizer_
         self.module = inference_copy(classifier.module_)
-        encoded = {"input_ids": [], "special_tokens_mask": []} if not self.texts else self.tokenizer(
-            self.texts, truncation=True, max_length=classifier.max_length,
-            return_attention_mask=False, return_special_tokens_mask=True,
-        )  # fmt: skip
-        self.ids: list[list[int]] = encoded["input_ids"]
-        self.ordinary = [[1 - special for special in row] for row in encoded["special_tokens_mask"]]
+        self.ids = tokenize(self.texts, self.tokenizer, classifier.max_length)
+        special = {getattr(self.tokenizer, f"{name}_token_id") for name in ("cls", "sep", "bos", "eos", "pad")}
+        self.ordinary = [[int(token not in special) for token in row] for row in self.ids]
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         return collate(self.ids, rows, int(self.tokenizer.pad_token_id or 0)).to(machine.device())

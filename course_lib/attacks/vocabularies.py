@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from course_lib.attacks.constraints import check_cosine
 from course_lib.attacks.transformations import Substitutes, Transformation, check_most
 from course_lib.attacks.victim import VictimModel, WordEmbeddings, WordGradient
+from course_lib.batching import tokenize
 from course_lib.errors import BadInput
 from course_lib.pretraining import LanguageModel
 from course_lib.text.document import Document, match_case
+from course_lib.text.gradients import TokenAlignment
 from course_lib.text.masked_lm import check_bidirectional, masked_lm_logits, whole_words
 
 _MOST_TOKENS = 128
@@ -178,7 +180,9 @@ class MaskedWords(Transformation):
         names = whole_words(language_model.tokenizer)
         ids = torch.tensor(list(names), device=language_model.model.encoder.word_embeddings.device)
         found = [_LikelyWords() for _ in documents]
-        queries = [(i, *query) for i, one in enumerate(documents) for query in self._rows(language_model, one)]
+        queries = [
+            (i, *query) for i, one in enumerate(documents) for query in self._rows(language_model.tokenizer, one)
+        ]
         for some, logits in masked_lm_logits(language_model, [one[2] for one in queries], [one[3] for one in queries]):
             best = ids[logits[:, ids].topk(min(self.most + 1, len(ids))).indices].tolist()
             for query, likeliest in zip(some.tolist(), best, strict=True):
@@ -188,24 +192,18 @@ class MaskedWords(Transformation):
                 found[document].known[position] = words[: self.most]
         return list(found)
 
-    def _rows(self, language_model: LanguageModel, document: Document) -> Iterator[tuple[int, list[int], int]]:
+    def _rows(self, tokenizer: Any, document: Document) -> Iterator[tuple[int, list[int], int]]:
         """(position, token ids, place of the token that is predicted), of the words that the model reads."""
-        tokenizer: Any = language_model.tokenizer
-
-        def encode(text: str) -> Any:
-            return tokenizer(text, truncation=True, max_length=_MOST_TOKENS)
-
         if self.masked:
-            for position in range(len(document.words)):
-                ids = encode(document.replace(position, tokenizer.mask_token).text)["input_ids"]
+            texts = [document.replace(position, tokenizer.mask_token).text for position in range(len(document.words))]
+            for position, ids in enumerate(tokenize(texts, tokenizer, _MOST_TOKENS)):
                 if tokenizer.mask_token_id in ids:
                     yield position, ids, ids.index(tokenizer.mask_token_id)
             return
-        encoded = encode(document.text)
-        for position, start in enumerate(document.spans[0]):
-            place = encoded.char_to_token(int(start))
-            if place is not None:
-                yield position, encoded["input_ids"], place
+        tokens = TokenAlignment.of(tokenizer, [document.text], [document.word_of_characters()], _MOST_TOKENS)
+        words, first = np.unique(tokens.pairs[0].words, return_index=True)
+        for position, place in zip(words.tolist(), tokens.pairs[0].tokens[first].tolist(), strict=True):
+            yield position, tokens.ids[0], place
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from course_lib import machine
-from course_lib.batching import collate, sorted_batches
+from course_lib.batching import collate, sorted_batches, tokenizer_lock
 from course_lib.errors import BadInput
 from course_lib.text.modules import add_to_embeddings, inference_copy, input_embeddings
 
@@ -71,10 +71,11 @@ class TokenAlignment:
             )
         if not texts:
             return cls([], [], [], [])
-        encoded = tokenizer(
-            list(texts), truncation=True, max_length=max_length,
-            return_attention_mask=False, return_offsets_mapping=True,
-        )  # fmt: skip
+        with tokenizer_lock:
+            encoded = tokenizer(
+                list(texts), truncation=True, max_length=max_length,
+                return_attention_mask=False, return_offsets_mapping=True,
+            )  # fmt: skip
         offsets = encoded["offset_mapping"]
         pairs = [_pairs(one.tolist(), places) for one, places in zip(word_of_characters, offsets, strict=True)]
         ends = [max((end for _, end in places), default=0) for places in offsets]

@@ -15,6 +15,7 @@ from course_lib import machine
 from course_lib.batching import collate, sorted_batches, unique_rows
 from course_lib.errors import BadInput
 
+_BLANK_MARKS = "▁Ġ"  # of SentencePiece and of byte-level BPE
 _QUERIES_AT_ONCE = 512  # rows of logits over the vocabulary in memory: 62 MB for 30,522 words
 
 
@@ -60,7 +61,18 @@ def masked_lm_logits(
 
 
 def whole_words(tokenizer: Any) -> dict[int, str]:
-    """Token id -> word, for the tokens that are a word of two or more letters on their own, in order of their ids."""
-    special = set(tokenizer.all_special_ids)
-    vocabulary = sorted((number, word) for word, number in tokenizer.get_vocab().items())
-    return {number: word for number, word in vocabulary if word.isalpha() and len(word) > 1 and number not in special}
+    """Token id -> word, for the tokens that are a word of two or more letters on their own, in order of their ids.
+
+    SentencePiece and byte-level vocabularies mark the blank before a word. There the marked tokens are the words, and
+    byte-level ones only if they are ASCII, since other letters are several bytes.
+    """
+    special, vocabulary = set(tokenizer.all_special_ids), tokenizer.get_vocab()
+    counts = {mark: sum(token[0] == mark and token[1:].isalpha() for token in vocabulary) for mark in _BLANK_MARKS}
+    mark = max(counts, key=lambda one: counts[one])
+    mark = mark if counts[mark] > len(vocabulary) / 20 else ""
+    words = sorted((number, token.removeprefix(mark)) for token, number in vocabulary.items() if token.startswith(mark))
+    return {
+        number: word
+        for number, word in words
+        if word.isalpha() and len(word) > 1 and number not in special and (word.isascii() or mark != "Ġ")
+    }
