@@ -44,9 +44,9 @@ from course_lib.augmentation import (
     compare,
     contextual,
     eda,
+    movement,
     naive_bayes,
     operations,
-    report,
     words_changed,
 )
 from course_lib.augmentation.context import Masked
@@ -528,15 +528,12 @@ def test_mixup_says_what_it_cannot_mix(batch: Any) -> None:
 # ---- sets ------------------------------------------------------------------------------------------------------
 
 
-def test_copies_stand_behind_the_originals_with_their_labels() -> None:
-    soft = np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
-    rows = augment(TEXTS, LABELS, TypoNoise(), copies=3, soft_labels=soft)
+def test_copies_follow_the_originals_with_their_labels() -> None:
+    rows = augment(TEXTS, LABELS, TypoNoise(), copies=3)
     assert rows.texts[:5] == TEXTS and rows.originals == 5 and rows.labels.tolist()[:5] == LABELS
     assert len(rows.texts) + rows.dropped == 20 and len(set(rows.texts)) == len(rows.texts)
-    assert rows.soft_labels is not None
-    for text, label, target, origin in zip(rows.texts, rows.labels, rows.soft_labels, rows.origin, strict=True):
-        assert label == LABELS[origin] and target.tolist() == pytest.approx(soft[origin].tolist())
-        assert Levenshtein.distance(text, TEXTS[origin]) <= 2
+    for text, label, origin in zip(rows.texts, rows.labels, rows.origin, strict=True):
+        assert label == LABELS[origin] and Levenshtein.distance(text, TEXTS[origin]) <= 2
     frame = rows.to_frame()
     assert frame["copy"].sum() == len(rows.texts) - 5 and frame["label"].tolist() == rows.labels.tolist()
     assert str(rows) == f"5 texts and {len(rows.texts) - 5} copies ({rows.dropped} more were no new text)"
@@ -566,7 +563,6 @@ def test_the_seed_decides_the_copies_and_each_copy_is_another() -> None:
     [
         ({"labels": [1]}, "5 texts, but labels"),
         ({"labels": 1}, "5 texts, but labels"),
-        ({"soft_labels": [[0.5, 0.5]]}, "5 texts, but soft_labels"),
         ({"copies": 0}, "copies is 0"),
         ({"copies": 1.5}, "copies is 1.5"),
         ({"seed": -1}, "seed is -1"),
@@ -580,50 +576,16 @@ def test_what_cannot_be_augmented(change: dict[str, Any], said: str) -> None:
         augment(**given)
 
 
-# ---- reports ---------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))
-def test_words_changed_is_levenshteins_distance(left: list[str], right: list[str]) -> None:
-    expected = Levenshtein.distance(left, right) / max(len(left), len(right), 1)
-    assert words_changed(" ".join(left), "; ".join(right)) == pytest.approx(expected)
+# ---- measures --------------------------------------------------------------------------------------------------
 
 
 def letters(texts: Sequence[str]) -> Any:
-    """Vectors that can be told by hand: how often a and b stand in a text."""
+    """Vectors that can be told by hand: how often a and b occur in a text."""
     return np.array([[text.count("a"), text.count("b")] for text in texts], np.float32)
 
 
 class First:
-    """Stands for a judge: the first letter."""
-
-    def predict(self, texts: Sequence[str]) -> Any:
-        return np.array([text[:1] for text in texts])
-
-
-def test_a_report_by_hand() -> None:
-    found = report(["a b", "a", "b b", ""], ["a a", "a", "a b", ""], ["a", "a", "a", ""], First(), letters)
-    assert found.rows["words_changed"].tolist() == [0.5, 0, 0.5, 0]
-    assert found.rows["cosine"].tolist() == pytest.approx([2**-0.5, 1, 2**-0.5, 0])
-    assert found.words_changed.estimate == 0.25 and found.words_changed_std == 0.25
-    assert found.unchanged.estimate == 0.5 and found.n == 4
-    assert found.agreement is not None and found.agreement.estimate == 1
-    assert found.agreement_before is not None and found.agreement_before.estimate == 0.75
-    row = found.to_frame("by hand").iloc[0]
-    assert row["operation"] == "by hand" and row["agreement_before_low"] < 0.75 < row["agreement_before_high"]
-    assert "label by judge    1.000" in str(found) and "(of the originals: 0.750" in str(found)
-
-
-def test_a_report_without_a_judge_or_labels() -> None:
-    bare = report(["a b"], ["a"], vectors=letters)
-    assert bare.agreement is None and np.isnan(bare.to_frame()["agreement"][0]) and "judge" not in str(bare)
-    own = report(["a b", "b a"], ["b", "b"], judge=First(), vectors=letters)
-    assert own.agreement_before is not None and own.agreement_before.estimate == 1
-    assert own.agreement is not None and own.agreement.estimate == 0.5
-
-
-class Counted(First):
-    """A judge, and a function that gives vectors, that note what they were asked."""
+    """A judge that predicts the first letter, and vectors; both note their calls."""
 
     def __init__(self) -> None:
         self.judged: list[list[str]] = []
@@ -631,63 +593,64 @@ class Counted(First):
 
     def predict(self, texts: Sequence[str]) -> Any:
         self.judged.append(list(texts))
-        return super().predict(texts)
+        return np.array([text[:1] for text in texts])
 
     def vectors(self, texts: Sequence[str]) -> Any:
         self.encoded.append(list(texts))
         return letters(texts)
 
 
-def test_operations_are_compared_as_in_their_reports_and_each_text_is_read_once() -> None:
-    texts, labels, counted = ["a b", "b b"], ["a", "a"], Counted()
-    rewrites = {"one": ["a a", "b b"], "other": ["b b", "a b"]}
-    found = compare(texts, rewrites, labels, counted, counted.vectors)
-    parts = [report(texts, new, labels, First(), letters).to_frame(name) for name, new in rewrites.items()]
-    pd.testing.assert_frame_equal(found, pd.concat(parts, ignore_index=True))
-    assert counted.judged == counted.encoded == [["a b", "b b", "a a"]]
+def test_a_comparison_by_hand() -> None:
+    originals, rewritten, judge = ["a b", "a", "b b", ""], ["a a", "a", "a b", ""], First()
+    found = compare(originals, {"one": rewritten, "same": originals}, ["a", "a", "a", ""], judge, judge.vectors)
+    row, same = found.set_index("operation").loc["one"], found.set_index("operation").loc["same"]
+    assert row["n"] == 4 and row["words_changed"] == row["words_changed_std"] == 0.25
+    assert row["cosine"] == pytest.approx((2**0.5 + 1) / 4)
+    assert row["unchanged"] == 0.5 and row["agreement"] == 1 and row["agreement_before"] == 0.75
+    assert row["agreement_before_low"] < 0.75 < row["agreement_before_high"]
+    assert same["unchanged"] == 1 and same["agreement"] == same["agreement_before"] == 0.75
+    assert judge.judged == judge.encoded == [["a b", "a", "b b", "", "a a"]]  # each text once
 
 
-def test_operations_are_compared_without_a_judge() -> None:
-    found = compare(["a b"], {"one": ["a"]}, vectors=letters)
-    assert np.isnan(found["agreement"][0]) and found["operation"].tolist() == ["one"]
+def test_a_comparison_without_a_judge_or_labels() -> None:
+    bare = compare(["a b"], {"one": ["a"]}, vectors=letters)
+    assert np.isnan(bare["agreement"][0]) and bare["operation"].tolist() == ["one"]
+    own = compare(["a b", "b a"], {"one": ["b", "b"]}, judge=First(), vectors=letters)
+    assert own["agreement_before"][0] == 1 and own["agreement"][0] == 0.5
 
 
-def test_what_cannot_be_compared() -> None:
-    with pytest.raises(BadInput, match="no rewrites"):
-        compare(["a"], {}, vectors=letters)
-    with pytest.raises(BadInput, match="1 originals and 2"):
-        compare(["a"], {"one": ["a", "b"]}, vectors=letters)
-    with pytest.raises(BadInput, match="one"):
-        compare(["a"], {"one": "a"}, vectors=letters)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((["a"], {}), "no rewrites"),
+        ((["a"], {"one": ["a", "b"]}), "1 originals and 2"),
+        ((["a"], {"one": "a"}), "one"),
+        (([], {"one": []}), "0 originals"),
+        ((["a"], {"one": ["b"]}, ["x"]), "no judge"),
+        ((["a"], {"one": ["b"]}, ["x", "y"], First()), "labels is"),
+    ],
+)
+def test_what_cannot_be_compared(given: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        compare(*given, vectors=letters)
 
 
-def test_sentence_vectors_of_the_course() -> None:
-    found = report(["a good film", "😀"], ["a good film", "!!!"])
-    assert found.rows["cosine"][0] == pytest.approx(1, abs=1e-5) and found.rows["cosine"][1] < 0.9
+def test_movement_with_sentence_vectors_of_the_course() -> None:
+    found = movement(["a good film", "😀"], ["a good film", "!!!"])
+    assert found["cosine"][0] == pytest.approx(1, abs=1e-5) and found["cosine"][1] < 0.9
+    assert found["words_changed"].tolist() == [0, 0] and found["augmented"].tolist() == ["a good film", "!!!"]
 
 
-def test_words_of_a_very_long_text_are_compared() -> None:
+def test_words_changed_is_levenshtein_on_words() -> None:
+    assert words_changed("the film is good", "The film is, not; good") == 2 / 5
+    assert words_changed("a b", "b a") == 1 and words_changed("", "...") == 0
     text = " ".join(f"word{random.Random(i).randrange(900)}" for i in range(4000))
     started = time.perf_counter()
     assert 0.1 < words_changed(text, RandomSwap(0.2)([text])[0]) < 0.5
     assert time.perf_counter() - started < 5
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (([], []), "0 originals"),
-        ((["a"], []), "1 originals and 0"),
-        ((["a"], ["b"], ["x"]), "no judge"),
-        ((["a"], ["b"], ["x", "y"], First()), "labels has the shape"),
-    ],
-)
-def test_what_cannot_be_reported(given: tuple[Any, ...], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        report(*given, vectors=letters)
-
-
-# ---- worth -----------------------------------------------------------------------------------------------------
+# ---- ablation --------------------------------------------------------------------------------------------------
 
 
 def toy_part(name: str, split: str, limit: int | None = None) -> pd.DataFrame:
@@ -738,7 +701,7 @@ def test_both_sides_take_the_same_steps(small: list[dict[str, Any]], method: str
 
 
 def test_where_nothing_was_rewritten_the_original_stands_again() -> None:
-    made = Augmented(["a", "b", "c", "b2"], np.arange(4), None, np.array([0, 1, 2, 1]), 3, 2)
+    made = Augmented(["a", "b", "c", "b2"], np.arange(4), np.array([0, 1, 2, 1]), 3, 2)
     texts, origin = ablation.one_rewrite_each(made)
     assert texts == ["a", "b", "c", "a", "b2", "c"] and origin.tolist() == [0, 1, 2, 0, 1, 2]
 

@@ -2,13 +2,13 @@
 
 from course_lib import augmentation
 rows = augmentation.augment(texts, labels, augmentation.eda(), copies=2)
-print(augmentation.report(texts, augmentation.TypoNoise()(texts)))
+print(augmentation.compare(texts, {"typos": augmentation.TypoNoise()(texts)}))
 """
 
 from course_lib.augmentation.ablation import METHODS, as_gains, augmentation_study
 from course_lib.augmentation.context import ContextualReplacement, contextual, naive_bayes
 from course_lib.augmentation.dataset import Augmented, augment
-from course_lib.augmentation.measures import AugmentationReport, compare, report, words_changed
+from course_lib.augmentation.measures import compare, movement, words_changed
 from course_lib.augmentation.mixup import Mixup
 from course_lib.augmentation.noise import PunctuationInsertion, TypoNoise
 from course_lib.augmentation.operations import (
@@ -23,7 +23,6 @@ from course_lib.augmentation.operations import (
 
 __all__ = [
     "METHODS",
-    "AugmentationReport",
     "Augmented",
     "ContextualReplacement",
     "Mixup",
@@ -41,7 +40,7 @@ __all__ = [
     "compare",
     "contextual",
     "eda",
+    "movement",
     "naive_bayes",
-    "report",
     "words_changed",
 ]

@@ -18,20 +18,18 @@ from course_lib.errors import BadInput
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """The originals, in their order, then the copies: `fit(rows.texts, rows.labels, soft_labels=rows.soft_labels)`.
+    """The originals, in their order, then the copies: `fit(rows.texts, rows.labels)`.
 
     Attributes:
         texts: n strings.
         labels: (n,), a copy's being its original's.
-        soft_labels: (n, classes) in the same way, or None.
-        origin: (n,) which original each row is or was made from.
+        origin: (n,) which original each row is or was made from; soft labels of the rows are `soft[rows.origin]`.
         originals: how many of the rows are originals.
         dropped: copies that were made and left out: unchanged, or a text that was already in the set.
     """
 
     texts: list[str]
     labels: NDArray[Any]
-    soft_labels: NDArray[np.float32] | None
     origin: NDArray[np.int64]
     originals: int
     dropped: int
@@ -46,14 +44,7 @@ class Augmented:
         return f"{self.originals:,} texts and {copies:,} copies ({self.dropped:,} more were no new text)"
 
 
-def augment(
-    texts: Sequence[str],
-    labels: ArrayLike,
-    op: Operation,
-    copies: int = 1,
-    seed: int = 0,
-    soft_labels: ArrayLike | None = None,
-) -> Augmented:
+def augment(texts: Sequence[str], labels: ArrayLike, op: Operation, copies: int = 1, seed: int = 0) -> Augmented:
     """The originals and up to `copies` rewrites of each, with their labels.
 
     A copy is kept only where it differs from every text before it, so no copy occurs twice or under two labels.
@@ -64,32 +55,27 @@ def augment(
         op: the operation.
         copies: rewrites of each text.
         seed: of the rewrites.
-        soft_labels: (n, classes) probabilities, copied like the labels.
 
     Raises:
         BadInput: mismatched lengths, a number of copies under 1, one text under two labels, and what `op` raises.
     """
     rows, given = check_texts(texts), np.asarray(labels)
-    soft = None if soft_labels is None else np.asarray(soft_labels, np.float32)
     check_seed(seed)
-    _check(rows, given, soft, copies)
-    known, made, origin = set(rows), [], list(range(len(rows)))
+    _check(rows, given, copies)
+    known, made, origin = set(rows), list[str](), list(range(len(rows)))
     for copy in range(copies):
         for row, text in enumerate(op(rows, derived_seed(seed, copy), given.tolist())):
             if text not in known:
                 known.add(text)
                 made.append(text)
                 origin.append(row)
-    places = np.array(origin, np.int64)
-    chosen = None if soft is None else soft[places]
     dropped = copies * len(rows) - len(made)
-    return Augmented([*rows, *made], given[places], chosen, places, len(rows), dropped)
+    return Augmented([*rows, *made], given[origin], np.array(origin, np.int64), len(rows), dropped)
 
 
-def _check(texts: list[str], labels: NDArray[Any], soft: NDArray[np.float32] | None, copies: Any) -> None:
-    for name, values in (("labels", labels), ("soft_labels", soft)):
-        if values is not None and (values.ndim == 0 or len(values) != len(texts)):
-            raise BadInput(f"{len(texts)} texts, but {name} has the shape {values.shape}", "give one for each text")
+def _check(texts: list[str], labels: NDArray[Any], copies: Any) -> None:
+    if labels.ndim == 0 or len(labels) != len(texts):
+        raise BadInput(f"{len(texts)} texts, but labels has the shape {labels.shape}", "give one for each text")
     if not isinstance(copies, Integral) or isinstance(copies, bool) or copies < 1:
         raise BadInput(f"copies is {copies!r}", "use a whole number, 1 or more")
     label_of: dict[str, Any] = {}

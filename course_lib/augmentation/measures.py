@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +17,8 @@ from course_lib.evaluation import Interval, bootstrap, wilson_interval
 from course_lib.text.classifiers import predict_unique
 from course_lib.text.document import Document
 
+Vectors = Callable[[Sequence[str]], NDArray[Any]]  # n texts -> (n, size)
+
 
 class Predictor(Protocol):
     """Anything with `predict`. It must not have been trained on these texts, or it only repeats their labels."""
@@ -27,138 +28,74 @@ class Predictor(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class AugmentationReport:
-    """Means over the texts with 95 % intervals (bootstrap; Wilson for fractions of texts).
-
-    Attributes:
-        n: texts.
-        words_changed: edits (words inserted, deleted, replaced) over the words of the longer text, 0 to 1.
-        words_changed_std: spread over the texts, standard deviation.
-        cosine: of the sentence vectors before and after, -1 to 1; 1 is the same meaning to the encoder.
-        cosine_std: spread over the texts.
-        unchanged: fraction of the texts that are as before.
-        agreement: fraction of the rewrites whose label the judge predicts; None without a judge.
-        agreement_before: the same of the originals: more than this cannot be expected of rewrites.
-        rows: a row a text: original, augmented, words_changed, cosine and, with a judge, label and judged.
-    """
-
-    n: int
-    words_changed: Interval
-    words_changed_std: float
-    cosine: Interval
-    cosine_std: float
-    unchanged: Interval
-    agreement: Interval | None
-    agreement_before: Interval | None
-    rows: pd.DataFrame
-
-    def to_frame(self, operation: str = "") -> pd.DataFrame:
-        """One row for a table of operations; intervals as three columns: x, x_low, x_high."""
-        row: dict[str, Any] = {"operation": operation, "n": self.n}
-        for name in ("words_changed", "cosine", "unchanged", "agreement", "agreement_before"):
-            interval = getattr(self, name)
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = (
-                (interval.estimate, interval.low, interval.high) if interval else (np.nan,) * 3
-            )
-        row |= {"words_changed_std": self.words_changed_std, "cosine_std": self.cosine_std}
-        return pd.DataFrame([row])
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.n:,} texts; 95 % intervals in brackets",
-            f"words changed     {self.words_changed}, spread {self.words_changed_std:.3f}",
-            f"cosine            {self.cosine}, spread {self.cosine_std:.3f}",
-            f"unchanged texts   {self.unchanged}",
-        ]
-        if self.agreement:
-            lines.append(f"label by judge    {self.agreement} (of the originals: {self.agreement_before})")
-        return "\n".join(lines)
-
-
-def report(
-    originals: Sequence[str],
-    augmented: Sequence[str],
-    labels: ArrayLike | None = None,
-    judge: Predictor | None = None,
-    vectors: Callable[[Sequence[str]], NDArray[Any]] = sentence_vectors,
-) -> AugmentationReport:
-    """Compares rewrites with their originals, pair by pair.
-
-    Args:
-        originals: n texts, at least one.
-        augmented: the rewrite of each.
-        labels: of the originals; the judge's predictions of them when left out.
-        judge: a held-out classifier.
-        vectors: maps texts to sentence vectors, (n, size).
-
-    Raises:
-        BadInput: mismatched lengths, no text, labels without a judge.
-    """
-    return _reports(originals, {"augmented": augmented}, labels, judge, vectors)["augmented"]
-
-
 def compare(
     originals: Sequence[str],
     rewrites: Mapping[str, Sequence[str]],
     labels: ArrayLike | None = None,
     judge: Predictor | None = None,
-    vectors: Callable[[Sequence[str]], NDArray[Any]] = sentence_vectors,
+    vectors: Vectors = sentence_vectors,
 ) -> pd.DataFrame:
-    """The reports of several operations on the same texts, a row an operation: see `AugmentationReport.to_frame`.
+    """Means over the texts of several operations, with 95 % intervals (bootstrap; Wilson for fractions of texts).
 
     Each different text is encoded once and judged once, however many operations there are.
 
     Args:
         originals: n texts, at least one.
         rewrites: operation -> its rewrite of each text; at least one operation.
-        labels, judge, vectors: as for `report`.
+        labels: of the originals; the judge's predictions of them when left out.
+        judge: a held-out classifier.
+        vectors: maps texts to sentence vectors.
+
+    Returns:
+        A row an operation: operation, n, and each of these as x, x_low, x_high: words_changed and cosine (see
+        `movement`), unchanged (fraction of texts), agreement (fraction of the rewrites whose label the judge predicts;
+        NaN without a judge), agreement_before (the same of the originals: the most to be expected of rewrites). Then
+        words_changed_std and cosine_std, the spread over the texts.
 
     Raises:
-        BadInput: no operation, and what `report` raises.
+        BadInput: no operation, mismatched lengths, no text, labels without a judge.
     """
     if not rewrites:
         raise BadInput("there are no rewrites to compare", "give those of at least one operation")
-    reports = _reports(originals, rewrites, labels, judge, vectors)
-    return pd.concat([one.to_frame(name) for name, one in reports.items()], ignore_index=True)
-
-
-def _reports(
-    originals: Sequence[str],
-    rewrites: Mapping[str, Sequence[str]],
-    labels: ArrayLike | None,
-    judge: Predictor | None,
-    vectors: Callable[[Sequence[str]], NDArray[Any]],
-) -> dict[str, AugmentationReport]:
-    before = check_texts(originals, "originals")
-    after = {name: check_texts(texts, name) for name, texts in rewrites.items()}
-    for texts in after.values():
-        if len(texts) != len(before) or not before:
-            raise BadInput(f"{len(before)} originals and {len(texts)} rewrites", "give pairs, at least one")
     if judge is None and labels is not None:
         raise BadInput("labels are given, but no judge", "give a judge that was not trained on these texts")
+    before = check_texts(originals, "originals")
+    after = {name: check_texts(texts, name) for name, texts in rewrites.items()}
     every = [*before, *(text for texts in after.values() for text in texts)]
-    n, first = len(before), pd.DataFrame({"original": before})
-    vector = np.asarray(predict_unique(vectors, every), np.float64)
-    predicted = None if judge is None else predict_unique(judge.predict, every)
-    if predicted is not None:
-        first["label"] = predicted[:n] if labels is None else _checked_labels(labels, n)
-    reports = {}
-    for number, (name, texts) in enumerate(after.items(), 1):
-        mine = slice(number * n, (number + 1) * n)
-        rows = first.assign(augmented=texts)
-        rows["words_changed"] = [words_changed(old, new) for old, new in zip(before, texts, strict=True)]
-        rows["cosine"] = _cosines(vector[:n], vector[mine])
-        agreement = agreement_before = None
-        if predicted is not None:
-            rows["judged"] = predicted[mine]
-            agreement, agreement_before = (_rate(rows["label"] == part) for part in (predicted[mine], predicted[:n]))
-        reports[name] = AugmentationReport(
-            n, bootstrap(rows["words_changed"]), float(rows["words_changed"].std(ddof=0)),
-            bootstrap(rows["cosine"]), float(rows["cosine"].std(ddof=0)),
-            _rate(rows["original"] == rows["augmented"]), agreement, agreement_before, rows,
-        )  # fmt: skip
-    return reports
+    vector = dict(zip(every, predict_unique(vectors, every), strict=True)) if every else {}
+    label_of = dict(zip(every, predict_unique(judge.predict, every), strict=True)) if judge and every else {}
+    wanted = [label_of.get(text) for text in before] if labels is None else np.asarray(labels).tolist()
+    if not isinstance(wanted, list) or len(wanted) != len(before):
+        raise BadInput(f"{len(before)} texts, but labels is {labels!r:.80}", "give one label for each text")
+    rows = []
+    for name, texts in after.items():
+        moved = movement(before, texts, lambda some: np.array([vector[text] for text in some]))
+        row: dict[str, Any] = {"operation": name, "n": len(moved)}
+        row |= _columns("words_changed", bootstrap(moved["words_changed"]))
+        row |= _columns("cosine", bootstrap(moved["cosine"]))
+        row |= _columns("unchanged", _rate(before, texts))
+        for column, part in (("agreement", texts), ("agreement_before", before)):
+            row |= _columns(column, _rate(wanted, [label_of[text] for text in part]) if judge else None)
+        row |= {f"{column}_std": float(moved[column].std(ddof=0)) for column in ("words_changed", "cosine")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def movement(originals: Sequence[str], augmented: Sequence[str], vectors: Vectors = sentence_vectors) -> pd.DataFrame:
+    """How far each text moved: original, augmented, words_changed, cosine of the sentence vectors before and after.
+
+    Raises:
+        BadInput: mismatched lengths, or no text.
+    """
+    before, after = check_texts(originals, "originals"), check_texts(augmented, "augmented")
+    if len(before) != len(after) or not before:
+        raise BadInput(f"{len(before)} originals and {len(after)} rewrites", "give pairs, at least one")
+    rows = pd.DataFrame({"original": before, "augmented": after})
+    rows["words_changed"] = [words_changed(old, new) for old, new in zip(before, after, strict=True)]
+    old, new = np.split(np.asarray(vectors([*before, *after]), np.float64), 2)
+    lengths = np.linalg.norm(old, axis=1) * np.linalg.norm(new, axis=1)
+    rows["cosine"] = (old * new).sum(1) / np.maximum(lengths, 1e-12)
+    return rows
 
 
 def words_changed(original: str, augmented: str) -> float:
@@ -167,19 +104,11 @@ def words_changed(original: str, augmented: str) -> float:
     return Levenshtein.normalized_distance(left, right)
 
 
-def _cosines(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Row by row."""
-    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    cosines: NDArray[np.float64] = (before * after).sum(1) / np.maximum(lengths, 1e-12)
-    return cosines
+def _rate(left: Sequence[Any], right: Sequence[Any]) -> Interval:
+    """Fraction of equal pairs."""
+    return wilson_interval(sum(bool(one == other) for one, other in zip(left, right, strict=True)), len(left))
 
 
-def _rate(hits: pd.Series) -> Interval:
-    return wilson_interval(int(hits.sum()), len(hits))
-
-
-def _checked_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
-    wanted = np.asarray(labels)
-    if wanted.shape != (n,):
-        raise BadInput(f"{n} texts, but labels has the shape {wanted.shape}", "give one label for each text")
-    return wanted
+def _columns(name: str, interval: Interval | None) -> dict[str, float]:
+    values = (interval.estimate, interval.low, interval.high) if interval else (np.nan,) * 3
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

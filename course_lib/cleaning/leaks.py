@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,22 +18,14 @@ SHARED = 3  # shingles that near duplicates have in common, at least
 COMMON = 50  # a shingle in more texts than these is a phrase; to follow it would make the time quadratic
 
 
-@dataclass(frozen=True)
-class LeakageReport:
-    """How much of one split is also in another. All counts are of rows unless they say otherwise."""
+class LeakageReport(NamedTuple):
+    """How much of one split is also in another."""
 
-    rows: int
     same_texts: int  # normalised texts that are in two splits
     near: pd.DataFrame  # pairs: split_a, id_a, split_b, id_b, shared, containment, jaccard, text_a, text_b
     test_near_train: int  # test rows with a near duplicate in train
     shared_documents: int  # documents with rows in two splits
     common_shingles: int  # shingles in so many texts that they were not followed
-    overlap: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts only, for JSON."""
-        facts = {key: value for key, value in vars(self).items() if key != "near"}
-        return {**facts, "near_pairs": len(self.near)}
 
 
 def leakage(frame: pd.DataFrame, *, overlap: float = 0.5) -> LeakageReport:
@@ -53,15 +44,8 @@ def leakage(frame: pd.DataFrame, *, overlap: float = 0.5) -> LeakageReport:
     shingles = [_shingles(key) for key in keys]
     pairs, skipped = _shared_shingles(shingles, split)
     near = _near(frame, shingles, pairs, overlap)
-    return LeakageReport(
-        rows=len(frame),
-        same_texts=_in_two_splits(keys, split),
-        near=near,
-        test_near_train=_test_near_train(near),
-        shared_documents=_in_two_splits(frame["document"], split) if "document" in frame else 0,
-        common_shingles=skipped,
-        overlap=overlap,
-    )
+    documents = _in_two_splits(frame["document"], split) if "document" in frame else 0
+    return LeakageReport(_in_two_splits(keys, split), near, _test_near_train(near), documents, skipped)
 
 
 def _shingles(key: str) -> set[tuple[str, ...]]:

@@ -62,8 +62,8 @@ def text_movement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """How far operations move a text: words changed against the cosine of the sentence vectors, mean and interval.
 
     Args:
-        table: operation, and words_changed and cosine each with _low and _high: `AugmentationReport.to_frame` of
-            several operations, one below the other.
+        table: operation, and words_changed and cosine each with _low and _high, as `compare` returns
+            them.
 
     Raises:
         BadInput: no rows, a column is missing, or an operation occurs twice.
@@ -99,8 +99,8 @@ def label_agreement(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     The dashed line is the same of the originals: the most that can be expected of rewrites.
 
     Args:
-        table: operation, alpha, and agreement with _low and _high, agreement_before: `AugmentationReport.to_frame` of
-            several operations and strengths, one below the other, with a column alpha.
+        table: operation, alpha, and agreement with _low and _high, agreement_before, as `compare` returns
+            them at several strengths, with a column alpha.
 
     Raises:
         BadInput: no rows, or a column is missing.

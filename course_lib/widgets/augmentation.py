@@ -11,7 +11,7 @@ import ipywidgets
 import numpy as np
 
 from course_lib.attacks.difference import inline
-from course_lib.augmentation import Operation, report
+from course_lib.augmentation import Operation, movement
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
 from course_lib.text.classifiers import Classifier, check_classifier
@@ -119,7 +119,7 @@ def _rows(
 ) -> list[Row]:
     """The original, then its rewrites."""
     texts = [text, *(operation([text], seed)[0] for seed in seeds)]
-    moved = report([text] * len(texts), texts, vectors=vectors).rows
+    moved = movement([text] * len(texts), texts, vectors)
     labels, columns = _labels(texts, judge, names)
     return [
         Row(one, float(changed), float(cosine), label, column != columns[0])
