@@ -17,7 +17,9 @@ from answers import judging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.attacks.attack import AttackState
 from course_lib.attacks.greedy import Greedy
+from course_lib.attacks.problem import QueryResult
 from course_lib.attacks.report import AttackReport, AttackResult
 from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
@@ -378,20 +380,19 @@ def test_hotflip_is_exact_for_a_loss_without_curvature(tokens: int, vocabulary: 
 
 def searched_by_the_course(words: list[str], candidates: list[list[str]], score: Any, threshold: float) -> list[str]:
     """What `Greedy("deletion")` finds when it is asked in this exercise's terms."""
-    task: Any = SimpleNamespace(
-        original=Document.of(" ".join(words)),
+    document = Document.of(" ".join(words))
+    problem: Any = SimpleNamespace(
+        original=document,
         score=score(words),
-        positions=lambda: list(range(len(words))),
+        positions=lambda _: list(range(len(words))),
         candidates=lambda current, place: [current.replace(place, word) for word in candidates[place]],
     )
-    search, answer = Greedy("deletion").steps(task), None
-    while True:
-        try:
-            wish = search.send(answer)  # type: ignore[arg-type]
-        except StopIteration as end:
-            return list(end.value.words)
-        scores = np.array([score(list(document.words)) for document in wish.documents])
-        answer = SimpleNamespace(scores=scores, reached=scores > threshold)
+    state = AttackState(document, 0, np.zeros(2, np.float32), problem.score, skipped=False)
+    state.start(Greedy("deletion").queries(problem))
+    while state.query:
+        scores = np.array([score(list(one.words)) for one in state.query.documents])
+        state.receive(QueryResult(scores, scores > threshold, []), len(scores), None)
+    return list(state.best.words)
 
 
 def test_greedy_search_is_that_of_the_course() -> None:
