@@ -159,7 +159,7 @@ def folder_of(family: Family, place: Path) -> Path:
         family.model_type, vocab_size=len(tokenizer), id2label=NAMES, label2id={v: k for k, v in NAMES.items()},
         **ids, **family.config,
     )  # fmt: skip
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
         for parameter in model.parameters():  # large, so that every part of the input moves the outputs

@@ -1,116 +1,167 @@
-"""A device named `sim` in Python, so that the GPU's code paths are tested where there is no GPU.
+"""An accelerator `sim` without hardware: torch's PrivateUse1 device, whose operations run on the CPU.
 
-A tensor of the device holds a tensor of the CPU, and every operation is carried out on that one. What a GPU forbids is
-forbidden here, too: an operation on tensors of two devices raises. What makes the CPU wait for a GPU is counted: values
-that are read (`.item()`, `bool()`, `.cpu()`) and operations whose output's size depends on values (`nonzero`).
+What a GPU would refuse is refused: tensors of two devices in one operation. What makes a GPU wait is counted:
+`counts["synchronize"]` for `.item()`, `bool()` and operations whose output's shape depends on values, and
+`counts["to_host"]` and `counts["to_device"]` for copies. `start()` must run before the device is used, once in a
+process, and stays in force.
 
-`install()` registers the device for the rest of the process: tests that use it run in a process of their own.
+A tensor of the device has a storage without bytes; `_bytes` maps it to the storage on the CPU that holds the numbers.
+Size, stride and offset are those of the CPU tensor, so views share memory as they do on a GPU.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections import Counter
+import collections
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils import backend_registration
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils import _pytree as pytree
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
 
 NAME = "sim"
-_WAITS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal", "aten::unique")
-_COPIES = ("aten::_copy_from", "aten::copy_", "aten::_to_copy")
-
-waits: Counter[str] = Counter()  # operation and the line of ours that called it -> how often the CPU waited
+counts: collections.Counter[str] = collections.Counter()
+places: collections.Counter[str] = collections.Counter()  # of synchronizations and copies to the host, by caller
+_bytes: dict[int, torch.UntypedStorage] = {}
+_META = torch._C.DispatchKeySet(torch._C.DispatchKey.Meta)
 _library = torch.library.Library("_", "IMPL")
-_aten = torch.library.Library("aten", "IMPL")
+_COPIES = ("aten::_copy_from", "aten::_copy_from_and_resize")
+# A GPU must read values to know the shape of the output, or hands a number to Python.
+_WAITING = ("aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::_local_scalar_dense", "aten::equal",
+            "aten::repeat_interleave.Tensor")  # fmt: skip
+_INDEXING = ("aten::index", "aten::_index_put_impl_")
+_convolution = torch.ops.aten.convolution.default  # a device outside torch has another name for it
+_missing: set[str] = set()
 
 
-class SimTensor(torch.Tensor):
-    """A tensor of the device; `raw` holds its values on the CPU."""
+class _Module(_DummyBackendModule):
+    """What stands as `torch.sim`."""
 
-    raw: torch.Tensor
-
-    @staticmethod
-    def of(raw: torch.Tensor) -> SimTensor:
-        new = torch.Tensor._make_wrapper_subclass(
-            SimTensor, raw.shape, strides=raw.stride(), storage_offset=raw.storage_offset(), dtype=raw.dtype,
-            device=torch.device(NAME, 0),
-        )  # fmt: skip
-        new.raw = raw
-        return new
-
-    def __repr__(self, **_: Any) -> str:
-        return f"{NAME} {self.raw!r}"
-
-    def tolist(self) -> Any:  # torch refuses it for subclasses
-        waits[f"tolist in {_caller()}"] += 1
-        return self.raw.tolist()
-
-    @classmethod
-    def __torch_dispatch__(cls, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _on_the_cpu(operation, *args, **(kwargs or {}))
-
-
-class _Module(backend_registration._DummyBackendModule):
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16]
 
     def get_rng_state(self, device: Any = None) -> torch.Tensor:
+        """That of the CPU, from which the device draws."""
         return torch.get_rng_state()
 
     def set_rng_state(self, state: torch.Tensor, device: Any = None) -> None:
         torch.set_rng_state(state)
 
-    def synchronize(self, device: Any = None) -> None:
-        pass
+    def synchronize(self) -> None:
+        """Nothing is ever pending."""
 
 
-def install() -> torch.device:
-    """Registers the device, once a process."""
-    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
-    _library.fallback(_on_the_cpu, "PrivateUse1")  # operations without a tensor, such as torch.zeros(3, device="sim")
-    _library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")  # everything stays in float32
-    torch.inference_mode = torch.no_grad  # type: ignore[misc, assignment]  # a subclass cannot make inference tensors
-    _aten.impl(
-        "_to_copy", lambda *args, **kwargs: _on_the_cpu(torch.ops.aten._to_copy.default, *args, **kwargs), "PrivateUse1"
-    )
-    _aten.impl("_fused_sdp_choice", lambda *args, **kwargs: 0, "PrivateUse1")  # attention by matrix products
+def start() -> torch.device:
+    """Registers the device."""
+    _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
+    _library.fallback(_run, "PrivateUse1")
     return torch.device(NAME)
 
 
 @contextmanager
-def counted() -> Iterator[Counter[str]]:
-    """Inside, everything that makes the CPU wait for the device is counted."""
-    waits.clear()
-    yield waits
+def counted() -> Iterator[collections.Counter[str]]:
+    """Counts from zero inside the block."""
+    counts.clear()
+    places.clear()
+    yield counts
 
 
-def _on_the_cpu(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    name = operation.name().split(".")[0]
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-    ours = [one for one in tensors if isinstance(one, SimTensor)]
-    foreign = [one for one in tensors if not isinstance(one, SimTensor) and one.dim() > 0]
-    if ours and foreign and name not in _COPIES:
-        raise RuntimeError(f"{operation.name()}: tensors on two devices, {NAME} and {foreign[0].device}")
-    target = kwargs.get("device")
-    leaves = ours and (target is not None and torch.device(target).type == "cpu")
-    leaves = leaves or (name == "aten::copy_" and isinstance(args[1], SimTensor) and not isinstance(args[0], SimTensor))
-    if leaves or (ours and name in _WAITS):
-        waits[f"{name} in {_caller()}"] += 1
-    if target is not None:
-        kwargs["device"] = torch.device("cpu")
-    owners = {id(one.raw): one for one in ours}
-    args, kwargs = tree_map_only(SimTensor, lambda one: one.raw, (args, kwargs))
-    found = operation(*args, **kwargs)
-    if leaves:
-        return found
-    return tree_map_only(torch.Tensor, lambda one: owners[id(one)] if id(one) in owners else SimTensor.of(one), found)
+@contextmanager
+def without(operation: str) -> Iterator[None]:
+    """Inside, the device lacks an operation such as `aten::gelu`."""
+    _missing.add(operation)
+    try:
+        yield
+    finally:
+        _missing.discard(operation)
+
+
+def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
+    """Any operation of the device: on the CPU, with inputs and outputs exchanged."""
+    name = op.name()
+    if name in _missing or name.split(".")[0] in _missing:
+        raise NotImplementedError(f"The operator '{name}' is not currently implemented for the sim device. Wait.")
+    if name == "aten::_fused_sdp_choice":
+        return 0  # attention by plain products, as on a device without kernels of its own
+    given, tree = pytree.tree_flatten((args, kwargs))
+    _count(name, given)
+    _check_devices(name, given)
+    inner = [_on_cpu(x) if _is_mine(x) else torch.device("cpu") if isinstance(x, torch.device) else x for x in given]
+    raw_args, raw_kwargs = pytree.tree_unflatten(inner, tree)
+    if name in _COPIES:
+        output = raw_args[1].copy_(raw_args[0])
+    else:
+        output = (_convolution if name == "aten::convolution_overrideable" else op)(*raw_args, **raw_kwargs)
+    mine = [(raw, x) for raw, x in zip(inner, given, strict=True) if _is_mine(x)]
+    for raw, x in mine:
+        if raw.shape != x.shape:  # an output that was resized
+            x.data = _on_device(raw)
+    if name in _COPIES:
+        return args[1]
+    same = {id(raw): x for raw, x in mine}
+    bases = {raw.untyped_storage()._cdata: x for raw, x in mine}
+    return pytree.tree_map_only(
+        torch.Tensor, lambda out: same[id(out)] if id(out) in same else _on_device(out, bases), output
+    )
+
+
+def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """The CPU's view of a tensor of the device."""
+    empty = torch.empty(0, dtype=tensor.dtype)
+    return empty.set_(_bytes[_key(tensor)], tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
+def _on_device(raw: torch.Tensor, bases: dict[int, torch.Tensor] | None = None) -> torch.Tensor:
+    """A tensor of the device for one of the CPU; it is a view where the CPU tensor is one of one of the inputs."""
+    storage = raw.untyped_storage()
+    base = (bases or {}).get(storage._cdata)
+    if base is None:
+        base = torch._C._acc.create_empty_tensor(raw.shape, raw.dtype)
+        _bytes[_key(base)] = storage
+    as_strided = torch.ops.aten.as_strided.default
+    view: torch.Tensor = as_strided.redispatch(_META, base, raw.shape, raw.stride(), raw.storage_offset())
+    return view
+
+
+def _key(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _is_mine(one: Any) -> bool:
+    return isinstance(one, torch.Tensor) and one.device.type == NAME
+
+
+def _check_devices(name: str, given: list[Any]) -> None:
+    """As on a GPU: a number of the CPU may take part, and CPU indices may index; other tensors may not."""
+    if name in _COPIES or name.startswith(_INDEXING):
+        return
+    foreign = [x for x in given if isinstance(x, torch.Tensor) and not _is_mine(x) and x.ndim]
+    if foreign:
+        raise RuntimeError(f"{name}: expected all tensors to be on the same device, found {NAME}:0 and cpu")
+
+
+def _count(name: str, given: list[Any]) -> None:
+    kind = None
+    if name.startswith(_WAITING):
+        kind = "synchronize"
+    elif name in _COPIES and _is_mine(given[0]) != _is_mine(given[1]):
+        kind = "to_host" if _is_mine(given[0]) else "to_device"
+    elif name.startswith(_INDEXING) and any(isinstance(x, torch.Tensor) and not _is_mine(x) for x in given):
+        kind = "to_device"
+    if kind:
+        counts[kind] += 1
+        places[f"{kind} {_caller()}"] += 1
 
 
 def _caller() -> str:
-    """The line of the course's code that runs."""
-    ours = [frame for frame in traceback.extract_stack() if "course_lib" in frame.filename]
-    return f"{ours[-1].filename.rpartition('course_lib/')[2]}:{ours[-1].lineno}" if ours else "a test"
+    """The innermost line of `course_lib` that led here."""
+    import sys
+
+    frame: Any = sys._getframe(2)
+    while frame and "/course_lib/" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename.split('/course_lib/')[1]}:{frame.f_lineno}" if frame else "elsewhere"
