@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from notebook_cells import NOTEBOOKS as FOLDER
 from notebook_cells import exercise_cells, find, read, write_exercises
 
@@ -22,8 +23,8 @@ from course_lib.exercises.cells import of_notebook as cells_of_notebook
 from course_lib.exercises.checking import examine
 from course_lib.exercises.exercise import edited
 from course_lib.exercises.texts import LETTERS, exercise_texts
-from course_lib.exercises.trial import MOST_STEPS, is_stub
-from course_lib.exercises.values import WIDEST, brief
+from course_lib.exercises.trial import MOST_STEPS, is_stub, try_out
+from course_lib.exercises.values import WIDEST, brief, plain
 
 NAMES = list(EXERCISES)
 
@@ -219,6 +220,61 @@ def test_an_answer_learned_by_heart_fails(name: str) -> None:
     for case in EXERCISES[name].cases():
         known = getattr(reference, name)(*case.values())
         assert getattr(check, name)(lambda *arguments, known=known: known).status == "wrong"
+
+
+def of_parts(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The change of a result, and of both parts where the result is a pair."""
+    return lambda result: tuple(map(change, result)) if isinstance(result, tuple) else change(result)
+
+
+def as_float32(result: Any) -> Any:
+    is_float = isinstance(result, float) or (isinstance(result, np.ndarray) and result.dtype.kind == "f")
+    return np.float32(result) if is_float else result
+
+
+def as_tensor(result: Any) -> Any:
+    return torch.from_numpy(result) if isinstance(result, np.ndarray) else result
+
+
+@pytest.mark.parametrize("form", [plain, of_parts(as_float32), of_parts(as_tensor)], ids=["lists", "float32", "tensor"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "quantize_dequantize"])  # its int8 is a part of it
+def test_a_right_result_in_another_form_passes(name: str, form: Callable[[Any], Any]) -> None:
+    verdict = getattr(check, name)(lambda *arguments: form(getattr(reference, name)(*arguments)))
+    assert verdict.status == "passed", verdict
+
+
+SPOILT: dict[str, Callable[[Any], Any]] = {
+    "rounded": of_parts(lambda result: np.round(result, 3)),
+    "a little larger": of_parts(lambda result: result * 1.001 if isinstance(result, float | np.ndarray) else None),
+    "a little off": of_parts(lambda result: result + 5e-5),
+    "without its end": of_parts(lambda result: result[:-1]),
+    "its beginning": lambda result: result[0],
+    "doubled": of_parts(lambda result: [*result, *result]),
+    "backwards": of_parts(lambda result: result[::-1]),
+    "sorted": of_parts(sorted),
+    "transposed": of_parts(lambda result: result.T),
+    "in a list": lambda result: [result],
+    "as text": str,
+    "as texts": of_parts(lambda result: [str(part) for part in result]),
+    "as a dict": lambda result: dict(enumerate(result)),
+    "as a set": lambda result: set(result),
+    "with more": lambda result: (*result, 0.0),
+}
+
+
+@pytest.mark.parametrize("change", SPOILT)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_right_result_that_is_spoilt_does_not_pass(name: str, change: str) -> None:
+    """Unless that leaves every single result as it is, or gives batches that are as good."""
+
+    def spoilt(*arguments: Any) -> Any:
+        return SPOILT[change](getattr(reference, name)(*arguments))
+
+    outcomes = [(try_out(EXERCISES[name].reference, case), try_out(spoilt, case)) for case in EXERCISES[name].cases()]
+    as_good = all(right.like(changed) for right, changed in outcomes)
+    if (name, change) in {("length_buckets", "backwards"), ("length_buckets", "sorted")}:
+        as_good = True
+    assert getattr(check, name)(spoilt).status == ("passed" if as_good else "wrong")
 
 
 # ---------------------------------------------------------------- verdicts, names, stubs

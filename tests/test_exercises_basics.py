@@ -103,27 +103,20 @@ SLY: dict[str, list[Answer]] = {
         lambda logits: np.nan_to_num(no_maximum_in_loops(logits)),
         edit("softmax", "logits.max(", "logits.mean("),
         edit("softmax", "logits.max(", "logits.min("),
-        edit("softmax", "return probabilities", "return probabilities.round(2)"),
         edit("softmax", "return probabilities", "return probabilities * np.where(logits > 0, 1.001, 1)"),
         edit("softmax", "return probabilities", "return np.eye(logits.shape[1])[logits.argmax(axis=1)]"),
-        edit("softmax", "return probabilities", "return probabilities[0]"),
         lambda logits: reference.softmax(logits.astype(np.float16)).astype(np.float16),
     ],
     "accuracy": [
         lambda predictions, labels: len(set(predictions) & set(labels)) / len(set(labels)),
-        lambda predictions, labels: round(accuracy_in_a_loop(predictions, labels), 3),
         lambda predictions, labels: accuracy_in_a_loop(predictions[1:], labels[1:]) if len(labels) > 1 else 0.0,
         lambda predictions, labels: accuracy_in_a_loop(predictions > 0, labels > 0),
         lambda predictions, labels: accuracy_in_a_loop(sorted(predictions), sorted(labels)),
-        lambda predictions, labels: [accuracy_in_a_loop(predictions, labels)],
-        lambda predictions, labels: str(accuracy_in_a_loop(predictions, labels)),
     ],
     "word_pieces": [
         lambda word, vocabulary: reference.word_pieces(word, {piece for piece in vocabulary if len(piece) < 9}),
         edit("word_pieces", "if start > 0", "if start > 1"),
         edit("word_pieces", "return pieces", "return pieces[:2]"),
-        edit("word_pieces", "return pieces", "return set(pieces)"),
-        edit("word_pieces", "return pieces", 'return " ".join(pieces)'),
     ],
 }
 

@@ -126,9 +126,6 @@ DRAWN = {
 
 SLY: dict[str, list[Answer]] = {
     "attention": [
-        edit("attention", "return mixed", "return mixed.round(2)"),
-        edit("attention", "return mixed", "return mixed * 1.001"),
-        edit("attention", "return mixed", "return mixed[0]"),
         lambda query, key, value: reference.attention(np.clip(query, -9, 9), np.clip(key, -9, 9), value),
         edit("attention", "query @ key.T", "query @ (key - key.min(axis=1, keepdims=True)).T"),
         lambda query, key, value: reference.attention(key, query, value) if len(query) == len(key) else value[:0],
@@ -136,18 +133,15 @@ SLY: dict[str, list[Answer]] = {
         edit("attention", "query @ key.T", "query / 2 @ key.T"),
     ],
     "masked_weights": [
-        edit("masked_weights", "return weights", "return weights.round(3)"),
         edit("masked_weights", "attention_mask == 1", "np.roll(attention_mask, 1) == 1"),
         edit("masked_weights", "attention_mask == 1", "np.append(attention_mask[1:], 0) == 1"),
         edit("masked_weights", "visible, scores,", "visible, np.minimum(scores, 50),"),
         edit("masked_weights", "return weights", "return weights.T"),
-        edit("masked_weights", "return weights", "return weights + 1e-4"),
         edit("masked_weights", "visible, scores,", "visible, 0 * scores,"),
         edit("masked_weights", "visible, scores,", "visible, scores / 2,"),
     ],
     "split_heads": [
         edit("split_heads", "return heads", "return x"),
-        edit("split_heads", "return heads", "return heads[0]"),
         lambda x, n_heads: heads_by_split(x[:, ::-1], n_heads),
         lambda x, n_heads: np.stack(heads_by_slices(x, n_heads), axis=1),
         lambda x, n_heads: heads_by_split(np.roll(x, 1, axis=1), n_heads),
@@ -155,8 +149,6 @@ SLY: dict[str, list[Answer]] = {
         lambda x, n_heads: heads_by_split(x, 2) if x.shape[1] % 2 == 0 else x,
     ],
     "positional_encoding": [
-        edit("positional_encoding", "return table", "return table.round(3)"),
-        edit("positional_encoding", "return table", "return table[::-1]"),
         edit("positional_encoding", "return table", "return table[:, ::-1]"),
         lambda seq, hidden: reference.positional_encoding(seq, hidden + 2)[:, :hidden],
         lambda seq, hidden: reference.positional_encoding(min(seq, 5), hidden),
@@ -164,12 +156,10 @@ SLY: dict[str, list[Answer]] = {
         edit("positional_encoding", "return table", "return np.where(table > 0.5, 1, 0)"),
     ],
     "layer_norm": [
-        edit("layer_norm", "return normed", "return normed.round(2)"),
         edit("layer_norm", "variance + eps", "variance + eps**2"),
         edit("layer_norm", "gain * (", "np.abs(gain) * ("),
         edit("layer_norm", "gain * (", "gain * gain[::-1] * ("),
         edit("layer_norm", "variance + eps", "variance + max(eps, 1e-3)"),
-        edit("layer_norm", "return normed", "return normed[:1]"),
         edit("layer_norm", "return normed", "return np.tanh(normed)"),
     ],
 }
