@@ -121,11 +121,11 @@ FIGURES = {  # name -> (draw, what the first axes' title must say)
     "positional_encoding": (lambda: plots.positional_encoding(WAVES), "Cosine of neighbours: 0.8"),
     "mask_picture": (
         lambda: plots.mask_picture(TOKENS, MASKED, ASKED),
-        "Asked for 3 of 3 ordinary tokens (100%): 1 masked, 1 random, 1 kept",
+        "3 of 3 ordinary tokens are predicted (100%): 1 masked, 1 random, 1 kept",
     ),
     "mask_picture_of_many": (
         lambda: plots.mask_picture(TOKENS * 9, MASKED + TOKENS * 8, ASKED + [-100] * 40),
-        "Asked for 3 of 27 ordinary tokens (11%): 1 masked, 1 random, 1 kept",
+        "3 of 27 ordinary tokens are predicted (11%): 1 masked, 1 random, 1 kept",
     ),
     "loss_curves": (
         lambda: plots.loss_curves(PRETRAINED, unigram_entropy=6.0),
@@ -135,8 +135,8 @@ FIGURES = {  # name -> (draw, what the first axes' title must say)
         lambda: plots.loss_curves(PRETRAINED, chosen="masked"),
         "masked ends: 4.05 nats after 1M tokens",
     ),
-    "scaling_fit": (
-        lambda: plots.scaling_fit(SCALED, lambda flops: 2 + 400 * flops**-0.2),
+    "scaling_runs": (
+        lambda: plots.scaling_runs(SCALED),
         "9 runs, 1.8T to 288T FLOPs: loss from 4.66 to 3.44",
     ),
     "memory_bars": (lambda: plots.memory_bars(MEMORY), "float32: 2 GB, of which 80% activations"),
@@ -206,7 +206,7 @@ def test_series_differ_in_lightness_marker_line_and_hatch():
         lambda ax: plots.positional_encoding(WAVES, ax=ax),
         lambda ax: plots.mask_picture(TOKENS, MASKED, ASKED, ax=ax),
         lambda ax: plots.loss_curves(PRETRAINED, ax=ax),
-        lambda ax: plots.scaling_fit(SCALED, ax=ax),
+        lambda ax: plots.scaling_runs(SCALED, ax=ax),
         lambda ax: plots.memory_bars(MEMORY, ax=ax),
     ],
 )

@@ -70,7 +70,7 @@ def test_cosines_in_the_title_are_those_of_the_rows():
 # ---------------------------------------------------------------- masks
 
 
-def test_every_fate_has_its_own_look_and_the_word_that_is_asked():
+def test_every_mask_type_has_its_own_style_and_the_predicted_word():
     masked, labels = ["[CLS]", "[MASK]", "dog", "sat"], np.array([-100, 7, 8, 9])
     ax = plots.mask_picture(TOKENS, masked, labels)
     places = [round(box.get_x() + 0.47) for box in ax.patches]
@@ -82,11 +82,11 @@ def test_every_fate_has_its_own_look_and_the_word_that_is_asked():
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 @settings(deadline=None, max_examples=10)
-def test_the_picture_counts_what_is_asked(asked):
+def test_the_picture_counts_what_is_predicted(asked):
     tokens = [f"w{k}" for k in range(len(asked))]
     masked = ["[MASK]" if one else token for one, token in zip(asked, tokens, strict=True)]
     ax = plots.mask_picture(tokens, masked, [5 if one else -100 for one in asked])
-    assert ax.get_title(loc="left").startswith(f"Asked for {sum(asked)} of {len(asked)} ordinary tokens")
+    assert ax.get_title(loc="left").startswith(f"{sum(asked)} of {len(asked)} ordinary tokens are predicted")
     assert len(ax.patches) == sum(asked) and len(ax.texts) == 2 * len(asked) + sum(asked)
     plt.close("all")
 
@@ -124,20 +124,12 @@ def test_held_out_losses_are_called_so():
 # ---------------------------------------------------------------- scaling and memory
 
 
-def test_scaling_draws_every_run_and_the_law():
-    ax = plots.scaling_fit(POINTS, lambda flops: 100 * flops**-0.1)
-    drawn = np.concatenate([line.get_xydata() for line in ax.lines[:2]])
+def test_scaling_draws_every_run():
+    ax = plots.scaling_runs(POINTS)
+    drawn = np.concatenate([line.get_xydata() for line in ax.lines])
     assert sorted(map(tuple, drawn)) == sorted(zip(POINTS["flops"], POINTS["loss"], strict=True))
-    law = ax.lines[2].get_xydata()
-    np.testing.assert_allclose(law[:, 1], 100 * law[:, 0] ** -0.1)
-    assert law[[0, -1], 0] == pytest.approx([1.2e13, 1.9e14])
-
-
-def test_a_law_can_be_a_table():
-    law = pd.DataFrame({"parameters": [4e6, 1e6], "loss": [3.4, 4.1]})
-    ax = plots.scaling_fit(POINTS, law, x="parameters")
-    assert ax.lines[-1].get_xydata().tolist() == [[1e6, 4.1], [4e6, 3.4]]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1M", "4M"]
+    sizes = plots.scaling_runs(POINTS, x="parameters").get_xticklabels()
+    assert [tick.get_text() for tick in sizes] == ["1M", "4M"]
 
 
 def test_bars_are_as_long_as_their_bytes():
@@ -162,9 +154,9 @@ def test_bars_are_as_long_as_their_bytes():
         (lambda: plots.loss_curves({"a": rows([1.0])}, chosen="b"), "chosen is 'b'"),
         (lambda: plots.loss_curves({"a": [{"step": 1, "loss": 2.0}]}), "no column 'tokens'"),
         (lambda: plots.loss_curves({"a": rows([np.nan])}), "no rows"),
-        (lambda: plots.scaling_fit(POINTS, x="layers"), "x is 'layers'"),
-        (lambda: plots.scaling_fit(POINTS.assign(loss=0)), "loss is 0"),
-        (lambda: plots.scaling_fit(POINTS.drop(columns="tokens")), "no column 'tokens'"),
+        (lambda: plots.scaling_runs(POINTS, x="layers"), "x is 'layers'"),
+        (lambda: plots.scaling_runs(POINTS.assign(loss=0)), "loss is 0"),
+        (lambda: plots.scaling_runs(POINTS.drop(columns="tokens")), "no column 'tokens'"),
         (lambda: plots.memory_bars({}), "layouts are {}"),
         (lambda: plots.memory_bars({"a": {"weights": -1.0}}), "-1.0"),
     ],

@@ -113,5 +113,5 @@ def test_bert_base_by_hand() -> None:
     least = 6 * 85e6 * 256 * 512 * 1e6
     assert least < scaling.bert_base_flops() < 1.5 * least
     assert scaling.days(86_400 * 1e12, 2e12, 0.5) == pytest.approx(1.0)
-    with pytest.raises(BadInput, match=r"share is 1\.5"):
+    with pytest.raises(BadInput, match=r"utilization 1\.5"):
         scaling.days(1.0, 1.0, 1.5)

@@ -171,7 +171,7 @@ def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Name
         "training_seconds": round(done.seconds, 1),
         "tokens_per_second": round(done.tokens / done.seconds),
         "gflops": round(done.flops / done.seconds / 1e9, 1),
-        "share_of_peak": round(done.flops / done.seconds / machine.peak_flops(), 3),
+        "share_of_peak": round(done.flops / done.seconds / world_size() / machine.peak_flops(), 3),
         "held_out_loss": round(held_out.loss, 4),
         "unigram_entropy": round(done.unigram_entropy, 4),
         "below_unigram_entropy": held_out.loss < done.unigram_entropy,

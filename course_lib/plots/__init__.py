@@ -9,7 +9,7 @@ from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity,
 from course_lib.plots.data import disagreement, rating_histogram
 from course_lib.plots.explanations import HeatMap, heat_map, seed_spread, word_bars
 from course_lib.plots.faithfulness import agreement_map, deletion_curves, faithfulness_against_time, sanity
-from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_fit
+from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_runs
 from course_lib.plots.quality import (
     confusion,
     errors_by,
@@ -55,7 +55,7 @@ __all__ = [
     "robustness_curve",
     "roc",
     "sanity",
-    "scaling_fit",
+    "scaling_runs",
     "schedule",
     "seed_spread",
     "sensitivity",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,53 +10,53 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
 from course_lib.plots.style import GREY, INK, PALE, canvas, house, label, look, need, rows_of
 from course_lib.plots.transformer import bare
 
 MOST_ROWS = 60  # of a loss curve; more are averaged, since single batches are noisy
-NOT_ASKED = -100
+NOT_PREDICTED = -100
 LINE_INCHES = 7.2  # of tokens in a picture of masks
-OTHERS = "#bdbdbd"  # runs that stand behind the chosen one
+OTHERS = "#bdbdbd"  # of the runs other than the chosen one
 
 
 @house
 def mask_picture(
     tokens: Sequence[str], masked: Sequence[str], labels: Sequence[int] | ArrayLike, ax: Axes | None = None
 ) -> Axes:
-    """A text before and after masking, word by word, and what the model is asked for.
+    """A text before and after masking, word by word, and what the model must predict.
 
     Args:
         tokens: of the text.
         masked: what the model reads instead.
-        labels: -100 where nothing is asked.
+        labels: -100 where nothing is predicted.
 
     Raises:
         BadInput: the three differ in length, or are empty.
     """
-    asked = np.asarray(labels) != NOT_ASKED
-    if not tokens or len({len(tokens), len(masked), len(asked)}) > 1:
+    predicted = np.asarray(labels) != NOT_PREDICTED
+    if not tokens or len({len(tokens), len(masked), len(predicted)}) > 1:
         raise BadInput(
-            f"there are {len(tokens)} tokens, {len(masked)} masked ones and {len(asked)} labels",
-            "pass all three of one and the same row",
+            f"there are {len(tokens)} tokens, {len(masked)} masked ones and {len(predicted)} labels",
+            "pass all three of the same row",
         )
-    fates = [_fate(*three) for three in zip(tokens, masked, asked.tolist(), strict=True)]
+    types = [_mask_type(*three) for three in zip(tokens, masked, predicted.tolist(), strict=True)]
     width = max(0.55, 0.085 * max(map(len, [*tokens, *masked])) + 0.12)  # inches of a cell
     columns = min(len(tokens), max(1, int(LINE_INCHES / width)))
     lines = -(-len(tokens) // columns)
     own = ax is None
     ax = canvas(ax, 1.3 + width * max(columns, 7), 1.5 + 1.0 * lines)
-    for place, (token, new, fate) in enumerate(zip(tokens, masked, fates, strict=True)):
-        _draw_token(ax, place % columns, 4 * (place // columns), token, new, fate)
+    for place, (token, new, mask_type) in enumerate(zip(tokens, masked, types, strict=True)):
+        _draw_token(ax, place % columns, 4 * (place // columns), token, new, mask_type)
     _mask_axes(ax, columns, lines)
-    counts = {fate: fates.count(fate) for fate in _FATES}
-    _legend_below(ax, [Patch(label=f"{fate} ({n})", **_FATES[fate]) for fate, n in counts.items()], own)
-    told = ", ".join(f"{n} {fate}" for fate, n in counts.items())
+    counts = {name: types.count(name) for name in _MASK_TYPES}
+    _legend_below(ax, [Patch(label=f"{name} ({n})", **_MASK_TYPES[name]) for name, n in counts.items()], own)
+    listed = ", ".join(f"{n} {name}" for name, n in counts.items())
     ordinary = sum(not _is_special(token) for token in tokens)
-    share = f" ({asked.sum() / ordinary:.0%})" if ordinary else ""
-    title = f"Asked for {asked.sum()} of {ordinary} ordinary tokens{share}: {told}"
+    rate = f" ({predicted.sum() / ordinary:.0%})" if ordinary else ""
+    title = f"{predicted.sum()} of {ordinary} ordinary tokens are predicted{rate}: {listed}"
     label(ax, title, f"place in the line ({columns} tokens to a line)" if lines > 1 else "place in the text")
     return ax
 
@@ -71,7 +71,7 @@ def _legend_below(ax: Axes, handles: list[Any], own: bool) -> None:
         ax.legend(handles=handles)
 
 
-_FATES: dict[str, dict[str, Any]] = {
+_MASK_TYPES: dict[str, dict[str, Any]] = {
     "masked": {"facecolor": look(0).colour, "edgecolor": look(0).colour},
     "random": {"facecolor": "white", "edgecolor": look(1).colour, "hatch": "////"},
     "kept": {"facecolor": PALE, "edgecolor": INK},
@@ -79,32 +79,32 @@ _FATES: dict[str, dict[str, Any]] = {
 
 
 def _is_special(token: str) -> bool:
-    """Whether a token stands for no piece of the text, such as [CLS]; [UNK] is an unknown piece."""
+    """Whether a token is no piece of the text, such as [CLS]; [UNK] is an unknown piece."""
     return token.startswith("[") and token.endswith("]") and len(token) > 2 and token != "[UNK]"
 
 
-def _fate(token: str, new: str, asked: bool) -> str:
-    if not asked:
+def _mask_type(token: str, new: str, predicted: bool) -> str:
+    if not predicted:
         return ""
     return "kept" if new == token else "masked" if new == "[MASK]" else "random"
 
 
-def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, fate: str) -> None:
-    """One column of three cells: the text, what is read, what is asked."""
+def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, mask_type: str) -> None:
+    """One column of three cells: the text, what is read, what is predicted."""
     plain = GREY if _is_special(token) else INK
     ax.text(x, top, token, ha="center", va="center", color=plain)
-    if fate:
-        ax.add_patch(Rectangle((x - 0.47, top + 0.6), 0.94, 0.8, **_FATES[fate]))
+    if mask_type:
+        ax.add_patch(Rectangle((x - 0.47, top + 0.6), 0.94, 0.8, **_MASK_TYPES[mask_type]))
         ax.text(x, top + 2, token, ha="center", va="center", fontweight="bold")
-    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if fate == "random" else None
-    ax.text(x, top + 1, new, ha="center", va="center", color="white" if fate == "masked" else plain, bbox=paper)
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if mask_type == "random" else None
+    ax.text(x, top + 1, new, ha="center", va="center", color="white" if mask_type == "masked" else plain, bbox=paper)
 
 
 def _mask_axes(ax: Axes, columns: int, lines: int) -> None:
     ax.set_xlim(-0.5, max(columns, 7) - 0.5)
     ax.set_ylim(4 * lines - 1.4, -0.6)
     rows = [4 * line + row for line in range(lines) for row in range(3)]
-    ax.set_yticks(rows, ["the text", "the model reads", "and must say"] * lines)
+    ax.set_yticks(rows, ["the text", "the model reads", "must predict"] * lines)
     ax.set_xticks(range(columns))
     bare(ax)
 
@@ -122,8 +122,8 @@ def loss_curves(
     Args:
         runs: name -> rows with `tokens` and `value`; rows without a value are left out, and of more than
             MOST_ROWS the rolling mean is drawn.
-        unigram_entropy: in nats; whoever knows only how frequent words are cannot get below it where nothing is seen.
-        chosen: the run to bring out; the others are then grey.
+        unigram_entropy: in nats: the lowest loss without any context, drawn as a line.
+        chosen: the run to highlight; the others are then grey.
         value: the column, in nats ("validation_loss" for held-out text).
 
     Raises:
@@ -171,7 +171,7 @@ def smoothed(rows: Any, value: str = "loss") -> pd.DataFrame:
 
 
 def _line(number: int, name: str, chosen: str | None, n: int) -> dict[str, Any]:
-    """How a run is drawn: in its own look, or grey behind the chosen one."""
+    """How a run is drawn: in its own style, or grey if another one is chosen."""
     if chosen is not None and name != chosen:
         return {"color": OTHERS, "linewidth": 1.0, "zorder": 2, "label": "_other runs"}
     shape = look(0 if chosen is not None else number)
@@ -196,17 +196,11 @@ _AXES = {
 
 
 @house
-def scaling_fit(
-    points: pd.DataFrame,
-    fitted: Callable[[NDArray[np.float64]], ArrayLike] | pd.DataFrame | None = None,
-    x: str = "flops",
-    ax: Axes | None = None,
-) -> Axes:
-    """Loss of many runs against compute (or size, or data), with a fitted law.
+def scaling_runs(points: pd.DataFrame, x: str = "flops", ax: Axes | None = None) -> Axes:
+    """Loss of many runs against compute (or size, or data).
 
     Args:
         points: parameters, tokens, flops, loss (nats), one row for each run; runs of one size are joined.
-        fitted: values of `x` -> loss, or a table with the columns `x` and loss.
         x: "flops", "parameters" or "tokens".
 
     Raises:
@@ -224,9 +218,6 @@ def scaling_fit(
         shape, rows = look(number), rows.sort_values(x)
         ax.plot(rows[x], rows["loss"], color=shape.colour, marker=shape.marker, linewidth=1, linestyle=shape.line,
                 label=f"{_short(float(size))} {unit}")  # fmt: skip
-    if fitted is not None:
-        places, losses = _law(points, fitted, x)
-        ax.plot(places, losses, color=INK, linestyle=(0, (5, 2)), linewidth=1.4, label="fitted law", zorder=1)
     ax.set_xscale("log")
     ax.set_yscale("log")
     _scaling_ticks(ax, points, x)
@@ -247,15 +238,6 @@ def _scaling_ticks(ax: Axes, points: pd.DataFrame, x: str) -> None:
     if x != "flops" and len(sizes) <= 6:
         ax.set_xticks(sizes, [_short(float(size)) for size in sizes])
         ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _law(points: pd.DataFrame, fitted: Any, x: str) -> tuple[ArrayLike, ArrayLike]:
-    """The fitted curve over the width of the points."""
-    if isinstance(fitted, pd.DataFrame):
-        curve = need(fitted, x, "loss").sort_values(x)
-        return curve[x].to_numpy(), curve["loss"].to_numpy()
-    places = np.geomspace(points[x].min(), points[x].max(), 100)
-    return places, fitted(places)
 
 
 @house

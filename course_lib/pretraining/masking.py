@@ -1,7 +1,7 @@
-"""Which tokens the model must guess, and what it sees in their place (Devlin et al. 2019, arXiv:1810.04805, 3.1).
+"""Which tokens the model must predict, and what it sees instead (Devlin et al. 2019, arXiv:1810.04805, 3.1).
 
-A share of the tokens is chosen. Most of the chosen are replaced by [MASK], some by a random token, some are left as
-they are, so that the model cannot tell which tokens it may trust. The loss is taken at the chosen positions alone.
+Some of the tokens are chosen. Most of these are replaced by [MASK], some by a random token, and some are kept, so that
+the model cannot tell which tokens are true. The loss is computed at the chosen positions alone.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class MaskingRule:
     """How tokens are chosen and replaced.
 
     Attributes:
-        rate: expected share of the ordinary tokens that is predicted.
-        mask: share of the chosen that becomes [MASK].
-        random: share of the chosen that becomes a random ordinary token (maybe the same one). The rest is kept.
-        strategy: "token": each for itself. "word": all pieces of a word or none (BERT's release of May 2019). "span":
+        rate: expected fraction of the ordinary tokens that is predicted.
+        mask: fraction of the chosen that becomes [MASK].
+        random: fraction of the chosen that becomes a random ordinary token (maybe the same one). The rest is kept.
+        strategy: "token": each independently. "word": all pieces of a word or none (BERT, May 2019). "span":
             runs of whole words, replaced alike (SpanBERT, Joshi et al. 2020, arXiv:1907.10529, 3.1).
         span_mean: mean words of a span, 1 to 5.5; lengths are geometric, cut at 10 words. SpanBERT's own: 3.8.
 
@@ -46,9 +46,9 @@ class MaskingRule:
         most = self.span_mean / (1 + self.span_mean)  # spans with one word between them
         checks = {
             "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
-            "rate": (0 < self.rate < 1, "a share above 0 and below 1"),
-            "mask": (0 <= self.mask <= 1, "a share from 0 to 1"),
-            "random": (0 <= self.random <= 1 - self.mask + 1e-12, "a share from 0 to 1 - mask"),
+            "rate": (0 < self.rate < 1, "a fraction above 0 and below 1"),
+            "mask": (0 <= self.mask <= 1, "a fraction from 0 to 1"),
+            "random": (0 <= self.random <= 1 - self.mask + 1e-12, "a fraction from 0 to 1 - mask"),
             "span_mean": (1 <= self.span_mean < (1 + LONGEST_SPAN) / 2, "a mean of 1 to 5.4 words"),
         }
         for name, (fits, allowed) in checks.items():
@@ -68,16 +68,16 @@ def mask_tokens(
     special: Bool[NDArray[np.bool_], "vocab"],
     continues: Bool[NDArray[np.bool_], "vocab"] | None = None,
 ) -> tuple[Int[NDArray[np.int64], "rows seq"], Int[NDArray[np.int64], "rows seq"]]:
-    """Masks rows afresh: what the model sees, and the labels (the true id where it is predicted, -100 elsewhere).
+    """Masks rows: what the model sees, and the labels (the true id where it is predicted, -100 elsewhere).
 
     Args:
         input_ids: token ids.
         protected: True at [CLS], [SEP] and padding: never chosen, never changed.
-        rule: how.
-        random: where the draws come from; the same state gives the same masks.
+        rule: of the choice.
+        random: of all draws; the same state gives the same masks.
         mask_id: id of [MASK].
-        special: ids that no random replacement draws.
-        continues: ids that go on with a word (##ing). Without it each token is a word of its own.
+        special: ids that are no random replacement.
+        continues: ids that continue a word (##ing). Without it each token is a word of its own.
 
     Raises:
         BadInput: shapes differ, or every id is special.
@@ -89,11 +89,11 @@ def mask_tokens(
         raise BadInput(f"all {len(special)} ids are special", "mark only the special tokens")
     ids, unit = input_ids.astype(np.int64), _units(input_ids, protected, rule, continues)
     of_unit = _chosen_units(rule, random, int(unit.max(initial=-1)) + 1)
-    chosen, fate = of_unit[0][unit] & ~protected, of_unit[1][unit]  # (rows, seq)
-    if rule.strategy != "span":  # each token of a word has its own fate, as in BERT's release
-        fate = random.random(ids.shape)
+    chosen, draws = of_unit[0][unit] & ~protected, of_unit[1][unit]  # (rows, seq)
+    if rule.strategy != "span":  # each token of a word is replaced independently, as in BERT's release
+        draws = random.random(ids.shape)
     drawn = ordinary[random.integers(len(ordinary), size=ids.shape)]
-    seen = np.where(fate < rule.mask, mask_id, np.where(fate < rule.mask + rule.random, drawn, ids))
+    seen = np.where(draws < rule.mask, mask_id, np.where(draws < rule.mask + rule.random, drawn, ids))
     return np.where(chosen, seen, ids), np.where(chosen, ids, IGNORED)
 
 
@@ -104,7 +104,7 @@ def _units(
     if rule.strategy == "token" or continues is None:
         begins = ~protected
     else:
-        # A piece at the head of a row, or after [SEP], has lost its beginning: it begins a word here.
+        # A piece at the start of a row, or after [SEP], has lost its beginning: it begins a word here.
         cut_off = np.ones_like(protected)
         cut_off[:, 1:] = protected[:, :-1]
         begins = ~protected & (~continues[ids] | cut_off)
@@ -115,27 +115,27 @@ def _units(
 def _chosen_units(
     rule: MaskingRule, random: np.random.Generator, n: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """For each of n words in a row: whether it is chosen, and a number in [0, 1) that spans have in common."""
+    """For each of n consecutive words: whether it is chosen, and a number in [0, 1) that is the same in a span."""
     if rule.strategy != "span":
         return random.random(n) < rule.rate, np.zeros(n)
     mean_gap = rule.span_mean * (1 - rule.rate) / rule.rate
-    # Gaps and spans in turn. The process starts 100 words to the left, so that no place is special; it is made half
-    # as long again as it should be, and 50 spans more: to fall short is an event of 6 standard deviations.
+    # Gaps and spans alternate. The process starts 100 words to the left, so that no place is special. It is 1.5 times
+    # as long as needed plus 50 spans: to fall short is an event of 6 standard deviations.
     cycles, start = int(1.5 * (n + 200) / (rule.span_mean + mean_gap)) + 50, 100
     gaps = random.geometric(1 / mean_gap, cycles)
     spans = random.choice(LONGEST_SPAN, cycles, p=span_lengths(rule.span_mean)) + 1
     lengths = np.stack([gaps, spans], axis=1).reshape(-1)
     chosen = np.repeat(np.tile([False, True], cycles), lengths)
-    fate = np.repeat(np.repeat(random.random(cycles), 2), lengths)
+    draws = np.repeat(np.repeat(random.random(cycles), 2), lengths)
     assert len(chosen) >= n + start
-    return chosen[start : start + n], fate[start : start + n]
+    return chosen[start : start + n], draws[start : start + n]
 
 
 @lru_cache(maxsize=16)
 def span_lengths(mean: float) -> Float[NDArray[np.float64], "10"]:
-    """Probability of 1, 2, ... 10 words: geometric, cut and made to sum to 1, with this mean.
+    """Probability of 1, 2, ... 10 words: geometric, truncated and normalized, with this mean.
 
-    The mean falls as the stopping probability p rises, so p is found by halving. p = 0.2 gives 3.8, SpanBERT's.
+    The mean falls as the stopping probability p rises, so p is found by bisection. p = 0.2 gives 3.8, SpanBERT's.
     """
     words = np.arange(1, LONGEST_SPAN + 1)
     low, high = 0.0, 1.0

@@ -1,4 +1,4 @@
-"""One pretraining run: corpus, model, training with looks at held-out text, figures."""
+"""One pretraining run: corpus, model, training with evaluations on held-out text, figures."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Pretrained:
     Attributes:
         model: in evaluation mode.
         material: what it has learned from.
-        history: of the training, with `validation_loss` after each stretch.
+        history: of the training, with `validation_loss` after each phase.
         held_out: measures on HELD_OUT_TOKENS of held-out text at the end.
         unigram_entropy: of the held-out text, in nats (see `measures.unigram_entropy`).
         bits_per_character: on the held-out text; None where words are masked.
         tokens: positions that the run has seen, padding included.
-        seconds: of training, without the looks at held-out text.
+        seconds: of training, without evaluation.
         flops: operations of the run's matrix products, counted by formula.
     """
 
@@ -104,7 +104,7 @@ def material_of(recipe: PretrainingRecipe) -> Material:
 
 
 def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, length: int | None = None) -> RowSource:
-    """Sentence pairs where the next sentence is asked; elsewhere packed rows of running text, or single sentences.
+    """Sentence pairs for next-sentence prediction; else packed rows of running text, or single sentences.
 
     `length` is the recipe's where it is left out.
     """
@@ -113,7 +113,7 @@ def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, len
         return PairRows(corpus, length, seed)
     if not recipe.packed:
         return SentenceRows(corpus, length)
-    # A masked model is later asked about [CLS] text [SEP]; a causal one begins after a [SEP].
+    # A masked model is later given [CLS] text [SEP]; a causal one begins after a [SEP].
     return StreamRows(corpus, length, seed, framed=recipe.objective == "mlm")
 
 
@@ -130,16 +130,16 @@ def new_model(recipe: PretrainingRecipe) -> BertForPretraining:
 
 @torch.no_grad()
 def start_at_frequencies(model: BertForPretraining, corpus: PretrainingCorpus) -> None:
-    """Sets the bias of each word to the logarithm of its share of the text (words not met count half an occurrence).
+    """Sets the bias of each word to the logarithm of its frequency (words not met count half an occurrence).
 
-    So the first steps need not learn how often each word stands anywhere: a tenth of a short run.
+    So the first steps need not learn word frequencies: a tenth of a short run.
     """
     counts = np.bincount(np.asarray(corpus.tokens), minlength=len(model.words.bias)).clip(0.5)
     model.words.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
 def objective(module: nn.Module, batch: PretrainingBatch) -> Tensor:
-    """Loss of the words, plus that of the next sentence where it is asked (Devlin et al. 2019, A.2)."""
+    """Loss of the words, plus that of next-sentence prediction if there is one (Devlin et al. 2019, A.2)."""
     assert isinstance(module, BertForPretraining)
     words, sentences = module.losses(
         batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.positions, batch.targets, batch.follows
@@ -202,7 +202,8 @@ def _objective_of(model: BertForPretraining) -> Callable[[nn.Module, Pretraining
     """The objective; with several processes its backward pass averages their gradients."""
     if world_size() == 1:
         return objective
-    parallel = nn.parallel.DistributedDataParallel(_Loss(model), find_unused_parameters=True)
+    unused = model.next_sentence is None  # the weights of the encoder's pooler
+    parallel = nn.parallel.DistributedDataParallel(_Loss(model), find_unused_parameters=unused)
     return lambda _, batch: parallel(batch)
 
 

@@ -6,12 +6,10 @@ weights outside the embedding table and D the tokens. Kaplan et al. 2020 (arXiv:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
@@ -34,7 +32,7 @@ class ScalingLaw:
         size, size_power: of the term that more weights make smaller.
         data, data_power: of the term that more tokens make smaller.
         error: root mean square of (fitted - measured) over the runs, in nats. A fit to nine runs of one order of
-            magnitude is a description of them, not a prophecy.
+            magnitude describes them and predicts little.
     """
 
     floor: float
@@ -46,16 +44,14 @@ class ScalingLaw:
 
     def __call__(self, parameters: ArrayLike, tokens: ArrayLike) -> NDArray[np.float64]:
         """Loss in nats for so many weights and tokens."""
-        return _law(self._numbers(), np.asarray(parameters, np.float64), np.asarray(tokens, np.float64))
-
-    def _numbers(self) -> NDArray[np.float64]:
-        return np.array([self.floor, np.log(self.size), self.size_power, np.log(self.data), self.data_power])
+        of_size = self.size * np.asarray(parameters, np.float64) ** -self.size_power
+        return np.asarray(self.floor + of_size + self.data * np.asarray(tokens, np.float64) ** -self.data_power)
 
 
 def fit_scaling(runs: pd.DataFrame) -> ScalingLaw:
     """Fits the law to runs (columns `parameters`, `tokens`, `loss`): least squares on the logarithm of the loss.
 
-    The best of several starts, since the problem has more than one valley.
+    The best of several starts, since the problem has more than one local minimum.
 
     Raises:
         BadInput: a column is missing, fewer than six runs, or a value that is not above 0.
@@ -66,32 +62,21 @@ def fit_scaling(runs: pd.DataFrame) -> ScalingLaw:
         raise BadInput(f"{len(runs)} runs, or a value of 0 or less", "give six runs or more, all values above 0")
     weights, tokens, loss = (runs[name].to_numpy(np.float64) for name in _COLUMNS)
 
-    def miss(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        fitted = np.log(_law(numbers, weights, tokens)) - np.log(loss)
-        return np.asarray(fitted)
+    def law(numbers: NDArray[np.float64]) -> ScalingLaw:
+        floor, log_size, size_power, log_data, data_power = numbers.tolist()
+        return ScalingLaw(floor, float(np.exp(log_size)), size_power, float(np.exp(log_data)), data_power, 0.0)
+
+    def residuals(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.log(law(numbers)(weights, tokens)) - np.log(loss))
 
     low, high = [0.0, -20.0, 0.01, -20.0, 0.01], [loss.min(), 40.0, 2.0, 40.0, 2.0]
     found = [
-        least_squares(miss, [0.5 * loss.min(), a * np.log(weights.mean()), a, b * np.log(tokens.mean()), b],
+        least_squares(residuals, [0.5 * loss.min(), a * np.log(weights.mean()), a, b * np.log(tokens.mean()), b],
                       bounds=(low, high), loss="huber", f_scale=0.02)
         for a, b in _STARTS
     ]  # fmt: skip
-    floor, log_size, size_power, log_data, data_power = min(found, key=lambda result: result.cost).x
-    law = ScalingLaw(floor, float(np.exp(log_size)), size_power, float(np.exp(log_data)), data_power, 0.0)
-    error = float(np.sqrt(np.mean((law(weights, tokens) - loss) ** 2)))
-    return ScalingLaw(law.floor, law.size, law.size_power, law.data, law.data_power, error)
-
-
-def _law(
-    numbers: NDArray[np.float64],
-    weights: Float[NDArray[np.float64], "runs"],
-    tokens: Float[NDArray[np.float64], "runs"],
-) -> NDArray[np.float64]:
-    floor, log_size, size_power, log_data, data_power = numbers
-    # Powers as exponentials of logarithms: the two numbers of a term are then of one size, and the fit is steady.
-    return np.asarray(
-        floor + np.exp(log_size - size_power * np.log(weights)) + np.exp(log_data - data_power * np.log(tokens))
-    )
+    best = law(min(found, key=lambda result: result.cost).x)
+    return replace(best, error=float(np.sqrt(np.mean((best(weights, tokens) - loss) ** 2))))
 
 
 def bert_base_flops(length: int = 512, mask_rate: float = 0.15) -> float:
@@ -101,14 +86,14 @@ def bert_base_flops(length: int = 512, mask_rate: float = 0.15) -> float:
     return 3.0 * rows * (forward_flops(BERT_BASE, 1, length) + head)
 
 
-def days(flops: float, peak: float, share: float) -> float:
-    """Days for so many operations on a device with this peak (FLOP/s), of which the run reaches a share.
+def days(flops: float, peak: float, utilization: float) -> float:
+    """Days for so many operations on a device with this peak (FLOP/s), of which the run reaches a fraction.
 
     Raises:
-        BadInput: a number that is not above 0, or a share over 1.
+        BadInput: a number that is not above 0, or a utilization over 1.
     """
-    given: dict[str, Any] = {"flops": flops, "peak": peak, "share": share}
-    for name, value in given.items():
-        if not value > 0 or (name == "share" and value > 1):
-            raise BadInput(f"{name} is {value!r}", "use a number above 0 (a share: at most 1)")
-    return flops / (peak * share) / 86_400
+    if not (flops > 0 and peak > 0 and 0 < utilization <= 1):
+        raise BadInput(
+            f"flops {flops}, peak {peak}, utilization {utilization}", "use numbers above 0, the last up to 1"
+        )
+    return flops / (peak * utilization) / 86_400

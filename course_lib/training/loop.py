@@ -136,7 +136,7 @@ class TrainState:
         self.step = 0
         self.history = History()
         self.losses: list[float] = []  # since the last row of the log
-        self.unchecked: list[Tensor] = []  # (loss, gradient norm) of steps whose values are still on the device
+        self.unchecked: list[tuple[int, Tensor]] = []  # steps with (loss, gradient norm), still on the device
         self.average: dict[str, Tensor] = {}
         self.averaged = 0
         self.best: dict[str, Tensor] = {}
@@ -166,9 +166,9 @@ class TrainState:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip_norm, foreach=True)
-        self.unchecked.append(torch.stack([loss.float(), norm.float()]))
+        self.unchecked.append((self.step, torch.stack([loss.float(), norm.float()])))
         if self.device.type == "cpu" or self.is_logged(self.step + 1, log_every):
-            self.check_finite(first_step=self.step + 1 - len(self.unchecked))
+            self.check_finite()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -179,17 +179,14 @@ class TrainState:
         """Whether the log has a row after this step."""
         return step % log_every == 0 or step == self.total_steps
 
-    def check_finite(self, first_step: int) -> None:
-        """Fetches losses and gradient norms from the device.
-
-        Raises:
-            BadInput: one is not finite.
-        """
+    def check_finite(self) -> None:
+        """Fetches losses and gradient norms from the device; raises BadInput if one is not finite."""
         if not self.unchecked:
             return
-        pairs = mean_over_processes(torch.stack(self.unchecked)).tolist()
+        steps, values = zip(*self.unchecked, strict=True)
+        pairs = mean_over_processes(torch.stack(values)).tolist()
         self.unchecked = []
-        for step, (loss, norm) in enumerate(pairs, first_step):
+        for step, (loss, norm) in zip(steps, pairs, strict=True):
             if not math.isfinite(loss):
                 raise BadInput(
                     f"the loss is {loss} at step {step}", "lower learning_rate, or look for inputs that are not finite"
@@ -231,7 +228,7 @@ class TrainState:
 
     def checkpoint(self) -> Checkpoint:
         """Everything that decides what comes next."""
-        self.check_finite(first_step=self.step - len(self.unchecked))
+        self.check_finite()
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"optimizer.{i}.{k}": v for i, entry in self.optimizer.state().items() for k, v in entry.items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
