@@ -28,13 +28,12 @@ counts: collections.Counter[str] = collections.Counter()
 places: collections.Counter[str] = collections.Counter()  # of synchronizations and copies to the host, by caller
 _bytes: dict[int, torch.UntypedStorage] = {}
 _META = torch._C.DispatchKeySet(torch._C.DispatchKey.Meta)
-_library = torch.library.Library("_", "IMPL")
+_library, _aten = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
 _COPIES = ("aten::_copy_from", "aten::_copy_from_and_resize")
 # A GPU must read values to know the shape of the output, or hands a number to Python.
 _WAITING = ("aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::_local_scalar_dense", "aten::equal",
             "aten::repeat_interleave.Tensor")  # fmt: skip
 _INDEXING = ("aten::index", "aten::_index_put_impl_")
-_convolution = torch.ops.aten.convolution.default  # a device outside torch has another name for it
 _missing: set[str] = set()
 
 
@@ -59,6 +58,9 @@ def start() -> torch.device:
     """Registers the device."""
     _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
     _library.fallback(_run, "PrivateUse1")
+    # torch refuses this one for all devices that it does not know, before it asks the fallback.
+    convolution = torch.ops.aten.convolution.default
+    _aten.impl("convolution_overrideable", lambda *args: _run(convolution, *args), "PrivateUse1")
     return torch.device(NAME)
 
 
@@ -92,10 +94,7 @@ def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
     _check_devices(name, given)
     inner = [_on_cpu(x) if _is_mine(x) else torch.device("cpu") if isinstance(x, torch.device) else x for x in given]
     raw_args, raw_kwargs = pytree.tree_unflatten(inner, tree)
-    if name in _COPIES:
-        output = raw_args[1].copy_(raw_args[0])
-    else:
-        output = (_convolution if name == "aten::convolution_overrideable" else op)(*raw_args, **raw_kwargs)
+    output = raw_args[1].copy_(raw_args[0]) if name in _COPIES else op(*raw_args, **raw_kwargs)
     mine = [(raw, x) for raw, x in zip(inner, given, strict=True) if _is_mine(x)]
     for raw, x in mine:
         if raw.shape != x.shape:  # an output that was resized
