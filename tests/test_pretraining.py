@@ -497,10 +497,14 @@ def test_a_step_is_timed_for_every_length_of_row(material, monkeypatch) -> None:
 
 
 def test_a_longer_run_costs_more(material, monkeypatch) -> None:
-    monkeypatch.setattr(machine, "peak_flops", lambda kind=None: 1e11)
+    monkeypatch.setattr(run, "step_seconds", lambda recipe: 0.25)
     recipe = toy_recipe(material)
     one, four = pretraining_cost(recipe), pretraining_cost(replace(recipe, tokens=4 * recipe.tokens))
-    assert four.seconds == pytest.approx(4 * one.seconds) and four.bytes == one.bytes and one.seconds > 0
+    assert (
+        four.seconds == pytest.approx(4 * one.seconds)
+        and four.bytes == one.bytes > 0
+        and one.seconds == 0.25 * recipe.steps
+    )
 
 
 # ---- adapters --------------------------------------------------------------------------------------------------------

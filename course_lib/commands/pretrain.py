@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from course_lib import machine
     from course_lib.checkpoints import CheckpointFolder
     from course_lib.pretraining import Pretrained, PretrainingRecipe
 
@@ -68,7 +67,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     from course_lib.checkpoints import CheckpointFolder, write_atomically
     from course_lib.commands.progress import ProgressBar
     from course_lib.errors import BadInput
-    from course_lib.pretraining import material_of, pretrain, save_language_model
+    from course_lib.pretraining import material_of, pretrain, pretraining_cost, save_language_model
     from course_lib.pretraining.language_model import check_save_dir
     from course_lib.training.parallel import rank
 
@@ -81,7 +80,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     folder = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
     checkpoints = CheckpointFolder(folder, options.checkpoint_every) if folder and options.checkpoint_every else None
     recipe = _in_time(recipe, options, checkpoints)
-    cost = _cost(recipe, options)
+    cost = pretraining_cost(recipe)
     if rank() == 0:
         print(f"{recipe.tokens:,} tokens in {recipe.steps:,} steps: {cost}", file=sys.stderr)
     bar = ProgressBar()
@@ -118,14 +117,6 @@ def recipe_of(options: argparse.Namespace) -> PretrainingRecipe:
         masking=dataclasses.replace(recipe.masking, **{k: v for k, v in masking.items() if v is not None}),
         training=dataclasses.replace(recipe.training, **{k: v for k, v in training.items() if v is not None}),
     )
-
-
-def _cost(recipe: PretrainingRecipe, options: argparse.Namespace) -> machine.Cost:
-    """Seconds by a few steps that are timed here, memory by formula."""
-    from course_lib.pretraining import pretraining_cost, step_seconds
-
-    seconds = 60 * options.minutes if options.minutes else recipe.steps * step_seconds(recipe)
-    return dataclasses.replace(pretraining_cost(recipe), seconds=seconds)
 
 
 def _in_time(

@@ -8,7 +8,7 @@ model that is saved and used (`language_model`).
 from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches
 from course_lib.pretraining.corpus import PretrainingCorpus, load_corpus
 from course_lib.pretraining.documents import Document, documents, held_out_documents, train_documents
-from course_lib.pretraining.flops import pretraining_cost, step_flops
+from course_lib.pretraining.flops import step_flops
 from course_lib.pretraining.language_model import LanguageModel, save_language_model
 from course_lib.pretraining.masking import MaskingRule, mask_tokens
 from course_lib.pretraining.measures import (
@@ -30,6 +30,7 @@ from course_lib.pretraining.run import (
     new_model,
     objective,
     pretrain,
+    pretraining_cost,
     step_seconds,
     tokens_in,
     training_batches,

@@ -1,18 +1,11 @@
-"""What a pretraining run costs: operations by formula, seconds and memory on this machine."""
+"""What a pretraining run computes and holds in memory, by formula."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-
-import torch
 
 from course_lib import machine
 from course_lib.encoder import EncoderConfig
 from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count
 from course_lib.pretraining.recipes import PretrainingRecipe
-
-# Seconds of a step besides its products: making the batch, calling some 300 operations. Measured on two CPU cores.
-_STEP_SECONDS = 0.018
 
 
 def step_flops(recipe: PretrainingRecipe) -> float:
@@ -29,16 +22,9 @@ def step_flops(recipe: PretrainingRecipe) -> float:
     return passes * (encoder + head)
 
 
-def pretraining_cost(recipe: PretrainingRecipe) -> machine.Cost:
-    """What `pretrain` will take here."""
+def training_bytes(recipe: PretrainingRecipe) -> float:
+    """Bytes in use while a recipe trains: each weight with its gradient and AdamW's two moments, and activations."""
     shape = recipe.shape or EncoderConfig()
     weights = parameter_count(shape).total + shape.hidden_size * (shape.hidden_size + 3) + shape.vocab_size
-    rows, flops = max(1, recipe.batch_tokens // recipe.length), step_flops(recipe)
-    dtype = recipe.training.dtype
-    # training_cost counts 6 operations a weight and token: the weights here are those that give this run's count.
-    equivalent = round(flops / 6 / recipe.batch_tokens)
-    width = activation_bytes(shape, rows, recipe.length, torch.float32) / 4 / recipe.batch_tokens
-    products = machine.training_cost(
-        weights, equivalent, recipe.batch_tokens * recipe.steps, recipe.batch_tokens, int(width), dtype
-    )
-    return replace(products, seconds=products.seconds + _STEP_SECONDS * recipe.steps)
+    rows = max(1, recipe.batch_tokens // recipe.length)
+    return machine.base_bytes() + 16.0 * weights + activation_bytes(shape, rows, recipe.length)

@@ -18,7 +18,7 @@ from course_lib.encoder import BertEncoder
 from course_lib.pretraining.adapters import add_adapters
 from course_lib.pretraining.batches import PretrainingBatch, PretrainingBatches, Vocabulary
 from course_lib.pretraining.corpus import PretrainingCorpus, load_corpus
-from course_lib.pretraining.flops import step_flops
+from course_lib.pretraining.flops import step_flops, training_bytes
 from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
 from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.recipes import EVAL_PHASES, PretrainingRecipe
@@ -261,6 +261,11 @@ def _finished(recipe: PretrainingRecipe, material: Material, model: BertForPretr
         bits_per_character=bits, tokens=steps * recipe.batch_tokens, flops=steps * step_flops(recipe),
         seconds=history.seconds - history.validation_seconds,
     )  # fmt: skip
+
+
+def pretraining_cost(recipe: PretrainingRecipe) -> machine.Cost:
+    """What `pretrain` will take here: seconds by `step_seconds`, memory by formula."""
+    return machine.Cost(recipe.steps * step_flops(recipe), recipe.steps * step_seconds(recipe), training_bytes(recipe))
 
 
 def tokens_in(seconds: float, recipe: PretrainingRecipe) -> int:

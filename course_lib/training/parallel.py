@@ -32,6 +32,8 @@ def process_group() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if not any(word in str(error) for word in ("peer", "Gloo", "NCCL")):
+            raise
         raise CourseError(
             f"process {rank()} of the run has lost another one: {str(error).splitlines()[0][:200]}",
             "see the report of torchrun, then run the same command again",
