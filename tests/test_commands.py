@@ -1,12 +1,18 @@
 """The command line: one JSON object, exit codes, plain errors, and a fine-tuning that can be broken off."""
 
 import csv
+import errno
+import importlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +21,9 @@ from toy_classifiers import LABELS, LEARNING, MIXED, QUICK, RATINGS, TEXTS, fitt
 from course_lib import assets, commands
 from course_lib.classifier import TextClassifier
 from course_lib.commands import main
+from course_lib.commands.saved_bert import SavedBert
+from course_lib.compression import Bits, export
+from course_lib.corpora import split_of
 from course_lib.errors import MissingAsset
 from course_lib.finetuning import RECIPES
 
@@ -79,32 +88,20 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     out = capsys.readouterr().out
-    assert set(commands.COMMANDS) == {
-        "doctor",
-        "data",
-        "lab",
-        "bundle",
-        "finetune",
-        "predict",
-        "pretrain",
-        "fill",
-        "attack",
-        "explain",
-        "compress",
-        "export",
-    }
+    assert set(commands.COMMANDS) >= {"doctor", "data", "lab", "bundle", "finetune", "predict", "pretrain", "fill",
+                                      "attack", "explain", "compress", "export"}  # fmt: skip
     assert all(name in out for name in commands.COMMANDS)
 
 
 @pytest.mark.slow
-def test_a_real_process(model):
-    """As a learner calls it: standard output is the JSON alone, the exit code 0."""
-    command = [sys.executable, "-m", "course_lib", "predict", "--model", str(model), "--json", "a good film"]
+def test_a_real_process_loads_only_what_a_prediction_needs(model):
+    """Standard output is the JSON alone, the exit code 0; neither transformers nor scikit-learn is imported."""
+    command = [sys.executable, "-X", "importtime", "-m", "course_lib", "predict", "--model", str(model), "--json", "a"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["predictions"][0]["label"] == "positive"
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["text"] == "a"
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "torch" in imported and not imported & {"transformers", "sklearn", "scipy", "pandas", "peft", "onnx"}
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -120,7 +117,7 @@ def test_an_error_of_the_course_gives_1(capsys, as_json):
 
 
 def test_an_error_that_nobody_foresaw_is_not_swallowed(monkeypatch):
-    monkeypatch.setattr(TextClassifier, "from_pretrained", lambda name: 1 / 0)
+    monkeypatch.setattr(TextClassifier, "from_pretrained", lambda name: 1 / 0)  # not what a saved BERT is read by
     with pytest.raises(ZeroDivisionError):
         main(["predict", "--model", "x", "a"])
 
@@ -132,6 +129,40 @@ def test_a_reader_who_has_seen_enough_is_no_error(model, monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", Closed())
     assert main(["predict", "--model", str(model), "a"]) == 0
+
+
+def test_a_warning_of_the_course_is_one_plain_line(monkeypatch, capsys):
+    from course_lib.commands import data
+
+    def run(_):
+        warnings.warn("one", stacklevel=1)
+        warnings.warn_explicit("two", UserWarning, data.__file__, 1)
+        return {}, [], 0
+
+    monkeypatch.setattr(data, "run", run)
+    assert main(["data"]) == 0
+    other, ours = capsys.readouterr().err.splitlines()[::2]
+    assert "test_commands.py" in other and ours == "warning: two"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (["data"], "continues from here"),
+        (["attack"], "starts again"),
+        (["finetune", "--out", "m"], "continues from here"),
+        (["finetune", "--out", "m", "--checkpoint-every", "0"], "starts again"),
+        (["pretrain", "--out", "m"], "continues from here"),
+        (["pretrain"], "starts again"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_an_interrupted_command_promises_only_what_it_keeps(arguments, fix, monkeypatch, capsys):
+    module = importlib.import_module(f"course_lib.commands.{arguments[0]}")
+    monkeypatch.setattr(module, "run", lambda options: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main([*arguments, "--json"]) == 130
+    answer = told(capsys)
+    assert answer["error"] == "interrupted" and answer["fix"] == f"the same command {fix}"
 
 
 # doctor
@@ -171,6 +202,25 @@ def test_doctor_names_a_missing_package_a_full_disk_and_little_memory(capsys, mo
     assert facts["ok"] is False and len(facts["problems"]) == 3
     for problem, part in zip(facts["problems"], ["no-such-package", "of disk", "0.5 GB of memory"], strict=True):
         assert part in problem
+
+
+@pytest.mark.parametrize("folder", ["", "runs", "assets"])
+def test_doctor_tries_to_write_into_the_cache(folder, capsys, monkeypatch, tmp_path):
+    """A read-only folder, which root could write to all the same: what opens a file there is refused."""
+    from course_lib.commands import inputs
+
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    (tmp_path / folder).mkdir(exist_ok=True)
+
+    def temporary_file(dir):
+        if dir == tmp_path / folder:
+            raise PermissionError(13, "Permission denied")
+        return tempfile.TemporaryFile(dir=dir)
+
+    monkeypatch.setattr(inputs, "tempfile", SimpleNamespace(TemporaryFile=temporary_file))
+    assert main(["doctor", "--json"]) == 1
+    (problem,) = [one for one in told(capsys)["problems"] if "cannot be written" in one]
+    assert str(tmp_path / folder) in problem and "set COURSE_CACHE to a folder where you may write" in problem
 
 
 # data
@@ -246,25 +296,64 @@ def test_predict_for_a_reader(model, capsys):
     assert capsys.readouterr().out.splitlines() == lines
 
 
-LINES = "a good film\nBücher 📚\n\nform\x0cfeed\u2028and more\n"
+def test_a_saved_bert_predicts_what_the_classifier_predicts(model, tmp_path):
+    texts = ["a good film", "", " ", "a bad \ud83d film", "Bücher 📚 [MASK]", "good " * 999, "a good film"]
+    np.testing.assert_allclose(SavedBert(model).predict_proba(texts), fitted().predict_proba(texts), atol=1e-6)
+    assert SavedBert(model).class_names_ == fitted().class_names_ and SavedBert(model).predict_proba([]).shape == (0, 2)
+    rated = tiny(LEARNING, head="regression").fit(TEXTS, RATINGS)
+    saved = SavedBert(rated.save(tmp_path / "m"))
+    np.testing.assert_allclose(saved.predict(texts), rated.predict(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["config.json", "course.json", "model.safetensors", "tokenizer.json"])
+def test_predict_names_a_damaged_file(model, name, tmp_path, capsys):
+    folder = Path(shutil.copytree(model, tmp_path / "m"))
+    (folder / name).write_bytes((folder / name).read_bytes()[:30])
+    assert main(["predict", "--model", str(folder), "--json", "a"]) == 1
+    assert str(folder) in told(capsys)["error"]
+
+
+def test_an_export_is_a_model_of_every_command(tmp_path, capsys):
+    folder = str(export(fitted(), tmp_path / "onnx", Bits(32, 32)).folder)
+    assert main(["predict", "--model", folder, "--json", "a good film"]) == 0
+    (row,) = told(capsys)["predictions"]
+    assert row["label"] == "positive"
+    assert row["probability"] == pytest.approx(fitted().predict_proba(["a good film"]).max(), abs=1e-4)
+    assert main(["explain", "--model", folder, "--method", "occlusion", "--text", "a good film", "--json"]) == 0
+    assert told(capsys)["tokens"] == ["a", "good", "film"]
+    file = write_table(tmp_path / "films.csv", {"positive": WORDS["pos"], "negative": WORDS["neg"]})
+    assert main(["attack", "--model", folder, "--data", str(file), "--n", "3", "--json"]) == 0
+    assert told(capsys)["n"] == 3
+
+
+LINES = "a good film\nBücher 📚\r\n\rform\x0cfeed\u2028and more\n"
 PARTED = ["a good film", "Bücher 📚", "", "form\x0cfeed\u2028and more"]
+ENCODINGS = [
+    ("utf-8", []),
+    ("utf-8-sig", []),
+    ("utf-16", ["--encoding", "utf-16"]),
+    ("gb18030", ["--encoding", "gb18030"]),
+]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_predict_a_file_one_sentence_a_line(model, capsys, tmp_path, encoding):
-    (tmp_path / "lines.txt").write_text(LINES, encoding=encoding)
-    assert main(["predict", "--model", str(model), "--file", str(tmp_path / "lines.txt"), "--json"]) == 0
-    assert [row["text"] for row in told(capsys)["predictions"]] == PARTED
+def give_input(monkeypatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
-def test_predict_standard_input(model, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(LINES))
-    assert main(["predict", "--model", str(model), "--json"]) == 0
+@pytest.mark.parametrize(("encoding", "arguments"), ENCODINGS)
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_predict_lines(model, capsys, tmp_path, monkeypatch, encoding, arguments, source):
+    if source == "file":
+        (tmp_path / "lines.txt").write_bytes(LINES.encode(encoding))
+        arguments = [*arguments, "--file", str(tmp_path / "lines.txt")]
+    else:
+        give_input(monkeypatch, LINES.encode(encoding))
+    assert main(["predict", "--model", str(model), "--json", *arguments]) == 0
     assert [row["text"] for row in told(capsys)["predictions"]] == PARTED
 
 
 def test_predict_nothing(model, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    give_input(monkeypatch, b"")
     assert main(["predict", "--model", str(model), "--json"]) == 0
     assert told(capsys)["predictions"] == []
 
@@ -294,32 +383,51 @@ class Terminal(io.StringIO):
         return True
 
 
-class NotUtf8(io.StringIO):
-    """Standard input that is something else."""
-
-    def read(self, *_) -> str:
-        return b"\xff".decode("utf-8")
-
-
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
         ([], Terminal(), "there is no sentence"),
-        ([], NotUtf8(), "standard input cannot be read"),
-        (["--file", "none.txt"], None, "--file none.txt cannot be read"),
-        (["--file", "binary"], None, "--file binary cannot be read"),
-        (["--file", "."], None, "--file . cannot be read"),
-        (["--file", "binary", "a"], None, "both as arguments and by --file"),
+        ([], b"caf\xe9\n", "standard input is not in utf-8: byte b'\\xe9' at position 3 (line 1)"),
+        ([], b"\xff\xfea\0", "standard input begins with the byte-order mark of utf-16"),
+        (["--file", "none.txt"], b"", "--file none.txt cannot be read"),
+        (["--file", "latin.txt"], b"", "--file latin.txt is not in utf-8: byte b'\\xe9' at position 5 (line 2)"),
+        (["--file", "latin.txt", "--encoding", "x"], b"", "no encoding 'x'"),
+        (["--file", "."], b"", "--file . cannot be read"),
+        (["--file", "latin.txt", "a"], b"", "both as arguments and by --file"),
     ],
-    ids=["terminal", "stdin not UTF-8", "no file", "file not UTF-8", "a folder", "two sources"],
+    ids=str,
 )
 def test_predict_says_what_it_cannot_read(model, capsys, monkeypatch, tmp_path, arguments, stdin, said):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    monkeypatch.setattr(sys, "stdin", stdin)
+    (tmp_path / "latin.txt").write_bytes(b"a\ncaf\xe9\n")
+    if isinstance(stdin, bytes):
+        give_input(monkeypatch, stdin)
+    else:
+        monkeypatch.setattr(sys, "stdin", stdin)
     assert main(["predict", "--model", str(model), "--json", *arguments]) == 1
     answer = told(capsys)
     assert said in answer["error"] and answer["fix"]
+
+
+# attack
+
+
+def test_attack_of_a_csv_file(model, table, tmp_path, capsys):
+    """Its labels are found in the model by their names; the texts are those of the file's test part."""
+    file = write_table(tmp_path / "t.csv", {"positive": WORDS["pos"], "negative": WORDS["neg"]})
+    file.write_text(file.read_text().replace("text,label", "review,verdict").replace(",", ";"))
+    columns = ["--text", "review", "--label", "verdict", "--separator", ";", "--n", "9"]
+    call = ["attack", "--model", str(model), "--data", str(file), *columns, "--json"]
+    assert main(call) == 0
+    answer = told(capsys)
+    assert answer["accuracy"] == 1 and answer["n"] == 9
+    assert all(split_of(text["text"]) == "test" for text in answer["texts"])
+    assert main(["attack", "--model", str(model), "--data", str(table), "--json"]) == 1
+    assert "films has the label 'neg', which the model does not have" in told(capsys)["error"]
+    assert main([*call[:-1], "--html", str(tmp_path), "--json"]) == 1
+    assert "is a folder" in told(capsys)["error"]
+    assert main([*call[:-1], "--html", str(file / "page.html"), "--json"]) == 1
+    assert "page.html cannot be written" in told(capsys)["error"]
 
 
 # finetune
@@ -414,7 +522,7 @@ def interrupt_at(monkeypatch, step: int) -> None:
 
 
 @pytest.mark.slow
-def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monkeypatch):
+def test_finetune_continues_where_it_was_interrupted(table, tmp_path, capsys, monkeypatch):
     call = ["finetune", "--data", str(table), "--checkpoint-every", "4", *LEARN, "--epochs", "4"]
     assert main([*call, "--out", str(tmp_path / "whole")]) == 0
     capsys.readouterr()
@@ -422,7 +530,7 @@ def test_finetune_goes_on_where_it_was_broken_off(table, tmp_path, capsys, monke
         interrupt_at(patched, 20)
         assert main([*call, "--out", str(tmp_path / "parts")]) == 130
     said = capsys.readouterr()
-    assert "broken off; the same command goes on" in said.err and json.loads(said.out)["error"] == "broken off"
+    assert "interrupted; the same command continues" in said.err and json.loads(said.out)["error"] == "interrupted"
     kept = tmp_path / ".parts.checkpoints"
     assert kept.is_dir() and not (tmp_path / "parts").exists()
 
@@ -474,7 +582,10 @@ def test_finetune_without_checkpoints_writes_none(table, tmp_path, capsys, monke
         (["--data", "three.csv", "--rating", "score"], "--rating score with 3 classes"),
         (["--data", "films.csv", "--out", "films.csv"], "films.csv exists and is not a saved classifier"),
         (["--data", "films.csv", "--out", "project"], "it holds main.py"),
-        (["--data", "films.csv", "--out", "films.csv/m"], "cannot be made"),
+        (["--data", "films.csv", "--max-length", "2"], "max_length is 2"),
+        (["--data", "films.csv", "--encoding", "utf-16"], "not in utf-16"),
+        (["--data", "films.csv", "--separator", "tab"], "no column 'text', 'label'"),
+        (["--data", "films.csv", "--out", "films.csv/m"], "cannot be written"),
         (["--data", "films.csv", "--out", ""], "exists and is not a saved classifier"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -496,10 +607,23 @@ def test_finetune_names_what_it_cannot_use_before_any_work(tmp_path, capsys, mon
     assert sorted(str(entry) for entry in tmp_path.rglob("*")) == before
 
 
-def test_finetune_into_a_folder_that_is_read_only(table, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+def test_finetune_where_nothing_can_be_written(number, table, tmp_path, capsys, monkeypatch):
+    from course_lib import corpora
+    from course_lib.commands import inputs
+
+    def refused(dir):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(inputs, "tempfile", SimpleNamespace(TemporaryFile=refused))
+    monkeypatch.setattr(corpora, "from_csv", lambda *_: pytest.fail("work was begun"))
     assert main(["finetune", "--data", str(table), "--out", str(tmp_path / "m"), *TOY]) == 1
-    assert "is read-only" in told(capsys)["error"]
+    assert f"cannot be written: {os.strerror(number)}" in told(capsys)["error"]
+
+
+def test_finetune_reads_as_many_tokens_as_it_is_told(table, tmp_path):
+    assert main(["finetune", "--data", str(table), "--max-length", "6", "--out", str(tmp_path / "m"), *TOY]) == 0
+    assert TextClassifier.from_pretrained(tmp_path / "m").max_length == 6
 
 
 def test_finetune_replaces_a_saved_model(table, model, tmp_path, capsys):

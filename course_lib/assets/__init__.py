@@ -4,23 +4,10 @@ from course_lib import assets
 folder = assets.path("course_encoder")      # fetched when missing, sha256-checked once per process
 """
 
-from course_lib.assets.download import Progress
-from course_lib.assets.manifest import (
-    Asset,
-    Member,
-    cache_folder,
-    content_sha256,
-    data_folder,
-    data_sha256,
-    read_manifest,
-)
-from course_lib.assets.store import AssetStatus, fetch, fetch_core, path, status, verify
+from course_lib.assets.manifest import cache_folder, content_sha256, data_folder, data_sha256, read_manifest
+from course_lib.assets.store import fetch, fetch_core, path, status, verify
 
 __all__ = [
-    "Asset",
-    "AssetStatus",
-    "Member",
-    "Progress",
     "cache_folder",
     "content_sha256",
     "data_folder",

@@ -44,33 +44,24 @@ def unpack(archive: Path, asset: Asset, folder: Path) -> dict[str, str]:
     return written
 
 
-def member_files(member: Member, written: Mapping[str, str]) -> dict[str, str]:
-    """Of the unpacked files (path -> sha256), those that came from this member: bare name -> sha256."""
-    pattern = posixpath.join(member.into, posixpath.basename(member.path))
-    return {posixpath.basename(path): written[path] for path in written if fnmatch.fnmatchcase(path, pattern)}
-
-
 def check_member(asset: Asset, member: Member, written: Mapping[str, str], where: Path) -> None:
     """Raises CorruptAsset unless `written` (path -> sha256) holds this member with its hash."""
-    found = member_files(member, written)
+    pattern = posixpath.join(member.into, posixpath.basename(member.path))
+    found = {posixpath.basename(path): written[path] for path in written if fnmatch.fnmatchcase(path, pattern)}
     if len(found) != member.files:
         raise _corrupt(asset, f"{where} holds {len(found)} files {member.path}, expected {member.files}")
-    met = listing_sha256(found) if _is_pattern(member) else next(iter(found.values()))
+    met = listing_sha256(found) if "*" in member.path else next(iter(found.values()))
     if met != member.sha256:
         raise _corrupt(asset, f"{member.path} in {where}: expected sha256 {member.sha256}, met {met}")
 
 
 def refetch_command(asset: Asset) -> str:
-    """The line that mends an asset."""
+    """The command that replaces a damaged asset."""
     return f"run: python -m course_lib data --refetch {asset.name}"
 
 
 def _corrupt(asset: Asset, why: str) -> CorruptAsset:
     return CorruptAsset(f"{asset.name} ({asset.pin}) is damaged: {why}.", refetch_command(asset))
-
-
-def _is_pattern(member: Member) -> bool:
-    return "*" in member.path
 
 
 def _open(stream: IO[bytes], name: str, inside: str) -> Iterator[tuple[str, IO[bytes]]]:

@@ -2,19 +2,20 @@
 
 pip, because it is there wherever Python is, and because a learner's own settings for it (a mirror, a proxy, a
 folder of files) then hold here too. `pip download` reads the metadata of an sdist by running its setup.py;
-here a stand-in for the build backend answers in its place, so that no code of the package ever runs.
+here a stand-in for the build backend does it instead, so that no code of the package ever runs.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from course_lib.assets.archives import refetch_command
 from course_lib.assets.manifest import Asset, sha256_of
@@ -45,6 +46,13 @@ __legacy__ = Backend()
 '''
 
 
+@contextmanager
+def partial_folder(above: Path) -> Iterator[Path]:
+    """A temporary folder; what a killed process leaves of it is swept away by the next fetch."""
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=above, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def download(asset: Asset, downloads: Path, progress: Progress) -> Path:
     """The asset's archive as a file in `downloads`; pip works in a temporary folder beside it.
 
@@ -53,19 +61,16 @@ def download(asset: Asset, downloads: Path, progress: Progress) -> Path:
         CorruptAsset: what the index served is not the file that the manifest pins.
         MissingAsset: this Python has no pip.
     """
-    work = Path(tempfile.mkdtemp(prefix=".partial-", dir=downloads))
-    try:
+    with partial_folder(downloads) as work:
         progress(f"{asset.name}: fetching {asset.pin} ({_megabytes(asset.archive_bytes)})")
-        code, said = _run_pip(asset, work, progress)
+        code, output = _run_pip(asset, work, progress)
         fetched = work / "out" / asset.archive
         if code != 0 or not fetched.is_file():
-            raise _explain(asset, said, downloads)
+            raise _explain(asset, output, downloads)
         met = sha256_of(fetched)
         if met != asset.sha256:
             raise wrong_hash(asset, fetched.name, met)
         os.replace(fetched, downloads / asset.archive)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return downloads / asset.archive
 
 
@@ -79,15 +84,11 @@ def wrong_hash(asset: Asset, file: str, met: str) -> CorruptAsset:
 
 
 def _run_pip(asset: Asset, work: Path, progress: Progress) -> tuple[int, str]:
-    """pip's exit code and all it said."""
+    """pip's exit code and output."""
     command, environment = _command(asset, work)
     log = work / "pip.log"
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
-        ) as pip,
-    ):
+    streams: dict[str, Any] = {"stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL, "env": environment}
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, **streams) as pip:
         try:
             _watch(pip, asset, work, progress)
         except BaseException:  # a learner's Ctrl-C must not leave pip running
@@ -116,7 +117,7 @@ def _command(asset: Asset, work: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _watch(pip: subprocess.Popen[bytes], asset: Asset, work: Path, progress: Progress) -> None:
-    """Says every tenth of a long download. pip writes under `work`, so the files there tell how far it is."""
+    """Reports every tenth of a long download, by the size of the files that pip writes under `work`."""
     told = 0 if asset.archive_bytes >= _LONG else 10
     while True:
         try:
@@ -131,23 +132,20 @@ def _watch(pip: subprocess.Popen[bytes], asset: Asset, work: Path, progress: Pro
 
 def _size(folder: Path) -> int:
     total = 0
-    for root, _, files in os.walk(folder):
-        for file in files:
-            try:
-                total += os.path.getsize(os.path.join(root, file))
-            except FileNotFoundError:  # pip removes files while we look
-                continue
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # pip removes files in the meantime
+            total += file.lstat().st_size
     return total
 
 
-def _explain(asset: Asset, said: str, downloads: Path) -> CorruptAsset | MissingAsset | Offline:
-    """What pip's output means, as an error with a way on."""
-    if "No module named pip" in said:
+def _explain(asset: Asset, output: str, downloads: Path) -> CorruptAsset | MissingAsset | Offline:
+    """pip's output as an error with a fix."""
+    if "No module named pip" in output:
         return MissingAsset(f"This Python ({sys.executable}) has no pip.", "run: python -m ensurepip")
-    if "DO NOT MATCH THE HASHES" in said:
-        got = re.search(r"Got\s+([0-9a-f]{64})", said)
+    if "DO NOT MATCH THE HASHES" in output:
+        got = re.search(r"Got\s+([0-9a-f]{64})", output)
         return wrong_hash(asset, asset.archive, got[1] if got else "another one")
-    lines = [line for line in said.strip().splitlines() if line.startswith("ERROR")] or [said.strip()]
+    lines = [line for line in output.strip().splitlines() if line.startswith("ERROR")] or [output.strip()]
     return Offline(
         f"{asset.name} is missing, and {asset.pin} could not be fetched. pip said: {lines[-1][:500]}",
         f"connect to the network and run the same command again (what is complete stays), or put the file "

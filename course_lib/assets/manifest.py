@@ -70,7 +70,7 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where fetched and computed files lie: $COURSE_CACHE, else data/cache. May not exist yet."""
+    """The folder of fetched and computed files: $COURSE_CACHE, else data/cache. May not exist yet."""
     moved = os.environ.get("COURSE_CACHE", "").strip()
     return Path(moved).expanduser().resolve() if moved else data_folder() / "cache"
 

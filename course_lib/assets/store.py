@@ -14,45 +14,23 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from course_lib.assets.archives import check_member, refetch_command, unpack
-from course_lib.assets.download import Progress, download, wrong_hash
+from course_lib.assets.download import Progress, download, partial_folder, wrong_hash
 from course_lib.assets.manifest import Asset, cache_folder, find, read_manifest, sha256_of
 from course_lib.errors import CorruptAsset, MissingAsset, Offline
 
 STAMP = ".asset.json"
+_NOT_READABLE = (OSError, ValueError, KeyError, AttributeError, TypeError)  # errors of a damaged stamp
 
 # (path, size, time of change) of every file, as it was when its hash was last checked in this process.
 _Snapshot = tuple[tuple[str, int, int], ...]
 _verified: dict[tuple[Path, str], _Snapshot] = {}
-
-
-@dataclass(frozen=True)
-class AssetStatus:
-    """One line of `python -m course_lib data`.
-
-    state: "ready", "missing", "outdated" (the manifest pins another archive) or "damaged".
-    """
-
-    name: str
-    state: str
-    what: str
-    package: str
-    version: str
-    licence: str
-    card: str
-    core: bool
-    archive_bytes: int
-    unpacked_bytes: int
-    folder: Path
 
 
 def _log(line: str) -> None:
@@ -67,7 +45,7 @@ def path(name: str) -> Path:
 
     Raises:
         BadInput: no asset has that name.
-        CorruptAsset: a file is there and is not the right one. Nothing is mended unasked.
+        CorruptAsset: a file is there and is not the right one. It is not replaced without a request.
         Offline: it is missing and cannot be fetched.
     """
     return fetch(name)
@@ -85,7 +63,7 @@ def fetch(name: str, progress: Progress = _log, *, refetch: bool = False) -> Pat
             if refetch or _state(asset) in ("missing", "outdated"):  # another process may have been quicker
                 _install(asset, progress)
     _verify(asset)
-    return _location(asset)
+    return _folder(asset) / asset.file
 
 
 def fetch_core(progress: Progress = _log) -> list[Path]:
@@ -109,29 +87,24 @@ def verify(name: str) -> None:
     _verify(asset, again=True)
 
 
-def status(*, full: bool = False) -> list[AssetStatus]:
-    """The state of every asset, by the sizes of its files; with `full` by their hashes."""
-    return [_status(asset, full) for asset in read_manifest().values()]
+def status(*, full: bool = False) -> dict[str, str]:
+    """Name -> state of every asset, by the sizes of its files; with `full` by their hashes.
 
-
-def _status(asset: Asset, full: bool) -> AssetStatus:
-    state = _state(asset)
-    if state == "ready" and full:
-        try:
-            _verify(asset, again=True)
-        except CorruptAsset:
-            state = "damaged"
-    names = ("name", "what", "package", "version", "licence", "card", "core", "archive_bytes", "unpacked_bytes")
-    facts: dict[str, Any] = {name: getattr(asset, name) for name in names}
-    return AssetStatus(state=state, folder=_folder(asset), **facts)
+    A state is "ready", "missing", "outdated" (the manifest pins another archive) or "damaged".
+    """
+    states = {}
+    for asset in read_manifest().values():
+        states[asset.name] = _state(asset)
+        if full and states[asset.name] == "ready":
+            try:
+                _verify(asset, again=True)
+            except CorruptAsset:
+                states[asset.name] = "damaged"
+    return states
 
 
 def _folder(asset: Asset) -> Path:
     return cache_folder() / "assets" / asset.name
-
-
-def _location(asset: Asset) -> Path:
-    return _folder(asset) / asset.file
 
 
 def _state(asset: Asset) -> str:
@@ -141,13 +114,13 @@ def _state(asset: Asset) -> str:
         return "missing"
     try:
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        pinned, files = stamp["archive_sha256"] == asset.sha256, stamp["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        whole = all(_size(folder / place) == facts["bytes"] for place, facts in stamp["files"].items())
+        pinned = stamp["archive_sha256"] == asset.sha256
+    except _NOT_READABLE:
         return "damaged"
     if not pinned:
         return "outdated"
-    sizes = {place: _size(folder / place) for place, _ in files}
-    return "ready" if all(sizes[place] == facts["bytes"] for place, facts in files) else "damaged"
+    return "ready" if whole else "damaged"
 
 
 def _size(file: Path) -> int:
@@ -179,7 +152,7 @@ def _name_changed_file(asset: Asset, hashes: dict[str, str]) -> None:
     try:
         files = json.loads((folder / STAMP).read_text(encoding="utf-8"))["files"]
         expected = {place: facts["sha256"] for place, facts in files.items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except _NOT_READABLE as error:
         raise CorruptAsset(
             f"{asset.name}: {folder / STAMP} cannot be read ({error}).", refetch_command(asset)
         ) from error
@@ -194,23 +167,20 @@ def _name_changed_file(asset: Asset, hashes: dict[str, str]) -> None:
 
 def _install(asset: Asset, progress: Progress) -> None:
     """Archive -> temporary folder -> its place. Runs under the lock."""
-    downloads = cache_folder() / "downloads"
-    target = _folder(asset)
+    downloads, target = cache_folder() / "downloads", _folder(asset)
     for folder in (downloads, target.parent):
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        for left in folder.glob(".partial-*"):  # by killed runs: only the holder of the lock writes here
+            shutil.rmtree(left, ignore_errors=True)
     archive = _archive(asset, downloads, progress)
     progress(f"{asset.name}: unpacking")
-    fresh = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
-    try:
+    with partial_folder(target.parent) as fresh:
         _write_stamp(fresh, asset, unpack(archive, asset, fresh))
         _swap(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _archive(asset: Asset, downloads: Path, progress: Progress) -> Path:
-    """The archive that lies in `downloads` if its hash is right, else a new one from the network."""
+    """The archive in `downloads` if its hash is right, else a new one from the network."""
     file = downloads / asset.archive
     if not file.is_file():
         return download(asset, downloads, progress)
@@ -239,23 +209,16 @@ def _swap(fresh: Path, target: Path) -> None:
 
     Killed between the two renames, nothing is in the place, and the next run unpacks the archive again.
     """
-    fresh.chmod(0o755)  # mkdtemp makes it private
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=".partial-old-", dir=target.parent)) / target.name
-        os.replace(target, old)
-        shutil.rmtree(old.parent, ignore_errors=True)
-    os.replace(fresh, target)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed runs left. Only the holder of the lock writes here, so all of it is old."""
-    for left in folder.glob(".partial-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    fresh.chmod(0o755)  # temporary folders are private
+    with partial_folder(target.parent) as old:
+        if target.exists():
+            os.replace(target, old / target.name)
+        os.replace(fresh, target)
 
 
 @contextmanager
 def _lock(progress: Progress) -> Iterator[None]:
-    """One process at a time changes the cache; the others wait, and say so."""
+    """One process at a time changes the cache; the others report that they wait."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache / "assets.lock")
@@ -272,7 +235,7 @@ def _lock(progress: Progress) -> Iterator[None]:
 
 @contextmanager
 def _disk_errors(asset: Asset) -> Iterator[None]:
-    """A full or read-only disk becomes an error with a way on. CourseErrors that are OSErrors pass."""
+    """A full or read-only disk becomes an error with a fix. CourseErrors that are OSErrors pass."""
     try:
         yield
     except MissingAsset:

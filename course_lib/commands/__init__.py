@@ -1,4 +1,4 @@
-"""The command line, one module a command; `python -m course_lib --help` lists them."""
+"""The command line, one module for each command; `python -m course_lib --help` lists them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from course_lib.errors import CourseError
 
 COMMANDS = {
-    "doctor": "what this machine is, and whether anything is missing",
+    "doctor": "show what this machine is, and whether anything is missing",
     "data": "fetch and verify data and weights",
-    "lab": "open the first notebook in JupyterLab; further options go to JupyterLab",
+    "lab": "open the first notebook in JupyterLab; further options are passed to JupyterLab",
     "bundle": "write one folder from which a class sets the course up without a network",
     "finetune": "train a classifier on a corpus or on your own CSV file, evaluate it and save it",
     "pretrain": "pretrain a language model on the course's texts, measure it on held-out text and save it",
-    "fill": "ask a pretrained language model for a missing word",
+    "fill": "predict a missing word with a pretrained language model",
     "predict": "classify sentences with a saved model",
     "compress": "make a smaller or faster model of a fine-tuned one, for ONNX Runtime, and measure both",
     "export": "write a saved classifier as an ONNX file and compare it with torch",
-    "attack": "look for small changes of sentences that turn a saved model's answers",
-    "explain": "say which words made a saved model answer as it does",
+    "attack": "search for small changes of sentences that change the predictions of a saved model",
+    "explain": "show which words made a saved model predict what it predicts",
 }
 FAILED, INTERRUPTED = 1, 130  # argparse itself gives 2 for a misused command
 
@@ -34,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
-        sub.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else there")
+        sub.add_argument("--json", action="store_true", help="print one JSON object on standard output, nothing else")
         import_module(f"course_lib.commands.{name}").add_arguments(sub)
     return top
 
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        The exit code: 0 done, 1 failed (the reason and what mends it go to standard error), 2 misused, 130 broken off.
+        The exit code: 0 done, 1 failed (reason and fix are on standard error), 2 misused, 130 interrupted.
     """
     top = parser()
     options, others = top.parse_known_args(arguments)
@@ -51,20 +54,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error(f"unrecognized arguments: {' '.join(others)}")
     options.others = others
     try:
-        result, lines, code = import_module(f"course_lib.commands.{options.command}").run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            result, lines, code = import_module(f"course_lib.commands.{options.command}").run(options)
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
         result, lines, code = {"error": error.message, "fix": error.fix}, [], FAILED
     except KeyboardInterrupt:
-        fix = "the same command goes on from here"
-        print(f"broken off; {fix}", file=sys.stderr)
-        result, lines, code = {"error": "broken off", "fix": fix}, [], INTERRUPTED
+        fix = "the same command continues from here" if _continues(options) else "the same command starts again"
+        print(f"interrupted; {fix}", file=sys.stderr)
+        result, lines, code = {"error": "interrupted", "fix": fix}, [], INTERRUPTED
     _say(json.dumps(result) if options.json else "\n".join(lines))
     return int(code)
 
 
+def _continues(options: argparse.Namespace) -> bool:
+    """Whether an interrupted command left something from which it continues: archives, or checkpoints beside --out."""
+    has_checkpoints = getattr(options, "checkpoint_every", 0) and options.out
+    return options.command == "data" or bool(has_checkpoints)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """A warning of the course as one plain line, another one as Python shows it."""
+    ours = Path(filename).is_relative_to(Path(__file__).parents[1])
+    text = f"warning: {message}" if ours else warnings.formatwarning(message, category, filename, lineno).rstrip()
+    print(text, file=sys.stderr, flush=True)
+
+
 def _say(text: str) -> None:
-    """Prints on standard output, with escapes for what its encoding cannot write."""
+    """Prints on standard output, with escapes for characters that its encoding lacks."""
     if not text:
         return
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,52 +11,64 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from course_lib.commands.inputs import (
+    add_data,
+    add_model,
+    check_output_file,
+    find_label,
+    labels_of,
+    load_model,
+    load_test_part,
+    say,
+    write_text,
+)
+from course_lib.errors import BadInput
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from course_lib.attacks import Attack, AttackReport
+    from course_lib.attacks import AttackReport
 
 _FIGURES = ("success_rate", "accuracy", "accuracy_under_attack", "queries_per_text", "words_changed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model, recipe and sentences."""
-    parser.add_argument(
-        "--model", default="sentiment", help="a saved model's folder, or one that ships: sentiment (default), defended"
-    )
+    add_model(parser)
     parser.add_argument("--recipe", default="deepwordbug", help="the attack, or list for all names (deepwordbug)")
-    parser.add_argument("--data", default="movie_reviews", help="a corpus whose test part is attacked (movie_reviews)")
-    parser.add_argument("--n", type=int, default=100, help="sentences, from the test part's beginning (100)")
-    parser.add_argument("--seed", type=int, default=0, help="of the attack's draws (0)")
-    parser.add_argument("--target", help="the label that the model is to give, instead of any wrong one")
-    parser.add_argument("--budget", type=int, help="queries that a sentence may cost (no bound)")
-    parser.add_argument("--surrogate", action="store_true", help="search on an 8-bit export, confirm on the model")
-    parser.add_argument("--html", type=Path, help="writes the texts beside each other, changes marked, to this file")
+    add_data(parser, "a corpus or a CSV file, whose test part is attacked (movie_reviews)")
+    parser.add_argument("--n", type=int, default=100, help="how many sentences of the test part (100)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the attack's random choices (0)")
+    parser.add_argument("--target", help="the label that the model should predict, instead of any wrong one")
+    parser.add_argument("--budget", type=int, help="the most queries of the model for one sentence (no limit)")
+    parser.add_argument("--surrogate", action="store_true", help="search on an 8-bit export, and confirm on the model")
+    parser.add_argument("--html", type=Path, help="write the texts side by side, with changes marked, to this file")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """The attack's figures, and with --json each text beside the original."""
-    from course_lib import corpora
-    from course_lib.attacks import RECIPES, similarity
+    from course_lib.attacks import RECIPES, Targeted, recipe, similarity
     from course_lib.attacks.recipes import attack_cost
-    from course_lib.defenses import load
-    from course_lib.errors import BadInput
 
     if options.recipe == "list":
         names = {name: (make.__doc__ or "").splitlines()[0] for name, make in RECIPES.items()}
         return {"recipes": names}, [f"{name:18} {what}" for name, what in names.items()], 0
     if options.n < 1:
         raise BadInput(f"--n is {options.n}", "use 1 or more")
-    frame = corpora.part(options.data, "test", options.n)
-    attack = _attack(options)
-    classifier = load(options.model)
-    attack = _aimed(attack, options.target, classifier.classes_)
-    texts = frame["text"].tolist()
+    if options.html:
+        check_output_file(options.html, "--html")
+    attack = replace(recipe(options.recipe), query_budget=options.budget)
+    frame = load_test_part(options)
+    classifier = load_model(options.model)
+    if options.target is not None:
+        label = find_label(classifier, options.target)
+        attack = replace(attack, goal=Targeted(classifier.classes_.tolist().index(label)))
+    texts, labels = frame["text"].tolist(), labels_of(frame, classifier)
     cost = attack_cost(attack.name, classifier, texts)
     if cost is not None:
-        print(f"This will take {cost}.", file=sys.stderr, flush=True)
+        say(f"This will take {cost}.")
     with _surrogate(classifier, options.surrogate) as surrogate:
-        report = attack.run(classifier, texts, frame["label"].to_numpy(), seed=options.seed, surrogate=surrogate)
+        report = attack.run(classifier, texts, labels, seed=options.seed, surrogate=surrogate)
     won = [result for result in report.results if result.status == "succeeded"]
     near = similarity([one.text for one in won], [one.adversarial for one in won])
     if options.html:
@@ -67,7 +78,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
 @contextmanager
 def _surrogate(classifier: Any, wanted: bool) -> Iterator[Any]:
-    """The classifier in 8 bits, for ONNX Runtime; None where nobody wants it."""
+    """The classifier in 8 bits, for ONNX Runtime; None where it is not wanted."""
     if not wanted:
         yield None
         return
@@ -77,32 +88,12 @@ def _surrogate(classifier: Any, wanted: bool) -> Iterator[Any]:
         yield OnnxClassifier(export_onnx(classifier, Path(scratch) / "surrogate", Bits(8, 8)).folder)
 
 
-def _attack(options: argparse.Namespace) -> Attack:
-    from course_lib.attacks import recipe
-
-    return replace(recipe(options.recipe), query_budget=options.budget)
-
-
-def _aimed(attack: Attack, target: str | None, classes: np.ndarray[Any, Any]) -> Attack:
-    """The attack with the label that the command line names as its goal."""
-    from course_lib.attacks import Targeted
-    from course_lib.errors import BadInput
-
-    if target is None:
-        return attack
-    names = [str(label) for label in classes.tolist()]
-    if target not in names:
-        raise BadInput(f"--target is {target!r}, which the model does not know", f"use one of {', '.join(names)}")
-    return replace(attack, goal=Targeted(names.index(target)))
-
-
 def _write_html(file: Path, report: AttackReport) -> None:
     from course_lib.attacks import side_by_side
-    from course_lib.checkpoints import write_atomically
 
     pairs = [(one.text, one.adversarial) for one in report.results if one.status == "succeeded"]
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{report.recipe}</title>{side_by_side(pairs)}'
-    write_atomically(file, page + "</html>\n")
+    write_text(file, page + "</html>\n", "--html")
 
 
 def _json(report: AttackReport, options: argparse.Namespace, near: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -123,12 +114,12 @@ def _lines(report: AttackReport, near: np.ndarray[Any, Any]) -> list[str]:
     shown = [f"  {marked(one.text, one.adversarial)}" for one in won[:3]]
     return [
         *shown,
-        "" if shown else "No text was turned.",
+        "" if shown else "No attack succeeded.",
         f"accuracy               {report.accuracy:.1%} of {len(report.results)} texts",
         f"accuracy under attack  {report.accuracy_under_attack:.1%}",
-        f"success rate           {report.success_rate:.1%} of the texts that were right before",
-        f"words changed          {report.words_changed:.1%} of a text",
+        f"success rate           {report.success_rate:.1%} of the texts that were classified correctly before",
+        f"words changed          {report.words_changed:.1%} of the words of a text",
         f"similarity             {near.mean():.2f} (cosine of sentence vectors)" if len(near) else "",
-        f"queries                {report.queries_per_text:.1f} a text",
+        f"queries                {report.queries_per_text:.1f} per text",
         f"time                   {report.seconds:.1f} s, {report.model_seconds:.1f} s of it in the model",
     ]

@@ -13,14 +13,17 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from course_lib.commands.inputs import check_writable, say
+from course_lib.errors import BadInput, MissingAsset, Offline
+
 _INSTALLED = 1.4  # bytes on the disk over those in the wheels: 1.35 measured, compiled files and blocks included
-# In a course folder that is no git clone: what is not the course's.
+# In a course folder that is not a git clone: what does not belong to the course.
 _NOT_OURS = [".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info"]
 _NOT_OURS += [".ipynb_checkpoints", ".hypothesis", ".*_cache"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where it goes, and which build of PyTorch is in it."""
+    """Place, and the build of PyTorch."""
     parser.add_argument("--out", type=Path, help="folder of the bundle (data/cache/bundle)")
     parser.add_argument("--torch", default="auto", choices=("auto", "cpu", "cuda"), help="build of PyTorch (auto)")
 
@@ -28,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Collects everything beside the target folder and renames it at the end. Needs a network."""
     from course_lib import assets
-    from course_lib.errors import BadInput, MissingAsset
 
     out = (options.out or assets.cache_folder() / "bundle").resolve()
     _check_place(out)
@@ -49,27 +51,27 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
 
 def _check_place(out: Path) -> None:
-    """Only a new folder, an empty one or an older bundle is written over; none lies among the course's files."""
+    """Only a new folder, an empty one or an older bundle may be replaced, and none inside the course's own folder."""
     from course_lib import assets
-    from course_lib.errors import BadInput
     from course_lib.set_up import MANIFEST, ROOT
 
     if out.is_relative_to(ROOT) and not out.is_relative_to(assets.cache_folder()):
         raise BadInput(f"--out {out} is inside the course's own folder", "give a folder outside it")
     if out.exists() and not (out / MANIFEST).exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"--out {out} exists and is not a bundle", "give a new or an empty folder")
+    check_writable(out, "--out")
 
 
 def _collect(folder: Path, torch: str) -> int:
-    """Fills the folder, the manifest last; gives its size in bytes."""
+    """Fills the folder, the manifest last; returns its size in bytes."""
     from course_lib.set_up import DOWNLOADS, MANIFEST, ROOT, WHEELS, sha256_of, this_machine
 
     _copy_course(folder)
     shutil.copyfile(ROOT / "course_lib" / "set_up.py", folder / "set_up.py")
     unpacked = _copy_downloads(folder / DOWNLOADS)
-    _say("Collecting the packages (from the network, some minutes)")
+    say("Collecting the packages (from the network, some minutes)")
     _wheels(folder / WHEELS, torch)
-    _say("Hashing every file")
+    say("Hashing every file")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     room = round(_INSTALLED * _content(folder / WHEELS)) + unpacked
     hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
@@ -79,7 +81,7 @@ def _collect(folder: Path, torch: str) -> int:
 
 
 def _copy_course(folder: Path) -> None:
-    """The course's own files as they are now: those that git tracks; without git, all but what tools made."""
+    """The course's own files as they are now: those that git tracks; without git, all but the products of tools."""
     from course_lib.set_up import ROOT
 
     if not (ROOT / ".git").exists() or not shutil.which("git"):
@@ -93,11 +95,11 @@ def _copy_course(folder: Path) -> None:
 
 
 def _copy_downloads(folder: Path) -> int:
-    """The archives of data and weights, verified; gives the bytes that they take when unpacked."""
+    """The archives of data and weights, verified; returns their size in bytes when unpacked."""
     from course_lib import assets
     from course_lib.set_up import sha256_of
 
-    assets.fetch_core(_say)
+    assets.fetch_core(say)
     folder.mkdir(parents=True)
     downloads, unpacked = assets.cache_folder() / "downloads", 0
     for asset in assets.read_manifest().values():
@@ -105,15 +107,14 @@ def _copy_downloads(folder: Path) -> int:
         if not asset.core and not archive.exists():
             continue
         if not archive.exists() or sha256_of(archive) != asset.sha256:
-            assets.fetch(asset.name, _say, refetch=True)
+            assets.fetch(asset.name, say, refetch=True)
         shutil.copy2(archive, folder / asset.archive)
         unpacked += asset.unpacked_bytes
     return unpacked
 
 
 def _wheels(folder: Path, torch: str) -> None:
-    """Wheels of all that the learner's environment needs, in the pinned versions, for this Python and platform."""
-    from course_lib.errors import Offline
+    """Wheels of all packages of the learner's environment, in the pinned versions, for this Python and platform."""
     from course_lib.set_up import ROOT, ask_for_torch, direct_requirements
 
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
@@ -136,7 +137,3 @@ def _content(wheels: Path) -> int:
         with zipfile.ZipFile(wheel) as archive:
             total += sum(entry.file_size for entry in archive.infolist())
     return total
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

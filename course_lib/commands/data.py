@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
+
+from course_lib.commands.inputs import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to fetch, or only to look."""
+    """What to fetch, or only to show."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="show what there is and its state; fetch nothing")
     what.add_argument("--verify", action="store_true", help="hash every file again; fetch nothing")
@@ -21,34 +22,22 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     from course_lib import assets
 
     if options.refetch:
-        assets.fetch(options.refetch, _say, refetch=True)
+        assets.fetch(options.refetch, say, refetch=True)
     elif options.verify:
         for name in options.names:
             assets.verify(name)
     elif not options.list:
         for name in options.names:
-            assets.fetch(name, _say)
+            assets.fetch(name, say)
         if not options.names:
-            assets.fetch_core(_say)
-    found = assets.status(full=options.verify)
-    ready = all(asset.state == "ready" for asset in found if asset.core)
-    result = {
-        "ok": ready,
-        "cache": str(assets.cache_folder()),
-        "assets": [
-            {
-                "name": a.name,
-                "state": a.state,
-                "package": f"{a.package}=={a.version}",
-                "licence": a.licence,
-                "what": a.what,
-            }
-            for a in found
-        ],
-    }
-    lines = [f"{a.state:>8}  {a.name:<18} {a.package}=={a.version}  {a.what}" for a in found]
+            assets.fetch_core(say)
+    states, known = assets.status(full=options.verify), assets.read_manifest().values()
+    ready = all(states[asset.name] == "ready" for asset in known if asset.core)
+    rows = [
+        {"name": asset.name, "state": states[asset.name], "package": asset.pin, "licence": asset.licence,
+         "what": asset.what}
+        for asset in known
+    ]  # fmt: skip
+    lines = ["{state:>8}  {name:<18} {package}  {what}".format(**row) for row in rows]
+    result = {"ok": ready, "cache": str(assets.cache_folder()), "assets": rows}
     return result, lines, int(not ready and not options.names)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

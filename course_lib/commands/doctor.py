@@ -1,4 +1,4 @@
-"""`python -m course_lib doctor`: what this machine is, and whether anything is missing."""
+"""`python -m course_lib doctor`: shows what this machine is, and whether anything is missing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from course_lib.commands.inputs import check_writable
+from course_lib.errors import BadInput
+
 _PACKAGES = ("torch", "transformers", "jupyterlab", "matplotlib", "shap", "lime", "ipywidgets", "peft")
-_ROOM = 2e9  # bytes that the cache of all notebooks takes
+_ROOM = 2e9  # bytes: the size of the cache once all notebooks have run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,17 +51,24 @@ def _missing_packages() -> list[str]:
 def _machine_facts(problems: list[str]) -> dict[str, Any]:
     machine, assets = (importlib.import_module(f"course_lib.{name}") for name in ("machine", "assets"))
     facts: dict[str, Any] = machine.describe()
-    facts["cache"] = str(assets.cache_folder())
-    facts["assets"] = {asset.name: asset.state for asset in assets.status()}
+    cache = assets.cache_folder()
+    facts["cache"] = str(cache)
+    facts["assets"] = states = assets.status()
     problems += [
-        f"{asset.name} is {asset.state}: run python -m course_lib data"
-        for asset in assets.status()
-        if asset.core and asset.state != "ready"
+        f"{asset.name} is {states[asset.name]}: run python -m course_lib data"
+        for asset in assets.read_manifest().values()
+        if asset.core and states[asset.name] != "ready"
     ]
-    place = next(p for p in (assets.cache_folder(), *assets.cache_folder().parents) if p.exists())
-    facts["disk_free_gb"] = round(shutil.disk_usage(place).free / 1e9, 1)
-    if shutil.disk_usage(place).free < _ROOM:
-        problems.append(f"only {facts['disk_free_gb']} GB of disk are free at {place}: make 2 GB of room")
+    for folder in (cache, cache / "assets", cache / "downloads", cache / "runs"):
+        if folder == cache or folder.exists():
+            try:
+                check_writable(folder / "file", "the cache")
+            except BadInput as error:
+                problems.append(f"{error.message}: set COURSE_CACHE to a folder where you may write")
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    facts["disk_free_gb"] = round(shutil.disk_usage(existing).free / 1e9, 1)
+    if shutil.disk_usage(existing).free < _ROOM:
+        problems.append(f"only {facts['disk_free_gb']} GB of disk are free at {existing}: free 2 GB")
     if facts["memory_available_gb"] < 2:
         problems.append(f"only {facts['memory_available_gb']} GB of memory are free: close other programs")
     return facts

@@ -1,28 +1,34 @@
-"""`python -m course_lib fill`: ask a language model for a missing word, or let it go on with a text."""
+"""`python -m course_lib fill`: a language model predicts a missing word, or continues a text."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from course_lib.errors import BadInput
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and texts."""
     parser.add_argument(
-        "--model", default="course", help="course (default), tiny-bert, or a folder that pretrain --out has written"
+        "--model", default="course", help="course (default), tiny-bert, or a folder written by pretrain --out"
     )
     parser.add_argument("--top", type=int, default=5, help="candidates for each [MASK] (5)")
     parser.add_argument("--tokens", type=int, default=30, help="tokens that a causal model adds (30)")
-    parser.add_argument("--temperature", type=float, default=0.8, help="of a causal model; 0 takes the likeliest (0.8)")
-    parser.add_argument("--seed", type=int, default=0, help="of a causal model's draws")
     parser.add_argument(
-        "texts", nargs="+", metavar="TEXT", help="with [MASK] in place of a word; or the text to go on with"
+        "--temperature", type=float, default=0.8, help="of a causal model; 0 always takes the most probable token (0.8)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of a causal model's random choices (0)")
+    parser.add_argument(
+        "texts",
+        nargs="+",
+        metavar="TEXT",
+        help="a text with [MASK] in place of a word; or, for a causal model, a text to continue",
     )
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Candidates for each mask of each text, or each text with its continuation."""
-    from course_lib.errors import BadInput
     from course_lib.pretraining import LanguageModel
 
     for name, least in (("top", 1), ("tokens", 1), ("temperature", 0)):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from course_lib.commands.inputs import add_data, check_writable, load_data, say
+from course_lib.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,31 +23,37 @@ _OVERRIDES = ("epochs", "batch_size", "learning_rate")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data, recipe, place."""
-    parser.add_argument("--data", default="movie_reviews", help="a corpus of the course, or a CSV file of yours")
-    parser.add_argument("--text", default="text", metavar="COLUMN", help="the CSV's column of texts (text)")
-    parser.add_argument("--label", default="label", metavar="COLUMN", help="the CSV's column of labels (label)")
-    parser.add_argument("--rating", metavar="COLUMN", help="the CSV's column of real-valued ratings, if it has one")
+    add_data(parser, "a corpus of the course, or a CSV file of yours (movie_reviews)")
+    parser.add_argument(
+        "--rating", metavar="COLUMN", help="the CSV file's column of real-valued ratings, if it has one"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the model (a transformers folder)")
-    parser.add_argument("--preset", default="default", help="recipe: quick, default or best")
-    parser.add_argument("--encoder", default="course", help="course, scratch, tiny, a folder or a hub name")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--preset", default="default", help="recipe: quick, default or best (default)")
+    parser.add_argument("--encoder", default="course", help="course, scratch, tiny, a folder or a hub name (course)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random choices (0)")
     parser.add_argument("--epochs", type=int, help="overrides the recipe")
     parser.add_argument("--batch-size", type=int, help="overrides the recipe")
     parser.add_argument("--learning-rate", type=float, help="overrides the recipe")
+    parser.add_argument("--max-length", type=int, help="tokens of a text that the model reads (128)")
     parser.add_argument("--checkpoint-every", type=int, default=100, metavar="STEPS", help="0 for no checkpoints (100)")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """Trains, saves, evaluates. A run that was broken off goes on when the same command is given again."""
+    """Trains, saves, evaluates. The same command continues a run that was interrupted."""
     started = time.perf_counter()
     from course_lib import machine
+    from course_lib.classifier.pretrained import check_save_dir
     from course_lib.commands.progress import ProgressBar
     from course_lib.finetuning import fit_recipe, recipe_cost
 
-    chosen, out = _recipe(options), _checked_place(options.out)
-    frame = _frame(options)
+    chosen, out = _recipe(options), check_save_dir(options.out)
+    check_writable(out, "--out")
+    frame = load_data(options, options.rating)
+    if options.rating:
+        _check_ratings(frame, options.rating)
     cost = recipe_cost(chosen, frame, options.encoder)
-    print(f"training: {cost}", file=sys.stderr)
+    say(f"training: {cost}")
+    out.parent.mkdir(parents=True, exist_ok=True)
     kept = out.with_name(f".{out.name}.checkpoints")
     bar = ProgressBar()
     with machine.PeakMemory() as peak:
@@ -76,27 +83,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     return result, [f"{name:>20}  {value}" for name, value in result.items()], 0
 
 
-def _frame(options: argparse.Namespace) -> pd.DataFrame:
-    from course_lib import corpora
-    from course_lib.errors import BadInput
-
-    if options.data in corpora.NAMES:
-        return corpora.load(options.data)
-    if not Path(options.data).is_file():
-        raise BadInput(
-            f"--data {options.data!r} is neither a corpus nor a file",
-            f"use one of {', '.join(corpora.NAMES)}, or the path of a CSV file",
-        )
-    frame = corpora.from_csv(options.data, text=options.text, label=options.label, rating=options.rating)
-    if options.rating:
-        _check_ratings(frame, options.rating)
-    return frame
-
-
 def _check_ratings(frame: pd.DataFrame, column: str) -> None:
-    """Ratings are learned as shades of the second class: above 0 must mean that class."""
-    from course_lib.errors import BadInput
-
+    """Ratings become probabilities of the second class: above 0 must mean that class."""
     classes = frame.attrs["classes"]
     if len(classes) != 2:
         raise BadInput(f"--rating {column} with {len(classes)} classes", "leave --rating out, or use two classes")
@@ -109,12 +97,12 @@ def _check_ratings(frame: pd.DataFrame, column: str) -> None:
 
 
 def _give_names(classifier: TextClassifier, frame: pd.DataFrame, options: argparse.Namespace) -> None:
-    """A model of somebody's own file answers with the labels of that file, not with their numbers 0, 1, 2."""
+    """A model of a user's own file predicts the labels of that file, not their numbers 0, 1, 2."""
     import numpy as np
 
     from course_lib import corpora
 
-    if options.data in corpora.NAMES:  # 0 and 1 are meant
+    if options.data in corpora.NAMES:  # their labels are 0 and 1
         return
     names = np.asarray(frame.attrs["classes"])
     classifier.classes_ = names[classifier.classes_]
@@ -122,29 +110,15 @@ def _give_names(classifier: TextClassifier, frame: pd.DataFrame, options: argpar
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    from course_lib.errors import BadInput
     from course_lib.finetuning import recipe
 
     if options.checkpoint_every < 0:
         raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
     chosen = recipe(options.preset)
     changes = {name: getattr(options, name) for name in _OVERRIDES if getattr(options, name) is not None}
-    return dataclasses.replace(chosen, training=dataclasses.replace(chosen.training, **changes))
-
-
-def _checked_place(out: Path) -> Path:
-    """Finds out before minutes of training that the result cannot be written."""
-    from course_lib.classifier.pretrained import check_save_dir
-    from course_lib.errors import BadInput
-
-    target, fix = check_save_dir(out), "give a folder that you may write to"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--out {out} cannot be made: {error}", fix) from error
-    if not os.access(target.parent, os.W_OK):
-        raise BadInput(f"--out {out} cannot be made: {target.parent} is read-only", fix)
-    return target
+    training = dataclasses.replace(chosen.training, **changes)
+    max_length = chosen.max_length if options.max_length is None else options.max_length
+    return dataclasses.replace(chosen, training=training, max_length=max_length)
 
 
 def _figures(classifier: TextClassifier, frame: pd.DataFrame) -> dict[str, Any]:

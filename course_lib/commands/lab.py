@@ -1,20 +1,21 @@
-"""`python -m course_lib lab`: JupyterLab with the first notebook, trusted notebooks, and no question about news."""
+"""`python -m course_lib lab`: JupyterLab with the first notebook, trusted notebooks, and no dialog about news."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from course_lib.commands.inputs import say
 
 # Defaults of settings, below the user's own. Not through `--LabApp.app_settings_dir`: it would replace JupyterLab's.
 SETTINGS = Path(__file__).parent / "jupyter"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing beyond `--json`: what is unknown here goes to JupyterLab."""
+    """Nothing beyond `--json`: unknown options are passed to JupyterLab."""
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
     from course_lib import assets
 
-    assets.fetch_core(_say)
+    assets.fetch_core(say)
     signatures = assets.cache_folder() / "jupyter"
     trust(signatures)
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
@@ -61,9 +62,5 @@ def trust(signatures: Path) -> None:
     signatures.mkdir(parents=True, exist_ok=True)
     with NotebookNotary(data_dir=str(signatures)) as notary:
         for file in (ROOT / "notebooks").glob("*.ipynb"):
-            with suppress(OSError, ValueError):  # JupyterLab will say that it cannot read it
+            with suppress(OSError, ValueError):  # JupyterLab reports a notebook that it cannot read
                 notary.sign(nbformat.read(file, as_version=4))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

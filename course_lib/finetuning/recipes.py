@@ -32,6 +32,7 @@ class Recipe:
         members: runs from the same start whose weights are averaged (a soup: Wortsman et al. 2022, arXiv:2203.05482).
         dropout: of encoder and head.
         train_rows: at most so many rows of the corpus; None is all.
+        max_length: tokens of a text that the classifier reads.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Recipe:
     members: int = 1
     dropout: float = 0.0
     train_rows: int | None = None
+    max_length: int = 128
 
 
 RECIPES = {
@@ -99,6 +101,7 @@ def estimator(chosen: Recipe, seed: int, encoder: str = "course") -> TextClassif
     return TextClassifier(
         encoder,
         training=replace(chosen.training, seed=seed),
+        max_length=chosen.max_length,
         dropout=chosen.dropout,
     )
 

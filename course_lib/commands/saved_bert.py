@@ -1,0 +1,80 @@
+"""A saved BERT classifier that starts quickly: neither transformers nor scikit-learn is loaded for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+
+from course_lib import machine
+from course_lib.batching import check_texts, collate, sorted_batches
+from course_lib.encoder import BertEncoder, EncoderConfig
+from course_lib.encoder.weights import our_name
+from course_lib.errors import BadInput
+
+_FILES = ("config.json", "course.json", "model.safetensors", "tokenizer.json")
+
+
+class SavedBert:
+    """A classifier or regression that `TextClassifier.save` wrote on a BERT encoder, run by `course_lib.encoder`.
+
+    It predicts what `TextClassifier.from_pretrained(folder)` predicts.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, RuntimeError, BadInput: the folder holds no such model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        config, course = (json.loads((folder / name).read_text(encoding="utf-8")) for name in _FILES[:2])
+        parameters = course["parameters"]
+        weights = load_file(folder / "model.safetensors")
+        self.head: str = parameters["head"]
+        if self.head == "multitask" or parameters["precision"] != "float32":
+            raise BadInput(f"head is {self.head!r}, precision {parameters['precision']!r}", "use TextClassifier")
+        self.max_length: int = parameters["max_length"]
+        self.class_names_ = [config["id2label"][str(number)] for number in range(len(config["id2label"]))]
+        self._classifier = weights.pop("classifier.weight"), weights.pop("classifier.bias")
+        self._encoder = BertEncoder(EncoderConfig.from_transformers(SimpleNamespace(**config), dropout=0.0)).eval()
+        self._encoder.load_state_dict(
+            {our_name(name.removeprefix("bert.")): tensor for name, tensor in weights.items()}, assign=True
+        )
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(self.max_length)
+        self._tokenizer.no_padding()
+
+    def decision_logits(self, texts: list[str]) -> NDArray[np.float32]:
+        """What the head gives before softmax, (n, classes); for regression (n, 1)."""
+        texts = check_texts(texts)
+        unique = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        ids = [row.ids for row in self._tokenizer.encode_batch_fast(list(unique))]
+        where = machine.device()
+        weight, bias = (tensor.to(where) for tensor in self._classifier)
+        logits = torch.empty(len(ids), len(bias))
+        encoder = self._encoder.to(where)
+        with torch.inference_mode():
+            for rows in sorted_batches([len(row) for row in ids], machine.preset().predict_tokens):
+                batch = collate(ids, rows, self._encoder.config.pad_id or 0).to(where)
+                states = encoder(batch.input_ids, batch.attention_mask, cls_only=True)
+                logits[batch.index.cpu()] = F.linear(encoder.pool(states), weight, bias).cpu()
+        return logits.numpy()[[unique[text] for text in texts]]
+
+    def predict(self, texts: list[str]) -> NDArray[Any]:
+        """The number of each text, for regression."""
+        return self.decision_logits(texts)[:, 0]
+
+    def predict_proba(self, texts: list[str]) -> NDArray[np.float32]:
+        """Probability of each class, (n, classes)."""
+        return torch.from_numpy(self.decision_logits(texts)).softmax(-1).numpy()
+
+    @staticmethod
+    def is_saved(folder: Path) -> bool:
+        """Whether the folder has the files of such a model."""
+        return all((folder / name).is_file() for name in _FILES)
