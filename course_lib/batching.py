@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
 
 
 def warn_about_cut_texts(
-    texts: Sequence[str], ids: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase, max_length: int
+    texts: Sequence[str], ids: Sequence[Sequence[int]], tokenizer: Callable[..., Any], max_length: int
 ) -> bool:
     """Warns if texts are longer than `max_length` tokens, and returns whether it did.
 

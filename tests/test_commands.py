@@ -1,5 +1,6 @@
 """The command line: one JSON object, exit codes, plain errors, and a fine-tuning that can be broken off."""
 
+import copy
 import csv
 import errno
 import importlib
@@ -31,10 +32,15 @@ ROOT = Path(commands.__file__).parents[2]
 WORDS = {"pos": ("good", "great", "fine", "lovely"), "neg": ("bad", "awful", "poor", "dull")}
 
 
+def named():
+    """The toy classifier with names of its classes."""
+    return copy.copy(fitted()).set_params(class_names=("negative", "positive"))
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     """A saved toy classifier."""
-    return fitted().save(tmp_path_factory.mktemp("commands") / "model")
+    return named().save(tmp_path_factory.mktemp("commands") / "model")
 
 
 @pytest.fixture
@@ -299,7 +305,7 @@ def test_predict_for_a_reader(model, capsys):
 def test_a_saved_bert_predicts_what_the_classifier_predicts(model, tmp_path):
     texts = ["a good film", "", " ", "a bad \ud83d film", "Bücher 📚 [MASK]", "good " * 999, "a good film"]
     np.testing.assert_allclose(SavedBert(model).predict_proba(texts), fitted().predict_proba(texts), atol=1e-6)
-    assert SavedBert(model).class_names_ == fitted().class_names_ and SavedBert(model).predict_proba([]).shape == (0, 2)
+    assert SavedBert(model).class_names_ == named().class_names_ and SavedBert(model).predict_proba([]).shape == (0, 2)
     rated = tiny(LEARNING, head="regression").fit(TEXTS, RATINGS)
     saved = SavedBert(rated.save(tmp_path / "m"))
     np.testing.assert_allclose(saved.predict(texts), rated.predict(texts), atol=1e-5)
@@ -314,7 +320,7 @@ def test_predict_names_a_damaged_file(model, name, tmp_path, capsys):
 
 
 def test_an_export_is_a_model_of_every_command(tmp_path, capsys):
-    folder = str(export(fitted(), tmp_path / "onnx", Bits(32, 32)).folder)
+    folder = str(export(named(), tmp_path / "onnx", Bits(32, 32)).folder)
     assert main(["predict", "--model", folder, "--json", "a good film"]) == 0
     (row,) = told(capsys)["predictions"]
     assert row["label"] == "positive"
@@ -470,6 +476,22 @@ def test_finetune_three_classes_with_other_column_names(tmp_path, capsys):
     assert row["label"] == "so-so" and list(row["probabilities"]) == ["neg", "pos", "so-so"]
 
 
+def test_zero_and_one_of_another_task_are_no_sentiment(tmp_path, capsys):
+    file = write_table(tmp_path / "t.csv", {"0": WORDS["neg"], "1": WORDS["pos"]})
+    assert main(["finetune", "--data", str(file), "--out", str(tmp_path / "m"), *TOY]) == 0
+    capsys.readouterr()
+    assert main(["predict", "--model", str(tmp_path / "m"), "a good film", "--json"]) == 0
+    (row,) = told(capsys)["predictions"]
+    assert row["label"] in ("0", "1") and list(row["probabilities"]) == ["0", "1"]
+
+
+def test_texts_that_are_cut_are_told(model, capsys):
+    long = "good " * 300
+    for text in (["predict", long], ["explain", "--method", "gradient", "--text", long]):
+        assert main([*text, "--model", str(model)]) in (0, 1)
+        assert "warning: 1 of 1 texts are longer than max_length=" in capsys.readouterr().err
+
+
 def test_finetune_with_ratings(tmp_path, capsys):
     """The second class in the alphabet has to be the one above 0."""
     file = write_table(tmp_path / "films.csv")
@@ -500,7 +522,8 @@ def test_finetune_takes_a_corpus_of_the_course(tmp_path, capsys, monkeypatch):
     assert seen["seed"] == 5 and seen["encoder"] == "course" and seen["every"] == 100
     training = seen["recipe"].training
     assert (training.epochs, training.batch_size, training.learning_rate) == (7, 9, 0.5)
-    assert TextClassifier.from_pretrained(tmp_path / "m").classes_.tolist() == [0, 1]
+    back = TextClassifier.from_pretrained(tmp_path / "m")
+    assert back.classes_.tolist() == [0, 1] and back.class_names_ == ["negative", "positive"]
     assert answer["test_accuracy"] == pytest.approx(
         (fitted().predict((test := seen["rows"][seen["rows"]["split"] == "test"])["text"]) == test["label"]).mean(),
         abs=1e-4,

@@ -43,7 +43,7 @@ def test_one_text(method: str, model: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_settings_reach_the_method(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["explain", "--model", str(model), "--text", "a good film", "--json", "--method", "lime", "--samples", "50",
-            "--seed", "3", "--output", "log-odds", "--removal", "mask", "--target", "negative"]  # fmt: skip
+            "--seed", "3", "--output", "log-odds", "--removal", "mask", "--target", "0"]  # fmt: skip
     assert main(call) == 0
     wanted = explain(fitted(), ["a good film"], "lime", target=0, samples=50, seed=3, output="log-odds", removal="mask")
     assert np.allclose(told(capsys)["scores"], wanted[0].scores, atol=1e-5)

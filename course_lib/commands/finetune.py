@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
             checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
         )  # fmt: skip
     bar.close()
-    _give_names(classifier, frame, options)
+    _name_classes(classifier, frame, options)
     classifier.save(out)
     shutil.rmtree(kept, ignore_errors=True)
     result = {
@@ -96,17 +96,18 @@ def _check_ratings(frame: pd.DataFrame, column: str) -> None:
         )
 
 
-def _give_names(classifier: TextClassifier, frame: pd.DataFrame, options: argparse.Namespace) -> None:
-    """A model of a user's own file predicts the labels of that file, not their numbers 0, 1, 2."""
+def _name_classes(classifier: TextClassifier, frame: pd.DataFrame, options: argparse.Namespace) -> None:
+    """0 and 1 of the course's corpora get names; a model of a user's own file predicts the labels of that file."""
     import numpy as np
 
     from course_lib import corpora
 
-    if options.data in corpora.NAMES:  # their labels are 0 and 1
+    names = frame.attrs["classes"]
+    if options.data in corpora.NAMES:
+        classifier.set_params(class_names=tuple(names))
         return
-    names = np.asarray(frame.attrs["classes"])
-    classifier.classes_ = names[classifier.classes_]
-    frame["label"] = names[frame["label"]]
+    classifier.classes_ = np.asarray(names)[classifier.classes_]
+    frame["label"] = np.asarray(names)[frame["label"]]
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional as F
 
 from course_lib import machine
-from course_lib.batching import check_texts, collate, sorted_batches
+from course_lib.batching import check_texts, collate, sorted_batches, unique_rows, warn_about_cut_texts
 from course_lib.encoder import BertEncoder, EncoderConfig
 from course_lib.encoder.weights import our_name
 from course_lib.errors import BadInput
@@ -47,14 +47,14 @@ class SavedBert:
             {our_name(name.removeprefix("bert.")): tensor for name, tensor in weights.items()}, assign=True
         )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(self.max_length)
         self._tokenizer.no_padding()
 
     def decision_logits(self, texts: list[str]) -> NDArray[np.float32]:
         """What the head gives before softmax, (n, classes); for regression (n, 1)."""
-        texts = check_texts(texts)
-        unique = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        ids = [row.ids for row in self._tokenizer.encode_batch_fast(list(unique))]
+        unique, places = unique_rows(check_texts(texts))
+        self._tokenizer.enable_truncation(self.max_length)
+        ids = self._token_ids(unique)
+        warn_about_cut_texts(unique, ids, self._whole_token_ids, self.max_length)
         where = machine.device()
         weight, bias = (tensor.to(where) for tensor in self._classifier)
         logits = torch.empty(len(ids), len(bias))
@@ -64,7 +64,14 @@ class SavedBert:
                 batch = collate(ids, rows, self._encoder.config.pad_id or 0).to(where)
                 states = encoder(batch.input_ids, batch.attention_mask, cls_only=True)
                 logits[batch.index.cpu()] = F.linear(encoder.pool(states), weight, bias).cpu()
-        return logits.numpy()[[unique[text] for text in texts]]
+        return logits.numpy()[places]
+
+    def _token_ids(self, texts: list[str]) -> list[list[int]]:
+        return [row.ids for row in self._tokenizer.encode_batch_fast(texts)]
+
+    def _whole_token_ids(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
+        self._tokenizer.no_truncation()
+        return {"input_ids": self._token_ids(texts)}
 
     def predict(self, texts: list[str]) -> NDArray[Any]:
         """The number of each text, for regression."""
