@@ -1,7 +1,7 @@
 """Makes the virtual environment and installs the pinned packages: `python3 course_lib/set_up.py`.
 
-It needs nothing but Python itself. It may be killed and started again at any point: the stamps that the Makefile looks
-at are written last, so an unfinished environment is never taken for a finished one. With a bundle, which
+It needs nothing but Python itself. It may be killed and started again at any point: the stamps that the Makefile reads
+are written last, so an unfinished environment is never taken for a finished one. With a bundle, which
 `python -m course_lib bundle` writes, it needs no network.
 """
 
@@ -23,6 +23,7 @@ from typing import Any
 _HERE = Path(__file__).resolve().parent
 ROOT = _HERE if (_HERE / "pyproject.toml").exists() else _HERE.parent  # a bundle has this file at its root too
 MANIFEST, WHEELS, DOWNLOADS = "bundle.json", "wheels", "data/cache/downloads"  # in a bundle
+JUPYTER_SETTINGS = "course_lib/commands/jupyter"  # no dialog about news
 # PyTorch's own index of builds without CUDA; on Linux the Python package index has only the CUDA build.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CHOICE = """\
@@ -67,29 +68,31 @@ def read_pins() -> dict[str, str]:
     return {canonical(name): version for name, version in (line.split("==") for line in lines if line)}
 
 
-def check_python(version: tuple[int, int], wanted: str) -> None:
-    """Raises SetUpError where `version` lies outside `wanted`, such as ">=3.11,<3.14"."""
+def check_python(version: tuple[int, int]) -> None:
+    """Raises SetUpError where `version` is outside pyproject.toml's range, such as ">=3.11,<3.14"."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    wanted = re.findall(r'^requires-python = "(.+)"$', text, flags=re.MULTILINE)[0]
     low, high = (tuple(map(int, bound)) for bound in re.findall(r"(\d+)\.(\d+)", wanted))
     if not low <= version < high:
         here = ".".join(map(str, version))
         raise SetUpError(
             f"Python {here} is too old or too new: this course needs {wanted}.\n"
-            "Name a fitting one: make lab PYTHON=python3.12"
+            "Name another one: make lab PYTHON=python3.12"
         )
 
 
 def torch_options(choice: str, system: str, has_gpu: bool, cpu_build_offered: bool, answer: str) -> list[str]:
-    """Options for pip that decide which build of torch comes.
+    """Options for pip that decide which build of torch is installed.
 
     Args:
         choice: "cpu", "cuda" or "auto", from the variable TORCH.
-        system: `platform.system()`; only Linux gets CUDA without asking for it.
-        has_gpu: whether an NVIDIA driver is there.
-        cpu_build_offered: whether this machine's pip already sees a "+cpu" build.
-        answer: what the user typed when asked; empty where nobody was asked.
+        system: `platform.system()`; only Linux gets CUDA by default.
+        has_gpu: whether an NVIDIA driver is installed.
+        cpu_build_offered: whether pip on this machine already finds a "+cpu" build.
+        answer: what the user typed at the question; empty without a question.
     """
     if choice not in ("auto", "cpu", "cuda"):
-        raise SetUpError(f"TORCH={choice} is unknown: it is cpu, cuda or auto")
+        raise SetUpError(f"TORCH={choice} is unknown: use cpu, cuda or auto")
     undecided = choice == "auto" and system == "Linux" and not has_gpu and not cpu_build_offered
     if choice == "cpu" or (undecided and answer.strip().lower() == "cpu"):
         return ["--extra-index-url", TORCH_CPU_INDEX]
@@ -97,7 +100,7 @@ def torch_options(choice: str, system: str, has_gpu: bool, cpu_build_offered: bo
 
 
 def ask_for_torch(choice: str, python: Path) -> list[str]:
-    """`torch_options` for this machine; asks on a terminal, and only says so where nobody can answer."""
+    """`torch_options` for this machine; asks on a terminal, and only prints the choice where nobody can answer."""
     system, has_gpu = platform.system(), shutil.which("nvidia-smi") is not None
     offered, answer = True, ""
     if choice == "auto" and system == "Linux" and not has_gpu:
@@ -115,7 +118,7 @@ def python_of(venv: Path) -> Path:
 
 
 def make_environment(venv: Path) -> Path:
-    """The environment's interpreter; the environment is made, or mended, where pip does not start in it."""
+    """The environment's interpreter; the environment is made again where pip does not start in it."""
     python = python_of(venv)
     if python.exists() and not subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
         return python
@@ -126,13 +129,15 @@ def make_environment(venv: Path) -> Path:
 
 
 def install(python: Path, extras: str, options: Sequence[str]) -> None:
-    """Installs the project with its pinned packages."""
+    """Installs the project with its pinned packages, and the settings of JupyterLab."""
     target = f".[{extras}]" if extras else "."
-    quiet = [] if sys.stdout.isatty() else ["--quiet"]  # a person wants to see the downloads move, a log does not
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]  # a person wants to see the progress, a log does not
     command = [str(python), "-m", "pip", "install", *quiet, "--editable", target, "-c", "constraints.txt", *options]
     print("Installing the pinned packages (constraints.txt); the first time takes some minutes", flush=True)
     if subprocess.run([*command, "--disable-pip-version-check"], cwd=ROOT).returncode:
         raise SetUpError(f"pip could not install everything. {still_missing(python, extras)}")
+    # For a JupyterLab that is started without `python -m course_lib lab`, too.
+    shutil.copytree(ROOT / JUPYTER_SETTINGS, python.parents[1] / "etc" / "jupyter", dirs_exist_ok=True)
 
 
 def still_missing(python: Path, extras: str) -> str:
@@ -145,7 +150,7 @@ def still_missing(python: Path, extras: str) -> str:
 
 
 def this_machine() -> dict[str, str]:
-    """What the wheels of a bundle depend on."""
+    """What the wheels of a bundle depend on: Python's version, the system, the processor."""
     version = ".".join(map(str, sys.version_info[:2]))
     return {"python": version, "system": platform.system(), "machine": platform.machine()}
 
@@ -175,21 +180,21 @@ def read_bundle(folder: Path) -> dict[str, Any]:
 
 
 def check_bundle(folder: Path, bundle: dict[str, Any], is_first: bool) -> None:
-    """Raises SetUpError where a file is missing or damaged.
+    """Raises SetUpError where a file of the bundle in `folder` is missing or damaged.
 
-    Args:
-        folder: the bundle's.
-        bundle: its manifest.
-        is_first: nothing was installed yet. Later the course's own files are not checked, since learners edit them.
+    Only the first installation checks the course's own files, since learners edit them later.
     """
     print(f"Checking the files of the bundle {folder.name}", flush=True)
-    files = {name: digest for name, digest in bundle["files"].items() if is_first or name.startswith((WHEELS, "data/"))}
-    missing = [name for name in files if not (folder / name).is_file()]
-    damaged = [name for name in files if name not in missing and sha256_of(folder / name) != files[name]]
-    if missing or damaged:
-        lines = [*(f"  missing: {name}" for name in missing), *(f"  damaged: {name}" for name in damaged)]
-        more = [f"  and {len(lines) - 10} more"] if len(lines) > 10 else []
-        raise SetUpError("\n".join(["The bundle is not complete. Copy it again:", *lines[:10], *more]))
+    wrong = []
+    for name, digest in bundle["files"].items():
+        if is_first or name.startswith((WHEELS, "data/")):
+            if not (folder / name).is_file():
+                wrong.append(f"  missing: {name}")
+            elif sha256_of(folder / name) != digest:
+                wrong.append(f"  damaged: {name}")
+    if wrong:
+        more = [f"  and {len(wrong) - 10} more"] if len(wrong) > 10 else []
+        raise SetUpError("\n".join(["The bundle is not complete. Copy it again:", *wrong[:10], *more]))
 
 
 def check_room(venv: Path, room: int) -> None:
@@ -201,7 +206,7 @@ def check_room(venv: Path, room: int) -> None:
 
 
 def copy_downloads(python: Path, folder: Path, bundle: dict[str, Any]) -> None:
-    """Puts the bundle's data and weights where `python -m course_lib data` looks for them."""
+    """Copies the bundle's data and weights to the cache, where `python -m course_lib data` finds them."""
     cache = subprocess.run([python, "-c", CACHE], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     target = Path(cache) / "downloads"
     target.mkdir(parents=True, exist_ok=True)
@@ -213,38 +218,29 @@ def copy_downloads(python: Path, folder: Path, bundle: dict[str, Any]) -> None:
             os.replace(beside, file)
 
 
-def python_range() -> str:
-    """What pyproject.toml asks of Python, such as ">=3.11,<3.14"."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.search(r'^requires-python = "(.+)"$', text, flags=re.MULTILINE)
-    if found is None:
-        raise SetUpError("pyproject.toml does not say which Python it needs")
-    return found[1]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Sets everything up; gives the exit code."""
+    """Sets everything up; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="folder of the environment (.venv)")
     parser.add_argument("--extras", default="", help="optional dependencies to add: test")
     parser.add_argument("--torch", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--from", dest="bundle", type=Path, metavar="BUNDLE", help="install from this folder, offline")
-    parser.add_argument("--stamp", type=Path, nargs="*", default=[], help="files to touch when all is installed")
-    parser.add_argument("--again", help="the command to repeat after trouble")
+    parser.add_argument("--stamp", type=Path, nargs="*", default=[], help="files to touch when everything is installed")
+    parser.add_argument("--again", help="the command to repeat after an error")
     options = parser.parse_args(arguments)
     again = options.again or " ".join([Path(sys.executable).stem, *sys.argv])
     if options.bundle is None and (ROOT / MANIFEST).exists() and not options.extras:
         options.bundle = ROOT  # this is a bundle's own folder
     try:
-        check_python(sys.version_info[:2], python_range())
+        check_python(sys.version_info[:2])
         python = set_up(options.venv.absolute(), options.extras, options.torch, options.bundle)
     except (SetUpError, OSError) as error:
         print(f"\nThe set-up is not finished.\n{error}", file=sys.stderr)
         if options.bundle is None:
-            print(f"With a network, `{again}` goes on from here; what was fetched is kept.", file=sys.stderr)
+            print(f"With a network, `{again}` continues from here; what was fetched is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nThe set-up was interrupted. `{again}` goes on; what was fetched is kept.", file=sys.stderr)
+        print(f"\nThe set-up was interrupted. `{again}` continues; what was fetched is kept.", file=sys.stderr)
         return 130
     for stamp in options.stamp:
         stamp.touch()
@@ -254,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def set_up(venv: Path, extras: str, torch: str, folder: Path | None) -> Path:
-    """Makes the environment, from the bundle in `folder` or from the package index; gives its interpreter."""
+    """Makes the environment, from the bundle in `folder` or from the package index; returns its interpreter."""
     if folder is None:
         python = make_environment(venv)
         install(python, extras, ask_for_torch(torch, python))

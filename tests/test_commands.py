@@ -23,7 +23,7 @@ from course_lib import assets, commands
 from course_lib.classifier import TextClassifier
 from course_lib.commands import main
 from course_lib.commands.saved_bert import SavedBert
-from course_lib.compression import Bits, export
+from course_lib.compression import Bits, export_onnx
 from course_lib.corpora import split_of
 from course_lib.errors import MissingAsset
 from course_lib.finetuning import RECIPES
@@ -320,7 +320,7 @@ def test_predict_names_a_damaged_file(model, name, tmp_path, capsys):
 
 
 def test_an_export_is_a_model_of_every_command(tmp_path, capsys):
-    folder = str(export(named(), tmp_path / "onnx", Bits(32, 32)).folder)
+    folder = str(export_onnx(named(), tmp_path / "onnx", Bits(32, 32)).folder)
     assert main(["predict", "--model", folder, "--json", "a good film"]) == 0
     (row,) = told(capsys)["predictions"]
     assert row["label"] == "positive"
@@ -448,6 +448,7 @@ def test_finetune(table, tmp_path, capsys):
     assert (answer["seed"], answer["preset"], answer["encoder"], answer["out"]) == (3, "default", "tiny", str(out))
     assert answer["test_accuracy"] == 1 and answer["test_interval"] == [1, 1] and answer["seconds"] > 0
     assert answer["train_rows"] + answer["test_rows"] < 120 and answer["validation_accuracy"] == 1
+    assert answer["recall"] == {"neg": 1, "pos": 1} and answer["balanced_accuracy"] == 1 > answer["majority_accuracy"]
     assert answer["expected_seconds"] >= 0 and answer["peak_memory_gb"] > 0.1
 
     back = TextClassifier.from_pretrained(out)
@@ -511,7 +512,7 @@ def test_finetune_takes_a_corpus_of_the_course(tmp_path, capsys, monkeypatch):
 
     def fitted_at_once(recipe, rows, **settings):
         seen.update(settings, recipe=recipe, rows=rows)
-        return fitted()
+        return named()
 
     monkeypatch.setattr(finetuning, "fit_recipe", fitted_at_once)
     monkeypatch.setattr(corpora, "load", lambda name: frame[frame.index % 10 < 5].copy())

@@ -97,17 +97,15 @@ def _check_ratings(frame: pd.DataFrame, column: str) -> None:
 
 
 def _name_classes(classifier: TextClassifier, frame: pd.DataFrame, options: argparse.Namespace) -> None:
-    """0 and 1 of the course's corpora get names; a model of a user's own file predicts the labels of that file."""
+    """A model of a user's own file predicts the labels of that file, not their numbers 0, 1, 2."""
     import numpy as np
 
     from course_lib import corpora
 
-    names = frame.attrs["classes"]
-    if options.data in corpora.NAMES:
-        classifier.set_params(class_names=tuple(names))
-        return
-    classifier.classes_ = np.asarray(names)[classifier.classes_]
-    frame["label"] = np.asarray(names)[frame["label"]]
+    if options.data not in corpora.NAMES:
+        names = np.asarray(frame.attrs["classes"])
+        classifier.classes_ = names[classifier.classes_]
+        frame["label"] = names[frame["label"]]
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -123,16 +121,19 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _figures(classifier: TextClassifier, frame: pd.DataFrame) -> dict[str, Any]:
-    """Accuracy on the validation part, and accuracy with its 95 % interval on the test part."""
-    from course_lib.evaluation import bootstrap
+    """Accuracy on the validation part; on the test part with its interval, and what it hides in unbalanced data."""
+    from course_lib.evaluation import evaluate
 
     held_out, test = (frame[frame["split"] == split] for split in ("validation", "test"))
-    right = classifier.predict(test["text"].tolist()) == test["label"].to_numpy()
-    interval = bootstrap(right.astype(float))
+    found = evaluate(classifier.predict_proba(test["text"].tolist()), test["label"].to_numpy(), classifier.classes_)
+    recall = [None if one is None else round(one, 4) for one in found.recall]
     figures: dict[str, Any] = {
-        "test_accuracy": round(float(right.mean()), 4),
-        "test_interval": [round(interval.low, 4), round(interval.high, 4)],
-        "test_rows": len(test),
+        "test_accuracy": round(found.accuracy.estimate, 4),
+        "test_interval": [round(found.accuracy.low, 4), round(found.accuracy.high, 4)],
+        "test_rows": found.n,
+        "majority_accuracy": round(found.majority, 4),
+        "balanced_accuracy": round(found.balanced_accuracy, 4),
+        "recall": dict(zip(classifier.class_names_, recall, strict=True)),
     }
     if len(held_out):
         score = classifier.score(held_out["text"].tolist(), held_out["label"].to_numpy())

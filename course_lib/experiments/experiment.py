@@ -1,9 +1,10 @@
-"""An experiment as an object: asked for runs, it answers from the store or from what ships, or computes."""
+"""An experiment as an object: its runs are read from this machine's store or from what ships, or computed."""
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class Experiment:
         """Calls the function: nothing is stored, nothing is read."""
         return self.function(config, folder)
 
-    # ---- asking ----------------------------------------------------------------------------------------------
+    # ---- running ---------------------------------------------------------------------------------------------
 
     def run(self, config: dict[str, Any], *, fresh: bool = False, files: bool = False, show: bool = True) -> Run:
         """The run of a configuration: stored on this machine, else shipped with the course, else computed now.
@@ -163,9 +164,8 @@ class Experiment:
                 f"compute it: unset COURSE_COMPUTE; to ship it, see `make results`. It would be in {folder.name}",
             )
         with store.locked(folder):
-            done = None if fresh else store.load(folder)
-            if done:
-                return done
+            if not fresh and (done := store.load(folder)):
+                return done  # another process has computed it meanwhile
             cost = self.expected(config)
             if show:
                 print(f"computing {self.name}: {cost or 'for a time that is not known'}", file=sys.stderr)
@@ -178,10 +178,7 @@ class Experiment:
         known = [cost for cost in costs if cost]
         if len(known) < len(costs) or not known:
             return f"a time that is not known ({len(costs)} runs)"
-        total = known[0]
-        for cost in known[1:]:
-            total = total + cost
-        return str(total)
+        return str(functools.reduce(operator.add, known))
 
     def _distance(self, config: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[int, float]:
         """How unlike two configurations are: in words and flags first, then in work."""
@@ -234,41 +231,3 @@ def experiment(
 def declared() -> dict[str, Experiment]:
     """Name -> experiment, of all modules that were imported."""
     return dict(_DECLARED)
-
-
-def run(
-    function: Function,
-    config: dict[str, Any],
-    *,
-    fresh: bool = False,
-    cost: machine.Cost | None = None,
-    show: bool = True,
-) -> Run:
-    """The stored run of a plain function, of a notebook say; computed now if there is none.
-
-    Args:
-        function: takes the configuration and an empty folder for its files; returns a JSON-able dictionary. Constants
-            and functions of the notebook that it names count as its code.
-        config: JSON-able.
-        fresh: computes it now, whatever there is.
-        cost: what it will take, for the line that is printed first.
-        show: prints one line about what will happen, to standard error.
-
-    Raises:
-        BadInput: the configuration or the result is not JSON-able; the function's code cannot be read, or uses a global
-            value that has no fixed description.
-        CorruptAsset: the stored record is damaged.
-        CourseError: the cache cannot be written.
-    """
-    name = re.sub(r"\W+", "", getattr(function, "__name__", "")).strip("_") or "run"
-    folder = store.runs_folder() / f"{name}-{fingerprint(function, config)}"
-    done = None if fresh else store.load(folder)
-    if done:
-        return done
-    with store.locked(folder):
-        done = None if fresh else store.load(folder)
-        if done:
-            return done
-        if show:
-            print(f"computing {folder.name}: {cost or 'for a time that is not known'}", file=sys.stderr)
-        return store.compute(name, function, config, folder, cost.seconds if cost else None)

@@ -77,11 +77,6 @@ def fingerprint(function: Any, config: dict[str, Any]) -> str:
     })  # fmt: skip
 
 
-def code_hash(function: Any) -> str:
-    """Hash of the code that `function` runs, without its configuration, data and libraries."""
-    return digest({"code": code_of(function)[0]})
-
-
 def versions(libraries: Iterable[str]) -> dict[str, str]:
     """Python's version and those of libraries, given by the names under which they are imported."""
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}

@@ -83,12 +83,26 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         CourseError: the cache cannot be written.
     """
-    try:
+    lock = FileLock(str(folder) + ".lock")
+    with _disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder.parent, error) from error
-    with FileLock(str(folder) + ".lock"):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _disk_errors(place: Path) -> Iterator[None]:
+    """Raises CourseError where a file or folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise CourseError(
+            f"{place} cannot be written: {error}",
+            "free some disk, or set COURSE_CACHE to a folder where you may write",
+        ) from error
 
 
 def compute(name: str, function: Function, config: dict[str, Any], folder: Path, expected_seconds: float | None) -> Run:
@@ -98,34 +112,40 @@ def compute(name: str, function: Function, config: dict[str, Any], folder: Path,
         BadInput: the result is not JSON-able.
         CourseError: the cache cannot be written.
     """
-    for left in folder.parent.glob(f".part-{folder.name}-*"):  # by a killed process: the lock says that none is at work
+    for left in folder.parent.glob(f".part-{folder.name}-*"):  # by killed processes: this one has the lock
         shutil.rmtree(left, ignore_errors=True)
     part = folder.with_name(f".part-{folder.name}-{os.getpid()}")
     code, libraries = code_of(function)
+    config = as_stored(config, "config")
     try:
-        part.mkdir()
+        with _disk_errors(folder):
+            part.mkdir()
         step_seconds = machine.step_seconds()
         started = time.perf_counter()
         with machine.PeakMemory() as peak:
             result = function(as_stored(config, "config"), part)
         seconds = time.perf_counter() - started
-        made = {
-            "date": date.today().isoformat(),
-            "machine": machine_in_words(),
-            "step_seconds": step_seconds,
-            "peak_bytes": peak.bytes,
-            "versions": versions(libraries),
-            "code": digest({"code": code}),
-        }
         record = {
             "name": name,
-            "config": as_stored(config, "config"),
+            "config": config,
             "result": as_stored(result, "result"),
             "seconds": seconds,
             "expected_seconds": expected_seconds,
-            "made": made,
+            "made": {
+                "date": date.today().isoformat(),
+                "machine": machine_in_words(),
+                "step_seconds": step_seconds,
+                "peak_bytes": peak.bytes,
+                "versions": versions(libraries),
+                "code": digest({"code": code}),
+            },
         }
-        _store(record, part, folder)
+        with _disk_errors(folder):
+            (part / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            for file in part.rglob("*"):
+                if file.is_file():
+                    flush_file(file)
+            replace_folder(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return _run_of(record, folder, "computed")
@@ -135,25 +155,6 @@ def machine_in_words() -> str:
     """Such as "2 cores, x86_64, bfloat16"."""
     precision = str(machine.precision()).removeprefix("torch.")
     return f"{os.cpu_count()} cores, {machine.device_name()}, {precision}"
-
-
-def _store(record: dict[str, Any], part: Path, folder: Path) -> None:
-    """Puts the finished folder in its place, when all of it is on the disk."""
-    try:
-        (part / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        for file in part.rglob("*"):
-            if file.is_file():
-                flush_file(file)
-        replace_folder(part, folder)
-    except OSError as error:
-        raise not_written(folder, error) from error
-
-
-def not_written(place: Path, error: OSError) -> CourseError:
-    """The error for a cache that cannot be written."""
-    return CourseError(
-        f"{place} cannot be written: {error}", "make room, or set COURSE_CACHE to a folder that you may write to"
-    )
 
 
 def load(folder: Path) -> Run | None:
@@ -169,7 +170,7 @@ def load(folder: Path) -> Run | None:
         return _run_of(json.loads(record.read_text(encoding="utf-8")), folder, "stored")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptAsset(
-            f"the stored run {folder} is damaged: {error!r}", "delete that folder; it is made again"
+            f"the stored run {folder} is damaged: {error!r}", "delete that folder; it is computed again"
         ) from error
 
 
