@@ -106,12 +106,6 @@ def test_a_stored_run_is_instant() -> None:
     assert time.perf_counter() - started < 2
 
 
-def test_deleted_run_is_made_again() -> None:
-    shutil.rmtree(run(square, {"x": 3}).folder)
-    assert run(square, {"x": 3}).source == "computed"
-    assert len(calls()) == 2
-
-
 def test_what_comes_back_is_the_same_the_first_time(tmp_path: Path) -> None:
     """Tuples become lists at once, not only when they are read back."""
     first, second = run(square, {"x": 1, "sizes": (1, 2)}), run(square, {"x": 1, "sizes": (1, 2)})
@@ -156,36 +150,27 @@ def test_other_configuration_is_another_run() -> None:
     assert folder_of(square, {"a": 1, "b": 2}) == folder_of(square, {"b": 2, "a": 1})
 
 
-def test_other_preset_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+SURROUNDINGS = {
+    "preset": ("course_lib.machine.PRESETS", {"cpu": machine.PRESETS["gpu"], "gpu": machine.PRESETS["cpu"]}),
+    "precision": ("course_lib.machine.precision", lambda where=None: torch.float16),
+    "version of a library": ("importlib.metadata.version", lambda name: "0.1"),
+    "data": ("course_lib.assets.data_sha256", lambda: "other"),
+}
+
+
+@pytest.mark.parametrize("what", SURROUNDINGS)
+def test_other_surroundings_make_another_run(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_PRESET", "cpu")
-    small = folder_of(square, {})
-    monkeypatch.setenv("COURSE_PRESET", "gpu")
-    assert folder_of(square, {}) != small
+    before = folder_of(square, {})
+    monkeypatch.setattr(*SURROUNDINGS[what])
+    assert folder_of(square, {}) != before
 
 
-def test_other_precision_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = set()
-    for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr(machine, "precision", lambda where=None, dtype=dtype: dtype)
-        folders.add(folder_of(cell(STUDY), {}))
-    assert len(folders) == 2
-
-
-def test_versions_of_what_the_code_imports_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_are_those_of_what_the_code_imports() -> None:
     assert {"torch", "safetensors"} <= identity.code_of(square)[1]
     assert "onnxruntime" not in identity.code_of(square)[1]
     assert {"transformers", "peft", "sklearn"} <= identity.code_of(finetuning.finetune.function)[1]
     assert set(identity.versions({"torch", "sklearn"})) == {"python", "torch", "scikit-learn"}
-    before = folder_of(square, {})
-    real = identity.importlib.metadata.version
-    monkeypatch.setattr(identity.importlib.metadata, "version", lambda name: "0.1" if name == "torch" else real(name))
-    assert folder_of(square, {}) != before
-
-
-def test_other_data_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = folder_of(square, {})
-    monkeypatch.setattr(assets, "data_sha256", lambda: "other")
-    assert folder_of(square, {}) != before
 
 
 def test_weights_that_ship_count_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,44 +188,17 @@ def test_weights_that_ship_count_as_data(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 STUDY = """
-def study(config, folder):
-    '''Says it.'''
-    return {"answer": 6 * 7}
-"""
-SAME = {
-    "comment": STUDY.replace("folder):", "folder):  # a comment"),
-    "docstring": STUDY.replace("Says it.", "Says it otherwise."),
-    "layout": STUDY.replace('{"answer": 6 * 7}', '{\n        "answer": (6 * 7),\n    }'),
-    "cell-around": "import os\n\nx = 1\n" + STUDY,
-}
-OTHER = {
-    "number": STUDY.replace("6", "5"),
-    "key": STUDY.replace("answer", "result"),
-    "default": STUDY.replace("folder)", "folder=None)"),
-}
-
-
-@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
-def test_words_do_not_make_another_run(text: str) -> None:
-    assert folder_of(cell(text), {}) == folder_of(cell(STUDY), {})
-
-
-@pytest.mark.parametrize("text", OTHER.values(), ids=OTHER)
-def test_code_makes_another_run(text: str) -> None:
-    assert folder_of(cell(text), {}) != folder_of(cell(STUDY), {})
-
-
-def test_a_notebooks_function_runs_and_is_stored() -> None:
-    study = cell(STUDY)
-    assert study.__module__ == "__main__"
-    assert run(study, {}).result == {"answer": 42}
-    assert run(cell(STUDY), {}).source == "stored", "the cell was executed again, in this notebook or in another"
-    assert run(cell(OTHER["number"]), {}).source == "computed"
-
-
-WITH_HELPERS = """
 import functools
+from dataclasses import dataclass
+import numpy as np
 FACTOR = 2
+weights = np.array([1.0, 2.5])
+@dataclass(frozen=True)
+class Rule:
+    rate: float
+    def of(self, n):
+        return self.rate * n
+rule = Rule(0.5)
 def base(x):
     return x + 1
 @functools.lru_cache
@@ -252,26 +210,41 @@ class Tool:
 def unrelated():
     return 1
 def study(config, folder):
+    '''Says it.'''
     def inner():
         return middle(1)
-    return {"answer": [inner(), Tool().use()]}
+    return {"answer": [inner(), Tool().use(), rule.of(3), float(weights.sum()), 6 * 7]}
 """
+CHANGES = {
+    "comment": ("folder):", "folder):  # a comment", True),
+    "docstring": ("Says it.", "Says it otherwise.", True),
+    "layout": ("6 * 7]", "\n    (6 * 7)]", True),
+    "another name in the notebook": ("import functools", "import os, functools\ny = 1", True),
+    "a function that is not called": ("return 1\ndef study", "return 2\ndef study", True),
+    "number": ("6 * 7", "5 * 7", False),
+    "key": ("answer", "result", False),
+    "default": ("folder)", "folder=None)", False),
+    "a function two calls away": ("x + 1", "x + 2", False),
+    "method": ("return 3", "return 4", False),
+    "constant of a helper": ("FACTOR = 2", "FACTOR = 3", False),
+    "array": ("2.5", "3.5", False),
+    "field of a value": ("Rule(0.5)", "Rule(0.6)", False),
+    "method of a value's class": ("self.rate * n", "self.rate + n", False),
+}
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("x + 1", "x + 2", False),  # two calls away, through a decorated function
-        ("return 3", "return 4", False),
-        ("return 1\ndef study", "return 2\ndef study", True),
-        ("FACTOR = 2", "FACTOR = 3", False),  # a constant that a helper names
-    ],
-    ids=["helper-of-helper", "method", "unrelated", "value"],
-)
-def test_helpers_of_a_notebook_count(old: str, new: str, same: bool) -> None:
-    assert WITH_HELPERS.count(old) == 1
-    folders = [folder_of(cell(text), {}) for text in (WITH_HELPERS, WITH_HELPERS.replace(old, new))]
-    assert (folders[0] == folders[1]) == same
+@pytest.mark.parametrize(("old", "new", "is_same"), CHANGES.values(), ids=CHANGES)
+def test_code_makes_another_run_and_words_do_not(old: str, new: str, is_same: bool) -> None:
+    assert STUDY.count(old) == 1
+    assert (folder_of(cell(STUDY), {}) == folder_of(cell(STUDY.replace(old, new)), {})) == is_same
+
+
+def test_a_notebooks_function_runs_and_is_stored() -> None:
+    study = cell(STUDY)
+    assert study.__module__ == "__main__"
+    assert run(study, {}).result == {"answer": [4, 3, 1.5, 3.5, 42]}
+    assert run(cell(STUDY), {}).source == "stored", "the cell was executed again, in this notebook or in another"
+    assert run(cell(STUDY.replace("6 * 7", "5 * 7")), {}).source == "computed"
 
 
 def test_recursion_and_closures_end() -> None:
@@ -301,17 +274,6 @@ def test_a_global_without_a_description_is_refused() -> None:
     """)
     with pytest.raises(BadInput, match="uses the global 'model', a Model"):
         run(study, {})
-
-
-def test_a_global_array_counts() -> None:
-    text = """
-        import numpy as np
-        weights = np.array([1.0, 2.0])
-        def study(config, folder):
-            return {"x": float(weights.sum())}
-    """
-    assert folder_of(cell(text), {}) == folder_of(cell(text), {})
-    assert folder_of(cell(text), {}) != folder_of(cell(text.replace("2.0", "3.0")), {})
 
 
 USES_EVALUATION = """
@@ -357,23 +319,6 @@ def test_code_counts_as_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
         patched.setattr(evaluation.intervals, "CONFIDENCE", 0.5, raising=False)
         assert folder_of(study, {}) != before
     assert folder_of(study, {}) == before
-
-
-def test_the_class_of_a_global_value_counts() -> None:
-    text = """
-        from dataclasses import dataclass
-        @dataclass(frozen=True)
-        class Rule:
-            rate: float
-            def of(self, n):
-                return self.rate * n
-        rule = Rule(0.5)
-        def study(config, folder):
-            return {"x": rule.of(3)}
-    """
-    assert folder_of(cell(text), {}) == folder_of(cell(text), {})
-    assert folder_of(cell(text), {}) != folder_of(cell(text.replace("Rule(0.5)", "Rule(0.6)")), {})
-    assert folder_of(cell(text), {}) != folder_of(cell(text.replace("self.rate * n", "self.rate + n")), {})
 
 
 # ---- experiments ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_lib.commands.inputs import add_data, check_writable, load_data, say
-from course_lib.errors import BadInput
+from course_lib.errors import BadInput, CheckpointError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,11 +56,14 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     out.parent.mkdir(parents=True, exist_ok=True)
     kept = out.with_name(f".{out.name}.checkpoints")
     bar = ProgressBar()
-    with machine.PeakMemory() as peak:
-        classifier = fit_recipe(
-            chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
-            checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
-        )  # fmt: skip
+    try:
+        with machine.PeakMemory() as peak:
+            classifier = fit_recipe(
+                chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
+                checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
+            )  # fmt: skip
+    except CheckpointError as error:
+        raise CheckpointError(error.message, f"{error.fix}; to start again, delete {kept}") from error
     bar.close()
     _name_classes(classifier, frame, options)
     classifier.save(out)
