@@ -122,11 +122,6 @@ def test_linear_schedule_by_hand() -> None:
     assert rates(10, config) == pytest.approx(expected)
 
 
-def test_cosine_schedule_by_hand() -> None:
-    config = TrainingConfig(learning_rate=2.0, warmup=0.0, schedule="cosine")
-    assert rates(4, config) == pytest.approx([2.0, 1 + math.sqrt(0.5), 1.0, 1 - math.sqrt(0.5)])
-
-
 @pytest.mark.parametrize(
     ("schedule", "reference"),
     [("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)],
@@ -217,10 +212,6 @@ def test_biases_and_norms_never_decay() -> None:
     assert {name for name in named if name.endswith("bias") or "LayerNorm" in name} == {
         name for name, parameter in named.items() if id(parameter) not in decayed
     }
-
-
-def test_without_layer_decay_all_learn_at_one_rate() -> None:
-    assert {group["scale"] for group in parameter_groups(tiny_bert(), STEADY)} == {1.0}
 
 
 @pytest.mark.parametrize(
@@ -332,12 +323,6 @@ def test_clipping_bounds_the_step() -> None:
         moved[bound] = math.sqrt(sum(float((p - before[n]).square().sum()) for n, p in weights(module).items()))
     assert moved[0.01] == pytest.approx(0.01, rel=1e-3)
     assert moved[1e6] == moved[math.inf] > 0.05
-
-
-def test_loss_falls() -> None:
-    history = train(bag(), LengthBuckets(ROWS, 8), loss_of, replace(STEADY, epochs=20, learning_rate=0.05))
-    losses = history.column("loss")[1]
-    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_bfloat16_is_close_to_float32_and_no_more() -> None:
@@ -581,7 +566,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     [
         ({"learning_rate": 5e-3}, r"'learning_rate': \(0\.01, 0\.005\)"),
         ({"seed": 3, "betas": (0.9, 0.99)}, r"'betas': \(\[0\.9, 0\.999\], \[0\.9, 0\.99\]\), 'seed': \(0, 3\)"),
-        ({"epochs": 4}, r"'epochs': \(3, 4\), 'total_steps': \(9, 12\)"),
+        ({"epochs": 4}, r"'epochs': \(3, 4\), 'total_steps': \(9, 12\)"),  # as another amount of data would
         ({"patience": 2, "average_from": 1.0}, r"'average_from': \(0\.4, 1\.0\), 'patience': \(None, 2\)"),
     ],
     ids=["rate", "two", "epochs", "patience"],
@@ -595,13 +580,6 @@ def test_checkpoint_of_other_settings_is_refused(changes: dict[str, Any], named:
               validate=lambda _: {"validation_loss": 1.0})  # fmt: skip
     assert "empty checkpoint folder" in caught.value.fix
     assert farthest(weights(module), weights(bag())) == 0
-
-
-def test_checkpoint_of_more_data_is_refused(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path, every=2)
-    interrupted(bag(), BATCHES, RESUMABLE, folder, at=5)
-    with pytest.raises(CheckpointError, match=r"'total_steps': \(9, 6\)"):
-        train(bag(), LengthBuckets(ROWS[:32], 8), loss_of, RESUMABLE, checkpoints=folder)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -704,21 +682,16 @@ def test_patience_and_averaging_exclude_each_other() -> None:
         TrainingConfig(patience=2, average_from=0.5)
 
 
-def test_patience_needs_validation() -> None:
-    with pytest.raises(BadInput, match="nothing to validate on"):
-        train(bag(), Fixed(range(4)), loss_of, replace(STEADY, patience=1))
-
-
-def test_validation_must_give_its_loss() -> None:
-    with pytest.raises(BadInput, match=r"validate gave \['accuracy'\]"):
-        train(bag(), Fixed(range(4)), loss_of, STEADY, validate=lambda _: {"accuracy": 1.0})
-
-
-def test_rows_must_have_a_distance() -> None:
-    with pytest.raises(BadInput, match="log_every is 0"):
-        train(bag(), Fixed(range(4)), loss_of, STEADY, log_every=0)
-
-
-def test_nothing_to_train_is_told() -> None:
-    with pytest.raises(BadInput, match="takes a gradient"):
-        train(bag().requires_grad_(False), Fixed(range(4)), loss_of, STEADY)
+@pytest.mark.parametrize(
+    ("trains", "changes", "arguments", "said"),
+    [
+        (True, {"patience": 1}, {}, "nothing to validate on"),
+        (True, {}, {"validate": lambda _: {"accuracy": 1.0}}, r"validate gave \['accuracy'\]"),
+        (True, {}, {"log_every": 0}, "log_every is 0"),
+        (False, {}, {}, "takes a gradient"),
+    ],
+    ids=["no validation data", "no validation loss", "no distance of rows", "nothing to train"],
+)
+def test_bad_arguments(trains: bool, changes: dict[str, Any], arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        train(bag().requires_grad_(trains), Fixed(range(4)), loss_of, replace(STEADY, **changes), **arguments)
