@@ -395,7 +395,7 @@ def test_attention_drops_weights_in_every_layout(layout, by_hand):
     assert torch.equal(states(), states())
 
 
-# --- What is asked: all positions, or the first
+# --- The first position alone
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -462,10 +462,10 @@ def test_a_packing_can_be_used_again():
 
 @pytest.mark.parametrize("version", ["window_size", "is_causal"])
 @pytest.mark.parametrize("causal", [False, True], ids=["both ways", "causal"])
-def test_the_cards_kernel_is_called_as_it_wants(version, causal, monkeypatch):
-    """No card here: a twin with the kernel's signature does what its documentation says, from what it was given."""
+def test_the_kernel_of_a_gpu_is_called_by_its_signature(version, causal, monkeypatch):
+    """Without a GPU: a function with the kernel's signature does what its documentation says."""
 
-    def twin(query, key, value, begins, key_begins, longest, longest_key, ahead):
+    def stand_in(query, key, value, begins, key_begins, longest, longest_key, ahead):
         assert begins.dtype == torch.int32 and torch.equal(begins, key_begins) and longest == longest_key == 7
         rows = [slice(a, b) for a, b in pairwise(begins)]
         turned = [[states[row].transpose(0, 1) for states in (query, key, value)] for row in rows]
@@ -473,10 +473,10 @@ def test_the_cards_kernel_is_called_as_it_wants(version, causal, monkeypatch):
 
     def since_2_11(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size=(-1, -1)):
         assert window_size in ((-1, -1), (-1, 0))
-        return twin(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, window_size == (-1, 0))
+        return stand_in(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, window_size == (-1, 0))
 
     def before(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False):
-        return twin(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, is_causal)
+        return stand_in(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, is_causal)
 
     monkeypatch.setattr(packed, "varlen_kernel", lambda: since_2_11 if version == "window_size" else before)
     query, key, value = heads(4, sum(LENGTHS), 8)
@@ -499,15 +499,15 @@ def test_this_torch_has_the_kernel_with_a_known_signature():
         (torch.bfloat16, 0.0, None, "has no torch.nn.attention.varlen"),
     ],
 )
-def test_a_card_says_why_its_kernel_is_not_used(dtype, dropout, kernel, said, monkeypatch):
+def test_a_warning_says_why_the_kernel_is_not_used(dtype, dropout, kernel, said, monkeypatch):
     monkeypatch.setattr(packed, "varlen_kernel", lambda: kernel)
     with pytest.warns(UserWarning, match=said):
         assert not packed.varlen_fits(SimpleNamespace(device=torch.device("cuda"), dtype=dtype), dropout)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("causal", [False, True], ids=["both ways", "causal"])
-def test_packed_rows_on_a_card_equal_the_cpu(causal):
+def test_packed_rows_on_a_gpu_equal_the_cpu(causal):
     own, ids = encoder(causal=causal), joined(rows_of(LENGTHS))
     wanted = own.forward_packed(ids, LENGTHS)
     with torch.autocast("cuda", dtype=torch.bfloat16):
@@ -610,11 +610,6 @@ def test_memory_for_the_backward_pass_counted(config, by_hand, batch_size, seq, 
     assert counted == pytest.approx(measured, rel=0.1)
 
 
-def test_fused_attention_spares_the_square_of_the_length():
-    fast, by_hand = (activation_bytes(SMALL, 1, 1000, by_hand=way) for way in (False, True))
-    assert by_hand - fast == pytest.approx(SMALL.n_layers * SMALL.n_heads * 1000**2 * 4, rel=0.01)
-
-
 def test_bytes_of_whole_numbers_are_refused():
     with pytest.raises(BadInput, match=r"dtype is torch\.int64"):
         activation_bytes(SMALL, 1, 1, torch.int64)
@@ -648,55 +643,28 @@ def batch(padded: bool) -> tuple[torch.Tensor, torch.Tensor]:
     return rows.input_ids, rows.attention_mask
 
 
-def test_cls_state_of_a_batch_is_a_tensor_that_padding_would_change():
-    """The tests below could not fail if the mask had no say."""
-    bert, (ids, mask) = model(), batch(padded=True)
-    unmasked = bert(ids, torch.ones_like(mask)).last_hidden_state[:, 0]
-    assert (unmasked - bert(ids, mask).last_hidden_state[:, 0]).abs().max() > 0.1
-
-
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
-def test_cls_state_equal_to_transformers(padded, layers, attention):
+def test_cls_state_and_its_gradients_equal_transformers(padded, layers, attention):
     bert, (ids, mask) = model(layers, attention), batch(padded)
-    with torch.no_grad():
-        wanted = bert(ids, mask).last_hidden_state[:, 0]
-        given = cls_state(bert, ids, mask)
-    assert given.dtype == torch.float32 and given.shape == (len(ids), 32)
-    torch.testing.assert_close(given, wanted, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
-def test_gradients_of_the_cls_state_are_equal_too(padded):
-    bert, (ids, mask) = model(), batch(padded)
+    types = (torch.arange(ids.shape[1]) > 2).long().expand_as(ids)
+    outputs = [bert(ids, mask, types).last_hidden_state[:, 0], cls_state(bert, ids, mask, types)]
+    assert outputs[1].dtype == torch.float32 and outputs[1].shape == (len(ids), 32)
+    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-5, rtol=0)
     gradients = []
-    for output in (bert(ids, mask).last_hidden_state[:, 0], cls_state(bert, ids, mask)):
+    for output in outputs:
         bert.zero_grad()
         output.pow(3).sum().backward()
         gradients.append({name: p.grad.clone() for name, p in bert.named_parameters() if p.grad is not None})
     wanted, given = gradients
-    assert set(given) == set(wanted) and len(given) > 40  # all but the pooler
+    assert set(given) == set(wanted) and len(given) > 13 * layers  # all but the pooler
     largest = max(float(gradient.abs().max()) for gradient in wanted.values())
     for name, gradient in wanted.items():
-        torch.testing.assert_close(given[name], gradient, atol=1e-6 * largest, rtol=0, msg=name)
-
-
-def test_cls_state_reads_token_types():
-    bert, (ids, mask) = model(), batch(padded=True)
-    types = (torch.arange(ids.shape[1]) > 2).long().expand_as(ids)
-    with torch.no_grad():
-        wanted = bert(ids, mask, types).last_hidden_state[:, 0]
-        torch.testing.assert_close(cls_state(bert, ids, mask, types), wanted, atol=1e-5, rtol=0)
-        assert (cls_state(bert, ids, mask) - wanted).abs().max() > 1e-2
-
-
-def test_a_row_does_not_feel_its_neighbours():
-    bert, (ids, mask) = model(), batch(padded=True)
-    with torch.no_grad():
-        together = cls_state(bert, ids, mask)
-        alone = [cls_state(bert, ids[i : i + 1, : mask[i].sum()], mask[i : i + 1, : mask[i].sum()]) for i in range(4)]
-    torch.testing.assert_close(torch.cat(alone), together, atol=1e-5, rtol=0)
+        torch.testing.assert_close(given[name], gradient, atol=1e-5 * largest, rtol=0, msg=name)
+    with torch.no_grad():  # neither the mask nor the types are without effect
+        assert not padded or (cls_state(bert, ids, torch.ones_like(mask), types) - outputs[0]).abs().max() > 0.1
+        assert (cls_state(bert, ids, mask) - outputs[0]).abs().max() > 1e-2
 
 
 def test_attention_drops_only_while_training():
@@ -734,14 +702,9 @@ def test_a_seventh_of_a_six_layer_encoder_is_spared():
 
 
 @pytest.mark.parametrize(
-    ("made", "walkable"),
-    [
-        (lambda: model(), True),
-        (lambda: model(is_decoder=True), False),
-        (lambda: DistilBertModel(DistilBertConfig(dim=8, hidden_dim=8, n_layers=1, n_heads=2, vocab_size=10)), False),
-        (lambda: torch.nn.Linear(2, 2), False),
-    ],
-    ids=["bert", "decoder", "distilbert", "no transformer"],
+    ("config", "supported"),
+    [(BertConfig(), True), (BertConfig(is_decoder=True), False), (DistilBertConfig(), False)],
+    ids=["bert", "decoder", "distilbert"],
 )
-def test_walks_only_through_plain_berts(made, walkable):
-    assert supports_cls_only(made()) is walkable
+def test_only_plain_berts_are_supported(config, supported):
+    assert supports_cls_only(config) is supported

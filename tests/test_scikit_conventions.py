@@ -5,7 +5,6 @@ by one. Pickling is not promised: a classifier is saved as a transformers folder
 """
 
 import inspect
-from dataclasses import replace
 
 import lime.lime_text
 import numpy as np
@@ -22,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 from toy_classifiers import LABELS, LEARNING, QUICK, RATINGS, TEXTS, fitted, tiny
 
 from course_lib.classifier import TextClassifier
-from course_lib.training import TrainingConfig
 
 HEADS = ("classification", "regression", "multitask")
 
@@ -87,20 +85,27 @@ def test_fit_and_predict_do_not_change_what_they_are_given():
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_logits", "score"])
 def test_before_fit_there_is_a_not_fitted_error(method):
-    """check_estimators_unfitted"""
+    """check_estimators_unfitted, check_fit_check_is_fitted"""
     arguments = (TEXTS, LABELS) if method == "score" else (TEXTS,)
     with pytest.raises(NotFittedError):
         getattr(tiny(), method)(*arguments)
-
-
-def test_check_is_fitted_knows():
-    """check_fit_check_is_fitted"""
     with pytest.raises(NotFittedError):
         check_is_fitted(tiny())
     check_is_fitted(fitted())
 
 
-def test_a_second_fit_begins_anew():
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([1] * 40, "class"), (np.random.default_rng(0).normal(size=40), "Unknown label type: "), (None, "y is required")],
+    ids=["one class", "real numbers", "nothing"],
+)
+def test_labels_are_refused_in_scikits_words(labels, said):
+    """check_classifiers_one_label, check_classifiers_regression_target, check_requires_y_none"""
+    with pytest.raises(ValueError, match=said):
+        tiny().fit(TEXTS, labels)
+
+
+def test_a_second_fit_starts_again():
     """check_fit_idempotent, and other classes the second time"""
     classifier = tiny().fit(TEXTS, ["x" if label else "y" for label in LABELS])
     classifier.fit(TEXTS, LABELS)
@@ -122,32 +127,6 @@ def test_classes_are_sorted_and_predictions_are_of_them():
     predicted = classifier.predict(TEXTS)
     assert predicted.dtype.kind == names.dtype.kind and set(predicted) <= {"ant", "zebra"}
     np.testing.assert_array_equal(predicted, classifier.classes_[classifier.predict_proba(TEXTS).argmax(1)])
-
-
-def test_one_class_is_refused_by_the_word():
-    """check_classifiers_one_label"""
-    with pytest.raises(ValueError, match="class"):
-        tiny().fit(TEXTS, [1] * 40)
-
-
-def test_real_numbers_are_no_classes():
-    """check_classifiers_regression_target"""
-    with pytest.raises(ValueError, match="Unknown label type: "):
-        tiny().fit(TEXTS, np.random.default_rng(0).normal(size=40))
-
-
-def test_y_is_required():
-    """check_requires_y_none"""
-    with pytest.raises(ValueError, match="y is required"):
-        tiny().fit(TEXTS, None)
-
-
-def test_rows_are_answered_one_by_one_as_together():
-    """check_methods_subset_invariance, check_methods_sample_order_invariance"""
-    together = fitted().predict_proba(TEXTS)
-    alone = np.concatenate([fitted().predict_proba([text]) for text in TEXTS[:8]])
-    np.testing.assert_allclose(alone, together[:8], atol=1e-6)
-    np.testing.assert_allclose(fitted().predict_proba(TEXTS[::-1]), together[::-1], atol=1e-6)
 
 
 def test_a_column_of_labels_is_taken():
@@ -232,10 +211,6 @@ def test_a_grid_search_over_hyper_parameters():
     search = GridSearchCV(tiny(), grid, cv=2).fit(TEXTS, LABELS)
     assert search.best_params_["training"] == LEARNING and search.best_score_ > 0.8
     assert search.predict(["a good film", "a bad film"]).tolist() == [1, 0]
-
-
-def test_a_hyper_parameter_is_changed_by_replace():
-    assert replace(TrainingConfig(), epochs=3) == TrainingConfig(epochs=3) != TrainingConfig()
 
 
 def test_lime_takes_predict_proba_as_it_is():
