@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import families
 import numpy as np
 import pytest
 import torch
@@ -17,9 +18,21 @@ from torch import Tensor, nn
 from course_lib import TextClassifier, wordnet
 from course_lib.attacks import recipe
 from course_lib.attacks.transformations import HOMOGLYPHS, TYPOS
-from course_lib.batching import Batch, collate, tokenize
+from course_lib.augmentation import Mixup
+from course_lib.batching import Batch, collate, load_tokenizer, tokenize
 from course_lib.checkpoints import CheckpointFolder, resume_identity
-from course_lib.defenses import CommonWords, NormalizedClassifier, Spelling, TextNormalizer, WordSubstitution, load
+from course_lib.defenses import (
+    FGM,
+    CommonWords,
+    FreeLB,
+    NormalizedClassifier,
+    PGDTraining,
+    Smoothed,
+    Spelling,
+    TextNormalizer,
+    WordSubstitution,
+    load,
+)
 from course_lib.defenses.spelling import typo_probability
 from course_lib.defenses.substitution import _Rewriter
 from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
@@ -253,10 +266,44 @@ def test_clean_sentences_stay(tiny: TextClassifier) -> None:
     assert rewriter.rewrite(tiny.module_, batch, half) is batch
 
 
-def test_a_rewriting_leaves_no_gradient_and_no_hook(tiny: TextClassifier) -> None:
-    _Rewriter(WordSubstitution(TEXTS, tiny.tokenizer_, clean=0.0)).rewrite(tiny.module_, batch_of(tiny, [0]), half)
-    assert all(parameter.grad is None for parameter in tiny.module_.parameters())
-    assert not tiny.module_.bert.get_input_embeddings()._forward_hooks
+@pytest.mark.parametrize(
+    "wrapper",
+    [FGM(), PGDTraining(), FreeLB(), Mixup(), Mixup(where="words"), "words"],
+    ids=["FGM", "PGD", "FreeLB", "sentence mixup", "word mixup", "word substitution"],
+)
+def test_the_module_that_others_may_use_gets_no_hook(wrapper: Any, tiny: TextClassifier) -> None:
+    """While the loss is computed, too: another thread that predicts sees nothing of it."""
+    if wrapper == "words":
+        wrapper = WordSubstitution(TEXTS, tiny.tokenizer_, clean=0.0)
+    batch, before, passes = batch_of(tiny, [0, 9, 14]), tiny.predict_proba(TEXTS[:3]), []
+
+    def usual(module: nn.Module, batch: Batch) -> Tensor:
+        assert not any(part._forward_hooks or part._forward_pre_hooks for part in tiny.module_.modules())
+        np.testing.assert_array_equal(tiny.predict_proba(TEXTS[:3]), before)
+        passes.append(module)
+        return half(module, batch)
+
+    wrapper(usual)(tiny.module_, batch)
+    assert passes and all(parameter.grad is None for parameter in tiny.module_.parameters())
+
+
+@pytest.mark.parametrize("name", families.FAMILIES)
+def test_every_family_can_be_defended(name: str, tmp_path: Path) -> None:
+    folder = families.folder_of(families.FAMILIES[name], tmp_path)
+    texts, labels = ["a good film", "an awful story", "lovely and fine", "dull"] * 2, ["yes", "no"] * 4
+    tokenizer = load_tokenizer(folder)
+    quick = TrainingConfig(epochs=1, batch_size=4, learning_rate=1e-3, precision="float32")
+    for wrapper in (FGM(), FreeLB(steps=2), WordSubstitution(texts, tokenizer, max_length=16, clean=0.0)):
+        classifier = TextClassifier(str(folder), training=quick, max_length=16)
+        classifier.fit(texts, labels, loss_wrapper=wrapper)
+        assert np.isfinite(classifier.predict_proba(texts)).all()
+    assert NormalizedClassifier(classifier, TextNormalizer(SPELLING)).score(texts, labels) <= 1
+    if classifier.tokenizer_.mask_token:
+        assert Smoothed(classifier, samples=2).predict_proba(texts).shape == (8, 2)
+    rewriter, table = _Rewriter(wrapper), torch.randn(len(tokenizer), 4)
+    pairs = rewriter.aligned.pairs[0]  # of "a good film"
+    tokens = np.array(rewriter.aligned.ids[0])[pairs.tokens[pairs.words == 1]]
+    np.testing.assert_allclose(rewriter._vectors(table, ["good"])[0], table[tokens].mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -138,12 +138,12 @@ class _Rewriter:
 
     def _candidates(self, document: Document, draw: random.Random) -> list[list[str]]:
         """The words that may replace each word."""
-        return [
-            self._candidates_of_word(document, position, word, draw) if word.lower() not in STOP_WORDS else []
-            for position, word in enumerate(document.words)
-        ]
+        return [self._candidates_of_word(document, position, draw) for position in range(len(document.words))]
 
-    def _candidates_of_word(self, document: Document, position: int, word: str, draw: random.Random) -> list[str]:
+    def _candidates_of_word(self, document: Document, position: int, draw: random.Random) -> list[str]:
+        word = document.words[position]
+        if word.lower() in STOP_WORDS:
+            return []
         made = list(_synonyms(document.words, position)) if self.settings.synonyms else []
         for _ in range(self.settings.typos):
             if typo := TYPOS[draw.choice(tuple(TYPOS))](word, draw):
@@ -172,7 +172,8 @@ class _Rewriter:
     def _vectors(self, table: Tensor, words: list[str]) -> NDArray[np.float32]:
         """(n, hidden): the mean embedding of each word's tokens."""
         if new := [word for word in words if word not in self.tokens]:
-            found = self.settings.tokenizer(new, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            inside = [f" {word}" for word in new]  # byte-level tokens of a word differ after a blank
+            found = self.settings.tokenizer(inside, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             self.tokens.update(zip(new, found, strict=True))
         tokens = [self.tokens[word] for word in words]
         flat = torch.tensor([i for one in tokens for i in one], device=table.device)
