@@ -45,11 +45,9 @@ class KeepWords(Constraint):
     words: frozenset[str] = STOP_WORDS
 
     def allows_position(self, document: Document, position: int) -> bool:
-        """No word of the list."""
         return document.words[position].lower() not in self.words
 
     def allows(self, original: Document, changed: Document) -> bool:
-        """Every changed position was allowed."""
         return all(self.allows_position(original, position) for position in changed.changed)
 
     def __str__(self) -> str:
@@ -67,7 +65,6 @@ class AvoidWords(Constraint):
     words: frozenset[str] = frozenset({"negative", "positive"})
 
     def allows(self, original: Document, changed: Document) -> bool:
-        """No changed position holds such a word."""
         return not any(changed.words[position].lower() in self.words for position in changed.changed)
 
     def __str__(self) -> str:
@@ -79,7 +76,6 @@ class EachWordOnce(Constraint):
     """A word that was changed is not changed again."""
 
     def allows_position(self, document: Document, position: int) -> bool:
-        """The document's word there is still the original's."""
         return position not in document.changed
 
 
@@ -118,7 +114,6 @@ class MaxWordsChanged(Constraint):
             raise BadInput(f"fraction is {self.fraction}", "use a fraction of the words from 0 to 1")
 
     def allows(self, original: Document, changed: Document) -> bool:
-        """Counts the changed positions."""
         return len(changed.changed) <= max(1, int(self.fraction * len(original.words)))
 
 
@@ -127,7 +122,6 @@ class NoAntonyms(Constraint):
     """No word is replaced by its antonym, by WordNet."""
 
     def allows(self, original: Document, changed: Document) -> bool:
-        """Each changed word against the original's."""
         return not any(wordnet.are_antonyms(original.words[at], changed.words[at]) for at in changed.changed)
 
 

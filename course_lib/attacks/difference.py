@@ -31,29 +31,19 @@ class Piece(NamedTuple):
     adversarial: str
 
 
-class _Block(NamedTuple):
-    """Words a to b of the original that became words c to d of the adversarial text, ends not included."""
-
-    same: bool
-    a: int
-    b: int
-    c: int
-    d: int
-
-
 def pieces(original: str, adversarial: str) -> list[Piece]:
     """Both texts cut at the same places: words, and what stands between them; joined, they are the texts again."""
     old, new = Document.of(original), Document.of(adversarial)
     found = []
-    for block in _blocks(old, new):
-        before, changed = Piece("", ""), Piece(_stretch(old, block.a, block.b), _stretch(new, block.c, block.d))
-        if block.a < block.b and block.c < block.d:
-            before = Piece(old.gaps[block.a], new.gaps[block.c])
-        elif block.a < block.b:  # words were left out, and with them the gap that stood before
-            changed = Piece(old.gaps[block.a] + changed.original, "")
+    for a, b, c, d in _blocks(old.words, new.words):
+        before, left, right = Piece("", ""), _stretch(old, a, b), _stretch(new, c, d)
+        if a < b and c < d:
+            before = Piece(old.gaps[a], new.gaps[c])
+        elif a < b:  # words were left out, and with them the gap before them
+            left = old.gaps[a] + left
         else:
-            changed = Piece("", new.gaps[block.c] + changed.adversarial)
-        found += [before, changed]
+            right = new.gaps[c] + right
+        found += [before, Piece(left, right)]
     found.append(Piece(old.gaps[-1], new.gaps[-1]))
     return [piece for piece in found if any(piece)]
 
@@ -64,14 +54,14 @@ def marked(original: str, adversarial: str) -> str:
     Characters that nobody can see, and characters beyond ASCII that were put in, are named by their code.
     """
     return "".join(
-        piece.original if piece.original == piece.adversarial else f"[{_shown(piece.original)}->{_with_codes(piece)}]"
+        f"[{_shown(piece.original)}->{_with_codes(piece)}]" if _is_change(piece) else piece.original
         for piece in pieces(original, adversarial)
     )
 
 
 def inline(original: str, adversarial: str) -> str:
-    """The text as HTML, each change as what stood there (`<del>`) and what stands there now (`<ins>`)."""
-    parts = [_deleted(piece) + _inserted(piece) for piece in pieces(original, adversarial)]
+    """The text as HTML, each change as the old words (`<del>`) and the new ones (`<ins>`)."""
+    parts = [_left(piece) + (_right(piece) if _is_change(piece) else "") for piece in pieces(original, adversarial)]
     return f'{_STYLE}<span class="text-difference" style="white-space:pre-wrap">{"".join(parts)}</span>'
 
 
@@ -105,29 +95,26 @@ def side_by_side(pairs: Iterable[tuple[str, str]], notes: Sequence[str] | None =
 def _cells(original: str, adversarial: str) -> str:
     """Two cells of the table."""
     cut = pieces(original, adversarial)
-    new = "".join(map(_inserted_or_kept, cut)) if original != adversarial else "<i>nothing was changed</i>"
-    return f"<td>{''.join(map(_deleted, cut))}</td><td>{new}</td>"
+    new = "".join(map(_right, cut)) if original != adversarial else "<i>nothing was changed</i>"
+    return f"<td>{''.join(map(_left, cut))}</td><td>{new}</td>"
 
 
-def _deleted(piece: Piece) -> str:
-    """What stood in the original, struck out where it was changed."""
-    if piece.original == piece.adversarial:
-        return escape(piece.original)
-    return _element("del", piece, _characters(piece)[0]) if piece.original else ""
+def _is_change(piece: Piece) -> bool:
+    return piece.original != piece.adversarial
 
 
-def _inserted(piece: Piece) -> str:
-    """What was put in; nothing where nothing was changed."""
-    changed = piece.original != piece.adversarial and piece.adversarial
-    return _element("ins", piece, _characters(piece)[1]) if changed else ""
+def _left(piece: Piece) -> str:
+    """The original's side as HTML, struck out where it was changed."""
+    return _element("del", piece, 0) if _is_change(piece) else escape(piece.original)
 
 
-def _inserted_or_kept(piece: Piece) -> str:
-    return escape(piece.original) if piece.original == piece.adversarial else _inserted(piece)
+def _right(piece: Piece) -> str:
+    """The adversarial text's side as HTML, underlined where it was changed."""
+    return _element("ins", piece, 1) if _is_change(piece) else escape(piece.adversarial)
 
 
-def _element(name: str, piece: Piece, content: str) -> str:
-    return f'<{name} title="{escape(told(piece))}">{content}</{name}>'
+def _element(name: str, piece: Piece, side: int) -> str:
+    return f'<{name} title="{escape(told(piece))}">{_characters(piece)[side]}</{name}>' if piece[side] else ""
 
 
 def told(piece: Piece) -> str:
@@ -154,28 +141,23 @@ def _characters(piece: Piece) -> tuple[str, str]:
     return "".join(old), "".join(new)
 
 
-def _blocks(old: Document, new: Document) -> list[_Block]:
-    """Stretches of words of both texts, one after another."""
-    if len(old.words) == len(new.words):
-        return [
-            _Block(mine == theirs, at, at + 1, at, at + 1)
-            for at, (mine, theirs) in enumerate(zip(old.words, new.words, strict=True))
-        ]
+def _blocks(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int, int, int]]:
+    """(a, b, c, d), one after another: words a to b of the original became words c to d, ends not included.
+
+    Texts of equally many words are compared position by position, others by the longest matching stretches (difflib).
+    """
+    if len(old) == len(new):
+        return [(at, at + 1, at, at + 1) for at in range(len(old))]
     blocks = []
-    for name, a, b, c, d in SequenceMatcher(None, old.words, new.words, autojunk=False).get_opcodes():
-        if name == "equal":
-            blocks += [_Block(True, a + k, a + k + 1, c + k, c + k + 1) for k in range(b - a)]
-        else:
-            blocks.append(_Block(False, a, b, c, d))
+    for name, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        blocks += [(a + k, a + k + 1, c + k, c + k + 1) for k in range(b - a)] if name == "equal" else [(a, b, c, d)]
     return blocks
 
 
 def _stretch(document: Document, start: int, end: int) -> str:
     """Words from start to end with the gaps between them, without those around."""
-    between = [*document.gaps[start + 1 : end], ""]
-    return (
-        "".join(word + gap for word, gap in zip(document.words[start:end], between, strict=True)) if start < end else ""
-    )
+    between = (*document.gaps[start + 1 : end], "")
+    return "".join(word + gap for word, gap in zip(document.words[start:end], between, strict=False))
 
 
 def _shown(text: str) -> str:

@@ -13,20 +13,22 @@ from course_lib.errors import BadInput
 from course_lib.text.gradients import log_odds
 
 Columns = int | NDArray[np.int64]  # of the true class, for all rows or for each
+Probabilities = Float[NDArray[np.float32], "n classes"]
+Logits = Float[Tensor, "n classes"]
 
 
 class Goal:
     """Scores predictions; `columns` says which column of each row is the true class."""
 
-    def scores(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.float32]:
+    def scores(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.float32]:
         """(n,), from 0 to 1, the higher the nearer to the goal."""
         raise NotImplementedError
 
-    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
+    def reached(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.bool_]:
         """(n,), whether the goal is reached."""
         raise NotImplementedError
 
-    def log_odds(self, logits: Float[Tensor, "n classes"], columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
+    def log_odds(self, logits: Logits, columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
         """Log-odds of what the attacker wants, for gradients."""
         raise NotImplementedError
 
@@ -35,30 +37,27 @@ class Goal:
 
 
 class _AwayFromTruth(Goal):
-    """Goals that only want the true class to be less likely."""
+    """Goals that only want the true class to be less likely; the score is 1 - p(true class)."""
 
-    def scores(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.float32]:
-        """1 - p(true class)."""
-        return 1 - _chosen(probabilities, columns)
+    def scores(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.float32]:
+        return 1 - _of_truth(probabilities, columns)
 
-    def log_odds(self, logits: Float[Tensor, "n classes"], columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
-        """log (1 - p) / p of the true class."""
+    def log_odds(self, logits: Logits, columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
         return -log_odds(logits, columns)
 
 
 @dataclass(frozen=True)
 class Untargeted(_AwayFromTruth):
-    """Any class but the true one."""
+    """Any class but the true one becomes the likeliest."""
 
-    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
-        """Another class is the likeliest."""
+    def reached(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.bool_]:
         reached: NDArray[np.bool_] = probabilities.argmax(1) != columns
         return reached
 
 
 @dataclass(frozen=True)
 class Targeted(Goal):
-    """One class, which the attacker names by its column.
+    """One class, which the attacker names by its column, becomes the likeliest; the score is its probability.
 
     Raises:
         BadInput: when run, if the model has no such column.
@@ -66,21 +65,17 @@ class Targeted(Goal):
 
     target: int
 
-    def scores(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.float32]:
-        """p(target)."""
+    def scores(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.float32]:
         return probabilities[:, self.target]
 
-    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
-        """The target is the likeliest class."""
+    def reached(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.bool_]:
         reached: NDArray[np.bool_] = probabilities.argmax(1) == self.target
         return reached
 
-    def log_odds(self, logits: Float[Tensor, "n classes"], columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
-        """log p / (1 - p) of the target."""
+    def log_odds(self, logits: Logits, columns: NDArray[np.int64]) -> Float[Tensor, "n"]:
         return log_odds(logits, np.full_like(columns, self.target))
 
     def check(self, classes: int) -> None:
-        """Raises BadInput where there is no such column."""
         if not 0 <= self.target < classes:
             raise BadInput(f"the target is the column {self.target}", f"use one from 0 to {classes - 1}")
 
@@ -99,11 +94,11 @@ class ConfidenceReduction(_AwayFromTruth):
         if not 0 < self.below <= 1:
             raise BadInput(f"below is {self.below}", "use a probability above 0 and at most 1")
 
-    def reached(self, probabilities: Float[NDArray[np.float32], "n classes"], columns: Columns) -> NDArray[np.bool_]:
-        """p(true class) < below."""
-        return _chosen(probabilities, columns) < self.below
+    def reached(self, probabilities: Probabilities, columns: Columns) -> NDArray[np.bool_]:
+        return _of_truth(probabilities, columns) < self.below
 
 
-def _chosen(probabilities: NDArray[np.float32], columns: Columns) -> NDArray[np.float32]:
+def _of_truth(probabilities: NDArray[np.float32], columns: Columns) -> NDArray[np.float32]:
+    """p(true class), (n,)."""
     chosen: NDArray[np.float32] = probabilities[np.arange(len(probabilities)), columns]
     return chosen

@@ -20,6 +20,7 @@ from torch import Tensor
 from course_lib.errors import BadInput
 
 _TINY = 1e-12  # keeps a division by the length of nothing finite
+NORMS = {"l2": 2.0, "linf": math.inf}  # orders
 Perturbation = Float[Tensor, "batch seq hidden"]
 
 
@@ -27,86 +28,55 @@ Perturbation = Float[Tensor, "batch seq hidden"]
 class Ball:
     """All perturbations of a row that are no larger than `epsilon`.
 
+    Args:
+        norm: `l2`, the Euclidean length over all tokens of a sentence together (Miyato et al. 2017, arXiv:1605.07725),
+            so that a long sentence has less for each of its tokens than a short one; or `linf`, by which each number on
+            its own is changed by at most `epsilon` (Goodfellow et al. 2015, arXiv:1412.6572).
+        epsilon: the radius.
+
     Raises:
-        BadInput: a radius below 0 or not finite.
+        BadInput: an unknown norm, a radius below 0 or not finite.
     """
 
+    norm: str
     epsilon: float
 
     def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise BadInput(f"norm is {self.norm!r}", f"use one of {', '.join(NORMS)}")
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
             raise BadInput(f"epsilon is {self.epsilon}", "use a number from 0 on")
 
     def measure(self, delta: Perturbation) -> Float[Tensor, "batch"]:
         """The size of each row's perturbation."""
-        raise NotImplementedError
-
-    def project(self, delta: Perturbation) -> Perturbation:
-        """The nearest point of the ball, for each row."""
-        raise NotImplementedError
-
-    def steepest(self, gradient: Perturbation) -> Perturbation:
-        """The step of size 1 that climbs most, to first order; nothing where the gradient is 0."""
-        raise NotImplementedError
-
-    def random_point(self, noise: Perturbation, movable: Tensor) -> Perturbation:
-        """Numbers from -1 to 1, made a point of the ball that is 0 where nothing may move."""
-        raise NotImplementedError
-
-
-class L2Ball(Ball):
-    """Euclidean length over all tokens of a sentence together (Miyato et al. 2017, arXiv:1605.07725).
-
-    A long sentence therefore has less for each of its tokens than a short one.
-    """
-
-    def measure(self, delta: Perturbation) -> Float[Tensor, "batch"]:
-        size: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2))
+        size: Tensor = torch.linalg.vector_norm(delta, NORMS[self.norm], dim=(1, 2))
         return size
 
     def project(self, delta: Perturbation) -> Perturbation:
+        """The nearest point of the ball, for each row."""
+        if self.norm == "linf":
+            return delta.clamp(-self.epsilon, self.epsilon)
         scale = self.epsilon / self.measure(delta).clamp_min(_TINY)
         return delta * scale.clamp_max(1.0)[:, None, None]
 
     def steepest(self, gradient: Perturbation) -> Perturbation:
+        """The step of size 1 that climbs most, to first order; nothing where the gradient is 0."""
+        if self.norm == "linf":
+            return gradient.sign()
         # A saturated model's gradient can be smaller than float32 can square: its largest number is made 1 first.
         scaled = gradient / gradient.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
         return scaled / self.measure(scaled).clamp_min(_TINY)[:, None, None]
 
-    def random_point(self, noise: Perturbation, movable: Tensor) -> Perturbation:
-        """Divided by the root of how many numbers may move, as FreeLB starts (arXiv:1909.11764, algorithm 1)."""
+    def random_point(self, noise: Perturbation, movable: Float[Tensor, "batch seq 1"]) -> Perturbation:
+        """Numbers from -1 to 1, made a point of the ball that is 0 where nothing may move.
+
+        In the L2 ball divided by the root of how many numbers may move, as FreeLB starts (arXiv:1909.11764, alg. 1).
+        """
+        point = noise * movable * self.epsilon
+        if self.norm == "linf":
+            return point
         numbers = (movable.sum(1) * noise.shape[-1]).clamp_min(1.0)  # (batch, 1)
-        return noise * movable * self.epsilon / numbers.sqrt()[:, None]
-
-
-class LinfBall(Ball):
-    """Each number on its own is changed by at most `epsilon` (Goodfellow et al. 2015, arXiv:1412.6572)."""
-
-    def measure(self, delta: Perturbation) -> Float[Tensor, "batch"]:
-        return delta.abs().amax((1, 2))
-
-    def project(self, delta: Perturbation) -> Perturbation:
-        return delta.clamp(-self.epsilon, self.epsilon)
-
-    def steepest(self, gradient: Perturbation) -> Perturbation:
-        return gradient.sign()
-
-    def random_point(self, noise: Perturbation, movable: Tensor) -> Perturbation:
-        return noise * movable * self.epsilon
-
-
-BALLS: dict[str, type[Ball]] = {"l2": L2Ball, "linf": LinfBall}
-
-
-def ball(norm: str, epsilon: float) -> Ball:
-    """The ball of that name and radius.
-
-    Raises:
-        BadInput: an unknown name, a radius below 0 or not finite.
-    """
-    if norm not in BALLS:
-        raise BadInput(f"norm is {norm!r}", f"use one of {', '.join(BALLS)}")
-    return BALLS[norm](epsilon)
+        return point / numbers.sqrt()[:, None]
 
 
 def check_steps(steps: int, step_size: float | None) -> None:

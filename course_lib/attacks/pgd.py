@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from course_lib import machine
-from course_lib.attacks.perturbation import L2Ball, Perturbation, ascend, ball, check_steps, default_step_size
+from course_lib.attacks.perturbation import Ball, Perturbation, ascend, check_steps, default_step_size
 from course_lib.attacks.victim import check_classes
 from course_lib.batching import Batch, check_texts, collate, sorted_batches, tokenize
 from course_lib.errors import BadInput
@@ -103,7 +103,7 @@ class PGD:
 
     def __post_init__(self) -> None:
         check_steps(self.steps, self.step_size)
-        ball(self.norm, self.epsilon)
+        Ball(self.norm, self.epsilon)
 
     def run(self, classifier: Any, texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> EmbeddingReport:
         """Attacks every text; what is found for one does not depend on the others, apart from rounding.
@@ -134,7 +134,7 @@ class PGD:
 
     def _batch(self, loss: _EmbeddingLoss, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
         """(batch, 5), see `run`."""
-        batch, within = loss.batch(rows), ball(self.norm, self.epsilon)
+        batch, within = loss.batch(rows), Ball(self.norm, self.epsilon)
         mask, start = loss.movable(rows), loss.zeros(batch)
         worst = _Worst(partial(loss, rows, batch))
         if self.random_start:
@@ -321,7 +321,7 @@ def loss_surface(
 def _directions(loss: _EmbeddingLoss, seed: int) -> tuple[Perturbation, Perturbation]:
     """The gradient's direction, and a random one at a right angle to it, (1, seq, hidden) each."""
     row = np.zeros(1, np.int64)
-    batch, mask, unit = loss.batch(row), loss.movable(row), L2Ball(1.0)
+    batch, mask, unit = loss.batch(row), loss.movable(row), Ball("l2", 1.0)
     if not mask.any():
         raise BadInput(f"the text {loss.texts[0]!r} has no token", "give a text with a word")
     zero = loss.zeros(batch)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from course_lib.attacks.perturbation import ascend, ball, check_steps, default_step_size, movable
+from course_lib.attacks.perturbation import Ball, ascend, check_steps, default_step_size, movable
 from course_lib.batching import Batch
 from course_lib.classifier import Loss
 from course_lib.errors import BadInput
@@ -44,7 +44,7 @@ class FGM:
     norm: str = "l2"
 
     def __post_init__(self) -> None:
-        ball(self.norm, self.epsilon)
+        Ball(self.norm, self.epsilon)
         _check_weight(self.adversarial_weight)
 
     @property
@@ -53,7 +53,7 @@ class FGM:
         return 2
 
     def __call__(self, usual: Loss) -> Loss:
-        within = ball(self.norm, self.epsilon)
+        within = Ball(self.norm, self.epsilon)
 
         def loss_of(module: nn.Module, batch: Batch) -> Tensor:
             step = _Step(usual, module, batch)
@@ -85,11 +85,11 @@ class _RandomStart:
     norm: str = "l2"
 
     def __post_init__(self) -> None:
-        ball(self.norm, self.epsilon)
+        Ball(self.norm, self.epsilon)
         check_steps(self.steps, self.step_size)
 
     def _ascend(self, step: _Step, gradient: Callable[[Tensor], Tensor]) -> Tensor:
-        within = ball(self.norm, self.epsilon)
+        within = Ball(self.norm, self.epsilon)
         size = default_step_size(self.epsilon, self.steps) if self.step_size is None else self.step_size
         return ascend(gradient, within.random_point(step.noise, step.mask), within, step.mask, self.steps, size)
 
