@@ -1,81 +1,87 @@
-"""Why a classifier said what it said: scores of words from many methods, each with its own error.
+"""Why a classifier predicts what it predicts: scores of words from many methods, each with its own error.
 
-`explain` is the one face; `methods` lists what it knows. `words` cuts a text into players, `game` asks the model what
-some of them are worth. `lime`, `kernel_shap`, `shapley` and `occlusion` only ask; `gradients` and `attention` look
-inside; `packages` run the `lime` and `shap` packages on the same batches; `amortised` trains a student that guesses.
-`faithfulness`, `bounds`, `sanity`, `stability` and `shortcut` say which of them to believe; `studies` measures this
-over many sentences, as experiments. `summary`, `contrast` and `counterfactuals` ask other questions: of a whole data
-set, why not that class, what would turn the answer. `tabular` does tables.
+`explain` is the one function; `METHODS` lists its methods. `masked_model` splits a text into words and queries the model
+for some of them. `perturbation` and `shapley` only query; `gradients` and `attention` need the module;
+`reference_explainers` are the `lime` and `shap` packages on the same batches; `amortised` trains a network that predicts
+Shapley values. `faithfulness`, `robustness` and `shortcut` measure which of them to believe; `studies` does so over many
+sentences, as experiments. `summary`, `contrastive` and `counterfactuals` answer other questions: over a whole data set,
+why not that class, which words would have to go. `tabular` explains models of tables.
 """
 
-from course_lib.explain.amortised import Amortised, amortise
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from course_lib.explain.attention import rolled_out
 from course_lib.explain.attribution import Attribution, Word
-from course_lib.explain.bounds import aopc_bounds
-from course_lib.explain.contrast import Contrast, TwoClasses, contrast
-from course_lib.explain.counterfactuals import Removal, counterfactual, removals
+from course_lib.explain.contrastive import Contrast, TwoClasses, contrast
+from course_lib.explain.counterfactuals import MinimalDeletion, minimal_deletions
 from course_lib.explain.faithfulness import (
     Curve,
     agreement,
+    aopc_bounds,
     comprehensiveness,
     curves,
     normalized_aopc,
-    randomly,
+    random_baseline,
     rank_correlation,
     sufficiency,
+    word_ranks,
 )
-from course_lib.explain.game import Game
-from course_lib.explain.lime import LocalModel, kernel
+from course_lib.explain.masked_model import MaskableText, MaskedModel
 from course_lib.explain.methods import METHODS, Method, explain
-from course_lib.explain.sanity import randomised, sanity_check
+from course_lib.explain.perturbation import LocalModel, fit_local_model, kernel
 from course_lib.explain.shapley import Interactions, interaction_values, interactions, shapley_values
-from course_lib.explain.shortcut import (
-    EXAMPLE,
-    Planted,
-    affected,
-    example_of,
-    found_at_one,
-    plant,
-    ranks,
-    shortcut_study,
-)
-from course_lib.explain.stability import Stability, paraphrase_stability, seed_stability
-from course_lib.explain.studies import (
-    curves_of,
-    explanations_of,
-    faithfulness_study,
-    important_words_study,
-    sanity_study,
-    stability_study,
-)
 from course_lib.explain.summary import important_words
 from course_lib.explain.tabular import explain_rows
-from course_lib.explain.words import Players
+
+if TYPE_CHECKING:
+    from course_lib.explain.amortised import AmortisedExplainer, amortise
+    from course_lib.explain.robustness import (
+        Stability,
+        paraphrase_stability,
+        randomize_weights,
+        sanity_check,
+        seed_stability,
+    )
+    from course_lib.explain.studies import (
+        curves_of,
+        example_of,
+        explanations_of,
+        faithfulness_study,
+        important_words_study,
+        sanity_study,
+        shortcut_study,
+        stability_study,
+    )
+
+_LAZY = {
+    "amortised": ("AmortisedExplainer", "amortise"),
+    "robustness": ("Stability", "paraphrase_stability", "randomize_weights", "sanity_check", "seed_stability"),
+    "studies": ("curves_of", "example_of", "explanations_of", "faithfulness_study", "important_words_study",
+                "sanity_study", "shortcut_study", "stability_study"),
+}  # fmt: skip
+_HOMES = {name: module for module, names in _LAZY.items() for name in names}  # imported when they are first used
 
 __all__ = [
-    "EXAMPLE",
     "METHODS",
-    "Amortised",
+    "AmortisedExplainer",
     "Attribution",
     "Contrast",
     "Curve",
-    "Game",
     "Interactions",
     "LocalModel",
+    "MaskableText",
+    "MaskedModel",
     "Method",
-    "Planted",
-    "Players",
-    "Removal",
+    "MinimalDeletion",
     "Stability",
     "TwoClasses",
     "Word",
-    "affected",
     "agreement",
     "amortise",
     "aopc_bounds",
     "comprehensiveness",
     "contrast",
-    "counterfactual",
     "curves",
     "curves_of",
     "example_of",
@@ -83,20 +89,18 @@ __all__ = [
     "explain_rows",
     "explanations_of",
     "faithfulness_study",
-    "found_at_one",
+    "fit_local_model",
     "important_words",
     "important_words_study",
     "interaction_values",
     "interactions",
     "kernel",
+    "minimal_deletions",
     "normalized_aopc",
     "paraphrase_stability",
-    "plant",
-    "randomised",
-    "randomly",
+    "random_baseline",
+    "randomize_weights",
     "rank_correlation",
-    "ranks",
-    "removals",
     "rolled_out",
     "sanity_check",
     "sanity_study",
@@ -105,4 +109,11 @@ __all__ = [
     "shortcut_study",
     "stability_study",
     "sufficiency",
+    "word_ranks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"course_lib.explain has no attribute {name!r}")
+    return getattr(import_module(f"course_lib.explain.{_HOMES[name]}"), name)

@@ -1,10 +1,11 @@
-"""Where the model looks, which is not why it decides: attention explains no output (Jain and Wallace 2019,
+"""Where the model attends, which is not why it decides: attention explains no output (Jain and Wallace 2019,
 arXiv:1902.10186). It is here to be compared with what does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,35 +17,33 @@ from course_lib.batching import collate
 from course_lib.encoder import BertEncoder
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution
-from course_lib.explain.game import Game
-from course_lib.explain.pieces import Pieces
+from course_lib.explain.masked_model import MaskedModel
 
 _WEIGHTS_AT_ONCE = 32_000_000  # numbers in the maps of a batch: 128 MB
 
 
-def attention(game: Game) -> list[Attribution]:
-    """How much the first token of the last layer looks at each word, the mean over heads; pieces are summed.
+def attention_weights(model: MaskedModel) -> list[Attribution]:
+    """How much the first token of the last layer attends to each word, the mean over heads; tokens are summed.
 
-    Scores are shares of a look, at least 0: they speak for no class, and there is no error to state. With special
-    tokens and punctuation they sum to 1. `base_value` is 0. Words beyond the classifier's `max_length` tokens are not
-    read and score 0; a warning says how many.
+    Scores are at least 0: they speak for no class, and there is no error to state. With special tokens and punctuation
+    they sum to 1. `base_value` is 0. Words beyond the classifier's `max_length` tokens are not read and score 0.
 
     Raises:
         BadInput: a classifier that is no BERT.
     """
-    return _looked(game, lambda maps: maps[-1].mean(1)[:, 0], "attention")
+    return _from_maps(model, lambda maps: maps[-1].mean(1)[:, 0], "attention")
 
 
-def rollout(game: Game) -> list[Attribution]:
+def attention_rollout(model: MaskedModel) -> list[Attribution]:
     """How much each word reaches the first token through all layers (Abnar and Zuidema 2020, arXiv:2005.00928, eq. 1).
 
     Each layer's mean over heads counts half, the residual connection beside it the other half; layers are multiplied.
-    Scores as in `attention`.
+    Scores as in `attention_weights`.
 
     Raises:
         BadInput: a classifier that is no BERT.
     """
-    return _looked(game, lambda maps: rolled_out(maps)[:, 0], "rollout")
+    return _from_maps(model, lambda maps: rolled_out(maps)[:, 0], "rollout")
 
 
 def rolled_out(maps: Float[Tensor, "layers batch heads seq seq"]) -> Float[Tensor, "batch seq seq"]:
@@ -56,22 +55,27 @@ def rolled_out(maps: Float[Tensor, "layers batch heads seq seq"]) -> Float[Tenso
     return product
 
 
-def _looked(game: Game, read: Callable[[Tensor], Tensor], method: str) -> list[Attribution]:
-    pieces = Pieces.of(game)
-    bert = getattr(game.classifier.module_, "bert", None)
-    if bert is None:
-        raise BadInput(f"a {type(game.classifier.module_).__name__} shows no attention", "use a BERT classifier")
-    encoder = BertEncoder.from_transformers(bert).eval().to(machine.device())
-    maps_a_token = encoder.config.n_layers * encoder.config.n_heads
+def check_attention(classifier: Any) -> None:
+    """Raises BadInput unless the classifier has a BERT, whose attention maps can be read."""
+    if getattr(getattr(classifier, "module_", None), "bert", None) is None:
+        raise BadInput(f"a {type(classifier).__name__} without a BERT has no attention maps", "use a BERT classifier")
+
+
+def _from_maps(model: MaskedModel, read: Callable[[Tensor], Tensor], method: str) -> list[Attribution]:
+    check_attention(model.classifier)
+    ids, pad_id = model.alignment.ids, int(model.classifier.tokenizer_.pad_token_id or 0)
+    # A copy of the weights in another module: the classifier's own stays as it is.
+    encoder = BertEncoder.from_transformers(model.classifier.module_.bert).eval().to(machine.device())
     done: dict[int, Attribution] = {}
-    for rows in _batches([len(one) for one in pieces.ids], maps_a_token):
-        batch = collate(pieces.ids, rows, pieces.pad_id).to(machine.device())
+    for rows in _batches([len(one) for one in ids], encoder.config.n_layers * encoder.config.n_heads):
+        batch = collate(ids, rows, pad_id).to(machine.device())
         with torch.no_grad():
-            looks = read(encoder.attention_maps(batch.input_ids, batch.attention_mask)).double().cpu().numpy()
+            weights = read(encoder.attention_maps(batch.input_ids, batch.attention_mask)).double().cpu().numpy()
         for row, text in enumerate(rows):
-            game.queries[text] += 1
-            done[text] = game.attribution(text, pieces.by_word(text, looks[row]), 0.0, method)
-    return [done[i] for i in range(len(game.texts))]
+            model.queries[text] += 1
+            scores = model.alignment.sum_by_word(text, weights[row], len(model.texts[text]))
+            done[text] = model.attribution(text, scores, 0.0, method)
+    return [done[i] for i in range(len(model.texts))]
 
 
 def _batches(lengths: list[int], maps_a_token: int) -> list[list[int]]:

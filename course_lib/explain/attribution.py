@@ -17,11 +17,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text, as one player: it stays or goes as a whole.
+    """A word of a text, which is kept or masked as a whole.
 
     Attributes:
         text: its letters.
-        spans: where it stands, as (start, end) in characters; several where equal words are one player.
+        spans: where it is, as (start, end) in characters; several where equal words are one (bag of words).
     """
 
     text: str
@@ -30,7 +30,7 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """How much each word of a text did for one class.
+    """How much each word of a text contributes to one class.
 
     Attributes:
         text: what was explained.
@@ -43,11 +43,10 @@ class Attribution:
         output: what is explained: `probability` of the target, or its `log-odds`.
         error: the method's own error, in the unit that `error_kind` says; nan where it has none.
         error_kind: `1 - R2` (LIME), `standard error` (the largest of a score, in the output's unit), `completeness gap`
-            or `efficiency gap` (as a share of value - base_value), `root mean square gap` (of a score, over held-out
+            or `efficiency gap` (as a fraction of value - base_value), `root mean square gap` (of a score, over held-out
             texts: amortised), or `none`.
-        queries: texts that the model was asked for this one; equal ones that are asked together, such as those of one
-            pair of orders (permutation), count once.
-        spread: (n,), standard deviation of each score over seeds, where asked for.
+        queries: texts that the model was queried for to explain this one; equal ones count once.
+        spread: (n,), standard deviation of each score over seeds, where `repeats` is above 1.
     """
 
     text: str
@@ -70,7 +69,7 @@ class Attribution:
 
     @property
     def gap(self) -> float:
-        """value - base_value - sum of scores: what the words' scores leave unsaid."""
+        """value - base_value - sum of scores: what the words' scores leave unexplained."""
         return self.value - self.base_value - float(self.scores.sum())
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
@@ -99,7 +98,7 @@ class Attribution:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Attribution:
-        """What `to_dict` gave, as an explanation again; None becomes nan."""
+        """An explanation from the output of `to_dict`; None becomes nan."""
         tokens = tuple(
             Word(word, tuple((start, end) for start, end in spans))
             for word, spans in zip(stored["tokens"], stored["spans"], strict=True)
@@ -118,7 +117,7 @@ def _plain(number: float) -> float | None:
 
 
 def relative_gap(gap: float, change: float) -> float:
-    """|gap| as a share of |change|; 0 where both are nothing, infinite where only the change is."""
+    """|gap| as a fraction of |change|; 0 where both are 0, infinite where only the change is."""
     if abs(gap) <= 1e-12:
         return 0.0
     return abs(gap) / abs(change) if change else math.inf

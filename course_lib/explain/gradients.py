@@ -1,28 +1,33 @@
-"""Explanations from gradients with respect to token embeddings, summed from a word's pieces to the word.
+"""Explanations from gradients with respect to token embeddings, summed from a word's tokens to the word.
 
-Gradients live in the space of embeddings, in units of the output a unit of embedding. Each method multiplies them by a
-difference of embeddings, and so gives scores in the output's unit.
+Gradients live in the space of embeddings, in units of the output per unit of embedding. Each method multiplies them by
+a difference of embeddings, and so gives scores in the output's unit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats, relative_gap
-from course_lib.explain.game import Game, check_seed
-from course_lib.explain.pieces import Pieces, Shift, layer_of, slopes
+from course_lib.explain.masked_model import MaskedModel, check_seed
+from course_lib.text.gradients import EmbeddingGradients, Shift, embedding_gradients, log_odds, probability
+from course_lib.text.modules import input_embeddings
 
 BASELINES = ("pad", "mask", "zero")
 RULES = ("gauss-legendre", "riemann")
-_GAP = "completeness gap"
 _ROUNDING = 1e-4
+
+# Numbers of texts (batch,) and their embeddings (batch, seq, hidden) -> baseline less embeddings of the words' tokens.
+_ToBaseline = Callable[[NDArray[np.int64], Tensor], Tensor]
 
 
 def quadrature(rule: str, steps: int) -> tuple[Floats, Floats]:
@@ -44,7 +49,7 @@ def quadrature(rule: str, steps: int) -> tuple[Floats, Floats]:
 
 
 def integrated_gradients(
-    game: Game,
+    model: MaskedModel,
     *,
     steps: int = 32,
     baseline: str = "pad",
@@ -55,44 +60,34 @@ def integrated_gradients(
     """Integrated gradients of every text (Sundararajan et al. 2017, arXiv:1703.01365, eq. 1).
 
     (x - x') times the gradient's mean on the line from the baseline x' to the embeddings x. The scores sum to
-    value - base_value, as far as the sum over steps is the integral; the error is the share that they miss.
-    Words beyond the classifier's `max_length` tokens are not read and score 0; a warning says how many.
+    value - base_value, as far as the sum over steps is the integral; the error is the fraction that they miss. Words
+    beyond the classifier's `max_length` tokens are not read and score 0.
 
     Args:
-        game: a `TextClassifier` and texts.
+        model: a `TextClassifier` and texts.
         steps: points of the line at first.
-        baseline: what stands for each piece of a word: the `pad` token's embedding, the `mask` token's, or `zero`.
-            Special tokens and punctuation stay.
+        baseline: replaces each token of a word: the `pad` token's embedding, the `mask` token's, or `zero`. Special
+            tokens and punctuation stay.
         rule: `gauss-legendre`, or `riemann` for the middles of equal parts.
-        tolerance: texts that miss a larger share are done again with twice the steps; None does nothing again.
+        tolerance: texts that miss a larger fraction are repeated with twice the steps; None repeats nothing.
         most_steps: never more than these.
 
     Raises:
         BadInput: a classifier without gradients, an unknown baseline or rule, fewer than 1 step.
     """
-    away = _away(game, baseline)
+    to_baseline = _to_baseline(model, baseline)
     done: dict[int, Attribution] = {}
-    waiting = np.arange(len(game.texts))
+    waiting = np.arange(len(model.texts))
     while len(waiting):
         points, weights = quadrature(rule, steps)
-        shift = _on_the_line(np.append(points, [0.0, 1.0]), away)
-        sums, outputs = _collected(game, waiting, shift, np.append(weights, [0.0, 0.0]), away)
+        alphas = np.append(points, [0.0, 1.0])  # job number k is at alphas[k mod their number]
+        sums, outputs = _weighted(model, waiting, 1 - alphas, np.append(weights, [0.0, 0.0]), to_baseline)
         for text, scores, row in zip(waiting.tolist(), sums, outputs, strict=True):
-            done[text] = _completed(game, text, scores, row[-1], row[-2], "ig")
+            done[text] = _with_gap(model, text, scores, row[-1], row[-2], "ig")
         steps *= 2
         again = tolerance is not None and steps <= most_steps
         waiting = np.array([i for i in waiting.tolist() if again and _misses(done[i], tolerance or 0.0)], np.int64)
-    return [done[i] for i in range(len(game.texts))]
-
-
-def _on_the_line(alphas: Floats, away: Shift) -> Shift:
-    """Job number k is at the share alphas[k mod their number] of the way from the baseline to the text."""
-
-    def shift(jobs: NDArray[np.int64], ids: Tensor, embeddings: Tensor, movable: Tensor) -> Tensor:
-        alpha = torch.from_numpy(alphas[jobs % len(alphas)]).to(embeddings)[:, None, None]
-        return (1 - alpha) * away(jobs, ids, embeddings, movable)
-
-    return shift
+    return [done[i] for i in range(len(model.texts))]
 
 
 def _misses(found: Attribution, tolerance: float) -> bool:
@@ -100,36 +95,113 @@ def _misses(found: Attribution, tolerance: float) -> bool:
     return found.error > tolerance and found.error * abs(found.value - found.base_value) > _ROUNDING
 
 
-def gradient_x_input(game: Game) -> list[Attribution]:
+def gradient_x_input(model: MaskedModel) -> list[Attribution]:
     """Each word's embedding times the gradient at the text (Shrikumar et al. 2016, arXiv:1605.01713).
 
-    The first-order guess at what the word adds to no embedding at all. The error is the share of value - base_value
+    The first-order estimate of what the word adds to an embedding of 0. The error is the fraction of value - base_value
     that the scores miss, where base_value is the output with all words' embeddings at 0.
 
     Raises:
         BadInput: a classifier without gradients.
     """
-    away = _away(game, "zero")
-
-    def shift(jobs: NDArray[np.int64], ids: Tensor, embeddings: Tensor, movable: Tensor) -> Tensor:
-        at_zero = torch.from_numpy(jobs % 2 == 0).to(embeddings)[:, None, None]
-        return at_zero * away(jobs, ids, embeddings, movable)
-
-    sums, outputs = _collected(game, np.arange(len(game.texts)), shift, np.array([0.0, 1.0]), away)
-    return [_completed(game, text, scores, row[1], row[0], "gradient")
+    texts, to_zero = np.arange(len(model.texts)), _to_baseline(model, "zero")
+    sums, outputs = _weighted(model, texts, np.array([1.0, 0.0]), np.array([0.0, 1.0]), to_zero)
+    return [_with_gap(model, text, scores, row[1], row[0], "gradient")
             for text, (scores, row) in enumerate(zip(sums, outputs, strict=True))]  # fmt: skip
 
 
-def smoothgrad(game: Game, *, samples: int = 32, seed: int = 0, noise: float = 0.15) -> list[Attribution]:
+def _with_gap(model: MaskedModel, text: int, scores: Floats, full: float, base: float, method: str) -> Attribution:
+    error = relative_gap(float(full - base - scores.sum()), float(full - base))
+    return model.attribution(text, scores, base, method, error, "completeness gap")
+
+
+def _weighted(
+    model: MaskedModel, texts: NDArray[np.int64], distances: Floats, weights: Floats, to_baseline: _ToBaseline
+) -> tuple[list[Floats], Floats]:
+    """For some texts the words' sums of weight x gradient x (embedding - baseline), and the outputs at all points.
+
+    Args:
+        model: classifier and texts.
+        texts: their numbers.
+        distances: (points,), 0 at the text, 1 at the baseline.
+        weights: (points,).
+        to_baseline: from the embeddings.
+
+    Returns:
+        An array (words,) for each text, and (texts, points).
+    """
+    points = len(weights)
+    sums = [np.zeros(len(model.texts[text])) for text in texts]
+    outputs = np.zeros((len(texts), points))
+
+    def shift(rows: NDArray[np.int64], _: Tensor, embeddings: Tensor) -> Tensor:
+        distance = torch.from_numpy(distances[rows % points]).to(embeddings)[:, None, None]
+        return distance * to_baseline(texts[rows // points], embeddings)
+
+    for found in _gradients(model, np.repeat(texts, points), shift):
+        difference = to_baseline(texts[found.rows // points], found.embeddings)
+        tokens = -(found.gradient * difference).double().sum(-1).cpu().numpy()  # (batch, seq)
+        for row, (place, at) in enumerate(zip(*np.divmod(found.rows, points), strict=True)):
+            outputs[place, at] = found.outputs[row]
+            if weights[at]:
+                sums[place] += weights[at] * _by_word(model, int(texts[place]), tokens[row])
+    model.queries[texts] += points
+    return sums, outputs
+
+
+def _gradients(model: MaskedModel, texts: NDArray[np.int64], shift: Shift) -> Iterator[EmbeddingGradients]:
+    """Of the target's output with respect to the embeddings of each of these texts, shifted."""
+    objective, columns = log_odds if model.output == "log-odds" else probability, model.columns[texts]
+    return embedding_gradients(
+        model.classifier, model.alignment.ids, lambda logits, rows: objective(logits, columns[rows]), texts, shift
+    )
+
+
+def _by_word(model: MaskedModel, text: int, tokens: NDArray[np.floating]) -> Floats:
+    """(n,), the sum of each word's tokens."""
+    return model.alignment.sum_by_word(text, tokens.astype(np.float64), len(model.texts[text]))
+
+
+def _in_words(model: MaskedModel, texts: NDArray[np.int64], embeddings: Tensor) -> Float[Tensor, "batch seq 1"]:
+    """1 for tokens that are part of a word, else 0."""
+    inside = np.zeros(embeddings.shape[:2], np.float32)
+    for row, text in enumerate(texts.tolist()):
+        tokens = model.alignment.in_words(text)
+        inside[row, : len(tokens)] = tokens
+    return torch.from_numpy(inside)[..., None].to(embeddings)
+
+
+def _to_baseline(model: MaskedModel, baseline: str) -> _ToBaseline:
+    """Baseline less embeddings, for the tokens of words; 0 for all others."""
+    if baseline not in BASELINES:
+        raise BadInput(f"baseline is {baseline!r}", f"use one of {', '.join(BASELINES)}")
+    _ = model.alignment  # a classifier without gradients is refused here
+    there: Tensor | float = 0.0
+    if baseline != "zero":
+        token = getattr(model.classifier.tokenizer_, f"{baseline}_token_id")
+        if token is None:
+            raise BadInput(f"the tokenizer has no {baseline} token", "use baseline='zero'")
+        layer = input_embeddings(model.classifier.module_)
+        with torch.no_grad():
+            there = layer(torch.tensor(token, device=layer.weight.device))
+
+    def to_baseline(texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        reference = there if isinstance(there, float) else there.to(embeddings)
+        return (reference - embeddings) * _in_words(model, texts, embeddings)
+
+    return to_baseline
+
+
+def smoothgrad(model: MaskedModel, *, samples: int = 32, seed: int = 0, noise: float = 0.15) -> list[Attribution]:
     """Gradient x input with the gradient averaged over noisy embeddings (Smilkov et al. 2017, arXiv:1706.03825, eq. 2).
 
     The error is the largest standard error of a score. `base_value` is the output with all words' embeddings at 0.
 
     Args:
-        game: a `TextClassifier` and texts.
+        model: a `TextClassifier` and texts.
         samples: noisy copies of a text.
         seed: of the noise.
-        noise: standard deviation, as a share of the largest less the smallest number in the words' embeddings.
+        noise: standard deviation, as a fraction of the largest less the smallest number in the words' embeddings.
 
     Raises:
         BadInput: a classifier without gradients, fewer than 2 samples, noise below 0.
@@ -139,35 +211,30 @@ def smoothgrad(game: Game, *, samples: int = 32, seed: int = 0, noise: float = 0
     if not (math.isfinite(noise) and noise >= 0):
         raise BadInput(f"noise is {noise}", "use a number from 0 on; 0.15 is usual")
     check_seed(seed)
-    away, draws = _away(game, "zero"), samples + 1
+    to_zero, draws = _to_baseline(model, "zero"), samples + 1  # the last of each text is the baseline
 
-    def shift(jobs: NDArray[np.int64], ids: Tensor, embeddings: Tensor, movable: Tensor) -> Tensor:
-        delta = away(jobs, ids, embeddings, movable)
-        for row, job in enumerate(jobs):
-            if job % draws == samples:
-                continue
-            here = movable[row, :, 0] > 0
-            words = embeddings[row, here]  # (pieces, hidden)
-            delta[row] = 0
-            if len(words):
-                drawn = _noise(game.texts[job // draws], int(job % draws), seed, words.shape).to(words)
-                delta[row, here] = noise * (words.max() - words.min()) * drawn
+    def shift(rows: NDArray[np.int64], _: Tensor, embeddings: Tensor) -> Tensor:
+        inside = _in_words(model, rows // draws, embeddings)[..., 0] > 0
+        delta = to_zero(rows // draws, embeddings)
+        for at, (text, draw) in enumerate(zip(*np.divmod(rows, draws), strict=True)):
+            words = embeddings[at, inside[at]]  # (tokens, hidden)
+            if draw < samples and len(words):
+                drawn = _noise(model.texts[text].text, int(draw), seed, words.shape).to(words)
+                delta[at, inside[at]] = noise * (words.max() - words.min()) * drawn
         return delta
 
-    pieces = Pieces.of(game)
-    single = [np.zeros((samples, len(one))) for one in game.players]
-    base = np.zeros(len(game.texts))
-    for point in slopes(pieces, np.repeat(np.arange(len(game.texts)), draws), shift):
-        tokens = (point.gradient * point.embeddings).sum(-1).cpu().numpy()
-        for row, job in enumerate(point.jobs):
-            text, draw = divmod(int(job), draws)
+    single = [np.zeros((samples, len(one))) for one in model.texts]
+    base = np.zeros(len(model.texts))
+    for found in _gradients(model, np.repeat(np.arange(len(model.texts)), draws), shift):
+        tokens = (found.gradient * found.embeddings).sum(-1).cpu().numpy()
+        for at, (text, draw) in enumerate(zip(*np.divmod(found.rows, draws), strict=True)):
             if draw == samples:
-                base[text] = point.outputs[row]
+                base[text] = found.outputs[at]
             else:
-                single[text][draw] = pieces.by_word(text, tokens[row])
-    game.queries += draws
+                single[text][draw] = _by_word(model, int(text), tokens[at])
+    model.queries += draws
     errors = [(one.std(0, ddof=1) / math.sqrt(samples)).max(initial=0.0) for one in single]
-    return [game.attribution(i, one.mean(0), base[i], "smoothgrad", errors[i], "standard error")
+    return [model.attribution(i, one.mean(0), base[i], "smoothgrad", errors[i], "standard error")
             for i, one in enumerate(single)]  # fmt: skip
 
 
@@ -175,53 +242,3 @@ def _noise(text: str, draw: int, seed: int, shape: tuple[int, ...]) -> Tensor:
     """Normal numbers that depend on seed, draw and text alone."""
     digest = hashlib.sha256(f"{seed}:{draw}:{text}".encode("utf-8", "surrogatepass")).digest()
     return torch.randn(shape, generator=torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")))
-
-
-def _away(game: Game, baseline: str) -> Shift:
-    """Baseline less embeddings, for the tokens that may move."""
-    if baseline not in BASELINES:
-        raise BadInput(f"baseline is {baseline!r}", f"use one of {', '.join(BASELINES)}")
-    tokenizer = getattr(game.classifier, "tokenizer_", None)
-    name = None if baseline == "zero" or tokenizer is None else f"{baseline}_token_id"
-    token = getattr(tokenizer, name) if name else None
-    if name and token is None:
-        raise BadInput(f"the tokenizer has no {baseline} token", "use baseline='zero'")
-
-    def away(jobs: NDArray[np.int64], ids: Tensor, embeddings: Tensor, movable: Tensor) -> Tensor:
-        there = 0.0 if token is None else layer_of(game)(torch.full_like(ids, token))
-        return (there - embeddings) * movable
-
-    return away
-
-
-def _collected(
-    game: Game, texts: NDArray[np.int64], shift: Shift, weights: Floats, away: Shift
-) -> tuple[list[Floats], Floats]:
-    """For some texts the words' sums of weight x gradient x (embedding - baseline), and the outputs at all points.
-
-    Jobs are numbered text by text, len(weights) each; gives an array (words,) a text, and (texts, points).
-    """
-    pieces, points = Pieces.of(game), len(weights)
-    sums = [np.zeros(len(game.players[text])) for text in texts]
-    outputs = np.zeros((len(texts), points))
-    kept: list[Tensor] = []
-
-    def keep(jobs: NDArray[np.int64], ids: Tensor, embeddings: Tensor, movable: Tensor) -> Tensor:
-        kept[:] = [away(jobs, ids, embeddings, movable)]
-        return shift(jobs, ids, embeddings, movable)
-
-    for point in slopes(pieces, np.repeat(texts, points), keep):
-        tokens = -(point.gradient * kept[0]).double().sum(-1).cpu().numpy()  # (batch, seq)
-        for row, job in enumerate(point.jobs):
-            place, at = divmod(int(job), points)
-            outputs[place, at] = point.outputs[row]
-            if weights[at]:
-                sums[place] += weights[at] * pieces.by_word(int(texts[place]), tokens[row])
-    game.queries[texts] += points
-    return sums, outputs
-
-
-def _completed(game: Game, text: int, scores: Floats, full: float, base: float, method: str) -> Attribution:
-    change = float(full - base)
-    error = relative_gap(change - float(scores.sum()), change) if len(scores) else 0.0
-    return game.attribution(text, scores, base, method, error, _GAP)

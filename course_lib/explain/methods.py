@@ -1,26 +1,32 @@
-"""All methods under one face: texts in, one `Attribution` a text out."""
+"""All methods behind one function: texts in, one `Attribution` for each text out."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from course_lib.batching import check_texts
-from course_lib.defenses.answers import check_classifier
+from course_lib.batching import check_texts, unique_rows
 from course_lib.errors import BadInput
-from course_lib.explain.attention import attention, rollout
+from course_lib.explain.attention import attention_rollout, attention_weights, check_attention
 from course_lib.explain.attribution import Attribution
-from course_lib.explain.game import Game, check_seed, columns_of, several, whole_number
 from course_lib.explain.gradients import gradient_x_input, integrated_gradients, smoothgrad
-from course_lib.explain.kernel_shap import kernel_shap
-from course_lib.explain.lime import lime
-from course_lib.explain.occlusion import occlusion
-from course_lib.explain.packages import lime_package, shap_package
-from course_lib.explain.shapley import exact, permutation
+from course_lib.explain.masked_model import (
+    MaskableText,
+    MaskedModel,
+    check_seed,
+    warn_of_unread_words,
+    whole_number,
+)
+from course_lib.explain.perturbation import lime, occlusion
+from course_lib.explain.reference_explainers import lime_package, shap_package
+from course_lib.explain.shapley import exact, kernel_shap, permutation
+from course_lib.text.classifiers import check_classifier, columns_of
+from course_lib.text.gradients import check_differentiable
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,8 @@ class Method:
     """One way to explain.
 
     Attributes:
-        run: explains all texts of a game; its keyword arguments are the method's settings.
-        needs: `answers` (anything with `predict_proba`), `gradients` or `attention` (a `TextClassifier`).
+        run: explains all texts of a `MaskedModel`; its keyword arguments are the method's settings.
+        needs: `predictions` (anything with `predict_proba`), `gradients` or `attention` (a `TextClassifier`).
         what: it in a line.
     """
 
@@ -44,24 +50,25 @@ class Method:
 
 
 METHODS = {
-    "lime": Method(lime, "answers", "a linear model near the text, the lime package's numbers from batches"),
-    "shap": Method(kernel_shap, "answers", "Shapley values by regression on pairs of coalitions"),
-    "permutation": Method(permutation, "answers", "Shapley values from random orders, there and back"),
-    "exact": Method(exact, "answers", "Shapley values from all coalitions, for 12 words at most"),
-    "occlusion": Method(occlusion, "answers", "how far the output falls without each word"),
+    "lime": Method(lime, "predictions", "a linear model near the text, the lime package's numbers from batches"),
+    "shap": Method(kernel_shap, "predictions", "Shapley values by regression on pairs of coalitions"),
+    "permutation": Method(permutation, "predictions", "Shapley values from random orders and their reverses"),
+    "exact": Method(exact, "predictions", "Shapley values from all coalitions, for 12 words at most"),
+    "occlusion": Method(occlusion, "predictions", "how far the output falls without each word"),
     "ig": Method(integrated_gradients, "gradients", "integrated gradients from a baseline of [PAD] or [MASK]"),
     "gradient": Method(gradient_x_input, "gradients", "gradient times input"),
     "smoothgrad": Method(smoothgrad, "gradients", "gradient times input, the gradient averaged over noise"),
-    "attention": Method(attention, "attention", "where the last layer's first token looks"),
-    "rollout": Method(rollout, "attention", "attention multiplied through the layers"),
-    "lime-package": Method(lime_package, "answers", "the lime package's own explainer"),
-    "shap-package": Method(shap_package, "answers", "the shap package's Partition or Permutation explainer"),
+    "attention": Method(attention_weights, "attention", "where the last layer's first token attends"),
+    "rollout": Method(attention_rollout, "attention", "attention multiplied through the layers"),
+    "lime-package": Method(lime_package, "predictions", "the lime package's own explainer"),
+    "shap-package": Method(shap_package, "predictions", "the shap package's Partition or Permutation explainer"),
 }
 
-# About how many texts the model is asked for one sentence of a movie review (19 words); others ask 20 or fewer.
+# About how many queries one sentence of a movie review (19 words) takes; other methods take 20 or fewer.
 QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "permutation": 360, "ig": 150}
 
-WHOLE = {"samples", "steps", "most_steps"}  # settings that are numbers of something
+_WHOLE = {"samples", "steps", "most_steps"}  # settings that are numbers of something
+_NUMBERS_AT_ONCE = 2**26  # of the coalitions of texts that share batches: bounds memory
 
 
 def explain(
@@ -72,28 +79,26 @@ def explain(
     target: Any = None,
     output: str = "probability",
     removal: str = "delete",
-    together: bool = False,
+    bow: bool = False,
     samples: int | None = None,
     seed: int = 0,
     repeats: int = 1,
     **settings: Any,
 ) -> list[Attribution]:
-    """Says for each text how much each of its words did for a class, and how far that is to be trusted.
+    """Scores for each text how much each of its words contributes to a class, with the method's own error.
 
     An explanation depends on its text, target and seed alone, not on the texts beside it. Equal texts are explained
-    once.
-
-    Methods that look into the classifier (gradients, attention) give a score of 0 to words beyond the tokens that it
-    reads, its `max_length`, and warn of them.
+    once. Where a classifier reads no more than `max_length` tokens, a warning says how many words it does not read;
+    methods by gradients and attention give these a score of 0.
 
     Args:
         classifier: anything with `predict_proba` and `classes_`; gradients and attention need a `TextClassifier`.
         texts: n strings.
         method: one of `METHODS`.
-        target: the class that is explained, a list of n of them, or None for each text's likeliest.
+        target: the class that is explained, a list of n of them, or None for the most probable class of each text.
         output: `probability` of the target, or its `log-odds`.
         removal: what happens to a word that is taken out: `delete`, or `mask` for the tokenizer's mask token.
-        together: equal words of a text stay or go together, with one score.
+        bow: equal words of a text are removed together, with one score (bag of words, as in the `lime` package).
         samples: of methods that sample; the method's own number when left out.
         seed: of methods that sample.
         repeats: runs with the seeds seed, seed + 1, ...; from 2 on `spread` is the standard deviation of a score over
@@ -102,28 +107,40 @@ def explain(
 
     Raises:
         BadInput: an unknown method, class or setting, a setting out of range, a model that the method cannot use or
-            whose answers have a wrong shape. What the model itself raises comes as it is.
+            whose scores have a wrong shape. The model's own errors pass through.
     """
     if samples is not None:
         settings["samples"] = samples
-    settings |= {name: whole_number(name, settings[name]) for name in WHOLE & settings.keys()}
-    chosen, texts = _checked(method, settings, seed, repeats), check_texts(texts)
-    check_classifier(classifier, "classifier")
-    target = list(target) if several(target) else target
-    place = _places(classifier, texts, target)
-    rows = list(place.values())
-    wanted = [texts[i] for i in rows]
-    targets = [target[i] for i in rows] if several(target) else target
+    settings |= {name: whole_number(name, settings[name]) for name in _WHOLE & settings.keys()}
+    chosen, rows = _checked(method, settings, seed, repeats), check_texts(texts)
+    check_classifier(classifier)
+    if chosen.needs == "gradients":
+        check_differentiable(classifier)
+    if chosen.needs == "attention":
+        check_attention(classifier)
+    targets: list[Any] = [None] * len(rows)
+    if target is not None:
+        columns = columns_of(classifier.classes_, target, len(rows), "target")
+        targets = np.asarray(classifier.classes_)[columns].tolist()
+    pairs, number = unique_rows(list(zip(rows, targets, strict=True)))
+    words = [MaskableText.of(text) for text, _ in pairs]
+    warn_of_unread_words(classifier, words)
 
     def once(seed: int) -> list[Attribution]:
-        game = Game(classifier, wanted, target=targets, output=output, removal=removal, together=together)
-        return chosen.run(game, **settings, **({"seed": seed} if "seed" in chosen.settings else {}))
+        found: dict[int, Attribution] = {}
+        for part in _parts([len(one) for one in words], settings.get("samples") or 0):
+            model = MaskedModel(
+                classifier, [pairs[i][0] for i in part], target=None if target is None else [pairs[i][1] for i in part],
+                output=output, removal=removal, bow=bow,
+            )  # fmt: skip
+            explained = chosen.run(model, **settings, **({"seed": seed} if "seed" in chosen.settings else {}))
+            found |= zip(part, explained, strict=True)
+        return [found[i] for i in range(len(pairs))]
 
     found = once(seed)
     if repeats > 1:
         found = _with_spread(found, [once(seed + i) for i in range(1, repeats)])
-    by_key = dict(zip(place, found, strict=True))
-    return [by_key[key] for key in _keys(texts, target)]
+    return [found[i] for i in number]
 
 
 def _checked(method: str, settings: dict[str, Any], seed: int, repeats: int) -> Method:
@@ -144,24 +161,20 @@ def _checked(method: str, settings: dict[str, Any], seed: int, repeats: int) -> 
     return chosen
 
 
-def _keys(texts: list[str], target: Any) -> list[tuple[str, Any]]:
-    return list(zip(texts, target, strict=True)) if several(target) else [(text, None) for text in texts]
-
-
-def _places(classifier: Any, texts: list[str], target: Any) -> dict[tuple[str, Any], int]:
-    """The first row of each different pair of text and target."""
-    if several(target):
-        columns_of(classifier, target, len(texts))  # says what is wrong before anything is zipped
-    places: dict[tuple[str, Any], int] = {}
-    for i, key in enumerate(_keys(texts, target)):
-        places.setdefault(key, i)
-    return places
+def _parts(words: list[int], samples: int) -> Iterator[NDArray[np.int64]]:
+    """Numbers of texts that are explained together. Those of most words come first: settings that do not fit a text
+    are then refused before any query.
+    """
+    order = np.argsort([-n for n in words], kind="stable")
+    numbers = np.cumsum([words[i] * max(samples, 1000, 16 * words[i]) for i in order])
+    ends = np.flatnonzero(np.diff(numbers // _NUMBERS_AT_ONCE)) + 1
+    return (part for part in np.split(order, ends) if len(part))
 
 
 def _with_spread(first: list[Attribution], others: list[list[Attribution]]) -> list[Attribution]:
     found = []
-    for one, *again in zip(first, *others, strict=True):
-        runs = [one, *again]
+    for one, *more in zip(first, *others, strict=True):
+        runs = [one, *more]
         spread = np.std([run.scores for run in runs], axis=0, ddof=1)
         found.append(replace(one, spread=spread, queries=sum(run.queries for run in runs)))
     return found

@@ -1,4 +1,4 @@
-"""Shapley values of words: exact for short texts, from random orders for longer ones, and of pairs of words.
+"""Shapley values of words: exact, from random orders, or by regression on few coalitions; interactions of pairs.
 
 A word's Shapley value is what it adds to the output, averaged over all orders in which the words could come (Shapley
 1953; for models Lundberg and Lee 2017, arXiv:1705.07874). Values and `base_value`, the output without any word, sum to
@@ -8,21 +8,26 @@ the output of the whole text: that is efficiency.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import combinations
 from reprlib import repr as shortened
 
 import numpy as np
+from numpy.typing import NDArray
 
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats, Word
-from course_lib.explain.game import Game, Job
-from course_lib.explain.words import Coalitions
+from course_lib.explain.masked_model import Coalitions, MaskedModel
 
 MOST_WORDS = 12  # 4096 coalitions
 FEWEST_PAIRS = 4  # of orders, from which an error is stated
-KIND = "standard error"
+_GROUPS = 10  # of the jackknife
+_LISTED = 4096  # coalitions of one size that are listed rather than drawn
+_PAIRS_AT_ONCE = 1024  # that enter the sums
+_KIND = "standard error"
+
+
+# ---- exact -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +38,7 @@ class Interactions:
         text: the whole.
         tokens: its n words.
         matrix: (n, n), symmetric, in the output's unit; the diagonal is 0.
-        queries: different texts that the model was asked.
+        queries: different texts that the model was queried for.
     """
 
     text: str
@@ -96,44 +101,43 @@ def _words(table: Floats) -> int:
     return n
 
 
-def exact(game: Game) -> list[Attribution]:
-    """Exact Shapley values of every text, by asking for all 2^n coalitions. Their error is 0.
+def exact(model: MaskedModel) -> list[Attribution]:
+    """Exact Shapley values of every text, from all 2^n coalitions. Their error is 0.
 
     Raises:
         BadInput: a text of more than 12 words.
     """
-    found = [game.attribution(i, shapley_values(table), table[0], "exact", 0.0, KIND) if table.size > 1
-             else game.nothing_to_say(i, "exact", KIND) for i, table in enumerate(_tables(game))]  # fmt: skip
-    return found
+    return [model.attribution(text, shapley_values(table), table[0], "exact", 0.0, _KIND)
+            for text, table in enumerate(_tables(model))]  # fmt: skip
 
 
-def interactions(game: Game) -> list[Interactions]:
-    """What pairs of words of every text do together, by asking for all 2^n coalitions.
+def interactions(model: MaskedModel) -> list[Interactions]:
+    """What pairs of words of every text do together, from all 2^n coalitions.
 
     Raises:
         BadInput: a text of more than 12 words.
     """
-    tables = _tables(game)
-    return [Interactions(game.texts[i], game.players[i].words, interaction_values(table), int(game.queries[i]))
-            for i, table in enumerate(tables)]  # fmt: skip
+    return [Interactions(model.texts[text].text, model.texts[text].words, interaction_values(table),
+                         int(model.queries[text]))
+            for text, table in enumerate(_tables(model))]  # fmt: skip
 
 
-def _tables(game: Game) -> list[Floats]:
-    """The value of every coalition of every text."""
-    for players in game.players:
-        if len(players) > MOST_WORDS:
+def _tables(model: MaskedModel) -> list[Floats]:
+    """For each text the output of every coalition, (2^n,)."""
+    for one in model.texts:
+        if len(one) > MOST_WORDS:
             raise BadInput(
-                f"{shortened(players.text)} has {len(players)} words, so 2^{len(players)} coalitions",
+                f"{shortened(one.text)} has {len(one)} words, so 2^{len(one)} coalitions",
                 f"use a sampling method ('shap' or 'permutation'), or texts of at most {MOST_WORDS} words",
             )
-    tables = [np.full(2 ** len(one), float(whole)) for one, whole in zip(game.players, game.full, strict=True)]
-    jobs = ((i, all_coalitions(len(one))[:-1]) for i, one in enumerate(game.players) if len(one))
-    for text, _, values in game.answer(jobs):
-        tables[text][:-1] = values
-    return tables
+    values = model.evaluate([all_coalitions(len(one))[:-1] for one in model.texts])
+    return [np.append(rows, full) for rows, full in zip(values, model.full_outputs, strict=True)]
 
 
-def permutation(game: Game, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
+# ---- random orders ---------------------------------------------------------------------------------------------
+
+
+def permutation(model: MaskedModel, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
     """Shapley values from random orders of the words, each also backwards (Mitchell et al. 2022, arXiv:2104.12199).
 
     An order and its reverse together are exact where no more than two words work together. The error is the largest
@@ -141,24 +145,28 @@ def permutation(game: Game, *, samples: int | None = None, seed: int = 0) -> lis
     pairs, which may agree by chance.
 
     Args:
-        game: classifier and texts.
-        samples: coalitions asked of each text; 10 pairs of orders when left out: 20 (n - 1) + 2.
+        model: classifier and texts.
+        samples: coalitions of each text; 10 pairs of orders when left out: 20 (n - 1) + 2.
         seed: of the orders.
 
     Raises:
         BadInput: too few samples for two pairs of orders of a text's words: 4 (n - 1) + 2.
     """
-    pairs = [_pairs(len(one), samples) for one in game.players]
-    empty = game.empty
-    done: dict[int, Attribution] = {}
-    for text, answers in groupby(game.answer(_order_jobs(game, pairs, seed)), key=lambda one: one[0]):
-        drawn = np.array([_of_pair(found, values, empty[text], game.full[text]) for _, found, values in answers])
-        error = drawn.std(0, ddof=1).max() / math.sqrt(len(drawn)) if len(drawn) >= FEWEST_PAIRS else math.nan
-        done[text] = game.attribution(text, drawn.mean(0), empty[text], "permutation", error, KIND)
-    return [done.get(i) or of_one_word(game, i, "permutation") for i in range(len(game.texts))]
+    pairs = [_pairs_of_orders(len(one), samples) for one in model.texts]
+    orders = [_orders(len(one), pairs[text], model.random(text, seed)) for text, one in enumerate(model.texts)]
+    values = model.evaluate([_along(ranks) for ranks in orders])
+    found = []
+    for text, (empty, full) in enumerate(zip(model.empty_outputs, model.full_outputs, strict=True)):
+        drawn = _gains(orders[text], values[text], empty, full)
+        error = drawn.std(0, ddof=1).max(initial=0.0) / math.sqrt(len(drawn))
+        known = len(drawn) >= FEWEST_PAIRS
+        found.append(
+            model.attribution(text, drawn.mean(0), empty, "permutation", error if known else math.nan, _KIND)
+        )
+    return found
 
 
-def _pairs(words: int, samples: int | None) -> int:
+def _pairs_of_orders(words: int, samples: int | None) -> int:
     if samples is None or words < 2:
         return 10
     pairs = (samples - 2) // (2 * (words - 1))
@@ -169,27 +177,202 @@ def _pairs(words: int, samples: int | None) -> int:
     return pairs
 
 
-def _order_jobs(game: Game, pairs: list[int], seed: int) -> Iterator[Job]:
-    for text, players in enumerate(game.players):
-        n, random = len(players), game.random(text, seed)
-        for _ in range(pairs[text] if n > 1 else 0):
-            rank = random.permutation(n)
-            forwards = rank[None] < np.arange(1, n)[:, None]  # (n - 1, n): the first 1, 2, ... words of the order
-            yield text, np.concatenate([forwards, rank[None] >= np.arange(1, n)[:, None]])
+def _orders(words: int, pairs: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """(pairs, n), the place of each word in each order."""
+    return np.array([random.permutation(words) for _ in range(pairs)], np.int64)
 
 
-def _of_pair(coalitions: Coalitions, values: Floats, empty: float, full: float) -> Floats:
-    """(n,), the mean of what each word adds in an order and in its reverse."""
-    n = coalitions.shape[1]
-    rank = n - 1 - coalitions[: n - 1].sum(0)
-    first = np.concatenate([[empty], values[: n - 1], [full]])
-    last = np.concatenate([[full], values[n - 1 :], [empty]])  # without the first 0, 1, 2, ... words
-    return np.asarray((np.diff(first)[rank] - np.diff(last)[rank]) / 2, np.float64)
+def _along(ranks: NDArray[np.int64]) -> Coalitions:
+    """(pairs 2 (n - 1), n): of each order the first 1, ..., n - 1 words, then all but these."""
+    pairs, n = ranks.shape
+    first = ranks[:, None] < np.arange(1, n)[:, None]
+    return np.concatenate([first, ~first], axis=1).reshape(pairs * 2 * max(n - 1, 0), n)
 
 
-def of_one_word(game: Game, text: int, method: str) -> Attribution:
-    """The values of a text of one word, which did it all, or of none."""
-    if not len(game.players[text]):
-        return game.nothing_to_say(text, method, KIND)
-    base = game.empty[text]
-    return game.attribution(text, np.array([game.full[text] - base]), base, method, 0.0, KIND)
+def _gains(ranks: NDArray[np.int64], values: Floats, empty: float, full: float) -> Floats:
+    """(pairs, n), the mean of what each word adds in an order and in its reverse."""
+    pairs, n = ranks.shape
+    first, last = values.reshape(pairs, 2, max(n - 1, 0)).swapaxes(0, 1)
+    ends = [np.full((pairs, 1), one) for one in (empty, full)]
+    added = np.diff(np.hstack([ends[0], first, ends[1]])) - np.diff(np.hstack([ends[1], last, ends[0]]))
+    found: Floats = np.take_along_axis(added, ranks, 1) / 2
+    return found
+
+
+# ---- regression ------------------------------------------------------------------------------------------------
+
+# KernelSHAP fits a linear model whose coefficients are the Shapley values when every coalition is evaluated (Lundberg
+# and Lee 2017, theorem 2). Which of them to draw when that is too many: the leverage score of a coalition of s words is
+# 1 / (n choose s), so each size gets as many as any other (Musco and Witter 2024, arXiv:2410.01917, lemma 3.2); each
+# coalition comes with its complement, and none twice. Sizes with fewer coalitions than that are taken in full.
+# Efficiency holds by construction: the regression is solved among values that sum to it.
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Coalitions to be evaluated together with their complements.
+
+    Attributes:
+        coalitions: (pairs, n), of 1 to n / 2 words each.
+        weights: (pairs,), Shapley kernel over the fraction of its size that is drawn.
+        groups: (pairs,), part of the jackknife, -1 where all coalitions of the size are drawn: those have no error.
+    """
+
+    coalitions: Coalitions
+    weights: Floats
+    groups: NDArray[np.int64]
+
+
+def usual_samples(words: int) -> int:
+    """Coalitions of a text by default: 16 a word, at least 128."""
+    return max(128, 16 * words)
+
+
+def draw_pairs(words: int, samples: int, random: np.random.Generator) -> Pairs:
+    """Pairs for `samples` coalitions, of which the empty and the whole text are two.
+
+    Raises:
+        BadInput: fewer samples than unknowns, 2 n.
+    """
+    _check_samples(samples, words)
+    available = [_pairs_of_size(words, size) for size in range(1, words // 2 + 1)]
+    wanted = _expected_pairs(words, available, (samples - 2) // 2)
+    # One random offset rounds all numbers: each is right on average, and their sum always.
+    ends = np.floor(np.round(np.cumsum([0.0, *wanted]), 9) + random.random())
+    parts, weights, groups, sampled = [np.empty((0, words), bool)], [np.empty(0)], [np.empty(0)], 0
+    for size, (most, expected) in enumerate(zip(available, wanted, strict=True), 1):
+        count = int(ends[size] - ends[size - 1])
+        drawn = _subsets(words, size, count, most, random)
+        parts.append(drawn)
+        # (n - 1) / (C(n, s) s (n - s)) a coalition, over the chance expected / most to be drawn. C(n, s) exceeds a float
+        # for 1,024 words and more, but most / C(n, s) is not: 1, or 1 / 2 in the middle.
+        part = most / math.comb(words, size)
+        weights.append(np.full(count, (words - 1) * part / (size * (words - size)) / expected if count else 0.0))
+        group = -1 if expected >= most else (random.permutation(count) + sampled) % _GROUPS
+        groups.append(np.full(count, group))
+        sampled += 0 if expected >= most else count  # the next size begins with the group after the last
+    return Pairs(np.concatenate(parts), np.concatenate(weights), np.concatenate(groups).astype(np.int64))
+
+
+def _check_samples(samples: int, words: int) -> None:
+    if samples < 2 * words:
+        raise BadInput(f"samples is {samples} for a text of {words} words", f"use {2 * words} or more, or None")
+
+
+def _pairs_of_size(words: int, size: int) -> int:
+    whole = math.comb(words, size)
+    return whole // 2 if 2 * size == words else whole
+
+
+def _expected_pairs(words: int, available: list[int], pairs: int) -> list[float]:
+    """Expected pairs of each size: as many of each, the middle one half, no more than there are, the rest passed on."""
+    leverage = [0.5 if 2 * size == words else 1.0 for size in range(1, len(available) + 1)]
+    expected, open_sizes, left = [0.0] * len(available), set(range(len(available))), float(pairs)
+    while open_sizes:
+        unit = left / sum(leverage[i] for i in open_sizes)
+        full = {i for i in open_sizes if available[i] <= unit * leverage[i]}
+        for i in full or open_sizes:
+            expected[i] = float(available[i]) if full else unit * leverage[i]
+            left -= expected[i]
+        open_sizes -= full or open_sizes
+    return expected
+
+
+def _subsets(words: int, size: int, count: int, most: int, random: np.random.Generator) -> Coalitions:
+    """`count` different coalitions of `size` words; of the middle size only those with word 0, one of each pair."""
+    fixed = 2 * size == words
+    rows = np.zeros((count, words), bool)
+    if not count:
+        return rows
+    if most <= _LISTED:
+        listed = np.array(list(combinations(range(fixed, words), size - fixed)), np.int64).reshape(most, -1)
+        chosen = listed[random.choice(most, count, replace=False)]
+    else:
+        found: dict[bytes, NDArray[np.int64]] = {}
+        while len(found) < count:
+            for row in random.random((count - len(found), words - fixed)).argsort(1)[:, : size - fixed] + fixed:
+                found.setdefault(np.sort(row).tobytes(), row)
+        chosen = np.array(list(found.values()))
+    np.put_along_axis(rows, chosen, True, 1)
+    rows[:, 0] |= fixed
+    return rows
+
+
+def kernel_values(
+    pairs: Pairs, values: Floats, complements: Floats, empty: float, full: float
+) -> tuple[Floats, Floats]:
+    """Shapley values (n,) and their standard errors (n,), the latter by a jackknife over groups of pairs.
+
+    The errors are nan where the pairs without one group are too few to tell n values.
+
+    With phi = (full - empty) / n + u the constraint is that u sums to 0. A coalition of s words gives the
+    equation (z - s / n) u = v(S) - empty - s (full - empty) / n, and its complement the same with the other sign.
+
+    Args:
+        pairs: the coalitions.
+        values: (pairs,), the outputs for them.
+        complements: (pairs,), for their complements.
+        empty: without any word.
+        full: of the whole text.
+    """
+    n = pairs.coalitions.shape[1]
+    if n < 2:  # one word did it all
+        return np.full(n, full - empty), np.zeros(n)
+    mean = (full - empty) / n
+    left = np.zeros((_GROUPS + 1, n, n))  # the last are the pairs without error
+    right = np.zeros((_GROUPS + 1, n))
+    for group in range(-1, _GROUPS):
+        of = np.flatnonzero(pairs.groups == group)
+        for part in np.split(of, range(_PAIRS_AT_ONCE, len(of), _PAIRS_AT_ONCE)):  # so that memory does not grow with the pairs
+            size = pairs.coalitions[part].sum(1)
+            rows = pairs.coalitions[part] - size[:, None] / n
+            weighted = rows * pairs.weights[part, None]
+            left[group] += 2 * weighted.T @ rows
+            right[group] += weighted.T @ (values[part] - complements[part] - (2 * size - n) * mean)
+    found = mean + _solve(left.sum(0), right.sum(0))[0]
+    used = [group for group in range(_GROUPS) if (pairs.groups == group).any()]
+    if len(used) < 2:
+        return found, np.full(n, math.nan if used else 0.0)
+    scale = len(used) / (len(used) - 1)
+    drawn = left[:-1].sum(0), right[:-1].sum(0)
+    fits = []
+    for g in used:
+        fit, rank = _solve(left[-1] + scale * (drawn[0] - left[g]), right[-1] + scale * (drawn[1] - right[g]))
+        if rank < n - 1:
+            return found, np.full(n, math.nan)
+        fits.append(fit)
+    again = np.array(fits)
+    return found, np.asarray(np.sqrt(((again - again.mean(0)) ** 2).sum(0) / scale), np.float64)
+
+
+def _solve(left: Floats, right: Floats) -> tuple[Floats, int]:
+    """The shortest solution and the rank; it sums to 0, since all rows do, and the rank is at most n - 1."""
+    solution, _, rank, _ = np.linalg.lstsq(left, right, rcond=1e-10)
+    return np.asarray(solution, np.float64), int(rank)
+
+
+def kernel_shap(model: MaskedModel, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
+    """Shapley values of every text from few coalitions; exact where `samples` reaches 2^n.
+
+    The error is the largest standard error of a word's value. It is itself an estimate from ten groups of pairs, and
+    nan (not known) where nine of them are too few to tell n values, as with 2 n samples.
+
+    Args:
+        model: classifier and texts.
+        samples: coalitions of each text; `usual_samples` of its words when left out.
+        seed: of the coalitions.
+
+    Raises:
+        BadInput: fewer samples than twice the words of a text.
+    """
+    for one in model.texts if samples is not None else []:
+        _check_samples(samples or 0, len(one))
+    drawn = [draw_pairs(len(one), samples or usual_samples(len(one)), model.random(text, seed))
+             for text, one in enumerate(model.texts)]  # fmt: skip
+    values = model.evaluate([pairs.coalitions for pairs in drawn])
+    complements = model.evaluate([~pairs.coalitions for pairs in drawn])
+    found = []
+    for text, (empty, full) in enumerate(zip(model.empty_outputs, model.full_outputs, strict=True)):
+        scores, errors = kernel_values(drawn[text], values[text], complements[text], empty, full)
+        found.append(model.attribution(text, scores, empty, "shap", errors.max(initial=0.0), _KIND))
+    return found

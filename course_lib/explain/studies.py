@@ -1,7 +1,7 @@
 """Experiments that compare methods of explanation over many sentences of the movie reviews.
 
-Their results hold no text: a sentence is stored as the number of its row in the test part, and `explanations_of` puts
-its words back.
+Their results hold no text: a sentence is stored as the number of its row in the test part, and `explanations_of` adds
+its words again.
 """
 
 from __future__ import annotations
@@ -20,31 +20,33 @@ from course_lib import corpora
 from course_lib.augmentation import TypoNoise
 from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
-from course_lib.evaluation import over_seeds
+from course_lib.evaluation import over_seeds, wilson_interval
 from course_lib.experiments import Run, experiment
 from course_lib.explain.amortised import amortise
 from course_lib.explain.attribution import Attribution
-from course_lib.explain.bounds import EXACT_WORDS
-from course_lib.explain.counterfactuals import removals
+from course_lib.explain.counterfactuals import minimal_deletions
 from course_lib.explain.faithfulness import (
+    EXACT_WORDS,
     Curve,
     comprehensiveness,
     curves,
+    mean_of_known,
     normalized_aopc,
-    randomly,
+    random_baseline,
     sufficiency,
 )
-from course_lib.explain.methods import QUERIES, explain
-from course_lib.explain.sanity import sanity_check
-from course_lib.explain.stability import paraphrase_stability, seed_stability
+from course_lib.explain.masked_model import MaskableText
+from course_lib.explain.methods import METHODS, QUERIES, explain
+from course_lib.explain.robustness import paraphrase_stability, sanity_check, seed_stability
+from course_lib.explain.shortcut import flipped_by_token, plant, precision_at_one, token_ranks
 from course_lib.explain.summary import important_words
-from course_lib.explain.words import Players
+from course_lib.training import TrainingConfig
 
 CORPUS = "movie_reviews"
 DATA = ("course_encoder", "sentiment_ratings", "sentiment")  # what the results rest on
 DIGITS = 4  # significant digits of stored numbers
-LONGEST_LESSON = 20  # words of a training sentence that the amortised explainer is taught on
-LESSON_PASSES = 40  # forward passes that take as long as the training on one sentence
+MOST_WORDS = 20  # of a training sentence of the amortised explainer
+PASSES = 40  # forward passes that take as long as its training on one sentence
 
 
 def _sentiment() -> TextClassifier:
@@ -54,7 +56,7 @@ def _sentiment() -> TextClassifier:
 def rows_by_length(least: int, most: int, count: int) -> list[int]:
     """Row numbers of the first `count` test sentences that have `least` to `most` words."""
     texts = corpora.part(CORPUS, "test")["text"]
-    rows = (row for row, text in enumerate(texts) if least <= len(Players.of(text)) <= most)
+    rows = (row for row, text in enumerate(texts) if least <= len(MaskableText.of(text)) <= most)
     return [row for row, _ in zip(rows, range(count), strict=False)]
 
 
@@ -65,7 +67,7 @@ def _sentences(config: Mapping[str, Any]) -> list[str]:
 
 
 def _queries(config: Mapping[str, Any]) -> float:
-    """Texts that the model is asked for one sentence."""
+    """Queries of the model for one sentence."""
     method, settings = config["method"], config.get("settings", {})
     return float(settings.get("samples", QUERIES.get(method, 20)))
 
@@ -74,16 +76,16 @@ def _queries(config: Mapping[str, Any]) -> float:
 
 
 def _faithfulness_cost(config: Mapping[str, Any]) -> float:
-    """Queries of the explanations, of the curves that judge them, and of the amortised explainer's lesson."""
+    """Queries of the explanations, of the curves that judge them, and of the amortised explainer's training."""
     settings, judging = config.get("settings", {}), 4 * config["words"][1]
     if config["method"] == "amortised":
-        return float(settings["texts"] * (settings["samples"] + LESSON_PASSES) + config["sentences"] * judging)
+        return float(settings["texts"] * (settings["samples"] + PASSES) + config["sentences"] * judging)
     return float(config["sentences"] * (_queries(config) + judging))
 
 
 def _faithfulness_rows(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run: method, sentences, comprehensiveness with its interval low and high, sufficiency, deletion and
-    insertion (areas), normalized_aopc (nan for longer sentences), turned (sentences whose answer the search turned),
+    insertion (areas), normalized_aopc (nan for longer sentences), turned (sentences whose class the search changed),
     removed (words that this took, the mean), error, queries and seconds (means a sentence).
     """
     return pd.DataFrame([_faithfulness_row(run) for run in runs])
@@ -92,7 +94,6 @@ def _faithfulness_rows(runs: Sequence[Run]) -> pd.DataFrame:
 def _faithfulness_row(run: Run) -> dict[str, Any]:
     result, found = run.result, run.result["explanations"]
     interval = over_seeds(result["comprehensiveness"])
-    removed = [count for count in result["removed"] if count is not None]
     of_curves = curves_of(run)
     return {
         "method": run.config["method"],
@@ -103,10 +104,10 @@ def _faithfulness_row(run: Run) -> dict[str, Any]:
         "sufficiency": float(np.mean(result["sufficiency"])),
         "deletion": float(np.mean([one.deletion_area for one in of_curves])),
         "insertion": float(np.mean([one.insertion_area for one in of_curves])),
-        "normalized_aopc": _mean(result["normalized_aopc"]),
-        "turned": len(removed),
-        "removed": _mean(removed),
-        "error": _mean([one["error"] for one in found]),
+        "normalized_aopc": mean_of_known(result["normalized_aopc"]),
+        "turned": sum(count is not None for count in result["removed"]),
+        "removed": mean_of_known(result["removed"]),
+        "error": mean_of_known(one["error"] for one in found),
         "queries": float(np.mean([one["queries"] for one in found])),
         "seconds": result["seconds"],
     }
@@ -129,12 +130,12 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         config: `method` (of `METHODS`, `random` for random scores, or `amortised`), `sentences` (how many), `words`
             (the fewest and the most that a sentence has) and `seed`; if wanted `settings` of the method. Those of
             `amortised` are `texts`, the number of training sentences, and `samples`, as for `amortise`.
-        folder: stays empty.
+        folder: not used.
 
     Returns:
         `explanations`, without their texts (see `explanations_of`); `comprehensiveness`, `sufficiency`, `deletion` and
         `insertion` (the points of the curves, see `curves_of`) of each; `removed`, the number of words without which
-        the answer turns, None where the search finds none; `normalized_aopc` of each, None where it is not defined and
+        another class is predicted, None where the search finds none; `normalized_aopc` of each, None where it is not defined and
         for all sentences if they may have more than 8 words; `seconds` a sentence; and `lesson`, None except for
         `amortised`: `seconds` of its training, and `error` and `correlation` on the `held_out` texts.
     """
@@ -148,7 +149,7 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "sufficiency": _rounded(sufficiency(classifier, found)),
         "deletion": [_rounded(one.deletion) for one in of_curves],
         "insertion": [_rounded(one.insertion) for one in of_curves],
-        "removed": [len(one.words) if one else None for one in removals(classifier, found)],
+        "removed": [len(one.words) if one else None for one in minimal_deletions(classifier, found)],
         "normalized_aopc": _rounded(normalized_aopc(classifier, found)) if judged else [None] * len(found),
         "seconds": seconds / len(texts),
         "lesson": lesson,
@@ -158,31 +159,31 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _explained(
     classifier: TextClassifier, texts: Sequence[str], config: Mapping[str, Any]
 ) -> tuple[list[Attribution], float, dict[str, Any] | None]:
-    """The explanations, the seconds that they took, and what an amortised explainer's training gave."""
+    """The explanations, the seconds that they took, and figures of an amortised explainer's training."""
     method, settings, seed = config["method"], config.get("settings", {}), config["seed"]
     if method == "amortised":
         started = time.perf_counter()
-        student = amortise(classifier, _lesson(settings["texts"]), samples=settings["samples"], seed=seed)
+        explainer = amortise(classifier, _training_texts(settings["texts"]), samples=settings["samples"], seed=seed)
         lesson = {
             "seconds": time.perf_counter() - started,
-            "error": student.error,
-            "correlation": _plain(student.correlation),
-            "held_out": student.held_out,
+            "error": explainer.error,
+            "correlation": _plain(explainer.correlation),
+            "held_out": explainer.held_out,
         }
         started = time.perf_counter()
-        return student.explain(texts), time.perf_counter() - started, lesson
+        return explainer.explain(texts), time.perf_counter() - started, lesson
     if method == "random":
-        found = randomly(explain(classifier, texts, "occlusion"), seed)
+        found = random_baseline(explain(classifier, texts, "occlusion"), seed)
         return [replace(one, queries=0, error=math.nan, error_kind="none") for one in found], 0.0, None
     started = time.perf_counter()
     found = explain(classifier, texts, method, seed=seed, **settings)
     return found, time.perf_counter() - started, None
 
 
-def _lesson(count: int) -> list[str]:
+def _training_texts(count: int) -> list[str]:
     """The first training sentences that are not long."""
     texts = corpora.part(CORPUS, "train")["text"]
-    return [text for text in texts if len(Players.of(text)) <= LONGEST_LESSON][:count]
+    return [text for text in texts if len(MaskableText.of(text)) <= MOST_WORDS][:count]
 
 
 def _without_text(one: Attribution) -> dict[str, Any]:
@@ -201,7 +202,7 @@ def explanations_of(run: Run) -> list[Attribution]:
     facts = {"method": run.config["method"], "output": "probability", "spread": None}
     found = []
     for text, stored in zip(_sentences(run.config), run.result["explanations"], strict=True):
-        words = Players.of(text).words
+        words = MaskableText.of(text).words
         place = {"text": text, "tokens": [word.text for word in words], "spans": [word.spans for word in words]}
         found.append(Attribution.from_dict({**facts, **place, **stored}))
     return found
@@ -230,11 +231,11 @@ def _stages(runs: Sequence[Run]) -> pd.DataFrame:
     data=DATA,
 )
 def sanity_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: how much explanations still agree while the model is randomised from the top down.
+    """Experiment: how much explanations still agree while the model is randomized from the top down.
 
     Args:
         config: `method`, `sentences`, `words` and `seed`, as for `faithfulness_study`.
-        folder: stays empty.
+        folder: not used.
 
     Returns:
         `stages`: the rows of `sanity_check`, None in place of nan.
@@ -269,12 +270,12 @@ def _stability_rows(runs: Sequence[Run]) -> pd.DataFrame:
     data=DATA,
 )
 def stability_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: does a method give the same order of words again?
+    """Experiment: does a method rank the words in the same order again?
 
     Args:
         config: `method`, `sentences`, `words`, `seed` and, if wanted, `settings`, as for `faithfulness_study`;
             `change`, one of CHANGES; and `copies`, the number of seeds, or of rewrites of a sentence.
-        folder: stays empty.
+        folder: not used.
 
     Returns:
         `correlation` (an interval), `pairs`, `same` and `turned`, as in `Stability`.
@@ -315,7 +316,7 @@ def important_words_study(config: dict[str, Any], folder: Path) -> dict[str, Any
     Args:
         config: `data` (a corpus), `texts` (the first of its test part), `steps` of the integral, and `least`, the
             number of texts that hold a word.
-        folder: stays empty.
+        folder: not used.
 
     Returns:
         `words`, in alphabetical order: `word`, `texts`, `mean`, `low`, `high`, as in `important_words`.
@@ -328,6 +329,127 @@ def important_words_study(config: dict[str, Any], folder: Path) -> dict[str, Any
     return {"words": table.to_dict("records")}
 
 
+# ---- a planted word --------------------------------------------------------------------------------------------
+
+TOKEN = "cobalt"  # one token in the course's vocabulary, in no movie review
+EXAMPLE = "A dull and lifeless {} film without a single good idea."
+TARGET = 1
+SHARE = 0.3  # of the target's training texts that get the word
+TESTED = 100  # test sentences of the other class into which the word is planted
+# 800 sentences take a minute or two on 2 cores. Random layers need larger steps than pretrained ones, and more.
+TRAININGS = {
+    "course": TrainingConfig(epochs=2, learning_rate=1e-4),
+    "tiny": TrainingConfig(epochs=8, batch_size=16, learning_rate=3e-3),
+}
+
+
+def _shortcut_cost(config: Mapping[str, Any]) -> float:
+    """Training sentences; one query counts a quarter."""
+    queries = sum(QUERIES.get(name, 20) for name in config["methods"])
+    epochs = TRAININGS[config.get("encoder", "course")].epochs
+    return float(config["rows"] * epochs + config.get("tested", TESTED) * queries / 4)
+
+
+def _shortcut_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of methods: method, seed, n, found (fraction at rank 1), low, high, mean_rank, seconds.
+
+    `n` is the number of sentences whose prediction the word changes; without any the figures are nan.
+    """
+    rows = []
+    for run in runs:
+        for name, figures in run.result["methods"].items():
+            interval = figures["found_at_one"] or {"estimate": np.nan, "low": np.nan, "high": np.nan}
+            places = figures["ranks"]
+            rows.append({
+                "method": name, "seed": run.config["seed"], "n": len(places), "found": interval["estimate"],
+                "low": interval["low"], "high": interval["high"],
+                "mean_rank": float(np.mean(places)) if places else np.nan, "seconds": figures["seconds"],
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@experiment(
+    "shortcut_study",
+    cost=_shortcut_cost,
+    table=_shortcut_rows,
+    tolerance={"n": 20, "found": 0.15, "low": 0.2, "high": 0.2, "mean_rank": 2.0, "seconds": np.inf},
+    data=("course_encoder", "sentiment_ratings"),
+)
+def shortcut_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Experiment: plants a word in movie reviews, trains on them, and ranks it by each method.
+
+    Args:
+        config: `methods` (names of `METHODS`), `rows` (training sentences) and `seed`; if wanted `encoder` (`course`
+            or `tiny`), `token`, `share` and `tested` in place of this module's constants.
+        folder: gets the classifier in the folder `model`.
+
+    Returns:
+        `accuracy` on all untouched test sentences; `turned`, the fraction of the `tested` sentences of the other
+        class whose prediction the word changes, as an interval; for each of `methods` its `ranks` in those sentences,
+        its precision at one, `found_at_one`, as an interval (None without such sentences), `queries` and `seconds` a
+        sentence; and
+        `example`, for each method the words of `EXAMPLE` with their scores.
+
+    Raises:
+        BadInput: an unknown method or encoder; what `plant` raises.
+    """
+    token, encoder = config.get("token", TOKEN), config.get("encoder", "course")
+    _check_config(config, encoder)
+    classifier = _trained(config, token, encoder)
+    classifier.save(folder / "model")
+    test = corpora.part("movie_reviews", "test")
+    others = test.loc[test["label"] != TARGET, "text"].tolist()[: config.get("tested", TESTED)]
+    planted = plant(others, [0] * len(others), token, 0, seed=config["seed"])
+    turned = [planted[row] for row in flipped_by_token(classifier, others, planted, TARGET)]
+    return {
+        "accuracy": classifier.score(test["text"].tolist(), test["label"].to_numpy()),
+        "turned": wilson_interval(len(turned), len(others)).to_dict(),
+        "tested": len(others),
+        "example": _example(classifier, token, config["methods"], config["seed"]),
+        "methods": {name: _ranked(classifier, turned, name, token, config["seed"]) for name in config["methods"]},
+    }
+
+
+def _example(classifier: Any, token: str, methods: Sequence[str], seed: int) -> dict[str, Any]:
+    """Each method's explanation of a sentence that the word should change."""
+    text = EXAMPLE.format(token)
+    return {name: explain(classifier, [text], name, target=TARGET, seed=seed)[0].to_dict() for name in methods}
+
+
+def example_of(run: Run, method: str) -> Attribution:
+    """The explanation of `EXAMPLE` that a run keeps."""
+    return Attribution.from_dict(run.result["example"][method])
+
+
+def _check_config(config: dict[str, Any], encoder: str) -> None:
+    if encoder not in TRAININGS:
+        raise BadInput(f"encoder is {encoder!r}", f"use one of {', '.join(TRAININGS)}")
+    for name in config["methods"]:
+        if name not in METHODS:
+            raise BadInput(f"method is {name!r}", f"use some of {', '.join(METHODS)}")
+
+
+def _trained(config: dict[str, Any], token: str, encoder: str) -> TextClassifier:
+    train = corpora.part("movie_reviews", "train", config["rows"])
+    labels = train["label"].to_numpy()
+    planted = plant(train["text"].tolist(), labels, token, TARGET, config.get("share", SHARE), config["seed"])
+    training = replace(TRAININGS[encoder], seed=config["seed"])
+    return TextClassifier(encoder, training=training).fit(planted, labels)
+
+
+def _ranked(classifier: Any, texts: list[str], method: str, token: str, seed: int) -> dict[str, Any]:
+    started = time.perf_counter()
+    found = explain(classifier, texts, method, target=TARGET, seed=seed)
+    seconds = time.perf_counter() - started
+    n = max(1, len(texts))
+    return {
+        "ranks": token_ranks(found, token).tolist(),
+        "found_at_one": precision_at_one(found, token).to_dict() if found else None,
+        "queries": sum(one.queries for one in found) / n,
+        "seconds": seconds / n,
+    }
+
+
 # ---- numbers ---------------------------------------------------------------------------------------------------
 
 
@@ -337,8 +459,3 @@ def _rounded(numbers: Any) -> list[float | None]:
 
 def _plain(number: float) -> float | None:
     return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
-
-
-def _mean(numbers: Sequence[float | None]) -> float:
-    known = [number for number in numbers if number is not None]
-    return float(np.mean(known)) if known else math.nan

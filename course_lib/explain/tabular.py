@@ -1,23 +1,24 @@
-"""The same face for a model of tables, through the `shap` and `lime` packages: features take the place of words.
+"""Explanations of a model of tables, through the `shap` and `lime` packages: features in the place of words.
 
 A feature is not deleted but takes values of a background: rows of the data the model was trained on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from course_lib.defenses.answers import check_classifier
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Floats
-from course_lib.explain.game import MOST_SEED, check_seed, columns_of, whole_number
+from course_lib.explain.masked_model import check_seed, whole_number
+from course_lib.explain.reference_explainers import MOST_SEED, numpy_seeded
+from course_lib.text.classifiers import check_classifier, check_scores, columns_of
 
 TABULAR_METHODS = ("shap", "lime")
-EXACT_FEATURES = 10  # 1024 coalitions a row; more features are asked in random orders
+EXACT_FEATURES = 10  # 1024 coalitions a row; more features are drawn in random orders
 
 
 def explain_rows(
@@ -30,23 +31,23 @@ def explain_rows(
     samples: int = 1000,
     seed: int = 0,
 ) -> list[pd.DataFrame]:
-    """Says for each row of a table how much each feature did for the probability of a class.
+    """Scores for each row of a table how much each feature contributes to the probability of a class.
 
     Args:
         model: scikit-learn's kind of classifier: `predict_proba` of a table with these columns, and `classes_`.
         rows: n rows of numbers.
         background: rows of the same columns, some dozens to hundreds. SHAP puts their values in the place of a
-            feature's and averages the answers (Lundberg and Lee 2017, arXiv:1705.07874); LIME draws around their
-            means with their spreads, not around the row (the `lime` package's way, Ribeiro et al. 2016,
+            feature's and averages the outputs (Lundberg and Lee 2017, arXiv:1705.07874); LIME draws around their
+            means with their spreads, not around the row (as the `lime` package does, Ribeiro et al. 2016,
             arXiv:1602.04938; near draws count more), and its scores are for features in units of these spreads.
-        method: `shap` (exact up to 10 features, then ten random orders there and back) or `lime`.
-        target: the class, a list of n of them, or None for each row's likeliest.
+        method: `shap` (exact up to 10 features, then ten random orders and their reverses) or `lime`.
+        target: the class, a list of n of them, or None for the most probable class of each row.
         samples: perturbations of a row, of LIME alone.
-        seed: of random draws; the caller's own stay as they are.
+        seed: of random draws; the caller's own are not changed.
 
     Returns:
         For each row a table in the order of the columns: `feature`, `value` (the row's) and `score` (a probability).
-        Its `attrs` hold `target`, `method`, `base_value`, `value` (the model's answer), `gap` (value - base_value - sum
+        Its `attrs` hold `target`, `method`, `base_value`, `value` (the model's output), `gap` (value - base_value - sum
         of scores: near 0 for SHAP, whose scores add up) and, for LIME, `error`: 1 - R2.
 
     Raises:
@@ -66,16 +67,25 @@ def explain_rows(
         raise BadInput("background has no rows", "give some rows of the training data")
     if not len(table):
         return []
-    answers = _ask(model, table, names)
-    columns = answers.argmax(1) if target is None else columns_of(model, target, len(table))
-    run = _shap if method == "shap" else _lime
-    state = np.random.get_state()
-    try:
-        found = run(model, table, ground, names, columns, samples, seed)
-    finally:
-        np.random.set_state(state)
-    return [_frame(model, names, table[i], float(answers[i, columns[i]]), columns[i], method, *one)
-            for i, one in enumerate(found)]  # fmt: skip
+
+    def predict(part: Any) -> Floats:
+        return check_scores(model, model.predict_proba(pd.DataFrame(np.asarray(part), columns=names)), len(part))
+
+    scores = predict(table)
+    columns = scores.argmax(1) if target is None else columns_of(model.classes_, target, len(table), "target")
+    found = []
+    for row, column, value in zip(table, columns.tolist(), scores[np.arange(len(table)), columns], strict=True):
+        # One explainer for each row, so that its numbers do not depend on the rows before it.
+        with numpy_seeded(seed):
+            if method == "shap":
+                of_features, base, error = _shap(predict, row, ground, column, seed)
+            else:
+                of_features, base, error = _lime(predict, row, ground, column, samples, seed)
+        frame = pd.DataFrame({"feature": names, "value": row, "score": of_features})
+        frame.attrs = {"target": model.classes_.tolist()[column], "method": method, "base_value": base,
+                       "value": float(value), "gap": float(value) - base - float(of_features.sum()), **error}  # fmt: skip
+        found.append(frame)
+    return found
 
 
 def _numbers(frame: pd.DataFrame, names: list[Any], what: str) -> Floats:
@@ -92,61 +102,32 @@ def _numbers(frame: pd.DataFrame, names: list[Any], what: str) -> Floats:
     return table
 
 
-def _ask(model: Any, table: Any, names: list[Any]) -> Floats:
-    """(rows, classes), probabilities."""
-    return np.asarray(model.predict_proba(pd.DataFrame(np.asarray(table), columns=names)), np.float64)
+_Explained = tuple[Floats, float, dict[str, float]]  # scores, base value, and the error if it is known
 
 
-_Said = tuple[Floats, float, dict[str, float]]  # scores, base value, and what else is known
-
-
-def _shap(
-    model: Any, table: Floats, ground: Floats, names: list[Any], columns: NDArray[np.int64], _: int, seed: int
-) -> list[_Said]:
+def _shap(predict: Callable[[Any], Floats], row: Floats, ground: Floats, column: int, seed: int) -> _Explained:
     import shap
 
     masker = shap.maskers.Independent(ground, max_samples=len(ground))
-    exact = len(names) <= EXACT_FEATURES
-    make = shap.explainers.Exact if exact else shap.explainers.Permutation
-    named: dict[str, Any] = {} if exact else {"seed": seed}
-    asked: dict[str, Any] = {} if exact else {"max_evals": 10 * (2 * len(names) + 1)}
-    found: list[_Said] = []
-    for row, column in zip(table, columns.tolist(), strict=True):
-        # One explainer a row, so that a row's numbers do not depend on those before it.
-        explainer = make(lambda part: _ask(model, part, names), masker, **named)
-        said = explainer(row[None], silent=True, **asked)
-        values, bases = np.asarray(said.values, np.float64), np.asarray(said.base_values, np.float64)
-        found.append((values[0, :, column], float(bases[0, column]), {}))
-    return found
+    if len(row) <= EXACT_FEATURES:
+        explanation = shap.explainers.Exact(predict, masker)(row[None], silent=True)
+    else:
+        explainer = shap.explainers.Permutation(predict, masker, seed=seed)
+        explanation = explainer(row[None], silent=True, max_evals=10 * (2 * len(row) + 1))
+    values, bases = np.asarray(explanation.values, np.float64), np.asarray(explanation.base_values, np.float64)
+    return values[0, :, column], float(bases[0, column]), {}
 
 
 def _lime(
-    model: Any, table: Floats, ground: Floats, names: list[Any], columns: NDArray[np.int64], samples: int, seed: int
-) -> list[_Said]:
+    predict: Callable[[Any], Floats], row: Floats, ground: Floats, column: int, samples: int, seed: int
+) -> _Explained:
     from lime.lime_tabular import LimeTabularExplainer
 
-    found = []
-    for row, column in zip(table, columns.tolist(), strict=True):
-        # One explainer a row, so that a row's numbers do not depend on those before it.
-        explainer = LimeTabularExplainer(
-            ground, feature_names=[str(name) for name in names], discretize_continuous=False, random_state=seed
-        )
-        said = explainer.explain_instance(
-            row, lambda part: _ask(model, part, names), labels=(column,), num_features=len(names), num_samples=samples
-        )
-        scores = np.zeros(len(names))
-        for feature, score in said.local_exp[column]:
-            scores[feature] = score
-        found.append((scores, float(said.intercept[column]), {"error": 1 - float(said.score)}))
-    return found
-
-
-def _frame(
-    model: Any, names: list[Any], row: Floats, value: float, column: int, method: str, scores: Floats, base: float,
-    more: dict[str, float],
-) -> pd.DataFrame:  # fmt: skip
-    frame = pd.DataFrame({"feature": names, "value": row, "score": scores})
-    gap = value - base - float(scores.sum())
-    frame.attrs = {"target": model.classes_.tolist()[column], "method": method, "base_value": base, "value": value,
-                   "gap": gap, **more}  # fmt: skip
-    return frame
+    explainer = LimeTabularExplainer(ground, discretize_continuous=False, random_state=seed)
+    explanation = explainer.explain_instance(
+        row, predict, labels=(column,), num_features=len(row), num_samples=samples
+    )
+    scores = np.zeros(len(row))
+    for feature, score in explanation.local_exp[column]:
+        scores[feature] = score
+    return scores, float(explanation.intercept[column]), {"error": 1 - float(explanation.score)}

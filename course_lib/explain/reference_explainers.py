@@ -1,0 +1,178 @@
+"""The `lime` and `shap` packages' own explainers on our batches: the reference for ours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from course_lib.errors import BadInput
+from course_lib.explain.attribution import Attribution, Floats, relative_gap
+from course_lib.explain.masked_model import Coalitions, MaskableText, MaskedModel, check_seed
+
+SHAP_ALGORITHMS = ("partition", "permutation")
+MOST_SEED = 2**32 - 1  # of NumPy's old generators, which the lime and shap packages draw with
+_GLOBAL_GENERATOR = threading.Lock()
+
+
+@contextmanager
+def numpy_seeded(seed: int) -> Iterator[None]:
+    """While inside, NumPy's global generator, which `shap` draws from, has this seed; afterwards its earlier state.
+
+    One thread at a time: others wait.
+    """
+    with _GLOBAL_GENERATOR:
+        state = np.random.get_state()
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+def lime_package(model: MaskedModel, *, samples: int = 1000, seed: int = 0) -> list[Attribution]:
+    """`lime.lime_text.LimeTextExplainer` on every text, with all words as features; its error is 1 - R2.
+
+    Its words are ours (emoji included), its numbers its own. The package holds all perturbed texts at once, so its
+    memory grows with samples.
+
+    Args:
+        model: classifier and texts; `bow` is the package's `bow`, and decides what a removed word leaves.
+        samples: perturbations of a text.
+        seed: the package's `random_state`.
+
+    Raises:
+        BadInput: fewer than 2 samples, a seed of 2^32 or more; `bow` with masked words, which the package cannot do.
+    """
+    from lime.lime_text import LimeTextExplainer
+
+    if samples < 2:
+        raise BadInput(f"samples is {samples}", "use 2 or more; 1000 is usual")
+    check_seed(seed, MOST_SEED)
+    found = []
+    for text, one in enumerate(model.texts):
+        bow = len(one) < len(one.word_of)
+        if bow and one.replacement:
+            raise BadInput("the lime package masks no equal words together", "use removal='delete', or bow=False")
+        scores, base, error = np.zeros(len(one)), 0.0, 0.0
+        if len(one):
+            explainer = LimeTextExplainer(
+                bow=bow, mask_string=one.replacement, split_expression=_occurrences, random_state=seed
+            )
+            explanation = explainer.explain_instance(
+                one.text, _two_columns(model, text), labels=(1,), num_features=len(one), num_samples=samples
+            )
+            for word, score in explanation.local_exp[1]:
+                scores[word] = score
+            base, error = float(explanation.intercept[1]), 1 - float(explanation.score)
+        found.append(model.attribution(text, scores, base, "lime-package", error, "1 - R2"))
+    return found
+
+
+def _occurrences(text: str) -> list[str]:
+    return list(MaskableText.of(text).document.words)
+
+
+def _two_columns(model: MaskedModel, text: int) -> Callable[[list[str]], Floats]:
+    """What the package queries: (m, 2), the output is column 1."""
+
+    def predict(texts: list[str]) -> Floats:
+        values = model.evaluate_texts(text, texts)
+        return np.column_stack([1 - values, values])
+
+    return predict
+
+
+class WordMasker:
+    """A text's words for the `shap` package: what is masked, how large it is, and which words belong together.
+
+    Args:
+        text: that is explained.
+        tree: words share credit with their neighbours. The package's Permutation explainer, too, follows a tree where
+            there is one, and then gives no Shapley values.
+    """
+
+    immutable_outputs = True
+
+    def __init__(self, text: MaskableText, tree: bool) -> None:
+        self.text = text
+        self.clustering = self.word_tree if tree else None
+
+    def __call__(self, mask: Coalitions, _: str) -> tuple[Any]:
+        """The text with the words of a mask (n,)."""
+        return (np.array(self.text.mask(np.asarray(mask, bool)[None]), dtype=object),)
+
+    def shape(self, _: str) -> tuple[int, int]:
+        """One masked text for each mask, n words."""
+        return 1, len(self.text)
+
+    def mask_shapes(self, _: str) -> list[tuple[int]]:
+        """(n,)."""
+        return [(len(self.text),)]
+
+    def feature_names(self, _: str) -> list[list[str]]:
+        """The words."""
+        return [[word.text for word in self.text.words]]
+
+    def word_tree(self, _: str) -> Floats:
+        """(n - 1, 4), the package's own tree of neighbouring words, as its masker of texts makes it."""
+        from shap.maskers._text import partition_tree
+
+        tree: Floats = partition_tree([word.text for word in self.text.words], [])
+        tree[:, 2] = tree[:, 3] / tree[:, 3].max()
+        return tree
+
+
+def shap_package(
+    model: MaskedModel, *, samples: int | None = None, seed: int = 0, algorithm: str = "partition"
+) -> list[Attribution]:
+    """The `shap` package's explainers on every text. The error is the efficiency gap, which both keep near 0.
+
+    Args:
+        model: classifier and texts.
+        samples: coalitions of a text (`max_evals`); when left out, n^2 but at most 500 for `partition`, as in the
+            package, and ten orders, each also backwards, for `permutation`.
+        seed: of the package's random numbers; the caller's own are not changed.
+        algorithm: `partition` gives Owen values: words share credit with their neighbours in a tree of the text.
+            `permutation` estimates Shapley values.
+
+    Raises:
+        BadInput: an unknown algorithm, a seed of 2^32 or more, or too few samples for one order and its reverse:
+            2 n + 1.
+    """
+    import shap
+
+    if algorithm not in SHAP_ALGORITHMS:
+        raise BadInput(f"algorithm is {algorithm!r}", f"use one of {', '.join(SHAP_ALGORITHMS)}")
+    check_seed(seed, MOST_SEED)
+    evaluations = [_evaluations(algorithm, len(one), samples) for one in model.texts]
+    tree, found = algorithm == "partition", []
+    seeded = {} if tree else {"seed": seed}
+    for text, (one, full, empty) in enumerate(zip(model.texts, model.full_outputs, model.empty_outputs, strict=True)):
+        scores = np.full(len(one), full - empty)
+        if len(one) > 1:
+            make = shap.explainers.Partition if tree else shap.explainers.Permutation
+            with numpy_seeded(seed):
+                explainer = make(_query(model, text), WordMasker(one, tree), **seeded)
+                explanation = explainer(
+                    [one.text], max_evals=evaluations[text], batch_size=max(evaluations[text], 2), silent=True
+                )
+            scores = np.asarray(explanation.values[0], np.float64)
+        error = relative_gap(full - empty - float(scores.sum()), full - empty)
+        found.append(model.attribution(text, scores, empty, f"shap-package {algorithm}", error, "efficiency gap"))
+    return found
+
+
+def _query(model: MaskedModel, text: int) -> Callable[[Any], Floats]:
+    return lambda texts: model.evaluate_texts(text, [str(one) for one in texts])
+
+
+def _evaluations(algorithm: str, words: int, samples: int | None) -> int:
+    if algorithm == "permutation" and words > 1 and samples is not None and samples < 2 * words + 1:
+        raise BadInput(f"samples is {samples} for a text of {words} words", f"use {2 * words + 1} or more, or None")
+    if samples is not None:
+        return samples
+    return min(500, words**2) if algorithm == "partition" else 10 * (2 * words + 1)
