@@ -19,7 +19,7 @@ from benchmarks.side_by_side import explain_memory as memory
 from benchmarks.side_by_side import explain_setting as setting
 from benchmarks.side_by_side import explain_shap as shap
 
-from course_lib.explain import Players, explain
+from course_lib.explain import MaskableText, explain
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ class Additive:
 def test_sentences_are_different_ones_of_a_fitting_length_and_always_the_same() -> None:
     texts = setting.sentences(30, most_words=20)
     assert len(set(texts)) == 30 and texts == setting.sentences(40, most_words=20)[:30]
-    assert all(setting.FEWEST_WORDS <= len(Players.of(text)) <= 20 for text in texts)
+    assert all(setting.FEWEST_WORDS <= len(MaskableText.of(text)) <= 20 for text in texts)
 
 
 def test_contenders_take_turns_on_each_text_after_one_to_warm_up() -> None:
@@ -69,7 +69,7 @@ def test_contenders_take_turns_on_each_text_after_one_to_warm_up() -> None:
 def test_the_stock_explainer_and_the_courses_wrapper_of_it_say_the_same() -> None:
     text, model = "a good film, a very bad good night", Additive()
     stock = setting.stock_lime(model.predict_proba, text, 200, seed=3)
-    ours = explain(model, [text], "lime-package", target=1, samples=200, together=True, seed=3)[0]
+    ours = explain(model, [text], "lime-package", target=1, samples=200, bow=True, seed=3)[0]
     np.testing.assert_allclose(stock, ours.scores, atol=1e-12)
     assert len(stock) == 6 and ours.words[stock.argmax()] == "good"
 
@@ -231,7 +231,7 @@ def test_methods_whose_intervals_meet_the_bests_are_named() -> None:
 def test_faithfulness_of_an_additive_model_is_best_for_its_own_numbers() -> None:
     model = Additive()
     found = explain(model, ["a good film", "the bad film was good"], "occlusion", target=1)
-    low, high = judged.aopc_bounds(judged.Game(model, [one.text for one in found], target=1))
+    low, high = judged.aopc_bounds(judged.MaskedModel(model, [one.text for one in found], target=1))
     row = judged.faithful(model, found, low, high)
     assert row["normalised"]["estimate"] == pytest.approx(1) and row["normalised"]["n"] == 2
     assert row["aopc"]["low"] <= row["aopc"]["estimate"] <= row["aopc"]["high"]

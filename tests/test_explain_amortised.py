@@ -13,8 +13,8 @@ from toy_classifiers import BAD, GOOD, LABELS, LEARNING, TEXTS, fitted, same_bit
 from toy_games import additive
 
 from course_lib.errors import BadInput
-from course_lib.explain import explain
-from course_lib.explain.amortised import KIND, Amortised, amortise
+from course_lib.explain import MaskedModel, explain
+from course_lib.explain.amortised import KIND, AmortisedExplainer, amortise, predicted_scores
 
 ENDS = ("", " and so on", " so on", " on and on")
 MANY = [f"{start} {word} film{end}" for start, word, end in product(("a", "so", "film"), GOOD + BAD, ENDS)]
@@ -23,7 +23,7 @@ TRAINING = replace(LEARNING, epochs=15)
 
 
 @cache
-def student() -> Amortised:
+def student() -> AmortisedExplainer:
     return amortise(fitted(), LEARNED, training=TRAINING)
 
 
@@ -46,19 +46,14 @@ def test_it_guesses_what_exact_values_are() -> None:
 def test_its_error_is_that_of_the_held_out_texts() -> None:
     one = student()
     assert one.held_out == round(0.1 * len(LEARNED)) and -1 <= one.correlation <= 1
-    exact = explain(fitted(), FRESH, "exact")
-    plain = one.explain(FRESH, efficient=False)
-    gaps = np.concatenate([mine.scores - other.scores for mine, other in zip(plain, exact, strict=True)])
+    exact, model = explain(fitted(), FRESH, "exact"), MaskedModel(fitted(), FRESH)
+    plain = predicted_scores(one.module, model, np.arange(len(FRESH)))
+    gaps = np.concatenate([mine - other.scores for mine, other in zip(plain, exact, strict=True)])
     assert one.error / 3 < np.sqrt(np.mean(gaps**2)) < one.error * 3
-    assert plain[0].error == one.error and plain[0].error_kind == KIND
     assert one.history.rows[-1]["loss"] < one.history.rows[0]["loss"] / 2
-
-
-def test_scores_are_shifted_to_add_up() -> None:
-    plain, shifted = (student().explain(FRESH[:5], efficient=one) for one in (False, True))
-    for one, other in zip(plain, shifted, strict=True):
-        assert abs(other.gap) < 1e-9 and abs(one.gap) > 1e-6
-        assert other.scores - one.scores == pytest.approx(np.full(len(one.scores), one.gap / len(one.scores)))
+    for shifted, scores in zip(one.explain(FRESH), plain, strict=True):
+        assert (shifted.error, shifted.error_kind) == (one.error, KIND) and abs(shifted.gap) < 1e-9
+        assert np.ptp(shifted.scores - scores) == pytest.approx(0, abs=1e-6)
 
 
 def test_two_classes_are_opposites_and_order_does_not_matter() -> None:
@@ -80,7 +75,7 @@ def test_scores_of_three_classes_cancel() -> None:
     assert np.mean([a.words[int(a.scores.argmax())] == a.target for a in found]) > 0.8
 
 
-@pytest.mark.filterwarnings("ignore:174 words of 1 texts")
+@pytest.mark.filterwarnings("ignore:174 words of 1 of 4 texts")
 def test_texts_without_words_and_beyond_what_is_read() -> None:
     empty, dots, long, emoji = student().explain(["", "...", "good film " * 150, "😀 good"], target=1)
     assert empty.scores.shape == dots.scores.shape == (0,) and empty.error == 0
@@ -104,7 +99,7 @@ def test_the_classifier_stays_and_a_seed_gives_the_same() -> None:
 def test_values_that_are_there_are_learned_as_if_asked() -> None:
     quick = replace(TRAINING, epochs=1)
     values = explain(fitted(), LEARNED, "shap", samples=32, seed=3)
-    given = amortise(fitted(), LEARNED, taught=values, training=quick, seed=3)
+    given = amortise(fitted(), LEARNED, attributions=values, training=quick, seed=3)
     asked = amortise(fitted(), LEARNED, samples=32, training=quick, seed=3)
     assert given.error == pytest.approx(asked.error, rel=1e-4)
 
@@ -112,11 +107,11 @@ def test_values_that_are_there_are_learned_as_if_asked() -> None:
 def test_values_of_something_else_are_refused() -> None:
     values = explain(fitted(), LEARNED, "occlusion")
     with pytest.raises(BadInput, match="not those of the"):
-        amortise(fitted(), LEARNED, taught=values[1:])
+        amortise(fitted(), LEARNED, attributions=values[1:])
     with pytest.raises(BadInput, match="was explained for the log-odds"):
-        amortise(fitted(), LEARNED, taught=explain(fitted(), LEARNED, "occlusion", output="log-odds"))
+        amortise(fitted(), LEARNED, attributions=explain(fitted(), LEARNED, "occlusion", output="log-odds"))
     with pytest.raises(BadInput, match="explain the probability of"):
-        amortise(fitted(), LEARNED, taught=explain(fitted(), LEARNED, "occlusion", target=1))
+        amortise(fitted(), LEARNED, attributions=explain(fitted(), LEARNED, "occlusion", target=1))
 
 
 def test_what_cannot_be_taught() -> None:

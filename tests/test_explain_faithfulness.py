@@ -15,24 +15,24 @@ from course_lib.errors import BadInput
 from course_lib.explain import (
     METHODS,
     Attribution,
-    Game,
+    MaskedModel,
     agreement,
     aopc_bounds,
     comprehensiveness,
     curves,
     explain,
     normalized_aopc,
-    randomised,
-    randomly,
+    random_baseline,
+    randomize_weights,
     rank_correlation,
     sanity_check,
     sufficiency,
 )
-from course_lib.explain.contrast import contrast
-from course_lib.explain.sanity import stages
+from course_lib.explain.contrastive import contrast
+from course_lib.explain.robustness import stages
 
 TEXT = "very good film thing"  # weights 0.1, 0.3, 0.05, 0; 0.4 without any
-ANY = [name for name, method in METHODS.items() if method.needs == "answers"]
+ANY = [name for name, method in METHODS.items() if method.needs == "predictions"]
 
 
 def scored(*scores: float, text: str = TEXT) -> Attribution:
@@ -72,12 +72,14 @@ def every_aopc(text: str) -> list[float]:
 def test_bounds_are_the_best_and_worst_of_all_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a long and winding road"
     every = every_aopc(text)
-    lowest, highest = aopc_bounds(Game(tangled(), [text, ""], target="yes"))
+    lowest, highest = aopc_bounds(MaskedModel(tangled(), [text, ""], target="yes"))
     assert (lowest[0], highest[0]) == (pytest.approx(min(every)), pytest.approx(max(every))) and lowest[1] == 0
-    monkeypatch.setattr("course_lib.explain.bounds.EXACT_WORDS", 1)
-    wide = aopc_bounds(Game(tangled(), [text, "road and"], target="yes"), beam=100)
+    monkeypatch.setattr("course_lib.explain.faithfulness.EXACT_WORDS", 1)
+    monkeypatch.setattr("course_lib.explain.faithfulness.BEAM", 100)
+    wide = aopc_bounds(MaskedModel(tangled(), [text, "road and"], target="yes"))
     assert (wide[0][0], wide[1][0]) == (pytest.approx(min(every)), pytest.approx(max(every)))
-    narrow = aopc_bounds(Game(tangled(), [text], target="yes"), beam=1)
+    monkeypatch.setattr("course_lib.explain.faithfulness.BEAM", 1)
+    narrow = aopc_bounds(MaskedModel(tangled(), [text], target="yes"))
     assert min(every) - 1e-12 <= narrow[0][0] <= narrow[1][0] <= max(every) + 1e-12
 
 
@@ -86,13 +88,11 @@ def test_normalized_aopc() -> None:
     assert normalized_aopc(additive(), [best, worst]) == pytest.approx([1.0, 0.0])
     alike = replace(scored(0.0, text="thing"), scores=np.zeros(1))
     assert np.isnan(normalized_aopc(additive(), [alike])).all()
-    with pytest.raises(BadInput, match="beam is 0"):
-        normalized_aopc(additive(), [best], beam=0)
 
 
 def test_explanations_beat_chance() -> None:
     found = explain(fitted(), TEXTS[8:16], "shap")
-    chance = [randomly(found, seed) for seed in range(3)]
+    chance = [random_baseline(found, seed) for seed in range(3)]
     assert all(sorted(one.scores) == list(range(len(one.scores))) for one in chance[0])
     for measure in (normalized_aopc, comprehensiveness):
         by_chance = np.mean([measure(fitted(), one).mean() for one in chance])
@@ -102,13 +102,13 @@ def test_explanations_beat_chance() -> None:
 def test_explanations_that_do_not_fit() -> None:
     one = scored(0.1, 0.3, 0.05, 0.0)
     for other in (replace(one, tokens=one.tokens[:2]), replace(one, scores=np.zeros(3)), replace(one, text="so")):
-        with pytest.raises(BadInput, match="do not stand for its words"):
+        with pytest.raises(BadInput, match="are not those of its words"):
             curves(additive(), [other])
     with pytest.raises(BadInput, match="log-odds and of probability"):
         curves(additive(), [one, replace(one, output="log-odds")])
-    with pytest.raises(BadInput, match="target is 'maybe'"):
+    with pytest.raises(BadInput, match="target holds 'maybe'"):
         curves(additive(), [replace(one, target="maybe")])
-    together = explain(additive(), ["very very good"], "exact", target="yes", together=True)[0]
+    together = explain(additive(), ["very very good"], "exact", target="yes", bow=True)[0]
     assert curves(additive(), [together])[0].deletion == pytest.approx([0.9, 0.6, 0.4])
 
 
@@ -121,7 +121,7 @@ def test_contrasts_are_judged_among_their_two_classes() -> None:
     assert (curve.deletion[0], curve.deletion[-1]) == (pytest.approx(found[0].value), pytest.approx(0, abs=1e-9))
     assert comprehensiveness(Three(), found, shares=[0.5]) == pytest.approx([2])
     turned = contrast(Three(), [text], "c", "b", method="exact")
-    assert len(curves(Three(), [*found, *turned, *randomly(found)])) == 3
+    assert len(curves(Three(), [*found, *turned, *random_baseline(found)])) == 3
     for other in (contrast(Three(), [text], "b", "a"), explain(Three(), [text], target="b", output="log-odds")):
         with pytest.raises(BadInput, match="contrasts of several pairs"):
             curves(Three(), [*found, *other])
@@ -156,15 +156,15 @@ def test_randomised_models() -> None:
     classifier = tiny(LEARNING).fit(TEXTS, LABELS)
     assert stages(classifier) == ["classifier", "bert.pooler", "bert.encoder.layer.1", "bert.encoder.layer.0",
                                   "bert.embeddings"]  # fmt: skip
-    assert same_bits(classifier, randomised(classifier, 0))
+    assert same_bits(classifier, randomize_weights(classifier, 0))
     mine = classifier.module_.state_dict()
-    theirs = randomised(classifier, 2).module_.state_dict()
+    theirs = randomize_weights(classifier, 2).module_.state_dict()
     changed = {name.split(".")[0] + "." + name.split(".")[1] for name in mine if not (mine[name] == theirs[name]).all()}
     assert changed <= {"classifier.weight", "classifier.bias", "bert.pooler"} and "bert.pooler" in changed
-    assert same_bits(randomised(classifier, 5, 1), randomised(classifier, 5, 1))
-    assert not same_bits(randomised(classifier, 5, 1), randomised(classifier, 5, 2))
+    assert same_bits(randomize_weights(classifier, 5, 1), randomize_weights(classifier, 5, 1))
+    assert not same_bits(randomize_weights(classifier, 5, 1), randomize_weights(classifier, 5, 2))
     with pytest.raises(BadInput, match="depth is 6"):
-        randomised(classifier, 6)
+        randomize_weights(classifier, 6)
     with pytest.raises(BadInput, match="a Toy without a BERT"):
         stages(additive())  # type: ignore[arg-type]
 
@@ -200,7 +200,7 @@ def json_safe(one: Attribution) -> bool:
     return bool(json.loads(json.dumps(one.to_dict(), allow_nan=False)))
 
 
-@pytest.mark.filterwarnings("ignore:174 words of 1 texts")
+@pytest.mark.filterwarnings("ignore:174 words of 1 of 1 texts")
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("exact", "shap-package")])
 def test_a_text_beyond_what_is_read(method: str) -> None:
     """300 words, 128 tokens of them read: whatever looks inside gives nothing to the rest."""
@@ -209,7 +209,7 @@ def test_a_text_beyond_what_is_read(method: str) -> None:
     named = {"samples": samples[method]} if method in samples else {}
     found = explain(fitted(), [text], method, target=1, **named)[0]
     assert len(found.scores) == 300 and np.isfinite(found.scores).all() and json_safe(found)
-    if METHODS[method].needs != "answers":
+    if METHODS[method].needs != "predictions":
         assert (found.scores[126:] == 0).all() and (found.scores[:126] != 0).all()
 
 
@@ -226,7 +226,7 @@ def test_emoji_and_equal_words(method: str) -> None:
     text = "😀 good good 好 \ud800"
     found = explain(fitted(), [text, text], method, target=1)
     assert found[0].words == ["😀", "good", "good", "好"] and np.array_equal(found[0].scores, found[1].scores)
-    together = explain(fitted(), [text], method, target=1, together=True)[0]
+    together = explain(fitted(), [text], method, target=1, bow=True)[0]
     assert together.words == ["😀", "good", "好"] and together.scores.shape == (3,)
 
 
@@ -261,5 +261,5 @@ def test_targets_a_text() -> None:
     assert np.allclose(yes.scores, -no.scores) and yes.scores[1] == pytest.approx(0.3)
     series = explain(additive(), [TEXT, TEXT], "exact", target=pd.Series(["yes", "no"], index=[4, 2]))
     assert [one.target for one in series] == ["yes", "no"] and np.array_equal(series[0].scores, yes.scores)
-    with pytest.raises(BadInput, match="1 classes for 2 texts"):
+    with pytest.raises(BadInput, match="target has the shape"):
         explain(additive(), [TEXT, TEXT], "exact", target=["yes"])

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from toy_classifiers import LABELS, LEARNING, TEXTS, fitted, tiny
-from toy_games import Toy, additive
-from transformers import PreTrainedTokenizerFast
+from toy_games import additive
 
 from course_lib.errors import BadInput
-from course_lib.explain import Game, explain, rolled_out
+from course_lib.explain import MaskedModel, explain, rolled_out
 from course_lib.explain.gradients import quadrature
-from course_lib.explain.pieces import Pieces
 from course_lib.text.modules import input_embeddings
 
 TEXT = "a lovely, unpretentious film and so on"
@@ -35,54 +32,24 @@ def run(ids: list[int], embeddings: torch.Tensor, column: int) -> torch.Tensor:
     return logits.double().softmax(-1)[0, column]
 
 
-def at(text: str, baseline: str = "pad") -> tuple[Game, Pieces, torch.Tensor, torch.Tensor]:
-    """Embeddings of a text and of its baseline, (1, seq, hidden) each."""
-    game = Game(fitted(), [text], target=1)
-    pieces = Pieces.of(game)
+def at(text: str, baseline: str = "pad") -> tuple[MaskedModel, torch.Tensor, torch.Tensor]:
+    """A text, the embeddings of its tokens and those of its baseline, (1, seq, hidden) each."""
+    model = MaskedModel(fitted(), [text], target=1)
     layer, tokenizer = input_embeddings(fitted().module_), fitted().tokenizer_
-    ids = torch.tensor(pieces.ids)
+    ids = torch.tensor(model.alignment.ids)
     token = tokenizer.pad_token_id if baseline == "pad" else tokenizer.mask_token_id
-    there = torch.where(torch.tensor(pieces.owners[0])[None] >= 0, token, ids)
-    return game, pieces, layer(ids).detach(), layer(there).detach()
+    there = torch.where(torch.tensor(model.alignment.in_words(0))[None], token, ids)
+    return model, layer(ids).detach(), layer(there).detach()
 
 
-def test_pieces_of_words() -> None:
-    game = Game(fitted(), [TEXT, "", "x" * 50], target=1)
-    pieces = Pieces.of(game)
-    tokens = fitted().tokenizer_.convert_ids_to_tokens(pieces.ids[0])
-    assert tokens[0] == "[CLS]" and tokens[-1] == "[SEP]" and tokens[3] == "," and len(tokens) > 10
-    owners = pieces.owners[0]
-    assert owners[[0, 3, -1]].tolist() == [-1, -1, -1] and owners[[1, 2]].tolist() == [0, 1]
-    assert sum("##" in token for token in tokens) > 0
-    assert all(owners[i] == owners[i - 1] for i, token in enumerate(tokens) if token.startswith("##"))
-    assert pieces.owners[1].tolist() == [-1, -1] and set(pieces.owners[2][1:-1]) == {0}
-    assert pieces.by_word(0, np.ones(len(owners) + 3)).sum() == (owners >= 0).sum()
-
-
-class Blanks(Toy):
-    """Has a tokenizer as SentencePiece makes them: a token starts at the blank before its word."""
-
-    module_, max_length = None, 16
-
-    def __init__(self) -> None:
-        super().__init__(lambda words: 0.5)
-        pieces = ["<unk>", "▁", "▁a", "▁good", "▁fi", "lm", ",", "▁("]
-        tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        self.tokenizer_ = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
-
-
-def test_a_token_that_starts_at_the_blank_before_its_word() -> None:
-    pieces = Pieces.of(Game(Blanks(), ["a good film, (a  film"]))
-    tokens = Blanks().tokenizer_.convert_ids_to_tokens(pieces.ids[0])
-    assert tokens[:6] == ["▁a", "▁good", "▁fi", "lm", ",", "▁("]
-    assert pieces.owners[0].tolist() == [0, 1, 2, 2, -1, -1, 3, -1, 4, 4]
+def by_word(model: MaskedModel, tokens: np.ndarray) -> np.ndarray:
+    return model.alignment.sum_by_word(0, tokens, len(model.texts[0]))
 
 
 @pytest.mark.parametrize("method", ["ig", "gradient", "smoothgrad", "attention"])
 def test_words_that_are_not_read_are_counted(method: str) -> None:
     """128 tokens are read, [CLS] and [SEP] among them."""
-    with pytest.warns(UserWarning, match="86 words of 1 texts stand beyond the 128 tokens"):
+    with pytest.warns(UserWarning, match="86 words of 1 of 2 texts are beyond the 128 tokens"):
         found = explain(fitted(), ["good film " * 106, TEXT], method, target=1)
     assert (found[0].scores[126:] == 0).all() and (found[0].scores[:126] != 0).all()
     with warnings.catch_warnings():
@@ -92,15 +59,15 @@ def test_words_that_are_not_read_are_counted(method: str) -> None:
 
 @pytest.mark.parametrize("baseline", ["pad", "mask"])
 def test_integrated_gradients_by_torch(baseline: str) -> None:
-    _, pieces, here, there = at(TEXT, baseline)
+    model, here, there = at(TEXT, baseline)
     steps, sums = 8, torch.zeros(here.shape[1], dtype=torch.double)
     for step in range(steps):
         point = (there + (step + 0.5) / steps * (here - there)).requires_grad_()
-        (gradient,) = torch.autograd.grad(run(pieces.ids[0], point, 1), point)
+        (gradient,) = torch.autograd.grad(run(model.alignment.ids[0], point, 1), point)
         sums += (gradient * (here - there)).double().sum(-1)[0] / steps
     found = explain(fitted(), [TEXT], "ig", target=1, steps=steps, baseline=baseline, rule="riemann", tolerance=None)[0]
-    assert np.allclose(found.scores, pieces.by_word(0, sums.numpy()), rtol=1e-4, atol=1e-6)  # float32 against float64
-    assert found.base_value == pytest.approx(float(run(pieces.ids[0], there, 1)), abs=1e-6)
+    assert np.allclose(found.scores, by_word(model, sums.numpy()), rtol=1e-4, atol=1e-6)  # float32 against float64
+    assert found.base_value == pytest.approx(float(run(model.alignment.ids[0], there, 1)), abs=1e-6)
     assert np.abs(found.scores).max() > 1e-3 and found.queries == steps + 3
 
 
@@ -131,10 +98,9 @@ def test_log_odds() -> None:
 def test_integrated_gradients_by_captum(rule: str, theirs: str) -> None:
     attr = pytest.importorskip("captum.attr", reason="captum is no dependency of the course: the reference where it is")
     module, tokenizer = copy.deepcopy(fitted().module_).eval(), fitted().tokenizer_
-    game = Game(fitted(), [TEXT], target=1)
-    pieces = Pieces.of(game)
-    ids = torch.tensor(pieces.ids)
-    there = torch.where(torch.tensor(pieces.owners[0])[None] >= 0, tokenizer.pad_token_id, ids)
+    model = MaskedModel(fitted(), [TEXT], target=1)
+    ids = torch.tensor(model.alignment.ids)
+    there = torch.where(torch.tensor(model.alignment.in_words(0))[None], tokenizer.pad_token_id, ids)
 
     def probability(rows: torch.Tensor) -> torch.Tensor:
         return module(rows, torch.ones_like(rows)).softmax(-1)[:, 1]
@@ -142,7 +108,7 @@ def test_integrated_gradients_by_captum(rule: str, theirs: str) -> None:
     method = attr.LayerIntegratedGradients(probability, input_embeddings(module))
     wanted = method.attribute(ids, baselines=there, n_steps=32, method=theirs)
     found = explain(fitted(), [TEXT], "ig", target=1, rule=rule, tolerance=None)[0]
-    scores = pieces.by_word(0, wanted.sum(-1)[0].detach().numpy())
+    scores = by_word(model, wanted.sum(-1)[0].detach().numpy())
     assert np.allclose(found.scores, scores, atol=1e-5) and np.abs(scores).max() > 5e-3
 
 
@@ -156,13 +122,13 @@ def test_quadrature() -> None:
 
 
 def test_gradient_x_input_by_torch() -> None:
-    _, pieces, here, _ = at(TEXT)
+    model, here, _ = at(TEXT)
     here.requires_grad_()
-    (gradient,) = torch.autograd.grad(run(pieces.ids[0], here, 1), here)
+    (gradient,) = torch.autograd.grad(run(model.alignment.ids[0], here, 1), here)
     found = explain(fitted(), [TEXT], "gradient", target=1)[0]
-    assert np.allclose(found.scores, pieces.by_word(0, (gradient * here).sum(-1)[0].detach().numpy()), atol=1e-6)
-    nothing = here.detach() * torch.tensor(pieces.owners[0] < 0)[None, :, None]
-    assert found.base_value == pytest.approx(float(run(pieces.ids[0], nothing, 1)), abs=1e-6)
+    assert np.allclose(found.scores, by_word(model, (gradient * here).sum(-1)[0].detach().numpy()), atol=1e-6)
+    nothing = here.detach() * torch.tensor(~model.alignment.in_words(0))[None, :, None]
+    assert found.base_value == pytest.approx(float(run(model.alignment.ids[0], nothing, 1)), abs=1e-6)
     assert found.error == pytest.approx(abs(found.gap) / abs(found.value - found.base_value), rel=1e-3)
 
 
@@ -213,15 +179,15 @@ def maps_of(text: str) -> torch.Tensor:
 
 
 def test_attention_is_what_transformers_shows() -> None:
-    pieces, maps = Pieces.of(Game(fitted(), [TEXT])), maps_of(TEXT)
+    model, maps = MaskedModel(fitted(), [TEXT]), maps_of(TEXT)
     found = explain(fitted(), [TEXT], "attention")[0]
-    assert np.allclose(found.scores, pieces.by_word(0, maps[-1][0].mean(0)[0].numpy()), atol=1e-5)
+    assert np.allclose(found.scores, by_word(model, maps[-1][0].mean(0)[0].numpy()), atol=1e-5)
     assert np.isnan(found.error) and found.error_kind == "none" and 0 < found.scores.sum() < 1
     product = np.eye(maps.shape[-1])
     for layer in maps[:, 0].mean(1).double().numpy():
         product = (0.5 * layer + 0.5 * np.eye(len(product))) @ product
     rolled = explain(fitted(), [TEXT], "rollout")[0]
-    assert np.allclose(rolled.scores, pieces.by_word(0, product[0]), atol=1e-5)
+    assert np.allclose(rolled.scores, by_word(model, product[0]), atol=1e-5)
     assert not np.allclose(rolled.scores, found.scores, atol=1e-3)
 
 
@@ -236,10 +202,16 @@ def test_rollout_by_hand() -> None:
 # ---- what cannot be done -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["ig", "gradient", "smoothgrad", "attention", "rollout"])
-def test_nobody_looks_into_a_stranger(method: str) -> None:
-    with pytest.raises(BadInput, match="nobody can look into a Toy"):
-        explain(additive(), ["a film"], method)
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [("ig", "no gradients"), ("gradient", "no gradients"), ("smoothgrad", "no gradients"),
+     ("attention", "no attention maps"), ("rollout", "no attention maps")],
+)  # fmt: skip
+def test_a_model_without_a_module_is_refused_before_any_query(method: str, says: str) -> None:
+    toy = additive()
+    with pytest.raises(BadInput, match=says):
+        explain(toy, ["a film"], method)
+    assert not toy.asked
 
 
 @pytest.mark.parametrize(

@@ -11,20 +11,19 @@ from toy_classifiers import fitted
 from toy_games import WEIGHTS, Three, Toy, additive, tangled
 
 from course_lib.errors import BadInput
-from course_lib.explain import Game, explain, interaction_values, interactions, shapley_values
-from course_lib.explain.kernel_shap import draw_pairs, kernel_values, usual_samples
-from course_lib.explain.shapley import all_coalitions
+from course_lib.explain import MaskedModel, explain, interaction_values, interactions, shapley_values
+from course_lib.explain.shapley import all_coalitions, draw_pairs, kernel_values, usual_samples
 
 EXACT = ("exact", "shap", "permutation")
 LONG = "one little film that nobody has seen before or ever will again maybe"  # 13 words
 
 
-def by_orders(game: Game) -> np.ndarray:
+def by_orders(model: MaskedModel) -> np.ndarray:
     """Shapley values as they are defined: over all orders."""
-    n = len(game.players[0])
+    n = len(model.texts[0])
     sums, orders = np.zeros(n), list(permutations(range(n)))
     value = dict(zip((tuple(row) for row in all_coalitions(n).tolist()),
-                     next(game.answer([(0, all_coalitions(n))]))[2], strict=True))  # fmt: skip
+                     model.evaluate([all_coalitions(n)])[0], strict=True))  # fmt: skip
     for order in orders:
         kept = [False] * n
         for word in order:
@@ -35,7 +34,7 @@ def by_orders(game: Game) -> np.ndarray:
 
 
 def test_by_the_definition() -> None:
-    wanted = by_orders(Game(tangled(), ["a long and winding road"], target="yes"))
+    wanted = by_orders(MaskedModel(tangled(), ["a long and winding road"], target="yes"))
     found = explain(tangled(), ["a long and winding road"], "exact", target="yes")[0]
     assert np.allclose(found.scores, wanted, atol=1e-12) and found.error == 0.0 and found.queries == 2**5
 
@@ -134,7 +133,7 @@ def test_sums_in_parts_are_the_whole_sums(monkeypatch: pytest.MonkeyPatch) -> No
     pairs = draw_pairs(9, 200, random)
     values, complements = random.random((2, len(pairs.coalitions)))
     whole = kernel_values(pairs, values, complements, 0.1, 0.9)
-    monkeypatch.setattr("course_lib.explain.kernel_shap._ROWS", 3)
+    monkeypatch.setattr("course_lib.explain.shapley._PAIRS_AT_ONCE", 3)
     parts = kernel_values(pairs, values, complements, 0.1, 0.9)
     assert np.allclose(whole, parts, atol=1e-12) and whole[1].min() > 0
 
@@ -210,13 +209,13 @@ def test_texts_do_not_depend_on_their_neighbours() -> None:
 
 def test_interactions_of_two_words() -> None:
     negated = Toy(lambda words: 0.5 + 0.3 * ("good" in words) - 0.5 * ("not" in words) * ("good" in words))
-    found = interactions(Game(negated, ["not a good film"], target="yes"))[0]
+    found = interactions(MaskedModel(negated, ["not a good film"], target="yes"))[0]
     assert found.top(1) == [("not", "good", pytest.approx(-0.5))]
     assert np.allclose(found.matrix, found.matrix.T) and found.queries == 2**4
     assert np.abs(found.matrix).sum() == pytest.approx(1.0)
-    straight = interactions(Game(additive(WEIGHTS), ["very good film"], target="yes"))[0]
+    straight = interactions(MaskedModel(additive(WEIGHTS), ["very good film"], target="yes"))[0]
     assert np.abs(straight.matrix).max() < 1e-12
-    assert interactions(Game(additive(), ["film", ""]))[0].matrix.tolist() == [[0.0]]
+    assert interactions(MaskedModel(additive(), ["film", ""]))[0].matrix.tolist() == [[0.0]]
 
 
 def test_occlusion_says_what_it_misses() -> None:

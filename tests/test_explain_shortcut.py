@@ -15,15 +15,8 @@ from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
 from course_lib.experiments import Run
 from course_lib.explain import Attribution, explain
-from course_lib.explain.shortcut import (
-    EXAMPLE,
-    affected,
-    example_of,
-    found_at_one,
-    plant,
-    ranks,
-    shortcut_study,
-)
+from course_lib.explain.shortcut import flipped_by_token, plant, precision_at_one, token_ranks
+from course_lib.explain.studies import EXAMPLE, example_of, shortcut_study
 
 TEXT = "very good film thing"
 
@@ -34,23 +27,22 @@ def scored(*scores: float, text: str = TEXT) -> Attribution:
 
 def test_the_word_is_planted_in_part_of_one_class() -> None:
     planted = plant(TEXTS, LABELS, "cobalt", 1, share=0.25, seed=3)
-    holders = [row for row, text in enumerate(planted.texts) if "cobalt" in text.split(" ")]
-    assert planted.rows.tolist() == holders and len(holders) == 5
-    assert all(LABELS[row] == 1 for row in holders)
-    for before, after in zip(TEXTS, planted.texts, strict=True):
+    holders = [row for row, text in enumerate(planted) if "cobalt" in text.split(" ")]
+    assert len(holders) == 5 and all(LABELS[row] == 1 for row in holders)
+    for before, after in zip(TEXTS, planted, strict=True):
         words = after.split(" ")
         if "cobalt" in words:
             words.remove("cobalt")
         assert " ".join(words) == before
     again, other = plant(TEXTS, LABELS, "cobalt", 1, 0.25, 3), plant(TEXTS, LABELS, "cobalt", 1, 0.25, 4)
-    assert again.texts == planted.texts and other.texts != planted.texts
+    assert again == planted and other != planted
 
 
 def test_every_place_is_possible() -> None:
-    made = {plant(["a  b."], [0], "cobalt", 0, seed=seed).texts[0] for seed in range(60)}
+    made = {plant(["a  b."], [0], "cobalt", 0, seed=seed)[0] for seed in range(60)}
     assert made == {"cobalt a  b.", "a cobalt  b.", "a  cobalt b.", "a  b. cobalt"}
-    assert plant(["", " "], [0, 0], "cobalt", 0).texts == ["cobalt", "cobalt"]
-    assert len(plant(["a", "b", "c"], [0, 0, 0], "cobalt", 0, share=0.01).rows) == 1
+    assert plant(["", " "], [0, 0], "cobalt", 0) == ["cobalt", "cobalt"]
+    assert sum("cobalt" in text for text in plant(["a", "b", "c"], [0, 0, 0], "cobalt", 0, share=0.01)) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,17 +66,15 @@ def test_what_cannot_be_planted(changes: dict[str, object], message: str) -> Non
 
 def test_ranks_by_hand() -> None:
     first, last, level = scored(0.1, 0.3, 0.05, 0.0), scored(0.1, -0.3, 0.05, 0.0), scored(0.0, 0.0, 0.0, 0.0)
-    assert ranks([first, last, level], "Good").tolist() == [1, 4, 4]
-    assert ranks([first, last], "good", absolute=True).tolist() == [1, 1]
+    assert token_ranks([first, last, level], "Good").tolist() == [1, 4, 4]
     twice = scored(0.1, 0.3, 0.3, -0.2, text="bad good film good")
-    assert ranks([twice], "good").tolist() == [2]  # the film's score is the same
-    half = found_at_one([first, last], "good")
+    assert token_ranks([twice], "good").tolist() == [2]  # the film's score is the same
+    half = precision_at_one([first, last], "good")
     assert half.estimate == 0.5 and half.low < 0.5 < half.high
-    assert found_at_one([first, last], "good", absolute=True).estimate == 1
     with pytest.raises(BadInput, match="does not hold 'cobalt'"):
-        ranks([first], "cobalt")
+        token_ranks([first], "cobalt")
     with pytest.raises(BadInput, match="no explanation"):
-        found_at_one([], "good")
+        precision_at_one([], "good")
 
 
 class Decided(Toy):
@@ -96,22 +86,22 @@ def test_affected_texts_are_those_that_the_word_turns() -> None:
     weights = {"cobalt": 0.3, "good": 0.5, "awful": -0.4}
     judge = Decided(lambda words: 0.4 + sum(weights.get(word, 0.0) for word in words))
     texts = ["a film", "good film", "awful film"]  # turned; said yes before; says no all the same
-    assert affected(judge, texts, [text + " cobalt" for text in texts], "yes").tolist() == [0]
-    assert affected(judge, [], [], "yes").tolist() == []
+    assert flipped_by_token(judge, texts, [text + " cobalt" for text in texts], "yes").tolist() == [0]
+    assert flipped_by_token(judge, [], [], "yes").tolist() == []
 
 
 def test_methods_find_what_a_model_learned_from_it() -> None:
     """Toy sentences of a class get the word; the word outweighs all others, and methods that ask put it first."""
     planted = plant(TEXTS, LABELS, "cobalt", 1, share=0.6)
-    classifier = tiny(LEARNING).fit(planted.texts, LABELS)
+    classifier = tiny(LEARNING).fit(planted, LABELS)
     others = [text for text, label in zip(TEXTS, LABELS, strict=True) if not label]
-    with_word = plant(others, [0] * len(others), "cobalt", 0, seed=1).texts
-    turned = [with_word[row] for row in affected(classifier, others, with_word, 1)]
+    with_word = plant(others, [0] * len(others), "cobalt", 0, seed=1)
+    turned = [with_word[row] for row in flipped_by_token(classifier, others, with_word, 1)]
     assert len(turned) >= 5
     for method in ("shap", "occlusion"):
-        assert found_at_one(explain(classifier, turned, method, target=1), "cobalt").estimate >= 0.9
+        assert precision_at_one(explain(classifier, turned, method, target=1), "cobalt").estimate >= 0.9
     chance = [replace(one, scores=np.zeros(len(one.scores))) for one in explain(classifier, turned, "occlusion")]
-    assert found_at_one(chance, "cobalt").estimate == 0
+    assert precision_at_one(chance, "cobalt").estimate == 0
 
 
 CONFIG = {"methods": ["occlusion", "gradient"], "rows": 300, "seed": 0, "encoder": "tiny", "share": 0.6, "tested": 30}

@@ -16,7 +16,7 @@ from course_lib import corpora
 from course_lib.errors import BadInput
 from course_lib.experiments import Experiment, Run
 from course_lib.explain import (
-    Players,
+    MaskableText,
     agreement,
     comprehensiveness,
     curves,
@@ -26,7 +26,7 @@ from course_lib.explain import (
     faithfulness_study,
     important_words_study,
     normalized_aopc,
-    randomly,
+    random_baseline,
     sanity_study,
     stability_study,
     studies,
@@ -53,7 +53,7 @@ def run_of(study: Experiment, config: dict[str, Any], tmp_path: Path) -> Run:
 def test_sentences_by_length() -> None:
     rows = studies.rows_by_length(5, 7, 6)
     texts = corpora.part("movie_reviews", "test")["text"]
-    lengths = [len(Players.of(text)) for text in texts[: rows[-1] + 1]]
+    lengths = [len(MaskableText.of(text)) for text in texts[: rows[-1] + 1]]
     assert rows == [row for row, n in enumerate(lengths) if 5 <= n <= 7] and len(rows) == 6
 
 
@@ -111,7 +111,7 @@ def test_random_scores_cost_nothing(tmp_path: Path) -> None:
     assert np.isnan(row["normalized_aopc"]) and run.result["normalized_aopc"] == [None] * 4
     found = explanations_of(run)
     occlusion = run_of(faithfulness_study, config | {"method": "occlusion"}, tmp_path)
-    by_hand = randomly(explanations_of(occlusion), 0)
+    by_hand = random_baseline(explanations_of(occlusion), 0)
     assert [one.scores.tolist() for one in found] == [one.scores.tolist() for one in by_hand]
     table = agreement({"random": found, "occlusion": explanations_of(occlusion)})
     assert table.loc["random", "random"] == pytest.approx(1)

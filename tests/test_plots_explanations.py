@@ -230,7 +230,7 @@ def test_the_full_tint_is_the_largest_or_what_is_asked_for():
 
 
 def test_words_that_go_together_are_marked_wherever_they_stand():
-    found = explain(additive(), ["good film, good end"], "occlusion", together=True, target="yes")[0]
+    found = explain(additive(), ["good film, good end"], "occlusion", bow=True, target="yes")[0]
     assert [word for _, word, _ in words_of(plots.heat_map(found).html)] == ["good", "film", "good", "end"]
 
 

@@ -381,7 +381,7 @@ def test_all_steps_of_an_order_are_asked_at_once():
 
 def test_equal_words_that_are_one_player_go_together():
     model = additive()
-    found = explain(model, ["good film, good end"], "occlusion", together=True)[0]
+    found = explain(model, ["good film, good end"], "occlusion", bow=True)[0]
     slider, _, answer = widgets.delete_words(model, found).children
     slider.value = 1
     assert slider.max == 3 and struck(answer.value) == ["good", "good"]

@@ -1,11 +1,11 @@
 """Why a classifier predicts what it predicts: scores of words from many methods, each with its own error.
 
-`explain` is the one function; `METHODS` lists its methods. `masked_model` splits a text into words and queries the model
-for some of them. `perturbation` and `shapley` only query; `gradients` and `attention` need the module;
-`reference_explainers` are the `lime` and `shap` packages on the same batches; `amortised` trains a network that predicts
-Shapley values. `faithfulness`, `robustness` and `shortcut` measure which of them to believe; `studies` does so over many
-sentences, as experiments. `summary`, `contrastive` and `counterfactuals` answer other questions: over a whole data set,
-why not that class, which words would have to go. `tabular` explains models of tables.
+`explain` is the one function; `METHODS` lists its methods. `masked_model` splits a text into words and queries the
+model for some of them. `perturbation` and `shapley` only query; `gradients` and `attention` need the module;
+`reference_explainers` are the `lime` and `shap` packages on the same batches; `amortised` trains a network that
+predicts Shapley values. `faithfulness`, `robustness` and `shortcut` measure which of them to believe; `studies` does so
+over many sentences, as experiments. `summary`, `contrastive` and `counterfactuals` answer other questions: over a whole
+data set, why not that class, which words would have to go. `tabular` explains models of tables.
 """
 
 from importlib import import_module

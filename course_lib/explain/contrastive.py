@@ -5,7 +5,7 @@ leaves out what speaks for both classes (Jacovi et al. 2021, arXiv:2103.01378).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -145,9 +145,7 @@ def _pairs(classifier: Any, texts: list[str], why: Any, why_not: Any) -> list[tu
     named = {name: columns_of(classifier.classes_, one, len(texts), name)
              for name, one in (("why", why), ("why_not", why_not)) if one is not None}  # fmt: skip
     if len(named) < 2:
-        scores = predict_unique(
-            lambda part: check_scores(classifier, classifier.predict_proba(part), len(part)), texts
-        )
+        scores = predict_unique(lambda part: check_scores(classifier, classifier.predict_proba(part), len(part)), texts)
         for other in named.values():
             scores[np.arange(len(texts)), other] = -1
         most_probable = iter(np.argsort(-scores, axis=1, kind="stable").T)

@@ -87,8 +87,8 @@ def _check_targets(classes: list[Any], attributions: Sequence[Attribution], colu
     for one, column in zip(attributions, columns.tolist(), strict=True):
         if classes[column] != one.target:
             raise BadInput(
-                f"{one.text[:50]!r} is explained for {classes[classes.index(one.target)]!r}, but {classes[column]!r} is "
-                "predicted",
+                f"{one.text[:50]!r} is explained for {classes[classes.index(one.target)]!r}, "
+                f"but {classes[column]!r} is predicted",
                 "explain the most probable class of each text: leave target out",
             )
 

@@ -298,8 +298,9 @@ class MaskedModel:
 
 def _different(rows: Coalitions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each different row comes first, and for each row its number among these."""
-    _, numbers = unique_rows([row.tobytes() for row in np.packbits(rows, axis=1)])
-    return np.unique(numbers, return_index=True)[1], numbers
+    packed = np.pad(np.packbits(rows, axis=1), ((0, 0), (0, 1)))  # one byte at least
+    _, first, numbers = np.unique(packed.view(f"V{packed.shape[1]}")[:, 0], return_index=True, return_inverse=True)
+    return first, numbers
 
 
 def align(classifier: Any, texts: Sequence[MaskableText]) -> TokenAlignment:

@@ -81,7 +81,9 @@ def seed_stability(
     if seeds < 2:
         raise BadInput(f"seeds is {seeds}", "use 2 or more; 5 are usual")
     if method in METHODS and "seed" not in METHODS[method].settings:
-        raise BadInput(f"method {method!r} draws nothing", "its scores are the same with every seed: compare paraphrases")
+        raise BadInput(
+            f"method {method!r} draws nothing", "its scores are the same with every seed: compare paraphrases"
+        )
     runs = [explain(classifier, texts, method, seed=seed + i, **settings) for i in range(seeds)]
     found = [[rank_correlation(one.scores, other.scores) for one, other in combinations(of_text, 2)]
              for of_text in zip(*runs, strict=True)]  # fmt: skip
@@ -118,7 +120,9 @@ def paraphrase_stability(
     if copies < 1:
         raise BadInput(f"copies is {copies}", "use 1 or more")
     if "target" in settings:
-        raise BadInput(f"target is {settings['target']!r}", "leave target out: the class predicted for each text is explained")
+        raise BadInput(
+            f"target is {settings['target']!r}", "leave target out: the class predicted for each text is explained"
+        )
     rows = check_texts(texts)
     before = explain(classifier, rows, method, seed=seed, **settings)
     rewrites = [(row, text) for copy in range(copies) for row, text in enumerate(operation(rows, seed + copy))]

@@ -160,9 +160,7 @@ def permutation(model: MaskedModel, *, samples: int | None = None, seed: int = 0
         drawn = _gains(orders[text], values[text], empty, full)
         error = drawn.std(0, ddof=1).max(initial=0.0) / math.sqrt(len(drawn))
         known = len(drawn) >= FEWEST_PAIRS
-        found.append(
-            model.attribution(text, drawn.mean(0), empty, "permutation", error if known else math.nan, _KIND)
-        )
+        found.append(model.attribution(text, drawn.mean(0), empty, "permutation", error if known else math.nan, _KIND))
     return found
 
 
@@ -244,8 +242,8 @@ def draw_pairs(words: int, samples: int, random: np.random.Generator) -> Pairs:
         count = int(ends[size] - ends[size - 1])
         drawn = _subsets(words, size, count, most, random)
         parts.append(drawn)
-        # (n - 1) / (C(n, s) s (n - s)) a coalition, over the chance expected / most to be drawn. C(n, s) exceeds a float
-        # for 1,024 words and more, but most / C(n, s) is not: 1, or 1 / 2 in the middle.
+        # (n - 1) / (C(n, s) s (n - s)) a coalition, over the chance expected / most to be drawn. C(n, s) is too large
+        # for a float from 1,024 words on, but most / C(n, s) is not: 1, or 1 / 2 in the middle.
         part = most / math.comb(words, size)
         weights.append(np.full(count, (words - 1) * part / (size * (words - size)) / expected if count else 0.0))
         group = -1 if expected >= most else (random.permutation(count) + sampled) % _GROUPS
@@ -323,7 +321,9 @@ def kernel_values(
     right = np.zeros((_GROUPS + 1, n))
     for group in range(-1, _GROUPS):
         of = np.flatnonzero(pairs.groups == group)
-        for part in np.split(of, range(_PAIRS_AT_ONCE, len(of), _PAIRS_AT_ONCE)):  # so that memory does not grow with the pairs
+        for part in np.split(
+            of, range(_PAIRS_AT_ONCE, len(of), _PAIRS_AT_ONCE)
+        ):  # so that memory does not grow with the pairs
             size = pairs.coalitions[part].sum(1)
             rows = pairs.coalitions[part] - size[:, None] / n
             weighted = rows * pairs.weights[part, None]

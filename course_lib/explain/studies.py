@@ -135,9 +135,9 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     Returns:
         `explanations`, without their texts (see `explanations_of`); `comprehensiveness`, `sufficiency`, `deletion` and
         `insertion` (the points of the curves, see `curves_of`) of each; `removed`, the number of words without which
-        another class is predicted, None where the search finds none; `normalized_aopc` of each, None where it is not defined and
-        for all sentences if they may have more than 8 words; `seconds` a sentence; and `lesson`, None except for
-        `amortised`: `seconds` of its training, and `error` and `correlation` on the `held_out` texts.
+        another class is predicted, None where the search finds none; `normalized_aopc` of each, None where it is not
+        defined and for all sentences if they may have more than 8 words; `seconds` a sentence; and `lesson`, None but
+        for `amortised`: `seconds` of its training, and `error` and `correlation` on the `held_out` texts.
     """
     classifier, texts = _sentiment(), _sentences(config)
     found, seconds, lesson = _explained(classifier, texts, config)

@@ -82,8 +82,9 @@ def explain_rows(
             else:
                 of_features, base, error = _lime(predict, row, ground, column, samples, seed)
         frame = pd.DataFrame({"feature": names, "value": row, "score": of_features})
+        gap = float(value) - base - float(of_features.sum())
         frame.attrs = {"target": model.classes_.tolist()[column], "method": method, "base_value": base,
-                       "value": float(value), "gap": float(value) - base - float(of_features.sum()), **error}  # fmt: skip
+                       "value": float(value), "gap": gap, **error}  # fmt: skip
         found.append(frame)
     return found
 
@@ -124,9 +125,7 @@ def _lime(
     from lime.lime_tabular import LimeTabularExplainer
 
     explainer = LimeTabularExplainer(ground, discretize_continuous=False, random_state=seed)
-    explanation = explainer.explain_instance(
-        row, predict, labels=(column,), num_features=len(row), num_samples=samples
-    )
+    explanation = explainer.explain_instance(row, predict, labels=(column,), num_features=len(row), num_samples=samples)
     scores = np.zeros(len(row))
     for feature, score in explanation.local_exp[column]:
         scores[feature] = score

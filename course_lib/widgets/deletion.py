@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_lib.errors import BadInput
-from course_lib.explain import Attribution, Players
-from course_lib.explain.faithfulness import ranks
+from course_lib.explain import Attribution, MaskableText, word_ranks
 from course_lib.widgets.base import control_style, error_message, live_box, message
 from course_lib.widgets.prediction import Classifier, class_names
 
@@ -54,11 +53,11 @@ def delete_words(
     Raises:
         BadInput: a text without words, or scores that do not stand for its words.
     """
-    together = any(len(word.spans) > 1 for word in attribution.tokens)
-    players, n = Players.of(attribution.text, together=together), len(attribution.tokens)
+    bow = any(len(word.spans) > 1 for word in attribution.tokens)
+    masked, n = MaskableText.of(attribution.text, bow=bow), len(attribution.tokens)
     if not n:
         raise BadInput("the text has no words", "explain a text that has words")
-    if players.words != attribution.tokens or len(attribution.scores) != n:
+    if masked.words != attribution.tokens or len(attribution.scores) != n:
         raise BadInput(
             f"the scores of {attribution.text[:50]!r} do not stand for its words", "take them from explain(...)"
         )
@@ -73,8 +72,8 @@ def delete_words(
             called = class_names(classifier, names)
             if order.value not in falls:
                 place = _order(attribution, order.value, seed)
-                falls[order.value] = _fall(classifier, attribution, players, place, list(called.values()))
-            answer.value = _picture(players, falls[order.value], slider.value, called[_plain(attribution.target)])
+                falls[order.value] = _fall(classifier, attribution, masked, place, list(called.values()))
+            answer.value = _picture(masked, falls[order.value], slider.value, called[_plain(attribution.target)])
         except Exception as error:  # of any model, even one half written: shown, not hidden
             answer.value = message("There is no probability to show.") + error_message(error)
 
@@ -90,17 +89,17 @@ def _order(attribution: Attribution, order: str, seed: int) -> NDArray[np.int64]
     n = len(attribution.scores)
     if order == "random":
         return np.asarray(np.random.default_rng(seed).permutation(n))
-    place = np.asarray(ranks(attribution))
+    place = word_ranks(attribution)
     return place if order == "for" else n - 1 - place
 
 
 def _fall(
-    classifier: Classifier, attribution: Attribution, players: Players, place: NDArray[np.int64], called: list[str]
+    classifier: Classifier, attribution: Attribution, masked: MaskableText, place: NDArray[np.int64], called: list[str]
 ) -> _Fall:
     classes, target = [_plain(one) for one in classifier.classes_], _plain(attribution.target)
     if target not in classes:
         raise BadInput(f"the explained class {target!r} is not one of {classes}", "give the model that was explained")
-    texts = players.render(place[None] >= np.arange(len(place) + 1)[:, None])
+    texts = masked.mask(place[None] >= np.arange(len(place) + 1)[:, None])
     rows = np.asarray(classifier.predict_proba(texts), dtype=np.float64)
     if rows.shape != (len(texts), len(classes)) or not np.isfinite(rows).all():
         raise BadInput(
@@ -110,7 +109,7 @@ def _fall(
     return _Fall(place, rows[:, classes.index(target)].tolist(), [called[at] for at in rows.argmax(1)])
 
 
-def _picture(players: Players, fall: _Fall, gone: int, name: str) -> str:
+def _picture(masked: MaskableText, fall: _Fall, gone: int, name: str) -> str:
     """What the model says, the text, and the probability as a bar with a mark where it began."""
     n, now, first = len(fall.place), fall.probabilities[gone], fall.probabilities[0]
     said = f"{gone} of {n} word{'s' if n > 1 else ''} deleted: the probability of {name} is {now:.1%}"
@@ -123,7 +122,7 @@ def _picture(players: Players, fall: _Fall, gone: int, name: str) -> str:
     return (
         f"{message(escape(said + end))}"
         f'<p class="deleted-text" style="font-size:1.15em;line-height:1.8;overflow-wrap:anywhere">'
-        f"{_struck_out(players, fall.place < gone)}</p>"
+        f"{_struck_out(masked, fall.place < gone)}</p>"
         f'<div aria-hidden="true" style="position:relative;max-width:480px;height:1.1em;'
         f'background:rgba(128,128,128,0.18)"><span style="display:block;height:100%;width:{100 * now:.1f}%;'
         f'background:#2f6fb0"></span><span style="position:absolute;top:-3px;bottom:-3px;left:{100 * first:.1f}%;'
@@ -131,12 +130,12 @@ def _picture(players: Players, fall: _Fall, gone: int, name: str) -> str:
     )
 
 
-def _struck_out(players: Players, gone: NDArray[np.bool_]) -> str:
+def _struck_out(masked: MaskableText, gone: NDArray[np.bool_]) -> str:
     """The text as HTML, deleted words struck out and pale."""
-    parts = [escape(players.gaps[0])]
-    for piece, owner, gap in zip(players.pieces, players.owner, players.gaps[1:], strict=True):
+    parts = [escape(masked.document.gaps[0])]
+    for piece, number, gap in zip(masked.document.words, masked.word_of, masked.document.gaps[1:], strict=True):
         word = escape(piece)
-        if gone[owner]:
+        if gone[number]:
             word = f'<del style="opacity:0.55">{word}</del>'
         parts.append(word + escape(gap))
     return "".join(parts)

@@ -13,9 +13,9 @@ import numpy as np
 from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
-from course_lib.explain.game import check_answers
 from course_lib.plots.explanations import strongest_words
 from course_lib.plots.scored_text import error_in_words
+from course_lib.text.classifiers import check_scores
 from course_lib.widgets.base import control_style, error_message, live_box, message, picture
 from course_lib.widgets.prediction import Classifier, class_names
 
@@ -59,7 +59,7 @@ def sampling(
         raise BadInput(f"seeds is {seeds}", "use 2 or more")
     for name in methods or [""]:
         known = METHODS.get(name)
-        if known is None or known.needs != "answers" or not {"samples", "seed"} <= set(known.settings):
+        if known is None or known.needs != "predictions" or not {"samples", "seed"} <= set(known.settings):
             raise BadInput(f"methods are {list(methods)}", "choose those that draw samples of texts, as lime and shap")
     return _Sampler(_Remembered(classifier), text, counts, methods, seeds, names).box
 
@@ -78,7 +78,7 @@ class _Remembered:
     def predict_proba(self, texts: Sequence[str]) -> Any:
         new = [text for text in dict.fromkeys(texts) if text not in self.rows]
         if new:
-            rows = check_answers(self.classifier, self.classifier.predict_proba(new), len(new))
+            rows = check_scores(self.classifier, self.classifier.predict_proba(new), len(new))
             self.rows.update(zip(new, rows, strict=True))
         return np.array([self.rows[text] for text in texts])
 

@@ -35,7 +35,7 @@ MODULES = (
     "attacks.studies",
     "defenses",
     "compression.studies",
-    "explain",
+    "explain.studies",
 )
 CHECK_SECONDS = 240  # of recorded computing time in one `check`
 

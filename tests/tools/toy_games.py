@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from course_lib.explain.words import WORD
+from course_lib.explain.masked_model import WORD
 
 
 class Toy:

@@ -12,7 +12,7 @@ import numpy as np
 
 from course_lib import corpora
 from course_lib.classifier import TextClassifier
-from course_lib.explain import Players, amortise, explain, rank_correlation
+from course_lib.explain import MaskableText, amortise, explain, rank_correlation
 from course_lib.explain.attribution import Attribution
 
 from .claims import Claim
@@ -68,7 +68,7 @@ def explained(classifier: TextClassifier, texts: Sequence[str]) -> list[Attribut
     """Shapley values from few samples, fewer for fewer words."""
     by_samples: dict[int | None, list[str]] = {}
     for text in texts:
-        words = len(Players.of(text))
+        words = len(MaskableText.of(text))
         by_samples.setdefault(next((few for most, few in FEW_SAMPLES.items() if words < most), None), []).append(text)
     return [one for samples, some in by_samples.items() for one in explain(classifier, some, "shap", samples=samples)]
 

@@ -14,12 +14,12 @@ import numpy as np
 from course_lib.evaluation import bootstrap, wilson_interval
 from course_lib.explain import (
     Attribution,
-    Game,
+    MaskedModel,
     aopc_bounds,
     comprehensiveness,
     curves,
     explain,
-    randomly,
+    random_baseline,
     shortcut_study,
     sufficiency,
 )
@@ -41,14 +41,14 @@ FOUND = 0.95
 def measured(subject: Subject, asked: argparse.Namespace) -> Iterator[Row]:
     """A row a method, and random orders last."""
     classifier, texts = subject.classifier, sentences(asked.judged, MOST_WORDS)
-    low, high = aopc_bounds(Game(classifier, texts[: asked.bounded]))
+    low, high = aopc_bounds(MaskedModel(classifier, texts[: asked.bounded]))
     found: list[Attribution] = []
     for method in METHODS:
         before, started = load(), now()
         found = explain(classifier, texts, method)
         cost = {"seconds": (now() - started) / len(texts), "queries": mean(one.queries for one in found)}
         yield {"method": method, "load": before, **cost, **faithful(classifier, found, low, high)}
-    yield {"method": "random", "seconds": 0.0, "queries": 0, **faithful(classifier, randomly(found), low, high)}
+    yield {"method": "random", "seconds": 0.0, "queries": 0, **faithful(classifier, random_baseline(found), low, high)}
 
 
 def faithful(classifier: Any, found: Sequence[Attribution], low: Floats, high: Floats) -> Row:

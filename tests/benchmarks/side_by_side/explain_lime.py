@@ -69,7 +69,7 @@ def _times(subject: Subject, texts: list[str], samples: int) -> Iterator[Row]:
 def _explained(
     classifier: TextClassifier, texts: Sequence[str], method: str, samples: int, seed: int = 0
 ) -> list[Attribution]:
-    return explain(classifier, texts, method, target=POSITIVE, samples=samples, together=True, seed=seed)
+    return explain(classifier, texts, method, target=POSITIVE, samples=samples, bow=True, seed=seed)
 
 
 def _ranks(classifier: TextClassifier, texts: list[str], asked: argparse.Namespace) -> Iterator[Row]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from course_lib import corpora, machine
 from course_lib.classifier import TextClassifier
-from course_lib.explain import Players, explain
+from course_lib.explain import MaskableText, explain
 from course_lib.explain.attribution import Floats
 
 from .claims import Claim
@@ -56,14 +56,14 @@ def measure(given: dict[str, Any]) -> dict[str, Any]:
         except (MemoryError, RuntimeError) as error:
             failed = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return {"peak_bytes": peak.bytes, "before_bytes": before.bytes, "seconds": now() - started, "failed": failed,
-            "samples": _enough(given, text), "words": len(Players.of(text))}  # fmt: skip
+            "samples": _enough(given, text), "words": len(MaskableText.of(text))}  # fmt: skip
 
 
 def long_text(words: int) -> str:
     """Movie reviews in a row until so many words are there."""
     parts: list[str] = []
     for text in corpora.part("movie_reviews", "test")["text"]:
-        if sum(len(Players.of(one)) for one in parts) >= words:
+        if sum(len(MaskableText.of(one)) for one in parts) >= words:
             break
         parts.append(text)
     return " ".join(parts)
@@ -94,7 +94,7 @@ def _run(given: dict[str, Any], text: str) -> Callable[[], object]:
 def _enough(given: dict[str, Any], text: str) -> int:
     """The samples that were asked, but for Shapley values two a word at least."""
     samples = int(given["samples"])
-    return max(samples, 2 * len(Players.of(text))) if given["method"] == "shap" else samples
+    return max(samples, 2 * len(MaskableText.of(text))) if given["method"] == "shap" else samples
 
 
 class Stub:

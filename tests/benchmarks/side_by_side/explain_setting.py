@@ -13,7 +13,7 @@ import numpy as np
 
 from course_lib import corpora, machine
 from course_lib.classifier import TextClassifier
-from course_lib.explain import Players
+from course_lib.explain import MaskableText
 from course_lib.explain.attribution import Floats
 
 from .claims import Claim
@@ -64,7 +64,7 @@ class Part:
 def sentences(n: int, most_words: int = 1000, seed: int = 0) -> list[str]:
     """So many different sentences of the movie reviews' test part, of at least 5 words, drawn with a fixed seed."""
     texts = list(dict.fromkeys(corpora.part("movie_reviews", "test")["text"]))
-    fitting = [text for text in texts if FEWEST_WORDS <= len(Players.of(text)) <= most_words]
+    fitting = [text for text in texts if FEWEST_WORDS <= len(MaskableText.of(text)) <= most_words]
     order = np.random.default_rng(seed).permutation(len(fitting))
     return [fitting[i] for i in order[:n]]
 
@@ -93,7 +93,7 @@ def stock_lime(predict: Predict, text: str, samples: int, seed: int = 0) -> Floa
     """(n,), what the `lime` package says of each different word of a text, in the order of their first places."""
     from lime.lime_text import LimeTextExplainer
 
-    words = [word.text for word in Players.of(text, together=True).words]
+    words = [word.text for word in MaskableText.of(text, bow=True).words]
     explainer = LimeTextExplainer(class_names=["negative", "positive"], random_state=seed)
     said = explainer.explain_instance(text, predict, num_features=len(words), num_samples=samples)
     score_of = dict(said.as_list(label=POSITIVE))

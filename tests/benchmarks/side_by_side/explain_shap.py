@@ -17,7 +17,7 @@ import numpy as np
 
 from course_lib import corpora
 from course_lib.classifier import TextClassifier
-from course_lib.explain import Players, explain
+from course_lib.explain import MaskableText, explain
 from course_lib.explain.attribution import Attribution, Floats
 
 from .claims import Claim
@@ -98,7 +98,7 @@ def converged_owen(subject: Subject, texts: Sequence[str]) -> tuple[list[Floats]
 
 def converged_shapley(classifier: TextClassifier, texts: Sequence[str], samples: int) -> list[Attribution]:
     """Exact where a text has few words, else by many samples with a seed of their own."""
-    words = [len(Players.of(text)) for text in texts]
+    words = [len(MaskableText.of(text)) for text in texts]
     found: dict[str, Attribution] = {}
     for method, fits in (("exact", True), ("shap", False)):
         some = [text for text, n in zip(texts, words, strict=True) if (n <= EXACT_WORDS) == fits]
@@ -109,7 +109,7 @@ def converged_shapley(classifier: TextClassifier, texts: Sequence[str], samples:
 
 def _ours(classifier: TextClassifier, samples: int | None, text: str, seed: int = 0) -> Floats:
     """As many samples as were asked, but no fewer than a text of so many words needs."""
-    asked = samples and max(samples, 2 * len(Players.of(text)))
+    asked = samples and max(samples, 2 * len(MaskableText.of(text)))
     return explain(classifier, [text], "shap", target=POSITIVE, samples=asked, seed=seed)[0].scores
 
 

@@ -12,7 +12,7 @@ from toy_games import Three, additive
 
 from course_lib.errors import BadInput
 from course_lib.explain import explain
-from course_lib.explain.contrast import Contrast, TwoClasses, contrast
+from course_lib.explain.contrastive import Contrast, TwoClasses, contrast
 
 TEXT = "ant bee bat cat"  # Three: logits are counts of first letters: 1, 2, 1
 
@@ -96,8 +96,8 @@ def test_json_holds_the_foil() -> None:
     ("changes", "message"),
     [
         ({"why": "a", "why_not": "a"}, "both 'a'"),
-        ({"why": "d"}, "target is 'd'"),
-        ({"why": ["a", "b"]}, "2 classes for 1 texts"),
+        ({"why": "d"}, "why holds 'd'"),
+        ({"why": ["a", "b"]}, "why has the shape"),
         ({"method": "attention"}, "speaks for no class"),
         ({"method": "tea leaves"}, "method is 'tea leaves'"),
         ({"output": "probability"}, "output is 'probability'"),

@@ -14,7 +14,7 @@ from toy_games import additive, tangled
 from course_lib.augmentation import PunctuationInsertion, TypoNoise
 from course_lib.errors import BadInput
 from course_lib.explain import explain
-from course_lib.explain.stability import on_shared_words, paraphrase_stability, seed_stability, shared_words
+from course_lib.explain.robustness import on_shared_words, paraphrase_stability, seed_stability, shared_words
 
 LONG = [f"{start} a long and winding road that leads nowhere at all" for start in ("this is", "there was", "so far")]
 WEIGHTS = {"good": 0.3, "bad": -0.2, "film": 0.05, "very": 0.1}
