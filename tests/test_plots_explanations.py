@@ -60,12 +60,6 @@ SANE_METHODS = pd.concat(
 )
 
 FIGURES = {  # name -> (draw in given axes, what the title must say)
-    "word_bars": (lambda ax=None: plots.word_bars(ONE, ax=ax), "“good” speaks most for yes: +0.30 (shap)"),
-    "word_bars_against": (
-        lambda ax=None: plots.word_bars(made([0.1, -0.2, 0.05]), names={"yes": "positive"}, ax=ax),
-        "“bad” speaks most against positive: −0.20 (shap)",
-    ),
-    "word_bars_of_many": (lambda ax=None: plots.word_bars(MANY, 20, ax=ax), "(shap)"),
     "seed_spread": (lambda ax=None: plots.seed_spread(RUNS, ax=ax), "Over 4 seeds “"),
     "agreement_map": (
         lambda ax=None: plots.agreement_map(ALIKE, ax=ax),
@@ -151,8 +145,6 @@ def test_attention_speaks_for_no_class():
     assert words_of(html) == [("a5", "good", "0.30"), ("a3", "bad", "0.20"), ("z", "film", "0.00")]
     assert Page(html).titles[0] == "“good” 0.300" and "for no class" in html and "b.a1{" in html
     assert "border-bottom:5px dotted" in html and "[0.30]" in plots.heat_map(look).plain
-    ax = plots.word_bars(look)
-    assert title(ax) == "“good” is looked at most: 0.30 (attention)" and ax.get_xlabel() == "score (share of a look)"
 
 
 @pytest.mark.parametrize("side", "pna")
@@ -301,46 +293,6 @@ def test_nothing_is_cut_off_and_it_can_be_read_in_grey(name):
     assert grey.min() < 60 and (grey > 250).mean() > 0.2
 
 
-def test_bars_are_the_top_words_and_differ_in_hatch():
-    ax = plots.word_bars(ONE, 2)
-    widths = {round(bar.get_width(), 6): bar.get_hatch() for bar in ax.patches}
-    assert widths == {0.3: "", -0.2: "///"}
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "bad"]
-    assert [text.get_text() for text in ax.texts] == ["+0.30", "−0.20"]
-    assert ax.get_xlabel() == "score (probability of yes); no error stated"
-    assert plots.word_bars(MANY, 3).get_ylim()[0] == pytest.approx(2.6)
-
-
-def test_the_same_word_twice_says_which():
-    ax = plots.word_bars(made([0.1, 0.2, 0.3], "so so good"))
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "so (2)", "so (1)"]
-
-
-@pytest.mark.parametrize(
-    ("more", "length", "said"),
-    [
-        ({"error": 0.02, "error_kind": "standard error"}, 0.02, "whiskers: ± the largest standard error"),
-        ({"spread": np.array([0.01, 0.04, 0.03])}, 0.01, "whiskers: ± standard deviation over seeds"),
-        ({"error": 0.4, "error_kind": "1 - R2"}, None, "1 − R² = 0.4"),
-    ],
-)
-def test_whiskers_are_the_error_where_there_is_one_for_a_score(more, length, said):
-    ax = plots.word_bars(replace(ONE, **more))
-    whiskers = [part for one in ax.collections for part in one.get_segments()]
-    assert ax.get_xlabel().endswith(said)
-    if length is None:
-        assert not whiskers
-    else:
-        assert whiskers[0][:, 0].tolist() == pytest.approx([0.3 - length, 0.3 + length])
-
-
-def test_a_word_within_its_error_does_not_stand_out():
-    unsure = replace(ONE, error=0.15, error_kind="standard error")
-    assert title(plots.word_bars(unsure)) == "No word stands out: “good” +0.30 ±\u00a00.15 (shap)"
-    assert "speaks most" in title(plots.word_bars(replace(unsure, error=0.149)))
-    assert title(plots.word_bars(made([0, 0, 0]))) == "No word speaks for or against yes (shap)"
-
-
 @pytest.mark.parametrize(
     ("word", "said"),
     [
@@ -353,7 +305,8 @@ def test_a_word_within_its_error_does_not_stand_out():
 )
 def test_words_are_told_with_the_fonts_own_letters(word, said, recwarn):
     assert explanations.drawable(word) == said
-    plots.to_png(plots.word_bars(Attribution(word, (Word(word, ((0, len(word)),)),), np.ones(1), 0, 1, "yes", "shap")))
+    one = Attribution(word, (Word(word, ((0, len(word)),)),), np.ones(1), 0, 1, "yes", "shap")
+    plots.to_png(plots.seed_spread([one, one]))
     assert not [one for one in recwarn if "Glyph" in str(one.message)]
 
 
@@ -371,6 +324,8 @@ def test_seeds_are_dots_and_the_bar_is_mean_and_deviation():
     )  # bad moves most, but is not drawn
     assert "“good” moves most" in title(few)
     assert "All 2 seeds give the same scores" in title(plots.seed_spread([ONE, ONE]))
+    twice = plots.seed_spread([made([0.1, 0.2, 0.3], "so so good")] * 2)
+    assert [tick.get_text() for tick in twice.get_yticklabels()] == ["so (1)", "so (2)", "good"]
 
 
 def test_the_strongest_words_are_in_the_texts_order():
@@ -457,9 +412,6 @@ def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
         (lambda: plots.heat_map(ONE, strongest=0), "strongest is 0"),
         (lambda: plots.heat_map(made([1, 2])), "2 scores for 3 words"),
         (lambda: plots.heat_map(made([1, 2, np.nan])), "not finite"),
-        (lambda: plots.word_bars(made([1, 2, np.inf])), "not finite"),
-        (lambda: plots.word_bars(ONE, 0), "0 of 3 words"),
-        (lambda: plots.word_bars(made([], "...")), "of 0 words"),
         (lambda: plots.seed_spread([ONE]), "1 runs"),
         (lambda: plots.seed_spread([ONE, replace(ONE, method="lime")]), "2 runs"),
         (lambda: plots.seed_spread([made([], "")] * 2), "no words"),

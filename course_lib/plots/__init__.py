@@ -7,7 +7,7 @@ from course_lib.plots.attacks import cost_of_success, first_order, transfer, und
 from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
 from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity, weight_histogram
 from course_lib.plots.data import disagreement, rating_histogram
-from course_lib.plots.explanations import HeatMap, heat_map, seed_spread, word_bars
+from course_lib.plots.explanations import seed_spread
 from course_lib.plots.faithfulness import agreement_map, deletion_curves, faithfulness_against_time, sanity
 from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_runs
 from course_lib.plots.quality import (
@@ -19,6 +19,7 @@ from course_lib.plots.quality import (
     transfer_matrix,
 )
 from course_lib.plots.robustness import defences, loss_surface, robustness_curve, roc
+from course_lib.plots.scored_text import HeatMap, heat_map
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, length_histogram, schedule, stored_curves
 from course_lib.plots.transformer import attention_map, positional_encoding
@@ -67,5 +68,4 @@ __all__ = [
     "transfer_matrix",
     "under_attack",
     "weight_histogram",
-    "word_bars",
 ]
