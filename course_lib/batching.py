@@ -125,9 +125,13 @@ def tokenize(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
                 part, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
             )
         ids.extend(encoded["input_ids"])
+    return without_empty_rows(ids, tokenizer)
+
+
+def without_empty_rows(ids: list[list[int]], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids in which an empty row is a special token: a decoder's tokenizer has no [CLS] for an empty text."""
     if all(ids):
         return ids
-    # A decoder's tokenizer has no [CLS]: an empty text becomes its first special token.
     special = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id, 0)
     return [row or [next(token for token in special if token is not None)] for row in ids]
 

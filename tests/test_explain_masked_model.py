@@ -44,7 +44,7 @@ def test_the_same_pieces_go_as_in_lime(text: str, bow: bool, mask: str) -> None:
 def test_all_words_give_the_text_and_none_gives_no_word(text: str, bow: bool) -> None:
     masked = MaskableText.of(text, bow=bow)
     whole, nothing = masked.mask(np.stack([np.ones(len(masked), bool), np.zeros(len(masked), bool)]))
-    assert whole == text and nothing == "".join(masked.gaps)
+    assert whole == text and nothing == "".join(masked.document.gaps)
     for word in masked.words:
         assert all(text[start:end] == word.text for start, end in word.spans)
 

@@ -121,7 +121,7 @@ def test_both_agree_on_a_trained_model() -> None:
     ("changes", "message"),
     [
         ({"method": "ig"}, "method is 'ig'"),
-        ({"target": "maybe"}, "target is 'maybe'"),
+        ({"target": "maybe"}, "target holds 'maybe'"),
         ({"background": GROUND.drop(columns="age")}, "background has no column 'age'"),
         ({"background": GROUND.head(0)}, "background has no rows"),
         ({"rows": ROWS.assign(age="old")}, "rows holds something that is not a number"),

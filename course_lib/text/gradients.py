@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from course_lib import machine
-from course_lib.batching import collate, sorted_batches, tokenizer_lock
+from course_lib.batching import collate, sorted_batches, tokenizer_lock, without_empty_rows
 from course_lib.errors import BadInput
 from course_lib.text.modules import add_to_embeddings, inference_copy, input_embeddings
 
@@ -79,7 +79,8 @@ class TokenAlignment:
         offsets = encoded["offset_mapping"]
         pairs = [_pairs(one.tolist(), places) for one, places in zip(word_of_characters, offsets, strict=True)]
         ends = [max((end for _, end in places), default=0) for places in offsets]
-        return cls(encoded["input_ids"], pairs, ends, [len(places) >= max_length for places in offsets])
+        ids = without_empty_rows(encoded["input_ids"], tokenizer)
+        return cls(ids, pairs, ends, [len(places) >= max_length for places in offsets])
 
     def in_words(self, text: int) -> NDArray[np.bool_]:
         """(tokens,), whether each token of a text is part of a word; special tokens and punctuation are not."""
