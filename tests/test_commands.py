@@ -366,6 +366,8 @@ def test_predict_nothing(model, capsys, monkeypatch):
 
 def test_predict_a_regression(capsys, tmp_path):
     folder = tiny(LEARNING, head="regression").fit(TEXTS, RATINGS).save(tmp_path / "m")
+    assert main(["attack", "--model", str(folder), "--json"]) == 1
+    assert "without predict_proba" in told(capsys)["error"]
     assert main(["predict", "--model", str(folder), "--json", "a good film", "a bad film"]) == 0
     answer = told(capsys)
     good, bad = answer["predictions"]

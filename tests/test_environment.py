@@ -221,6 +221,20 @@ def test_lab_starts_although_a_notebook_is_broken(tmp_path: Path, monkeypatch: p
     lab.trust(tmp_path / "signatures")
 
 
+def test_lab_starts_although_the_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jupyterlab.labapp import LabApp
+
+    (tmp_path / "jupyter").touch()  # no folder can be made there
+    monkeypatch.setattr(assets, "fetch_core", lambda progress: None)
+    monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(LabApp, "launch_instance", lambda options: None)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "own")
+    assert commands.main(["lab"]) == 0
+    assert "Set COURSE_CACHE" in capsys.readouterr().err
+
+
 def test_lab_fetches_data_and_starts_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jupyterlab.labapp import LabApp
 

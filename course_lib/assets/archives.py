@@ -26,7 +26,7 @@ def unpack(archive: Path, asset: Asset, folder: Path) -> dict[str, str]:
     """Writes the asset's members under `folder` (which exists) and checks each against the manifest.
 
     Returns: path within `folder` (with "/") -> sha256, for every file written.
-    Raises CorruptAsset when a member is missing, is no plain file, or has another hash.
+    Raises CorruptAsset when a member is missing, is not a plain file, or has another hash.
     """
     written: dict[str, str] = {}
     try:

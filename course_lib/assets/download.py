@@ -2,7 +2,7 @@
 
 pip, because it is there wherever Python is, and because a learner's own settings for it (a mirror, a proxy, a
 folder of files) then hold here too. `pip download` reads the metadata of an sdist by running its setup.py;
-here a stand-in for the build backend does it instead, so that no code of the package ever runs.
+here a stub of the build backend does it instead, so that no code of the package ever runs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Progress = Callable[[str], None]
 
 _LONG = 4_000_000  # bytes; below, a download is over before one could read how far it is
 
-# pip asks "setuptools" (the backend of an sdist without pyproject.toml) for name and version. PEP 517,
+# pip calls "setuptools" (the backend of an sdist without pyproject.toml) for name and version. PEP 517,
 # prepare_metadata_for_build_wheel.
 _BACKEND = '''
-"""Stands in for setuptools while pip looks at an sdist: tells the name and version, runs nothing."""
+"""Replaces setuptools while pip reads an sdist: returns the name and version, runs nothing."""
 import os
 
 

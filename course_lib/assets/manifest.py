@@ -92,7 +92,7 @@ def read_manifest() -> dict[str, Asset]:
 
 
 def content_sha256(name: str) -> str:
-    """Hash of what an asset, or a model under data/checkpoints, holds: it tells whether results rest on the same data.
+    """Hash of the content of an asset, or of a model under data/checkpoints: equal hashes mean the same data.
 
     Raises:
         BadInput: there is neither an asset nor a shipped model of that name.

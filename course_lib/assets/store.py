@@ -1,4 +1,4 @@
-"""The cache of assets: fetched once, unpacked beside and renamed, verified before use.
+"""The cache of assets: fetched once, unpacked into a temporary folder and renamed, verified before use.
 
     <cache>/downloads/<archive>       package files; one put there by hand is used without network
     <cache>/assets/<name>/            the members, and .asset.json: what was unpacked, with sha256 and size
@@ -147,7 +147,7 @@ def _verify(asset: Asset, *, again: bool = False) -> None:
 
 
 def _name_changed_file(asset: Asset, hashes: dict[str, str]) -> None:
-    """A group of files has one hash in the manifest; the stamp tells which of them has changed."""
+    """A group of files has one hash in the manifest; the stamp shows which of them has changed."""
     folder = _folder(asset)
     try:
         files = json.loads((folder / STAMP).read_text(encoding="utf-8"))["files"]

@@ -28,7 +28,7 @@ COMMANDS = {
     "attack": "search for small changes of sentences that change the predictions of a saved model",
     "explain": "show which words made a saved model predict what it predicts",
 }
-FAILED, INTERRUPTED = 1, 130  # argparse itself gives 2 for a misused command
+FAILED, INTERRUPTED = 1, 130  # argparse itself exits with 2 for a misused command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +74,9 @@ def _continues(options: argparse.Namespace) -> bool:
     return options.command == "data" or bool(has_checkpoints)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
     """A warning of the course as one plain line, another one as Python shows it."""
     ours = Path(filename).is_relative_to(Path(__file__).parents[1])
     text = f"warning: {message}" if ours else warnings.formatwarning(message, category, filename, lineno).rstrip()

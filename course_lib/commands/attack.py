@@ -46,9 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """The attack's figures, and with --json each text beside the original."""
+    """The attack's figures, and with --json each text with its original."""
     from course_lib.attacks import RECIPES, Targeted, recipe, similarity
     from course_lib.attacks.recipes import attack_cost
+    from course_lib.text.classifiers import check_classifier
 
     if options.recipe == "list":
         names = {name: (make.__doc__ or "").splitlines()[0] for name, make in RECIPES.items()}
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     attack = replace(recipe(options.recipe), query_budget=options.budget)
     frame = load_test_part(options)
     classifier = load_model(options.model)
+    check_classifier(classifier, f"--model {options.model}")
     if options.target is not None:
         label = find_label(classifier, options.target)
         attack = replace(attack, goal=Targeted(classifier.classes_.tolist().index(label)))

@@ -29,23 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """Collects everything beside the target folder and renames it at the end. Needs a network."""
+    """Collects everything in a temporary folder and renames it at the end. Needs a network."""
     from course_lib import assets
 
     out = (options.out or assets.cache_folder() / "bundle").resolve()
     _check_place(out)
-    beside = out.with_name(f".partial-{out.name}")
-    shutil.rmtree(beside, ignore_errors=True)
+    part = out.with_name(f".partial-{out.name}")
+    shutil.rmtree(part, ignore_errors=True)
     try:
-        size = _collect(beside, options.torch)
+        size = _collect(part, options.torch)
         shutil.rmtree(out, ignore_errors=True)
-        beside.replace(out)
+        part.replace(out)
     except MissingAsset:  # it is an OSError too
         raise
     except OSError as error:
         raise BadInput(f"the bundle cannot be written: {error}", "free some disk, or give another --out") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
     lines = [f"{out}: {size / 1e6:.0f} MB", "Copy this folder to each machine, and run there: python3 set_up.py"]
     return {"bundle": str(out), "bytes": size}, lines, 0
 

@@ -26,7 +26,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
     assets.fetch_core(say)
     signatures = assets.cache_folder() / "jupyter"
-    trust(signatures)
+    try:
+        trust(signatures)
+    except OSError as error:
+        say(f"JupyterLab will not show stored widgets: {error}. Set COURSE_CACHE to a folder where you may write.")
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
         filter(None, [str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")])
     )

@@ -50,7 +50,7 @@ class SavedBert:
         self._tokenizer.no_padding()
 
     def decision_logits(self, texts: list[str]) -> NDArray[np.float32]:
-        """What the head gives before softmax, (n, classes); for regression (n, 1)."""
+        """The outputs of the head before softmax, (n, classes); for regression (n, 1)."""
         unique, places = unique_rows(check_texts(texts))
         self._tokenizer.enable_truncation(self.max_length)
         ids = self._token_ids(unique)

@@ -81,7 +81,7 @@ def read_csv(
     Args:
         path: the file.
         columns: names of columns that must be there, each once.
-        encoding: of the file. A byte-order mark is recognised, and is no part of the first name.
+        encoding: of the file. A byte-order mark is recognised, and is not part of the first name.
         separator: one character.
         quoting: whether a cell may be put between quotation marks, to hold separators and line ends. False takes
             quotation marks as ordinary characters.

@@ -34,7 +34,7 @@ def raw(name: str) -> pd.DataFrame:
 
     Columns: id, text, rating (mean human rating, -4 to 4), rating_std (of one text's ratings, population
     formula), raters (how many), document, position (of the sentence in its document; 0 where the corpus has
-    single sentences), opposed (share of the raters, 0 to 1, whose rating has the other sign than the mean).
+    single sentences), opposed (fraction of the raters whose rating has the other sign than the mean).
 
     Raises BadInput for an unknown name; what assets.path raises.
     """
@@ -70,14 +70,14 @@ def part(name: str, split: str, limit: int | None = None) -> pd.DataFrame:
 def soft_labels(ratings: npt.ArrayLike, sharpness: float = 2.0) -> npt.NDArray[np.float32]:
     """Ratings as class probabilities: float32 (n, 2), rows [1 - p, p] with p = sigmoid(sharpness * rating).
 
-    A sentence that people rated +0.1 says "positive" with p = 0.55, one rated +3 with p = 0.998.
+    A sentence that people rated +0.1 is positive with p = 0.55, one rated +3 with p = 0.998.
 
     ratings: (n,) finite numbers, rating points. sharpness: per rating point, above 0.
     """
     values = np.asarray(ratings, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise BadInput(
-            f"The ratings have the shape {values.shape} and {int((~np.isfinite(values)).sum())} of them are no "
+            f"The ratings have the shape {values.shape} and {int((~np.isfinite(values)).sum())} of them are not "
             "finite numbers.",
             "give a list of finite numbers, such as frame['rating'].",
         )
@@ -90,7 +90,7 @@ def soft_labels(ratings: npt.ArrayLike, sharpness: float = 2.0) -> npt.NDArray[n
 def lexicon() -> dict[str, float]:
     """VADER's lexicon: word or emoticon -> mean valence, -4 to 4 (10 raters each; Hutto & Gilbert 2014).
 
-    14 entries stand there twice; the later one holds, as in VADER's own reader.
+    14 entries are there twice; the later one counts, as in VADER's own reader.
     """
     return dict(_lexicon())
 

@@ -6,10 +6,10 @@ import hashlib
 
 from course_lib.cleaning import normalise
 
-# Shares of the hash's range. FIXED: changing one moves texts between train and test, and every figure ever
+# Fractions of the hash's range. FIXED: changing one moves texts between train and test, and every figure ever
 # measured with the old rule would be void.
-TEST_SHARE = 0.20
-VALIDATION_SHARE = 0.05
+TEST_FRACTION = 0.20
+VALIDATION_FRACTION = 0.05
 SPLITS = ("train", "validation", "test")
 
 
@@ -20,9 +20,9 @@ def hash_fraction(text: str) -> float:
 
 
 def split_of(text: str) -> str:
-    """ "train", "validation" or "test". The same text, however written, stands in one split only, in every
+    """ "train", "validation" or "test". The same text, however written, is in one split only, in every
     corpus, on every machine, and whatever other texts are added later."""
     fraction = hash_fraction(text)
-    if fraction < TEST_SHARE:
+    if fraction < TEST_FRACTION:
         return "test"
-    return "validation" if fraction < TEST_SHARE + VALIDATION_SHARE else "train"
+    return "validation" if fraction < TEST_FRACTION + VALIDATION_FRACTION else "train"

@@ -64,7 +64,7 @@ class Experiment:
 
     @property
     def __wrapped__(self) -> Function:
-        """The function itself, where `inspect.unwrap` looks for it."""
+        """The function itself, for `inspect.unwrap`."""
         return self.function
 
     def __call__(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Experiment:
         return found
 
     def runs(self, configs: Sequence[dict[str, Any]], *, fresh: bool = False, show: bool = True) -> list[Run]:
-        """The runs of several configurations, as `run` gives them; one line in all says where they come from."""
+        """The runs of several configurations, as `run` returns them; one line for all says where they come from."""
         if show and (fresh or any(self._found(config) is None for config in configs)):
             print(self.forecast(configs, fresh=fresh), file=sys.stderr)
         runs = [self.run(config, fresh=fresh, show=False) for config in configs]
@@ -189,14 +189,14 @@ class Experiment:
 
     def _origins(self, runs: Sequence[Run]) -> str:
         shipped_runs = [run for run in runs if run.source == "course"]
-        told = []
+        parts = []
         if shipped_runs:
             machines = " and ".join(dict.fromkeys(run.made["machine"] for run in shipped_runs))
             took = machine.readable_seconds(sum(run.seconds for run in shipped_runs))
-            told.append(f"{len(shipped_runs)} from the course's results ({machines}, {took} in all)")
+            parts.append(f"{len(shipped_runs)} from the course's results ({machines}, {took} in all)")
         if len(shipped_runs) < len(runs):
-            told.append(f"{len(runs) - len(shipped_runs)} computed on this machine")
-        line = f"{self.name}: {', '.join(told)}."
+            parts.append(f"{len(runs) - len(shipped_runs)} computed on this machine")
+        line = f"{self.name}: {', '.join(parts)}."
         return f"{line} Compute them here: {self.name}.table(configs, fresh=True)" if shipped_runs else line
 
 

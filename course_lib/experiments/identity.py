@@ -38,10 +38,10 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
 
 def as_stored(values: Any, what: str) -> dict[str, Any]:
-    """The values as JSON gives them back: tuples become lists, keys strings.
+    """The values as JSON returns them: tuples become lists, keys strings.
 
     Raises:
-        BadInput: they are no dictionary, or hold what JSON does not know; `what` says whose they are.
+        BadInput: they are not a dictionary, or hold values that JSON lacks; `what` names them in the error.
     """
     if not isinstance(values, dict):
         raise BadInput(f"{what} is {values!r:.80}, not a dictionary", "give a dictionary of named values")
@@ -54,14 +54,14 @@ def as_stored(values: Any, what: str) -> dict[str, Any]:
 
 
 def digest(parts: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that stand for JSON-able parts."""
+    """The first 16 hexadecimal digits of the sha256 of JSON-able parts."""
     return hashlib.sha256(as_json(parts).encode()).hexdigest()[:16]
 
 
 def fingerprint(function: Any, config: dict[str, Any]) -> str:
-    """Hash of all that decides what `function(config, folder)` gives on this machine.
+    """Hash of everything that decides what `function(config, folder)` returns on this machine.
 
-    That is its code as loaded with the globals it names, the modules of the course it stands on, the versions of the
+    That is its code as loaded with the globals it names, the modules of the course that it uses, the versions of the
     libraries that these import, the data and the shipped checkpoints, the preset, the device and its precision.
 
     Raises:
@@ -90,7 +90,7 @@ def versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def code_of(function: Any) -> tuple[dict[str, str], set[str]]:
-    """What a run stands on: name -> hash of the code, and the libraries that this code imports.
+    """What a run depends on: name -> hash of the code, and the libraries that this code imports.
 
     A function of the course counts with all modules of the course that its own module imports, at any depth. A function
     of a notebook counts with the functions, classes and constants of the notebook that it names.
@@ -113,7 +113,7 @@ def _counts(name: str) -> bool:
 
 
 class _Reader:
-    """Collects the code that a run stands on."""
+    """Collects the code that a run depends on."""
 
     def __init__(self) -> None:
         self.code: dict[str, str] = {}
@@ -234,7 +234,7 @@ def _is_module(name: str) -> bool:
 
 
 def _named(function: FunctionType) -> list[tuple[str, Any]]:
-    """The names that a function looks up outside itself, with what they stand for now."""
+    """The names that a function looks up outside itself, with their present values."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     scope = function.__globals__ | {name: cell.cell_contents for name, cell in cells if cell != CellType()}
     names = {name for code in _nested(function.__code__) for name in (*code.co_names, *code.co_freevars)}

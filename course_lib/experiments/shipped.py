@@ -35,7 +35,7 @@ class Shipped:
 
     @property
     def key(self) -> tuple[int, str, str, str]:
-        """What must be equal for the result to answer for a configuration."""
+        """What must be equal for the result to be that of a configuration."""
         return self.version, self.data, self.preset, as_json(self.run.config)
 
 

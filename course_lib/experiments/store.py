@@ -1,4 +1,4 @@
-"""Runs on the disk: made once under a lock, written beside and renamed, read back at once."""
+"""Runs on the disk: computed once under a lock, written to a temporary folder and renamed, read back at once."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Run:
 
     Attributes:
         name: of the experiment.
-        config: what it was called with, as JSON gives it back.
-        result: what it gave, as JSON gives it back.
+        config: what it was called with, as JSON returns it.
+        result: what it returned, as JSON returns it.
         seconds: that the computation took, where it was made.
         source: `computed` just now, `stored` on this machine, or `course`: shipped with the course.
         made: where and when: `date`, `machine`, `step_seconds`, `peak_bytes`, `versions`, `code`.
