@@ -159,18 +159,13 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def peak_flops(kind: str | None = None) -> float:
+def peak_flops() -> float:
     """Floating-point operations a second of a large square matrix product here, measured (takes about a second).
 
-    Args:
-        kind: of the device, such as `cpu` or `cuda`; the course's device when left out.
-
-    Returns:
-        FLOP/s, the best of several repetitions, in float32 on a CPU and in `precision()` on an accelerator. A
-        multiply-add counts as two.
+    The best of several repetitions, in float32 on a CPU and in `precision()` on an accelerator. A multiply-add counts
+    as two.
     """
-    where = torch.device(kind) if kind else device()
-    return _measured_peak(where.type)
+    return _measured_peak(device().type)
 
 
 @lru_cache(maxsize=2)

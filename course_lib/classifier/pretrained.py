@@ -436,7 +436,7 @@ def _plain(value: Any) -> Any:
 # ---- the untouched encoder ---------------------------------------------------------------------------------------
 
 
-def sentence_vectors(texts: Sequence[str], max_length: int = 128) -> NDArray[np.float32]:
+def sentence_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     """The untouched course encoder's vectors, (n, 384): the mean of the last layer's token states.
 
     Raises:
@@ -449,7 +449,7 @@ def sentence_vectors(texts: Sequence[str], max_length: int = 128) -> NDArray[np.
         weights = attention_mask[..., None].to(states.dtype)  # (batch, seq, 1)
         return (states * weights).sum(1) / weights.sum(1)  # type: ignore[no-any-return]
 
-    ids = tokenize(texts, tokenizer, max_length)
+    ids = tokenize(texts, tokenizer)
     return forward(bert, ids, compute=mean_state) if ids else np.empty((0, 384), dtype=np.float32)
 
 

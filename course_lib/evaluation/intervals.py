@@ -6,7 +6,7 @@ different.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,21 +45,14 @@ class Interval:
         return asdict(self)
 
 
-def bootstrap(
-    values: ArrayLike,
-    statistic: Callable[..., Any] = np.mean,
-    resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap: draw n values with replacement, measure, repeat; keep the middle 95 %.
+def bootstrap(values: ArrayLike, resamples: int = 2000, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile bootstrap of the mean: draw n values with replacement, measure, repeat; keep the middle 95 %.
 
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13. With fewer than about 30 values,
     or where all of them are equal, it is too narrow: use `wilson_interval` for a rate of few sentences.
 
     Args:
         values: (n,) one number for each sentence, such as 1.0 for right and 0.0 for wrong.
-        statistic: takes `axis`, as numpy's own do.
         resamples: number of repeats; the ends of the interval wobble by about 1/sqrt(resamples).
         confidence: fraction of such intervals that hold the true value, in (0, 1).
         seed: makes the interval the same in every run.
@@ -68,69 +61,64 @@ def bootstrap(
         BadInput: no values, a value that is not finite, or a confidence outside (0, 1).
     """
     sample = numbers(values, "values")
-    _check_confidence(confidence)
+    if not 0 < confidence < 1:
+        raise BadInput(f"confidence is {confidence}", "pass a number between 0 and 1, such as 0.95")
     if resamples < 1:
         raise BadInput(f"resamples is {resamples}", "draw at least 1,000 resamples")
-    draws = [np.asarray(statistic(sample[rows], axis=1)) for rows in _resampled_rows(len(sample), resamples, seed)]
+    draws = [sample[rows].mean(axis=1) for rows in _resampled_rows(len(sample), resamples, seed)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
-    return Interval(float(statistic(sample, axis=0)), float(low), float(high))
+    return Interval(float(sample.mean()), float(low), float(high))
 
 
-def paired_bootstrap(
-    correct_a: ArrayLike, correct_b: ArrayLike, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> Interval:
-    """Interval of mean(a) - mean(b), both measured on the same sentences.
+def paired_bootstrap(correct_a: ArrayLike, correct_b: ArrayLike) -> Interval:
+    """95 % interval of mean(a) - mean(b), both measured on the same sentences.
 
     Drawing the sentences in pairs takes out what both models find hard, so it is narrower than two single
-    intervals (Koehn 2004, Statistical significance tests for machine translation evaluation, EMNLP). Does the
-    interval hold 0, then this test set does not tell the two models apart.
+    intervals (Koehn 2004, Statistical significance tests for machine translation evaluation, EMNLP). If the
+    interval holds 0, this test set does not tell the two models apart.
 
     Raises:
         BadInput: different lengths, nothing there, or a value that is not finite.
     """
     a, b = numbers(correct_a, "correct_a"), numbers(correct_b, "correct_b")
     same_length(len(a), b, "values in correct_b")
-    return bootstrap(a - b, resamples=resamples, confidence=confidence, seed=seed)
+    return bootstrap(a - b)
 
 
-def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> Interval:
-    """Interval of a rate of few cases, by Wilson's score (Wilson 1927, JASA 22:209).
+def wilson_interval(hits: int, n: int) -> Interval:
+    """95 % interval of a rate of few cases, by Wilson's score (Wilson 1927, JASA 22:209).
 
     Unlike the bootstrap it stays honest where all of ten sentences are right.
 
     Args:
         hits: how many of the cases count.
         n: how many cases there are, at least one.
-        confidence: in (0, 1).
 
     Raises:
         BadInput: no cases, or more hits than cases.
     """
-    _check_confidence(confidence)
     if not 0 <= hits <= n or n < 1:
         raise BadInput(f"{hits} hits out of {n} cases", "pass 0 <= hits <= n, and at least one case")
-    found = stats.binomtest(int(hits), int(n)).proportion_ci(confidence, method="wilson")
+    found = stats.binomtest(int(hits), int(n)).proportion_ci(0.95, method="wilson")
     return Interval(hits / n, float(found.low), float(found.high))
 
 
-def over_seeds(results: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean of a few runs that differ only in their seed, with Student's t interval of that mean.
+def over_seeds(results: ArrayLike) -> Interval:
+    """Mean of a few runs that differ only in their seed, with Student's 95 % interval of that mean.
 
     It says how much luck in training matters, and nothing about luck in the choice of test sentences.
 
     Args:
         results: (seeds,) the result of each run; at least two.
-        confidence: in (0, 1).
 
     Raises:
         BadInput: fewer than two results, or one that is not finite.
     """
     runs = numbers(results, "results", "one result for each seed")
-    _check_confidence(confidence)
     if len(runs) < 2:
         raise BadInput("there is 1 result: one run has no spread", "train with at least two seeds; five say more")
-    half = stats.t.ppf((1 + confidence) / 2, len(runs) - 1) * stats.sem(runs)
+    half = stats.t.ppf(0.975, len(runs) - 1) * stats.sem(runs)
     return Interval(float(runs.mean()), float(runs.mean() - half), float(runs.mean() + half))
 
 
@@ -140,8 +128,3 @@ def _resampled_rows(n: int, resamples: int, seed: int) -> Iterator[np.ndarray[An
     at_once = max(1, _DRAWS_AT_ONCE // n)
     for start in range(0, resamples, at_once):
         yield draw.integers(0, n, size=(min(at_once, resamples - start), n))
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise BadInput(f"confidence is {confidence}", "pass a number between 0 and 1, such as 0.95")

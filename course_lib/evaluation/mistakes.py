@@ -102,7 +102,6 @@ def by_slice(
     frame: pd.DataFrame,
     probabilities: ArrayLike,
     classes: Sequence[Any] | None = None,
-    lexicon: Mapping[str, float] | None = None,
     slices: Mapping[str, Slice] | None = None,
 ) -> pd.DataFrame:
     """Accuracy on each kind of sentence.
@@ -111,7 +110,6 @@ def by_slice(
         frame: text, label, rating.
         probabilities: (n, classes).
         classes: the class of each column.
-        lexicon: word -> valence; the VADER lexicon where left out.
         slices: name -> function(frame, lexicon) -> mask (n,); `SLICES` where left out,
             and where every row has a rating also those by rating and by what the lexicon says of it.
 
@@ -122,7 +120,7 @@ def by_slice(
         BadInput: probabilities that do not fit the frame, no sentence in any slice, or a column that is missing.
     """
     right = _right(frame, probabilities, classes)
-    words = corpora.lexicon() if lexicon is None else lexicon
+    words = corpora.lexicon()
     chosen = (SLICES | _RATED if _has_ratings(frame) else SLICES) if slices is None else slices
     masks = {name: choose(frame, words) for name, choose in chosen.items()}
     rows = [
