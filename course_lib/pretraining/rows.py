@@ -210,7 +210,7 @@ class PairRows:
     def __post_init__(self) -> None:
         if self.length < 8:
             raise BadInput(f"length is {self.length}", "use 8 or more")
-        usable = len(set(self._documents.name[self._documents.usable]))
+        usable = len(set(self._names[np.diff(self.corpus.document_starts) > 1]))
         if usable < 2:
             raise BadInput(
                 f"of documents with two sentences or more there are {usable}",
@@ -218,110 +218,86 @@ class PairRows:
             )
 
     @cached_property
-    def _documents(self) -> _Documents:
-        corpus, offsets = self.corpus, self.corpus.document_offsets
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(corpus.names))}
-        return _Documents(
-            offsets[:-1], offsets[1:], np.asarray(corpus.document_starts[1:]) - 1, np.diff(corpus.document_starts) > 1,
-            np.array([numbers[name] for name in corpus.names]), np.asarray(corpus.sentence_starts),
-        )  # fmt: skip
+    def _names(self) -> _Ints:
+        """A number for the name of each document: pieces of one document share it."""
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(self.corpus.names))}
+        return np.array([numbers[name] for name in self.corpus.names])
 
     def epoch(self, number: int) -> Pairs:
         """The rows of an epoch, in a random order."""
-        random, documents = np.random.default_rng([self.seed, number]), self._documents
+        random = np.random.default_rng([self.seed, number])
         windows = self._windows(random)
-        windows = windows.take(random.permutation(len(windows.starts)))
-        is_next = random.random(len(windows.starts)) < 0.5
-        b_starts, b_lengths = windows.middles.copy(), windows.ends - windows.middles
-        other = np.flatnonzero(~is_next)
-        room = documents.ends[windows.owners] - windows.middles
-        found = _rows_of_other_documents(documents.name[windows.owners], room, other, b_lengths[other], random)
-        b_starts[other], b_lengths[other] = windows.middles[found], np.minimum(b_lengths[other], room[found])
-        return self._assembled(windows, b_starts, b_lengths, is_next)
+        starts, middles, ends, owners = windows[:, random.permutation(windows.shape[1])]
+        is_next = random.random(len(starts)) < 0.5
+        b_starts, b_lengths, other = middles.copy(), ends - middles, np.flatnonzero(~is_next)
+        room = self.corpus.document_offsets[1:][owners] - middles
+        found = _rows_of_other_documents(self._names[owners], room, other, b_lengths[other], random)
+        b_starts[other], b_lengths[other] = middles[found], np.minimum(b_lengths[other], room[found])
+        return self._assembled(starts, middles - starts, b_starts, b_lengths, is_next)
 
-    def _windows(self, random: np.random.Generator) -> _Windows:
-        """Parts of documents with a sentence's beginning inside, where A ends and B begins."""
-        documents, body = self._documents, self.length - _SPECIAL
-        starts, owners = _window_starts(documents, body, random)
-        ends = np.minimum(starts + body, documents.ends[owners])
+    def _windows(self, random: np.random.Generator) -> Int64[NDArray[np.int64], "4 rows"]:
+        """Parts of documents with a sentence's beginning inside, where A ends and B begins.
+
+        Returns:
+            Start, beginning of B, end (all in the corpus's tokens), and number of the document of each row.
+        """
+        body, sentence_starts = self.length - _SPECIAL, np.asarray(self.corpus.sentence_starts)
+        document_starts, document_ends = self.corpus.document_offsets[:-1], self.corpus.document_offsets[1:]
+        starts, owners = self._window_starts(random)
+        ends = np.minimum(starts + body, document_ends[owners])
         # Sentences are numbered over the corpus. B may begin with any sentence after A's first that leaves it room.
-        sentence_starts = documents.sentence_starts
         first = np.searchsorted(sentence_starts, starts, side="right")
         last = np.searchsorted(sentence_starts, ends - LEAST_B, side="right")
         # Where there is none (A's first sentence fills the window), the window is moved onto that sentence's end.
-        last_sentence = documents.last_sentence[owners]
+        last_sentence = np.asarray(self.corpus.document_starts[1:])[owners] - 1
         crowded = last <= first
         first = np.where(crowded, np.minimum(first, last_sentence), first)
         count = np.where(crowded, 1, np.minimum(last, last_sentence + 1) - first)
         middles = sentence_starts[first + (random.random(len(starts)) * count).astype(np.int64)]
         width = ends - starts
-        moved = np.clip(middles - width // 2, documents.starts[owners], documents.ends[owners] - width)
+        moved = np.clip(middles - width // 2, document_starts[owners], document_ends[owners] - width)
         starts = np.where(crowded, moved, starts)
-        return _Windows(starts, middles, starts + width, owners)
+        return np.stack([starts, middles, starts + width, owners])
 
-    def _assembled(self, windows: _Windows, b_starts: _Ints, b_lengths: _Ints, is_next: NDArray[np.bool_]) -> Pairs:
+    def _window_starts(self, random: np.random.Generator) -> tuple[_Ints, _Ints]:
+        """Where rows begin, and in which document.
+
+        A document that fits into one row gives that row. In a longer one, cuts are one body (a row without its special
+        tokens) apart from a random first one on. The pieces before the first and after the last whole one are extended
+        with text that other rows have too, so each is kept with a probability of its own length over the body: an epoch
+        shows as many tokens as there are, and every row is full.
+        """
+        body, sentence_starts = self.length - _SPECIAL, np.asarray(self.corpus.sentence_starts)
+        owners = np.flatnonzero(np.diff(self.corpus.document_starts) > 1)
+        starts, ends = self.corpus.document_offsets[:-1][owners], self.corpus.document_offsets[1:][owners]
+        sizes = ends - starts
+        short = sizes <= body
+        phase = random.integers(0, body, len(sizes))
+        whole = np.where(short, 0, (sizes - phase) // body)
+        rest = sizes - phase - whole * body
+        head = short | (random.random(len(sizes)) * body < phase)
+        tail = ~short & (random.random(len(sizes)) * body < rest)
+        head |= (whole == 0) & ~tail  # no document is without a row
+        middle_owner = np.repeat(np.arange(len(sizes)), whole)
+        inner = starts[middle_owner] + phase[middle_owner] + body * _ranges(np.zeros_like(whole), whole)
+        sentence = np.searchsorted(sentence_starts, inner, side="right") - 1
+        return (
+            np.concatenate([starts[head], sentence_starts[sentence], ends[tail] - body]),
+            np.concatenate([owners[head], owners[middle_owner], owners[tail]]),
+        )
+
+    def _assembled(
+        self, a_starts: _Ints, a_lengths: _Ints, b_starts: _Ints, b_lengths: _Ints, is_next: NDArray[np.bool_]
+    ) -> Pairs:
         """Copies A and B of every row from the corpus and puts the special tokens around them."""
-        a_lengths = windows.middles - windows.starts
         starts = np.concatenate([[0], np.cumsum(a_lengths + b_lengths + _SPECIAL)])
         segments = starts[:-1] + a_lengths + 2
         tokens = np.empty(starts[-1], dtype=np.uint16)
         tokens[starts[:-1]] = self.corpus.cls_id
         tokens[segments - 1] = tokens[starts[1:] - 1] = self.corpus.sep_id
-        tokens[_ranges(starts[:-1] + 1, a_lengths)] = self.corpus.tokens[_ranges(windows.starts, a_lengths)]
+        tokens[_ranges(starts[:-1] + 1, a_lengths)] = self.corpus.tokens[_ranges(a_starts, a_lengths)]
         tokens[_ranges(segments, b_lengths)] = self.corpus.tokens[_ranges(b_starts, b_lengths)]
-        return Pairs(tokens, starts, segments, is_next, windows.starts, b_starts, self.corpus.pad_id)
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """Parts [start, end) of the corpus's tokens, divided at `middle`; `owners` are their documents."""
-
-    starts: _Ints
-    middles: _Ints
-    ends: _Ints
-    owners: _Ints
-
-    def take(self, order: _Ints) -> _Windows:
-        return _Windows(self.starts[order], self.middles[order], self.ends[order], self.owners[order])
-
-
-@dataclass(frozen=True)
-class _Documents:
-    """By document: its first token and the one after its last, the number of its last sentence, whether it has two
-    sentences, the number of its name (pieces of one document share it)."""
-
-    starts: _Ints
-    ends: _Ints
-    last_sentence: _Ints
-    usable: NDArray[np.bool_]
-    name: _Ints
-    sentence_starts: _Ints
-
-
-def _window_starts(documents: _Documents, body: int, random: np.random.Generator) -> tuple[_Ints, _Ints]:
-    """Where rows of `body` tokens begin, and in which document.
-
-    A document that fits into one row gives that row. In a longer one, cuts are `body` apart from a random first one
-    on. The pieces before the first and after the last whole one are extended with text that other rows have too, so
-    each is kept with a probability of its own length over `body`: an epoch shows as many tokens as there are, and every
-    row is full.
-    """
-    starts, ends = documents.starts[documents.usable], documents.ends[documents.usable]
-    owners, sizes = np.flatnonzero(documents.usable), ends - starts
-    short = sizes <= body
-    phase = random.integers(0, body, len(sizes))
-    whole = np.where(short, 0, (sizes - phase) // body)
-    rest = sizes - phase - whole * body
-    head = short | (random.random(len(sizes)) * body < phase)
-    tail = ~short & (random.random(len(sizes)) * body < rest)
-    head |= (whole == 0) & ~tail  # no document is without a row
-    middle_owner = np.repeat(np.arange(len(sizes)), whole)
-    inner = starts[middle_owner] + phase[middle_owner] + body * _ranges(np.zeros_like(whole), whole)
-    sentence = np.searchsorted(documents.sentence_starts, inner, side="right") - 1
-    return (
-        np.concatenate([starts[head], documents.sentence_starts[sentence], ends[tail] - body]),
-        np.concatenate([owners[head], owners[middle_owner], owners[tail]]),
-    )
+        return Pairs(tokens, starts, segments, is_next, a_starts, b_starts, self.corpus.pad_id)
 
 
 def _rows_of_other_documents(
