@@ -108,12 +108,14 @@ def test_stub_is_not_attempted_and_the_notebook_goes_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_answers_get_their_own_messages(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    """Also where a learner writes them in another way, with lists in the place of arrays."""
     for message, function in EXERCISES[name].wrong_answers.items():
-        verdict = getattr(check, name)(function)
-        assert verdict.status == "wrong", message
-        assert verdict.message.startswith(message + "\n"), (message, verdict)
-        for part in ("    given     ", "    expected  ", "    got       "):
-            assert part in verdict.message, message
+        for answer in (function, lambda *arguments, function=function: plain(function(*arguments))):
+            verdict = getattr(check, name)(answer)
+            assert verdict.status == "wrong", message
+            assert verdict.message.startswith(message + "\n"), (message, verdict)
+            for part in ("    given     ", "    expected  ", "    got       "):
+                assert part in verdict.message, message
     assert not recwarn.list, "a warning of NumPy reaches the learner"
 
 
