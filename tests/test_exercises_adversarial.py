@@ -43,25 +43,6 @@ def rate_of_the_course(labels: np.ndarray, before: np.ndarray, after: np.ndarray
     return AttackReport("toy", tuple(map(result, labels, before, after)), 0.0, 0.0, 0).success_rate
 
 
-def greedy_in_loops(words: list[str], candidates: list[list[str]], score: Any, threshold: float = 0.5) -> list[str]:
-    weights = {}
-    for i in range(len(words)):
-        rest = words.copy()
-        del rest[i]
-        weights[i] = score(rest)
-    now, best = words.copy(), score(words)
-    while weights and best <= threshold:
-        place = max(weights, key=weights.__getitem__)
-        del weights[place]
-        winner = now[place]
-        for word in candidates[place]:
-            tried = score([*now[:place], word, *now[place + 1 :]])
-            if tried > best:
-                best, winner = tried, word
-        now[place] = winner
-    return now
-
-
 def greedy_of_the_course(words: list[str], candidates: list[list[str]], score: Any, threshold: float = 0.5) -> Any:
     """What `Greedy("deletion")` finds when it is queried in this exercise's terms."""
     if not words or score(words) > threshold:  # the course skips these
@@ -84,17 +65,6 @@ def greedy_of_the_course(words: list[str], candidates: list[list[str]], score: A
 def hotflip_by_differences(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> np.ndarray:
     scores = np.einsum("th,tvh->tv", gradient, table[None] - table[ids][:, None])
     return np.where(np.arange(len(table)) == ids[:, None], -np.inf, scores)
-
-
-def hotflip_by_flipping(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """It is exact for a loss without curvature."""
-    scores = np.full((len(ids), len(table)), -np.inf)
-    for place, token in itertools.product(range(len(ids)), range(len(table))):
-        flipped = ids.copy()
-        flipped[place] = token
-        if token != ids[place]:
-            scores[place, token] = np.sum(gradient * table[flipped]) - np.sum(gradient * table[ids])
-    return scores
 
 
 def fgsm_by_torch(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
@@ -136,8 +106,8 @@ def vote_of_the_course(probabilities: np.ndarray) -> np.ndarray:
 
 RIGHT: dict[str, list[Answer]] = {
     "attack_success_rate": [rate_in_a_loop, rate_of_the_course],
-    "greedy_search": [greedy_in_loops, greedy_of_the_course],
-    "hotflip_scores": [hotflip_by_differences, hotflip_by_flipping],
+    "greedy_search": [greedy_of_the_course],
+    "hotflip_scores": [hotflip_by_differences],
     "fgsm": [fgsm_by_torch],
     "majority_vote": [vote_by_fractions, vote_of_the_course],
 }
@@ -194,7 +164,7 @@ SLY: dict[str, list[Answer]] = {
     ],
     "greedy_search": [
         exhaustive,
-        lambda words, *given: greedy_in_loops(greedy_in_loops(words, *given), *given),
+        lambda words, *given: reference.greedy_search(reference.greedy_search(words, *given), *given),
         edit("greedy_search", "for word in candidates[i]", "for word in candidates[i][:2]"),
         edit("greedy_search", "best_score > threshold", "best_score > threshold - 1e-9"),
         edit("greedy_search", "best_score > threshold", "best_score > min(threshold, 0.5)"),
@@ -230,25 +200,9 @@ SLY: dict[str, list[Answer]] = {
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
-def each_token_its_own(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str) -> Any:
-    slope = torch.from_numpy(gradient)
-    direction = slope.sign() if norm == "linf" else torch.nn.functional.normalize(slope, dim=1)
-    return torch.from_numpy(embedding) + epsilon * direction
-
-
 def columns_forbidden(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> np.ndarray:
     scores = np.einsum("th,tvh->tv", gradient, table[None] - table[ids][:, None])
     return np.where(np.isin(np.arange(len(table)), ids), -np.inf, scores)
-
-
-def from_left_to_right(words: list[str], candidates: list[list[str]], score: Any, threshold: float = 0.5) -> list[str]:
-    now = list(words)
-    for place, choices in enumerate(candidates):
-        if score(now) > threshold:
-            return now
-        options = [now, *([*now[:place], word, *now[place + 1 :]] for word in choices)]
-        now = options[int(np.argmax([score(one) for one in options]))]
-    return now
 
 
 def fallen_accuracy(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
@@ -264,9 +218,7 @@ def first_candidates(words: list[str], candidates: list[list[str]], score: Any, 
 
 
 MISTAKES: list[Mistake] = [
-    (each_token_its_own, "fgsm", "each token has its own length"),
     (columns_forbidden, "hotflip_scores", "forbidden in every place"),
-    (from_left_to_right, "greedy_search", "from left to right"),
     (fallen_accuracy, "attack_success_rate", "the fall of the accuracy"),
     (averaged, "majority_vote", "You average the probabilities"),
     (lambda x, g, epsilon, norm: x + 2 * epsilon * np.sign(g), "fgsm", "change of a number is 0.2; epsilon is 0.1."),

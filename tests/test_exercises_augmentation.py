@@ -29,28 +29,6 @@ def swap_by_arrays(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> n
     return np.array(words)[order]
 
 
-def swap_with_a_step(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> tuple[str, ...]:
-    result, n = words.copy(), len(words)
-    for k in range(max(1, int(alpha * n)) * (n > 1)):
-        one, other = int(draws[k, 0] * n), int(draws[k, 1] * (n - 1))
-        if other >= one:
-            other += 1
-        kept = result[one]
-        result[one] = result[other]
-        result[other] = kept
-    return tuple(result)
-
-
-def deletion_in_a_loop(words: list[str], draws: np.ndarray, p: float = 0.1) -> list[str]:
-    kept = []
-    for i in range(len(words)):
-        if not draws[i] < p:
-            kept.append(words[i])
-    if len(kept) == 0:
-        kept.append(words[list(draws).index(max(draws))])
-    return kept
-
-
 def deletion_by_mask(words: list[str], draws: np.ndarray, p: float = 0.1) -> np.ndarray:
     stays = draws >= min(p, draws.max())
     return np.array(words)[stays]
@@ -64,30 +42,16 @@ def marks_from_the_end(words: list[str], size: float, places: np.ndarray, marks:
     return result
 
 
-def marks_by_rank(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> tuple[str, ...]:
-    rank = np.argsort(np.argsort(places))
-    most = int(len(words) / 3) or 1
-    signs = np.array(list(".;?:!,"))[(marks * 6).astype(int)]
-    pairs = [(signs[i], w) if rank[i] < 1 + int(size * most) else (w,) for i, w in enumerate(words)]
-    return tuple(itertools.chain(*pairs))
-
-
-def mixup_by_a_matrix(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> tuple[Any, Any]:
-    one = np.eye(len(vectors))
-    weights = lam * one + (1 - lam) * one[permutation]
-    return weights @ vectors, (weights @ labels).astype(np.float32)
-
-
 def mixup_by_torch(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> tuple[Any, Any]:
     order = torch.from_numpy(permutation)
     return mix(torch.from_numpy(vectors), lam, order), mix(torch.from_numpy(labels), lam, order)
 
 
 RIGHT: dict[str, list[Answer]] = {
-    "random_swap": [swap_by_arrays, swap_with_a_step],
-    "random_deletion": [deletion_in_a_loop, deletion_by_mask],
-    "insert_punctuation": [marks_from_the_end, marks_by_rank],
-    "mixup": [mixup_by_a_matrix, mixup_by_torch],
+    "random_swap": [swap_by_arrays],
+    "random_deletion": [deletion_by_mask],
+    "insert_punctuation": [marks_from_the_end],
+    "mixup": [mixup_by_torch],
 }
 
 WORDS = st.lists(st.sampled_from(["not", "a", "good", "film", "good"]), min_size=1, max_size=30)
@@ -125,12 +89,14 @@ def by_values(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> list[s
 SLY: dict[str, list[Answer]] = {
     "random_swap": [
         by_values,
-        lambda words, draws, alpha=0.1: swap_with_a_step(words, np.random.default_rng(0).random(draws.shape), alpha),
-        lambda words, draws, alpha=0.1: swap_with_a_step(words, draws, min(alpha, 0.5)),
-        lambda words, draws, alpha=0.1: swap_with_a_step(words, draws[:3], alpha) if len(words) < 9 else words,
+        lambda words, draws, alpha=0.1: reference.random_swap(
+            words, np.random.default_rng(0).random(draws.shape), alpha
+        ),
+        lambda words, draws, alpha=0.1: reference.random_swap(words, draws, min(alpha, 0.5)),
+        lambda words, draws, alpha=0.1: reference.random_swap(words, draws[:3], alpha) if len(words) < 9 else words,
         lambda words, draws, alpha=0.1: sorted(words),
         lambda words, draws, alpha=0.1: words,
-        lambda words, draws, alpha=0.1: [word.upper() for word in swap_with_a_step(words, draws, alpha)],
+        lambda words, draws, alpha=0.1: [word.upper() for word in reference.random_swap(words, draws, alpha)],
     ],
     "random_deletion": [
         edit("random_deletion", "draw >= p", "draw >= p + 1e-9"),
@@ -164,46 +130,7 @@ SLY: dict[str, list[Answer]] = {
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
-def swap_two_lines(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> list[str]:
-    result, n = words[:], len(words)
-    if n == 1:
-        return result
-    for first, second in draws[: max(1, int(alpha * n))]:
-        one = int(first * n)
-        other = [place for place in range(n) if place != one][int(second * (n - 1))]
-        result[one] = result[other]
-        result[other] = result[one]
-    return result
-
-
-def deletes_while_going(words: list[str], draws: np.ndarray, p: float = 0.1) -> list[str]:
-    left = words.copy()
-    for place in range(len(words)):
-        if draws[place] < p and place < len(left):
-            left.pop(place)
-    return left if left else [words[draws.argmax()]]
-
-
-def inserts_into_a_growing_list(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> list[str]:
-    result, number = words.copy(), 1 + int(size * max(1, len(words) // 3))
-    for place in sorted(places.argsort()[:number]):
-        result = [*result[:place], ".;?:!,"[int(marks[place] * 6)], *result[place:]]
-    return result
-
-
-def writes_into_the_rows(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> Any:
-    mixed = [vectors.copy(), labels.copy()]
-    for part in mixed:
-        for i, partner in enumerate(permutation):
-            part[i] += (1 - lam) * (part[partner] - part[i])
-    return tuple(mixed)
-
-
 MISTAKES: list[Mistake] = [
-    (swap_two_lines, "random_swap", "overwritten before it is moved"),
-    (deletes_while_going, "random_deletion", "while you go through it"),
-    (inserts_into_a_growing_list, "insert_punctuation", "a list that grows"),
-    (writes_into_the_rows, "mixup", "You write into the rows"),
     (lambda words, draws, alpha=0.1: words[:-1], "random_swap", "The word 'good' was lost."),
     (lambda words, draws, alpha=0.1: [*words, words[0]], "random_swap", "There is one 'the' too many."),
     (lambda words, draws, alpha=0.1: list(words), "random_swap", "No word has moved."),
@@ -229,7 +156,7 @@ MISTAKES: list[Mistake] = [
 @pytest.mark.parametrize("factor", [1 + 2e-5, 1 + 1e-4])
 def test_a_mixture_that_is_hardly_off_is_refused_with_its_row(factor: float) -> None:
     """Close to the tolerance the judge must neither pass nor fail itself."""
-    verdict = check.mixup(lambda x, y, order, lam: (mixup_by_a_matrix(x, y, order, lam)[0] * factor, y[order]))
+    verdict = check.mixup(lambda x, y, order, lam: (reference.mixup(x, y, order, lam)[0] * factor, y[order]))
     assert verdict.message.startswith("Row 0 of the vectors is off; its partner is row 1"), verdict
 
 

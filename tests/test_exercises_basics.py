@@ -31,10 +31,6 @@ def softmax_by_scipy(logits: np.ndarray) -> Any:
     return special.softmax(logits, axis=1)
 
 
-def softmax_by_logarithms(logits: np.ndarray) -> np.ndarray:
-    return np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
-
-
 def accuracy_in_a_loop(predictions: Any, labels: Any) -> float:
     return sum(one == other for one, other in zip(predictions, labels, strict=True)) / len(labels)
 
@@ -48,36 +44,10 @@ def pieces_by_tokenizers(word: str, vocabulary: set[str]) -> list[str]:
     return [token.value for token in WordPiece(numbered, unk_token="[UNK]").tokenize(word)]
 
 
-def pieces_by_recursion(word: str, vocabulary: set[str]) -> list[str]:
-    def cut(mark: str, rest: str) -> list[str] | None:
-        if not rest:
-            return []
-        for end in range(len(rest), 0, -1):
-            if mark + rest[:end] in vocabulary:
-                tail = cut("##", rest[end:])
-                return None if tail is None else [mark + rest[:end], *tail]
-        return None
-
-    found = cut("", word)
-    return ["[UNK]"] if found is None else found
-
-
-def pieces_by_startswith(word: str, vocabulary: set[str]) -> tuple[str, ...]:
-    rest, pieces = word, ()
-    while rest:
-        mark = "##" if pieces else ""
-        fits = [p for p in vocabulary if (mark + rest).startswith(p) and p != mark and p.startswith(mark)]
-        if not fits:
-            return ("[UNK]",)
-        pieces += (max(fits, key=len),)
-        rest = rest[len(pieces[-1]) - len(mark) :]
-    return pieces
-
-
 RIGHT: dict[str, list[Answer]] = {
-    "softmax": [softmax_in_loops, softmax_by_scipy, softmax_by_logarithms],
+    "softmax": [softmax_in_loops, softmax_by_scipy],
     "accuracy": [accuracy_in_a_loop, accuracy_by_sklearn],
-    "word_pieces": [pieces_by_tokenizers, pieces_by_recursion, pieces_by_startswith],
+    "word_pieces": [pieces_by_tokenizers],
 }
 LETTERS = st.text("abc", min_size=1, max_size=3)
 CLASSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1)
@@ -132,25 +102,10 @@ def per_cent_in_a_loop(predictions: Any, labels: Any) -> float:
     return sum(100 for one, other in zip(predictions, labels, strict=True) if one == other) / len(labels)
 
 
-def shortest_in_a_loop(word: str, vocabulary: set[str]) -> list[str]:
-    pieces, start, end = [], 0, 1
-    while start < len(word):
-        candidate = ("##" if start else "") + word[start:end]
-        if candidate in vocabulary:
-            pieces.append(candidate)
-            start, end = end, end + 1
-        elif end == len(word):
-            return ["[UNK]"]
-        else:
-            end += 1
-    return pieces
-
-
 MISTAKES: list[Mistake] = [
     (no_maximum_in_loops, "softmax", "exp() overflows"),
     (columns_by_transposing, "softmax", "Each column adds up to 1"),
     (per_cent_in_a_loop, "accuracy", "per cent"),
-    (shortest_in_a_loop, "word_pieces", "shortest piece"),
 ]
 
 (

@@ -28,11 +28,6 @@ def quantized_by_torch(values: np.ndarray, scale: Any, bits: int) -> list[torch.
     return [integers, integers.double() * step]
 
 
-def scale_in_a_loop(weight: np.ndarray, bits: int) -> list[list[float]]:
-    largest = [max(abs(float(w)) for w in row) for row in weight]
-    return [[one / (2 ** (bits - 1) - 1) if one else 1.0] for one in largest]
-
-
 def scale_by_both_ends(weight: np.ndarray, bits: int) -> Any:
     rows = torch.from_numpy(weight)
     scale = torch.maximum(rows.amax(1), -rows.amin(1))[:, None] / (2 ** (bits - 1) - 1)
@@ -55,40 +50,17 @@ def loss_of_the_library(student: np.ndarray, teacher: np.ndarray, temperature: f
     return distillation_loss(torch.from_numpy(student), torch.from_numpy(teacher), temperature)
 
 
-def loss_in_loops(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> float:
-    total = 0.0
-    for mine, theirs in zip(student / temperature, teacher / temperature, strict=True):
-        log_sum = max(mine) + math.log(sum(math.exp(z - max(mine)) for z in mine))
-        powers = [math.exp(z - max(theirs)) for z in theirs]
-        total += sum(power / sum(powers) * (log_sum - z) for power, z in zip(powers, mine, strict=True))
-    return temperature**2 * total / len(student)
-
-
-def rank_by_trying(out: int, inputs: int, share: float) -> list[int]:
-    fits = [r for r in range(1, min(out, inputs) + 1) if r * (out + inputs) <= share * out * inputs + 1e-6]
-    rank = max(fits, default=1)
-    return [rank, rank * out + inputs * rank]
-
-
 def rank_by_floor(out: int, inputs: int, share: float) -> Any:
     rank = np.clip(np.floor(share / (1 / out + 1 / inputs) + 1e-9), 1, min(out, inputs)).astype(int)
     return np.array([rank, rank * (out + inputs)])
 
 
-def quantized_in_loops(values: np.ndarray, scale: Any, bits: int) -> tuple[np.ndarray, list[float]]:
-    high, scales = 2 ** (bits - 1) - 1, np.broadcast_to(scale, values.shape)
-    integers = np.zeros(values.shape, dtype=np.int8)
-    for place in np.ndindex(values.shape):
-        integers[place] = max(-high, min(high, round(float(values[place] / scales[place]))))
-    return integers, (integers * scales).tolist()
-
-
 RIGHT: dict[str, list[Answer]] = {
-    "quantize_dequantize": [quantized_by_torch, quantized_in_loops],
-    "choose_scale": [scale_in_a_loop, scale_by_both_ends],
+    "quantize_dequantize": [quantized_by_torch],
+    "choose_scale": [scale_by_both_ends],
     "magnitude_mask": [mask_by_torch, mask_of_the_library],
-    "rank_for_budget": [rank_by_trying, rank_by_floor],
-    "distillation_loss": [loss_in_loops, loss_of_the_library],
+    "rank_for_budget": [rank_by_floor],
+    "distillation_loss": [loss_of_the_library],
 }
 SIZES = st.integers(1, 6)
 SEED = st.integers(0, 10**6).map(np.random.default_rng)
@@ -146,41 +118,29 @@ SLY: dict[str, list[Answer]] = {
         edit("magnitude_mask", "return mask", "return (mask & (sizes != 0))"),
     ],
     "rank_for_budget": [
-        lambda out, inputs, share: rank_by_trying(out, inputs, min(share, 1.0)),
-        lambda out, inputs, share: rank_by_trying(out, inputs, max(share, 0.25)),
-        lambda out, inputs, share: rank_by_trying(out, inputs, round(share, 1)),
+        lambda out, inputs, share: reference.rank_for_budget(out, inputs, min(share, 1.0)),
+        lambda out, inputs, share: reference.rank_for_budget(out, inputs, max(share, 0.25)),
+        lambda out, inputs, share: reference.rank_for_budget(out, inputs, round(share, 1)),
         edit("rank_for_budget", "return rank, rank * (out + inputs)", "return rank, rank"),
     ],
     "distillation_loss": [
         edit("distillation_loss", "temperature: float = 1.0", "temperature: float = 2.0"),
-        lambda student, teacher, temperature=1.0: loss_in_loops(student[:2], teacher[:2], temperature),
-        lambda student, teacher, temperature=1.0: loss_in_loops(student[:, :2], teacher[:, :2], temperature),
-        lambda student, teacher, temperature=1.0: loss_in_loops(student, teacher, max(temperature, 1.0)),
-        lambda student, teacher, temperature=1.0: loss_in_loops(np.clip(student, -700, 700), teacher, temperature),
+        lambda student, teacher, temperature=1.0: reference.distillation_loss(student[:2], teacher[:2], temperature),
+        lambda student, teacher, temperature=1.0: reference.distillation_loss(
+            student[:, :2], teacher[:, :2], temperature
+        ),
+        lambda student, teacher, temperature=1.0: reference.distillation_loss(student, teacher, max(temperature, 1.0)),
+        lambda student, teacher, temperature=1.0: reference.distillation_loss(
+            np.clip(student, -700, 700), teacher, temperature
+        ),
     ],
 }
 
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
-def rounded_half_up(values: np.ndarray, scale: Any, bits: int) -> Any:
-    high = 2 ** (bits - 1) - 1
-    integers = np.minimum(np.maximum(np.floor(values / scale + 0.5), -high), high).astype("int8")
-    return integers, scale * integers
-
-
-def one_scale_for_all(weight: np.ndarray, bits: int) -> Any:
-    top = max(weight.max(), -weight.min())
-    return np.ones((weight.shape[0], 1)) * (top / (2 ** (bits - 1) - 1) if top else 1.0)
-
-
 def scale_plus_a_little(weight: np.ndarray, bits: int) -> Any:
     return torch.from_numpy(weight).abs().amax(1, keepdim=True).clamp(min=1e-9) / (2 ** (bits - 1) - 1)
-
-
-def kept_above_a_threshold(weight: np.ndarray, sparsity: float) -> Any:
-    gone = round(sparsity * weight.size)
-    return abs(weight) > (sorted(abs(weight).ravel())[gone - 1] if gone else -1)
 
 
 def divergence_by_torch(student: np.ndarray, teacher: np.ndarray, temperature: float = 1.0) -> Any:
@@ -189,22 +149,13 @@ def divergence_by_torch(student: np.ndarray, teacher: np.ndarray, temperature: f
     return kl * temperature**2
 
 
-def half_of_the_rank(out: int, inputs: int, share: float) -> Any:
-    rank = max(1, int(min(1.0, share) * min(out, inputs) + 1e-9))
-    return rank, rank * (out + inputs)
-
-
 def ones(shape: tuple[int, ...]) -> np.ndarray:
     return np.ones(shape, dtype=bool)
 
 
 MISTAKES: list[Mistake] = [
-    (rounded_half_up, "quantize_dequantize", "From halfway you always round up"),
-    (one_scale_for_all, "choose_scale", "All rows share the scale"),
     (scale_plus_a_little, "choose_scale", "gets the scale 0, or nearly 0"),
-    (kept_above_a_threshold, "magnitude_mask", "all that are equal to it go"),
     (divergence_by_torch, "distillation_loss", "This is the KL divergence: "),
-    (half_of_the_rank, "rank_for_budget", "You take a share of the full rank"),
     (
         lambda v, scale, bits: (np.full(v.shape, 300), v),
         "quantize_dequantize",
@@ -235,7 +186,11 @@ MISTAKES: list[Mistake] = [
     (lambda weight, sparsity: ones(weight.shape), "magnitude_mask", "Of 4 weights round(0.5 * 4) = 2 should go; 0 do."),
     (lambda weight, sparsity: mask_by_torch(weight[::-1].copy(), sparsity), "magnitude_mask", "a weight of the size"),
     (lambda student, teacher, temperature=1.0: 0.1, "distillation_loss", "No student can have less than 0.562335 here"),
-    (lambda s, t, temperature=1.0: 2 * loss_in_loops(s, t), "distillation_loss", "is 2 times what it should be."),
+    (
+        lambda s, t, temperature=1.0: 2 * reference.distillation_loss(s, t),
+        "distillation_loss",
+        "is 2 times what it should be.",
+    ),
     (lambda out, inputs, share: (3, 48), "rank_for_budget", "factors hold 48 weights; that is more than 0.5 * 48."),
     (lambda out, inputs, share: (1, 16), "rank_for_budget", "16 weights; a larger rank fits in 0.5 * 64."),
     (lambda out, inputs, share: (0, 0), "rank_for_budget", "A matrix of 4 by 12 has a rank from 1 to 4; yours is 0."),

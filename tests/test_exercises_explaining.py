@@ -33,15 +33,6 @@ from course_lib.explain.shapley import all_coalitions
 # ---------------------------------------------------------------- other right answers
 
 
-def weights_in_a_loop(samples: np.ndarray, width: float = 25.0) -> list[float]:
-    weights = []
-    for row in samples:
-        length = math.sqrt(sum(row)) * math.sqrt(len(row))
-        cosine = sum(row) / length if length else 0.0
-        weights.append(math.exp(-((100 * (1 - cosine)) ** 2) / (2 * width**2)))
-    return weights
-
-
 def weights_of_the_library(samples: np.ndarray, width: float = 25.0) -> np.ndarray:
     return explain.kernel(samples.astype(bool), width)
 
@@ -56,32 +47,10 @@ def shapley_by_orders(value: Callable[[frozenset[int]], float], n: int) -> np.nd
     return values / math.factorial(n)
 
 
-def shapley_by_sizes(value: Callable[[Any], float], n: int) -> list[float]:
-    """The mean over sizes of the mean over coalitions of a size; coalitions as plain tuples."""
-    values = []
-    for player in range(n):
-        others = [i for i in range(n) if i != player]
-        by_size = [
-            np.mean([value((*some, player)) - value(some) for some in itertools.combinations(others, size)])
-            for size in range(n)
-        ]
-        values.append(float(np.mean(by_size)))
-    return values
-
-
 def gradients_backwards(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
     shares = np.linspace(1 - 0.5 / steps, 0.5 / steps, steps)  # from x to the baseline: the same middles
     points = [share * x + (1 - share) * baseline for share in shares]
     return (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
-
-
-def gradients_as_lists(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
-    step, point = (x - baseline) / steps, baseline - (x - baseline) / (2 * steps)
-    total = 0 * x
-    for _ in range(steps):
-        point = point + step
-        total = total + step * gradient(point)
-    return total.tolist()
 
 
 def fall_by_pairs(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> float:
@@ -93,17 +62,8 @@ def fall_by_pairs(scores: np.ndarray, predict: Callable[..., float], words: list
     return predict(words) - predict(left)
 
 
-def fall_by_mask(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> Any:
-    keep = np.ones(len(words), dtype=bool)
-    left = scores.astype(float)
-    while (~keep).sum() < share * len(words) - 1e-9:
-        top = int(left.argmax())
-        keep[top], left[top] = False, -np.inf
-    return np.float32(predict(words) - predict(np.array(words, dtype=object)[keep]))
-
-
 def agreement_by_scipy(one: np.ndarray, other: np.ndarray) -> Any:
-    return spearmanr(one, other).statistic if len(one) > 1 else np.nan
+    return spearmanr(one, other).statistic if np.ptp(one) * np.ptp(other) > 0 else np.nan
 
 
 def agreement_of_the_library(one: np.ndarray, other: np.ndarray) -> float:
@@ -111,10 +71,10 @@ def agreement_of_the_library(one: np.ndarray, other: np.ndarray) -> float:
 
 
 RIGHT: dict[str, list[Answer]] = {
-    "lime_weights": [weights_in_a_loop, weights_of_the_library],
-    "shapley_values": [shapley_by_orders, shapley_by_sizes],
-    "integrated_gradients": [gradients_backwards, gradients_as_lists],
-    "comprehensiveness": [fall_by_pairs, fall_by_mask],
+    "lime_weights": [weights_of_the_library],
+    "shapley_values": [shapley_by_orders],
+    "integrated_gradients": [gradients_backwards],
+    "comprehensiveness": [fall_by_pairs],
     "rank_agreement": [agreement_by_scipy, agreement_of_the_library],
 }
 SIZES = st.integers(1, 6)
@@ -158,8 +118,8 @@ SLY: dict[str, list[Answer]] = {
         edit("lime_weights", "width: float = 25.0", "width: float = 24.0"),
         edit("lime_weights", "/ width**2", "/ max(width, 15.0) ** 2"),
         edit("lime_weights", "/ width**2", "/ min(width, 50.0) ** 2"),
-        lambda samples, width=25.0: weights_in_a_loop(samples[:, :8], width),
-        lambda samples, width=25.0: weights_in_a_loop(samples, width)[:5],
+        lambda samples, width=25.0: reference.lime_weights(samples[:, :8], width),
+        lambda samples, width=25.0: reference.lime_weights(samples, width)[:5],
         edit("lime_weights", "return weights", "return np.maximum(weights, 1e-3)"),
     ],
     "shapley_values": [
@@ -171,8 +131,8 @@ SLY: dict[str, list[Answer]] = {
         edit("shapley_values", "return values", "return sum(values)"),
     ],
     "integrated_gradients": [
-        lambda gradient, x, baseline, steps: gradients_as_lists(gradient, x, baseline, min(steps, 8)),
-        lambda gradient, x, baseline, steps: gradients_as_lists(gradient, x, baseline, max(steps, 2)),
+        lambda gradient, x, baseline, steps: reference.integrated_gradients(gradient, x, baseline, min(steps, 8)),
+        lambda gradient, x, baseline, steps: reference.integrated_gradients(gradient, x, baseline, max(steps, 2)),
         edit("integrated_gradients", "return attributions", "return attributions.ravel()"),
         edit("integrated_gradients", "difference = x - baseline", "difference, baseline = x, 0 * x"),
         edit("integrated_gradients", "return attributions", "return attributions + 1e-5"),
@@ -201,42 +161,12 @@ SLY: dict[str, list[Answer]] = {
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
-def scalar_product_of_units(samples: np.ndarray, width: float = 25.0) -> Any:
-    rows = samples / np.linalg.norm(samples, axis=1, keepdims=True)  # nan for zeros
-    cosine = rows @ np.ones(samples.shape[1]) / math.sqrt(samples.shape[1])
-    return np.exp(-((100 * (1 - cosine)) ** 2) / (2 * width**2))
-
-
-def plain_mean_of_gains(value: Callable[..., float], n: int) -> Any:
-    gains: list[list[float]] = [[] for _ in range(n)]
-    for kept in itertools.product([False, True], repeat=n):
-        here = frozenset(i for i in range(n) if kept[i])
-        for i in set(range(n)) - here:
-            gains[i].append(value(here | {i}) - value(here))
-    return [sum(one) / len(one) for one in gains]
-
-
 def ends_of_the_parts(gradient: Callable[..., Any], x: np.ndarray, baseline: np.ndarray, steps: int) -> Any:
     return sum((x - baseline) / steps * gradient(baseline + k / steps * (x - baseline)) for k in range(1, steps + 1))
 
 
-def removed_by_name(scores: np.ndarray, predict: Callable[..., float], words: list[str], share: float) -> Any:
-    gone = math.ceil(share * len(words) - 1e-9)
-    top = [words[i] for i in np.argsort(-scores, kind="stable")[:gone]]
-    return predict(words) - predict([word for word in words if word not in top])
-
-
-def almost_divided(one: np.ndarray, other: np.ndarray) -> Any:
-    mine, theirs = (rankdata(scores) - rankdata(scores).mean() for scores in (one, other))
-    return mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs) + 1e-9)
-
-
 MISTAKES: list[Mistake] = [
-    (scalar_product_of_units, "lime_weights", "A row of zeros gives nan"),
-    (plain_mean_of_gains, "shapley_values", "these are Banzhaf values"),
     (ends_of_the_parts, "integrated_gradients", "You take the right end of each part"),
-    (removed_by_name, "comprehensiveness", "A word that stands twice goes twice"),
-    (almost_divided, "rank_agreement", "Without an order you give 0"),
     (
         edit("lime_weights", "return weights", "return 2 * weights"),
         "lime_weights",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -35,14 +34,6 @@ def leaks_as_array(train_texts: list[str], test_texts: list[str]) -> Any:
     return np.flatnonzero(np.isin([normalise(t) for t in test_texts], [normalise(t) for t in train_texts]))
 
 
-def soft_label_in_a_loop(ratings: Any, sharpness: float = 2.0) -> list[list[float]]:
-    rows = []
-    for rating in ratings:
-        positive = 1 / (1 + math.exp(-sharpness * rating))
-        rows.append([1 - positive, positive])
-    return rows
-
-
 def soft_label_by_softmax(ratings: np.ndarray, sharpness: float = 2.0) -> Any:
     half = torch.from_numpy(ratings).float() * sharpness / 2
     return torch.stack([-half, half], dim=1).softmax(dim=1)
@@ -52,14 +43,6 @@ def pad_with_lists(token_id_lists: list[list[int]], pad_id: int = 0) -> list[lis
     width = max(map(len, token_id_lists))
     ids = [one + [pad_id] * (width - len(one)) for one in token_id_lists]
     return [ids, [[1] * len(one) + [0] * (width - len(one)) for one in token_id_lists]]
-
-
-def pad_with_boolean_mask(token_id_lists: list[list[int]], pad_id: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    lengths = np.array([len(one) for one in token_id_lists])
-    mask = np.arange(lengths.max()) < lengths[:, None]
-    ids = np.full(mask.shape, pad_id, dtype=np.int32)
-    ids[mask] = np.concatenate(token_id_lists).astype(np.int32)
-    return ids, mask
 
 
 def pad_with_torch(token_id_lists: list[list[int]], pad_id: int = 0) -> Any:
@@ -87,15 +70,6 @@ def rate_by_interpolation(step: int, total_steps: int, warmup_steps: int, peak: 
     return np.interp(step, [-1, warmup_steps, total_steps], [0, peak, 0])
 
 
-def ece_in_loops(confidence: Any, correct: Any, bins: int) -> float:
-    held: dict[int, list[tuple[float, float]]] = {}
-    for sure, right in zip(confidence, correct, strict=True):
-        number = next(k for k in range(bins) if sure <= (k + 1) / bins)
-        held.setdefault(number, []).append((float(sure), float(right)))
-    gaps = (abs(sum(right - sure for sure, right in pairs)) for pairs in held.values())
-    return sum(gaps) / len(confidence)
-
-
 def ece_by_edges(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
     number = np.digitize(confidence, np.linspace(0, 1, bins + 1), right=True)
     return float(sum((number == k).mean() * abs((correct - confidence)[number == k].mean()) for k in set(number)))
@@ -103,11 +77,11 @@ def ece_by_edges(confidence: np.ndarray, correct: np.ndarray, bins: int) -> floa
 
 RIGHT: dict[str, list[Answer]] = {
     "find_leaks": [leaks_by_regular_expression, leaks_as_array],
-    "soft_label": [soft_label_in_a_loop, soft_label_by_softmax, corpora.soft_labels],
-    "pad_batch": [pad_with_lists, pad_with_boolean_mask, pad_with_torch],
+    "soft_label": [soft_label_by_softmax, corpora.soft_labels],
+    "pad_batch": [pad_with_lists, pad_with_torch],
     "length_buckets": [buckets_downwards, buckets_as_arrays],
     "warmup_linear": [rate_by_minimum, rate_by_interpolation],
-    "expected_calibration_error": [ece_in_loops, ece_by_edges],
+    "expected_calibration_error": [ece_by_edges],
 }
 TEXTS = st.lists(st.sampled_from(["Good film!", "good  film", "bad-film", "bad film", "film", "FILM..."]))
 
@@ -173,24 +147,15 @@ SLY: dict[str, list[Answer]] = {
         lambda step, total, warmup, peak: rate_by_minimum(step, total, warmup, peak) ** 2 / peak,
     ],
     "expected_calibration_error": [
-        lambda confidence, correct, bins: ece_in_loops(confidence, correct, 10),
-        lambda confidence, correct, bins: ece_in_loops(confidence, correct, bins + 1),
-        lambda confidence, correct, bins: ece_in_loops(confidence, correct, bins) ** 0.5,
-        lambda confidence, correct, bins: ece_in_loops(confidence / 2 + 0.5, correct, bins),
-        lambda confidence, correct, bins: ece_in_loops(confidence, 1 - correct, bins),
+        lambda confidence, correct, bins: reference.expected_calibration_error(confidence, correct, 10),
+        lambda confidence, correct, bins: reference.expected_calibration_error(confidence, correct, bins + 1),
+        lambda confidence, correct, bins: reference.expected_calibration_error(confidence, correct, bins) ** 0.5,
+        lambda confidence, correct, bins: reference.expected_calibration_error(confidence / 2 + 0.5, correct, bins),
+        lambda confidence, correct, bins: reference.expected_calibration_error(confidence, 1 - correct, bins),
     ],
 }
 
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
-
-
-def lower_only(train_texts: list[str], test_texts: list[str]) -> list[int]:
-    return [i for i in range(len(test_texts)) if test_texts[i].casefold() in [t.casefold() for t in train_texts]]
-
-
-def columns_swapped(ratings: np.ndarray, sharpness: float = 2.0) -> np.ndarray:
-    positive = 1 / (1 + np.exp(-sharpness * ratings))
-    return np.column_stack([positive, 1 - positive])
 
 
 def mask_by_comparison(token_id_lists: list[list[int]], pad_id: int = 0) -> Any:
@@ -215,8 +180,6 @@ def upper_bin(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
 
 
 MISTAKES: list[Mistake] = [
-    (lower_only, "find_leaks", "Only capital letters"),
-    (columns_swapped, "soft_label", "come out as negative"),
     (mask_by_comparison, "pad_batch", "guessed from the ids"),
     (as_they_come, "length_buckets", "in the order in which they come"),
     (like_transformers, "warmup_linear", "Step 0 has rate 0"),

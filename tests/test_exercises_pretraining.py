@@ -19,18 +19,6 @@ from course_lib.exercises.topics import pretraining
 # ---------------------------------------------------------------- other right answers
 
 
-def masked_in_a_loop(
-    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
-) -> list[list[int]]:
-    masked, labels = [], []
-    for i, token in enumerate(input_ids):
-        chosen = choice[i] < rate and not special[i]
-        new = mask_id if fate[i] < 0.8 else random_ids[i] if fate[i] < 0.9 else token
-        masked.append(int(new if chosen else token))
-        labels.append(int(token) if chosen else -100)
-    return [masked, labels]
-
-
 def masked_on_copies(
     input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
 ) -> tuple[Any, Any]:
@@ -42,31 +30,11 @@ def masked_on_copies(
     return ids, labels
 
 
-def words_first(tokens: list[str], draws: Any, rate: float = 0.15) -> list[bool]:
-    starts = [i for i, token in enumerate(tokens) if not token.startswith("##")] + [len(tokens)]
-    masked = [False] * len(tokens)
-    for start, end in itertools.pairwise(starts):
-        if draws[start] < rate and tokens[start] not in {"[CLS]", "[SEP]", "[PAD]"}:
-            masked[start:end] = [True] * (end - start)
-    return masked
-
-
 def words_by_number(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> np.ndarray:
     first = np.array([not token.startswith("##") for token in tokens])
     ordinary = np.array([token not in ("[CLS]", "[SEP]", "[PAD]") for token in tokens])
     masked = ((draws < rate) & ordinary)[first]
     return masked[np.cumsum(first) - 1].astype(int)
-
-
-def pairs_by_comprehension(documents: list[list[str]], coins: list[float], picks: list[float]) -> list[list[Any]]:
-    places = [(d, s) for d, document in enumerate(documents) for s, _ in enumerate(document[1:])]
-    pairs = []
-    for k, (d, s) in enumerate(places):
-        others = list(itertools.chain(*documents[:d], *documents[d + 1 :]))
-        heads = coins[k] < 0.5
-        second = documents[d][s + 1] if heads else others[math.floor(picks[k] * len(others))]
-        pairs.append([documents[d][s], second, int(heads)])
-    return pairs
 
 
 def pairs_by_zip(documents: list[list[str]], coins: list[float], picks: list[float]) -> tuple[Any, ...]:
@@ -85,31 +53,17 @@ def loss_by_torch(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, 
     return torch.nn.functional.cross_entropy(table @ words.T + shift, wanted)  # it skips -100 by itself
 
 
-def loss_in_a_loop(hidden: Any, embeddings: Any, bias: Any, labels: Any) -> float:
-    losses = []
-    for vector, label in zip(hidden, labels, strict=True):
-        if label != -100:
-            logits = [float(vector @ word + shift) for word, shift in zip(embeddings, bias, strict=True)]
-            losses.append(np.logaddexp.reduce(logits) - logits[label])
-    return float(sum(losses) / len(losses))
-
-
 def perplexity_by_selection(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> list[Any]:
     real = losses[mask.astype(bool)]
     return [math.exp(real.mean()), real.sum() * np.log2(np.e) / sum(characters)]
 
 
-def perplexity_in_bits(losses: Any, mask: Any, characters: Any) -> Any:
-    bits = sum(loss / math.log(2) for row, keep in zip(losses, mask, strict=True) for loss in row[keep == 1])
-    return np.array([2 ** (bits / np.count_nonzero(mask)), bits / characters.sum()])
-
-
 RIGHT: dict[str, list[Answer]] = {
-    "mask_tokens": [masked_in_a_loop, masked_on_copies],
-    "mask_whole_words": [words_first, words_by_number],
-    "sentence_pairs": [pairs_by_comprehension, pairs_by_zip],
-    "masked_lm_loss": [loss_by_torch, loss_in_a_loop],
-    "perplexity_and_bits": [perplexity_by_selection, perplexity_in_bits],
+    "mask_tokens": [masked_on_copies],
+    "mask_whole_words": [words_by_number],
+    "sentence_pairs": [pairs_by_zip],
+    "masked_lm_loss": [loss_by_torch],
+    "perplexity_and_bits": [perplexity_by_selection],
 }
 
 N = st.integers(1, 12)
@@ -172,11 +126,13 @@ SLY: dict[str, list[Answer]] = {
         lambda documents, coins, picks: pairs_by_zip([d for d in documents if len(d) > 1], coins, picks),
     ],
     "masked_lm_loss": [
-        lambda hidden, embeddings, bias, labels: loss_in_a_loop(np.clip(hidden, -3, 3), embeddings, bias, labels),
+        lambda hidden, embeddings, bias, labels: reference.masked_lm_loss(
+            np.clip(hidden, -3, 3), embeddings, bias, labels
+        ),
         edit("masked_lm_loss", "embeddings.T + bias", "embeddings.T + bias[::-1]"),
         edit("masked_lm_loss", "embeddings.T + bias", "embeddings.T + np.abs(bias)"),
         edit("masked_lm_loss", ".mean())", ".mean() + 1e-3)"),
-        lambda hidden, embeddings, bias, labels: min(40.0, loss_in_a_loop(hidden, embeddings, bias, labels)),
+        lambda hidden, embeddings, bias, labels: min(40.0, reference.masked_lm_loss(hidden, embeddings, bias, labels)),
     ],
     "perplexity_and_bits": [
         lambda losses, mask, characters: perplexity_by_selection(losses[:1], mask[:1], characters[:1]),
@@ -190,41 +146,17 @@ SLY: dict[str, list[Answer]] = {
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
-def special_forgotten(
-    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
-) -> Any:
-    return masked_in_a_loop(input_ids, [False] * len(special), choice, fate, random_ids, mask_id, rate)
-
-
 def each_piece(tokens: list[str], draws: Any, rate: float = 0.15) -> list[bool]:
     return [d < rate and t not in ("[CLS]", "[SEP]", "[PAD]") for t, d in zip(tokens, draws, strict=True)]
-
-
-def also_its_own(documents: list[list[str]], coins: list[float], picks: list[float]) -> list[Any]:
-    every, pairs = list(itertools.chain(*documents)), []
-    for document in documents:
-        for one, following in itertools.pairwise(document):
-            other = every[int(picks[len(pairs)] * len(every))]
-            heads = coins[len(pairs)] < 0.5
-            pairs.append((one, following if heads else other, heads))
-    return pairs
 
 
 def zero_for_ignored(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
     return loss_by_torch(hidden, embeddings, bias, np.where(labels == -100, 0, labels))
 
 
-def text_by_text(losses: Any, mask: Any, characters: Any) -> Any:
-    texts = [math.exp(row[keep == 1].mean()) for row, keep in zip(losses, mask, strict=True)]
-    return np.mean(texts), perplexity_by_selection(losses, mask, characters)[1]
-
-
 MISTAKES: list[Mistake] = [
-    (special_forgotten, "mask_tokens", "The special tokens were masked"),
     (each_piece, "mask_whole_words", "by its own draw"),
-    (also_its_own, "sentence_pairs", "their own included"),
     (zero_for_ignored, "masked_lm_loss", "as if word 0 were asked for"),
-    (text_by_text, "perplexity_and_bits", "average the perplexities"),
 ]
 
 (

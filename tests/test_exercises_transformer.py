@@ -17,36 +17,13 @@ from course_lib.exercises.topics import transformer
 # ---------------------------------------------------------------- other right answers
 
 
-def attention_in_loops(query: Any, key: Any, value: Any) -> list[Any]:
-    rows = []
-    for one in query:
-        scores = np.array([one @ other / len(one) ** 0.5 for other in key])
-        powers = [np.exp(score - max(scores)) for score in scores]
-        rows.append(sum(power / sum(powers) * row for power, row in zip(powers, value, strict=True)))
-    return rows
-
-
 def attention_by_torch(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
     return torch.nn.functional.scaled_dot_product_attention(*map(torch.from_numpy, (query, key, value)))
 
 
-def attention_divided_at_the_end(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The division by the sum of the weights may wait until the values are mixed, as in the fast kernels."""
-    scores = np.einsum("nd,md->nm", query, key) * query.shape[1] ** -0.5
-    powers = np.exp(scores - scores.max(axis=1)[:, None])
-    return (powers @ value) / powers.sum(axis=1)[:, None]
-
-
 def attention_to_centred_keys(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
     """One vector taken from all keys lowers all scores of a query alike, and a softmax does not see that."""
-    return attention_in_loops(query, key - key.mean(axis=0), value)
-
-
-def weights_by_large_penalty(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
-    hidden = (attention_mask == 0)[None, :] | (np.triu(np.ones(scores.shape), k=1) * causal > 0)
-    penalised = scores - 1e9 * hidden
-    powers = np.exp(penalised - penalised.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return reference.attention(query, key - key.mean(axis=0), value)
 
 
 def weights_by_torch(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
@@ -63,14 +40,6 @@ def heads_by_slices(x: np.ndarray, n_heads: int) -> list[Any]:
 
 def heads_by_split(x: np.ndarray, n_heads: int) -> np.ndarray:
     return np.stack(np.split(x, n_heads, axis=1)).astype(np.float32)
-
-
-def encoding_in_loops(seq: int, hidden: int) -> list[list[float]]:
-    rows = []
-    for place in range(seq):
-        angles = [place / 10000 ** (2 * (column // 2) / hidden) for column in range(hidden)]
-        rows.append([np.cos(a) if column % 2 else np.sin(a) for column, a in enumerate(angles)])
-    return rows
 
 
 def encoding_by_exp(seq: int, hidden: int) -> Any:
@@ -91,14 +60,12 @@ def norm_by_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float 
 
 RIGHT: dict[str, list[Answer]] = {
     "attention": [
-        attention_in_loops,
         attention_by_torch,
-        attention_divided_at_the_end,
         attention_to_centred_keys,
     ],
-    "masked_weights": [weights_by_large_penalty, weights_by_torch],
+    "masked_weights": [weights_by_torch],
     "split_heads": [heads_by_slices, heads_by_split],
-    "positional_encoding": [encoding_in_loops, encoding_by_exp],
+    "positional_encoding": [encoding_by_exp],
     "layer_norm": [norm_row_by_row, norm_by_torch],
 }
 SIZES = st.integers(1, 6)
@@ -172,21 +139,6 @@ def not_scaled_by_torch(query: np.ndarray, key: np.ndarray, value: np.ndarray) -
     return torch.nn.functional.scaled_dot_product_attention(*parts, scale=1.0)
 
 
-def softmax_over_dim_0(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> Any:
-    q, k, v = map(torch.from_numpy, (query, key, value))
-    return (q @ k.T / q.shape[1] ** 0.5).softmax(dim=0) @ v
-
-
-def multiplied_by_tril(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
-    weights = torch.from_numpy(scores).softmax(dim=1) * torch.from_numpy(attention_mask)
-    return weights.tril() if causal else weights
-
-
-def diagonal_hidden(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> Any:
-    table = torch.from_numpy(scores).masked_fill(torch.from_numpy(attention_mask) == 0, float("-inf"))
-    return (table.masked_fill(torch.ones_like(table).triu(0) > 0, -torch.inf) if causal else table).softmax(1)
-
-
 def view_at_once(x: np.ndarray, n_heads: int) -> Any:
     return torch.from_numpy(x).view(n_heads, x.shape[0], x.shape[1] // n_heads)
 
@@ -204,9 +156,6 @@ def by_variance_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps:
 
 MISTAKES: list[Mistake] = [
     (not_scaled_by_torch, "attention", "not scaled"),
-    (softmax_over_dim_0, "attention", "over the queries"),
-    (multiplied_by_tril, "masked_weights", "multiplied after the softmax"),
-    (diagonal_hidden, "masked_weights", "does not see itself"),
     (view_at_once, "split_heads", "A reshape alone mixes tokens"),
     (sines_then_cosines, "positional_encoding", "left half"),
     (by_variance_of_torch, "layer_norm", "divides by n - 1"),

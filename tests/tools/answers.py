@@ -35,13 +35,13 @@ def judging(
         exercises: those of the topic; each has its entries in the others.
         right: other right answers.
         sly: answers that are right on most cases.
-        mistakes: known mistakes, written in another way than the stored ones.
+        mistakes: known mistakes written in another way than the stored ones, and others on which the judge has a word.
         drawn: arguments for which the reference and the other right answers give the same.
     """
 
     def all_are_there() -> None:
         assert list(right) == list(sly) == [exercise.name for exercise in exercises]
-        assert {name for _, name, _ in mistakes} == set(right)
+        assert {name for _, name, _ in mistakes} <= set(right)
         assert all(right.values()) and all(sly.values())
 
     @pytest.mark.parametrize("name", right)
