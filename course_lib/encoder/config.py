@@ -54,11 +54,6 @@ class EncoderConfig:
         if self.pad_id is not None and not 0 <= self.pad_id < self.vocab_size:
             raise BadInput(f"pad_id is {self.pad_id!r}", f"use a token id under {self.vocab_size}, or None")
 
-    @property
-    def head_size(self) -> int:
-        """Width of one head."""
-        return self.hidden_size // self.n_heads
-
     @classmethod
     def from_transformers(cls, config: BertConfig, dropout: float | None = None) -> EncoderConfig:
         """The same shape as a `BertConfig`.
