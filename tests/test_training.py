@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -480,13 +481,15 @@ class Broken(Exception):
     """Stands for a power cut."""
 
 
-def interrupted(module: nn.Module, batches: Any, config: TrainingConfig, folder: CheckpointFolder, at: int) -> None:
+def interrupted(
+    module: nn.Module, batches: Any, config: TrainingConfig, folder: CheckpointFolder, at: int, objective: Any = loss_of
+) -> None:
     def cut(row: LogEntry) -> None:
         if row["step"] == at:
             raise Broken
 
     with pytest.raises(Broken):
-        train(module, batches, loss_of, config, callbacks=[cut], checkpoints=folder, log_every=1)
+        train(module, batches, objective, config, callbacks=[cut], checkpoints=folder, log_every=1)
 
 
 RESUMABLE = replace(STEADY, epochs=3, accumulate=2, average_from=0.4)  # 9 steps over these batches
@@ -549,6 +552,21 @@ def test_a_step_of_muon_is_as_long_in_every_direction() -> None:
     moved = torch.linalg.svdvals(before - weight.detach())
     assert moved.max() < 2 * moved.min()  # 10 in the gradient
     assert (before - weight.detach()).square().mean().sqrt().item() == pytest.approx(0.2e-3, rel=0.3)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand], ids=["python", "numpy"])
+def test_a_loss_that_draws_its_own_numbers_resumes_to_the_bit(draw: Callable[[], float], tmp_path: Path) -> None:
+    def noisy(module: nn.Module, batch: Batch) -> Tensor:
+        return loss_of(module, batch) * draw()
+
+    whole, resumed, folder = bag(), bag(), CheckpointFolder(tmp_path, every=2)
+    seed_everything(4)
+    train(whole, BATCHES, noisy, RESUMABLE)
+    seed_everything(4)
+    interrupted(resumed, BATCHES, RESUMABLE, folder, at=5, objective=noisy)
+    seed_everything(99)
+    train(resumed, BATCHES, noisy, RESUMABLE, checkpoints=folder)
+    assert farthest(weights(resumed), weights(whole)) == 0
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -245,6 +247,8 @@ class TrainState:
             "best_loss": self.best_loss if self.best_loss < math.inf else None,
             "bad_rounds": self.bad_rounds,
             "history": self.history.to_dict(),
+            "python_random": random.getstate(),
+            "numpy_random": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
         }
         # Tied weights share memory, which safetensors refuses: each name gets its own copy.
         return Checkpoint(self.step, {name: tensor.detach().clone() for name, tensor in tensors.items()}, values)
@@ -265,6 +269,9 @@ class TrainState:
         self.averaged, self.bad_rounds = saved.values["averaged"], saved.values["bad_rounds"]
         self.best_loss = math.inf if saved.values["best_loss"] is None else saved.values["best_loss"]
         self.history = History(**saved.values["history"])
+        version, state, following = saved.values["python_random"]
+        random.setstate((version, tuple(state), following))
+        np.random.set_state(tuple(saved.values["numpy_random"]))
         self.started = time.perf_counter() - self.history.seconds
 
     def _restore_tensors(self, groups: dict[str, dict[str, Tensor]]) -> None:
