@@ -6,7 +6,8 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,23 @@ from notebook_cells import NOTEBOOKS as FOLDER
 from notebook_cells import exercise_cells, find, read, write_exercises
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import ClaimFailed, check, claim, reference
+from course_lib.exercises import ClaimFailed, check, claim, reference, texts
 from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, number_of, quiz_of
 from course_lib.exercises.cells import blocks, check_cell, quiz, stub
 from course_lib.exercises.cells import of_notebook as cells_of_notebook
-from course_lib.exercises.checking import examine
-from course_lib.exercises.exercise import edited
+from course_lib.exercises.checking import check_answer
+from course_lib.exercises.execution import MAX_STEPS, is_stub, run_answer
+from course_lib.exercises.exercise import Answer, Exercise, edited
 from course_lib.exercises.texts import LETTERS, exercise_texts
-from course_lib.exercises.trial import MOST_STEPS, is_stub, try_out
 from course_lib.exercises.values import WIDEST, brief, plain
 
 NAMES = list(EXERCISES)
+
+
+class WithoutMistakes(Exercise):
+    """An exercise whose verdicts have the judge's words alone."""
+
+    wrong_answers: Mapping[str, Answer] = {}
 
 
 def defined_by(source: str, name: str) -> Callable[..., Any]:
@@ -80,6 +87,56 @@ def test_an_edit_that_does_not_match_once(old: str, times: int) -> None:
         edited(reference.softmax, [("powers.sum", "powers.max"), (old, "x")])
 
 
+TOPIC = """# A topic
+
+## double: twice as much (difficulty 1 of 5, about 2 minutes)
+
+**Why it matters.** It does.
+
+### Hints
+
+1. Add.
+
+### Mistakes
+
+- You triple.
+  - `2 *` → `3 *`
+
+## Quiz
+
+**Question 1.** Which?
+
+- [x] This
+  - it is right.
+- [ ] That
+  - it is wrong.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("difficulty 1", "difficulty 9", "the section '## double: twice as much"),
+        ("### Hints", "### Hint", "has 2 parts"),
+        ("`2 *` → `3 *`", "`2 *` -> `3 *`\n  - `4` → `5`", 'the mistake "You triple." has'),
+        ("- [x] This", "- [ ] This", 'the question "Which\\?" does not have one right option'),
+        ("- [ ] That", "- [x] That", 'the question "Which\\?" does not have one right option'),
+    ],
+)
+def test_a_text_that_does_not_have_its_form(
+    old: str, new: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "TOPICS", tmp_path)
+    monkeypatch.setattr(texts, "_file", texts._file.__wrapped__)
+    (tmp_path / "topic.md").write_text(TOPIC, encoding="utf-8")
+    assert exercise_texts("topic")["double"].mistakes[0].edits == (("2 *", "3 *"),)
+    assert texts.questions("topic")[0].right == "a"
+    assert old in TOPIC
+    (tmp_path / "topic.md").write_text(TOPIC.replace(old, new), encoding="utf-8")
+    with pytest.raises(BadInput, match=rf"topic\.md does not have the form of a topic: .*{message}"):
+        exercise_texts("topic")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_reference_passes(name: str) -> None:
     verdict = getattr(check, name)(getattr(reference, name))
@@ -128,8 +185,10 @@ def test_messages_of_an_exercise_differ(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_answer_is_also_caught_without_its_message(name: str) -> None:
     """The judge alone must reject it: recognising a mistake only words a rejection, it does not make one."""
-    for message, function in EXERCISES[name].wrong_answers.items():
-        verdict = examine(EXERCISES[name], function, known={})
+    exercise = EXERCISES[name]
+    unnamed = WithoutMistakes(exercise.reference, exercise.arguments, exercise.judge)
+    for message, function in exercise.wrong_answers.items():
+        verdict = check_answer(unnamed, function)
         assert verdict.status == "wrong", message
         assert message not in verdict.message or "changes" in message
 
@@ -183,7 +242,7 @@ def test_an_answer_that_never_ends() -> None:
         return []
 
     one_line = defined_by("def word_pieces(word, vocabulary):\n    while True: pass", "word_pieces")
-    assert MOST_STEPS <= 10**6, "a learner should not wait for longer than a second or two"
+    assert MAX_STEPS <= 10**6, "a learner should not wait for longer than a second or two"
     for answer in (endless, one_line):
         assert check.word_pieces(answer).message.startswith("Your function does not come to an end.")
     assert sys.gettrace() is None
@@ -272,8 +331,10 @@ def test_a_right_result_that_is_spoilt_does_not_pass(name: str, change: str) -> 
     def spoilt(*arguments: Any) -> Any:
         return SPOILT[change](getattr(reference, name)(*arguments))
 
-    outcomes = [(try_out(EXERCISES[name].reference, case), try_out(spoilt, case)) for case in EXERCISES[name].cases()]
-    as_good = all(right.like(changed) for right, changed in outcomes)
+    outcomes = [
+        (run_answer(EXERCISES[name].reference, case), run_answer(spoilt, case)) for case in EXERCISES[name].cases()
+    ]
+    as_good = all(right.agrees_with(changed) for right, changed in outcomes)
     if (name, change) in {("length_buckets", "backwards"), ("length_buckets", "sorted")}:
         as_good = True
     assert getattr(check, name)(spoilt).status == ("passed" if as_good else "wrong")

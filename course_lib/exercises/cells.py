@@ -1,6 +1,6 @@
 """Notebook cells of the exercises and quizzes, made from the tested text.
 
-A notebook holds each block as `blocks(name)` gives it, cell for cell: `make format` writes them, tests compare.
+A notebook has the cells of `of_notebook(number)`, in this order: `make format` writes them, and a test compares.
 The stub and the solution use built-ins and `np`, so the notebook's first code cell has `import numpy as np`
 and `from course_lib.exercises import check`.
 """
@@ -92,5 +92,5 @@ def _question(number: int, question: Question) -> str:
 def quiz(notebook: str) -> Cell:
     """The quiz of a notebook ("03") as one Markdown cell, answers folded."""
     head = "## Quiz\n\nAnswer in your head first, then open the fold."
-    asked = [_question(number, one) for number, one in enumerate(catalogue.quiz_of(notebook), start=1)]
-    return {"type": "markdown", "source": "\n\n".join([head, *asked]), "tags": ["quiz"]}
+    questions = [_question(number, one) for number, one in enumerate(catalogue.quiz_of(notebook), start=1)]
+    return {"type": "markdown", "source": "\n\n".join([head, *questions]), "tags": ["quiz"]}

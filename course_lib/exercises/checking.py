@@ -1,15 +1,14 @@
-"""The check: runs an answer on all cases, finds the mistake, and says so in a Verdict."""
+"""Checks an answer: runs it on all cases, finds the mistake, and returns a Verdict."""
 
 from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from course_lib.exercises.execution import TOO_MANY_STEPS, Outcome, is_stub, run_answer
 from course_lib.exercises.exercise import Answer, Case, Exercise
-from course_lib.exercises.trial import ENDLESS, Outcome, is_stub, try_out
 from course_lib.exercises.values import brief
 
 Status = Literal["passed", "not attempted", "wrong"]
@@ -35,29 +34,29 @@ class Verdict:
 
 
 def _problem(exercise: Exercise, case: Case, expected: Any, outcome: Outcome) -> str | None:
-    return outcome.trouble or exercise.judge(case, expected, outcome.value)
+    return outcome.failure or exercise.judge(case, expected, outcome.value)
 
 
 def _outcomes(answer: Answer, cases: list[Case]) -> list[Outcome]:
     """One for each case; none after a case that does not end, so that the learner need not wait for more."""
     outcomes: list[Outcome] = []
     for case in cases:
-        outcomes.append(try_out(answer, case))
-        if outcomes[-1].trouble == ENDLESS:
+        outcomes.append(run_answer(answer, case))
+        if outcomes[-1].failure == TOO_MANY_STEPS:
             break
     return outcomes
 
 
 @functools.cache
-def _own_outcome(exercise: Exercise, function: Answer, case: int) -> Outcome:
+def _course_outcome(exercise: Exercise, function: Answer, case: int) -> Outcome:
     """What the course's own function, the reference or a known mistake, does with one case; computed once."""
-    return try_out(function, exercise.cases()[case])
+    return run_answer(function, exercise.cases()[case])
 
 
-def _known_mistake(exercise: Exercise, known: Mapping[str, Answer], outcomes: list[Outcome]) -> str | None:
-    """The message of the wrong answer that goes the same way as the learner's on every single case."""
-    for message, function in known.items():
-        if all(_own_outcome(exercise, function, case).like(o) for case, o in enumerate(outcomes)):
+def _known_mistake(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
+    """The message of the mistake whose outcomes agree with the learner's in every case."""
+    for message, function in exercise.wrong_answers.items():
+        if all(_course_outcome(exercise, function, case).agrees_with(o) for case, o in enumerate(outcomes)):
             return message
     return None
 
@@ -69,12 +68,11 @@ def _report(case: Case, expected: Any, outcome: Outcome) -> str:
     return "\n".join([*lines, f"    expected  {brief(expected)}", f"    got       {got}"])
 
 
-def examine(exercise: Exercise, answer: Any, known: Mapping[str, Answer] | None = None) -> Verdict:
+def check_answer(exercise: Exercise, answer: Any) -> Verdict:
     """Checks one answer.
 
     The answer's results are judged case by case. Where one is wrong, the answer is compared with the
-    mistakes that are `known` (the exercise's where none are given); one that agrees on all cases names the
-    mistake, else the verdict has the judge's words.
+    exercise's known mistakes; one that agrees on all cases names the mistake, else the verdict has the judge's words.
     """
     name = exercise.name
     not_attempted = Verdict(
@@ -91,10 +89,10 @@ def examine(exercise: Exercise, answer: Any, known: Mapping[str, Answer] | None 
     if any(outcome.value is ... for outcome in outcomes):
         return not_attempted
     for number, (case, outcome) in enumerate(zip(cases, outcomes, strict=True)):
-        expected = _own_outcome(exercise, exercise.reference, number).value
+        expected = _course_outcome(exercise, exercise.reference, number).value
         if problem := _problem(exercise, case, expected, outcome):
-            said = _known_mistake(exercise, exercise.wrong_answers if known is None else known, outcomes) or problem
-            return Verdict("wrong", f"{said}\n{_report(case, expected, outcome)}")
+            found = _known_mistake(exercise, outcomes) or problem
+            return Verdict("wrong", f"{found}\n{_report(case, expected, outcome)}")
     return Verdict("passed", f"{name} is right on all {len(cases)} cases.")
 
 
@@ -111,7 +109,7 @@ class Checker:
     def __call__(self, answer: Any) -> Verdict:
         """The verdict on `answer`. A stand-in gets the verdict on the answer that it stands in for."""
         stored = getattr(answer, _VERDICT, None)
-        return stored if isinstance(stored, Verdict) else examine(self.exercise, answer)
+        return stored if isinstance(stored, Verdict) else check_answer(self.exercise, answer)
 
     def or_reference(self, answer: Any) -> Answer:
         """`answer` itself if it passes, else the reference, so that the notebook can go on.

@@ -139,11 +139,11 @@ def _exercise(section: str) -> tuple[str, ExerciseText]:
 
 
 def _question(text: str) -> Question:
-    asked, _, items = text.partition("\n\n")
+    question, _, items = text.partition("\n\n")
     options = [Option(option[4:], because, option.startswith("[x] ")) for option, because in _items(items)]
     if sum(option.right for option in options) != 1:
-        raise BadInput(f'the question "{asked}" does not have one right option', "mark one with [x]")
-    return Question(asked, tuple(options))
+        raise BadInput(f'the question "{question}" does not have one right option', "mark one with [x]")
+    return Question(question, tuple(options))
 
 
 @functools.cache

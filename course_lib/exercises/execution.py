@@ -1,4 +1,4 @@
-"""Runs a learner's function on one case, safely: what it gives, or how it fails, comes back as an Outcome."""
+"""Runs a learner's function on one case. What it returns, or how it fails, is an Outcome."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ import numpy as np
 from course_lib.exercises.exercise import Answer, Case
 from course_lib.exercises.values import plain, same
 
-MOST_STEPS = 1_000_000  # bytecode steps, a quarter of a second; a right answer needs some thousand for a case
-ENDLESS = "Your function does not come to an end. Does every turn of its loop bring it nearer?"
+MAX_STEPS = 1_000_000  # bytecode steps, a quarter of a second; a right answer needs some thousand for a case
+TOO_MANY_STEPS = "Your function does not come to an end. Does every turn of its loop bring it nearer?"
 _CHANGED = "Your function changes the values it was given. Work on a copy: the caller still needs them."
 _DOES_NOTHING = {"RESUME", "NOP", "CACHE", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one call.
+    """The outcome of one call.
 
     Args:
-        value: the result; None where `trouble` says that there is none.
-        trouble: "" or what went wrong while running, as the first sentence of a verdict.
+        value: the result; None where `failure` says that there is none.
+        failure: "" or what went wrong while running, as the first sentence of a verdict.
         raised: "ZeroDivisionError: division by zero" where the function raised, else "".
     """
 
     value: Any = None
-    trouble: str = ""
+    failure: str = ""
     raised: str = ""
 
-    def like(self, other: Outcome) -> bool:
-        """True where both calls went the same way: same value, or same kind of failure."""
+    def agrees_with(self, other: Outcome) -> bool:
+        """True where both calls returned the same value, or failed in the same way."""
         if self.raised or other.raised:
             return self.raised.split(":")[0] == other.raised.split(":")[0]
-        return self.trouble == other.trouble and same(self.value, other.value)
+        return self.failure == other.failure and same(self.value, other.value)
 
 
-class _Endless(BaseException):
+class _StepLimitExceeded(BaseException):
     """Raised inside a learner's loop; not an Exception, so that no `except Exception` in there stops it."""
 
 
@@ -61,8 +61,8 @@ def is_stub(answer: Any) -> bool:
 
 
 @contextmanager
-def _not_for_ever(answer: Answer) -> Iterator[None]:
-    """Stops the learner's own Python code once it has run MOST_STEPS steps.
+def _step_limit(answer: Answer) -> Iterator[None]:
+    """Stops the learner's own Python code once it has run MAX_STEPS steps.
 
     Only functions that live where `answer` lives (the notebook) are watched: to raise inside a library that
     is being imported can bring the whole process down. A debugger that is at work is left alone.
@@ -76,8 +76,8 @@ def _not_for_ever(answer: Answer) -> Iterator[None]:
             return None
         frame.f_trace_opcodes = True  # lines alone would miss `while True: pass` on one line (Python 3.11)
         steps += 1
-        if steps > MOST_STEPS:
-            raise _Endless
+        if steps > MAX_STEPS:
+            raise _StepLimitExceeded
         return watch
 
     if sys.gettrace() is not None:
@@ -100,24 +100,24 @@ def _where(answer: Answer, trace: TracebackType | None) -> str:
     return f" (in its line {line})" if line else ""
 
 
-def try_out(answer: Answer, case: Case) -> Outcome:
+def run_answer(answer: Answer, case: Case) -> Outcome:
     """Calls `answer` with copies of the case's values, by position; a failure becomes an Outcome.
 
     Warnings of numpy are not shown: where they matter, the result is wrong and the verdict says so.
     """
     given = copy.deepcopy(dict(case))
     try:
-        with np.errstate(all="ignore"), warnings.catch_warnings(), _not_for_ever(answer):
+        with np.errstate(all="ignore"), warnings.catch_warnings(), _step_limit(answer):
             warnings.simplefilter("ignore")
             value = answer(*given.values())
-    except _Endless:
-        return Outcome(trouble=ENDLESS)
+    except _StepLimitExceeded:
+        return Outcome(failure=TOO_MANY_STEPS)
     except Exception as error:
         raised = f"{type(error).__name__}: {error}".rstrip(": ")
-        trouble = f"Your function raised {type(error).__name__}{_where(answer, error.__traceback__)}."
-        return Outcome(trouble=trouble, raised=raised)
+        failure = f"Your function raised {type(error).__name__}{_where(answer, error.__traceback__)}."
+        return Outcome(failure=failure, raised=raised)
     if plain(list(given.values())) != plain(list(case.values())):
         return Outcome(value, _CHANGED)
     if value is None:
-        return Outcome(trouble="Your function gives None. Is a `return` missing?")
+        return Outcome(failure="Your function gives None. Is a `return` missing?")
     return Outcome(value)
