@@ -138,6 +138,12 @@ def test_a_place_that_holds_something_else_is_refused_before_the_training(capsys
     assert "is no language model of the course" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(capsys):
+    assert main(["pretrain", "--preset", "small", "--checkpoint-every", "0", "--out", "/dev/full/model"]) == 1
+    said = capsys.readouterr().err
+    assert "--out" in said and "steps: about" not in said
+
+
 def test_what_it_will_cost_is_said_first(capsys):
     assert pretrain() == 0
     assert "12,288 tokens in 24 steps: about " in capsys.readouterr().err

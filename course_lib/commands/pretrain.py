@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     from course_lib.checkpoints import CheckpointFolder, write_atomically
+    from course_lib.commands.inputs import check_writable
     from course_lib.commands.progress import ProgressBar
     from course_lib.errors import BadInput
     from course_lib.pretraining import material_of, pretrain, pretraining_cost, save_language_model
@@ -76,6 +77,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         raise BadInput(f"--checkpoint-every is {options.checkpoint_every}", "use 0 for none, or a number of steps")
     if options.out:
         check_save_dir(options.out)  # before minutes of training
+        check_writable(options.out, "--out")
     material = material_of(recipe)
     folder = options.out.with_name(f".{options.out.name}.checkpoints") if options.out else None
     checkpoints = CheckpointFolder(folder, options.checkpoint_every) if folder and options.checkpoint_every else None
