@@ -433,7 +433,7 @@ def test_claim_that_holds(capsys: pytest.CaptureFixture[str]) -> None:
     claim("accuracy is above 0.80", True)
     claim("all rows add up", np.bool_(True))
     claim("all rows add up", np.array(True))
-    assert capsys.readouterr().out == "holds: accuracy is above 0.80\n" + "holds: all rows add up\n" * 2
+    assert capsys.readouterr().out == "verified: accuracy is above 0.80\n" + "verified: all rows add up\n" * 2
 
 
 def test_claim_that_does_not_hold(capsys: pytest.CaptureFixture[str]) -> None:

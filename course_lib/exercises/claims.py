@@ -10,7 +10,7 @@ class ClaimFailed(CourseError, AssertionError):
 
 
 def claim(text: str, holds: object) -> None:
-    """Prints "holds: <text>" if `holds` is true; raises if it is false.
+    """Prints "verified: <text>" if `holds` is true; raises if it is false.
 
     Numbers that differ between machines are not compared by the notebook tests; the claim about them is.
 
@@ -32,4 +32,4 @@ def claim(text: str, holds: object) -> None:
         raise ClaimFailed(
             f"does not hold: {text}", "run the cells above again, in order; if it stays so, the text is wrong"
         )
-    print(f"holds: {text}")
+    print(f"verified: {text}")
