@@ -1,0 +1,54 @@
+"""Pretraining on the simulated accelerator: the weights of a CPU, resumed to the bit, without waiting in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simulated_accelerator as accelerator
+import torch
+from toy_pretraining import toy_material, toy_recipe, weights_of
+
+from course_lib.checkpoints import CheckpointFolder
+from course_lib.pretraining import Material, pretrain
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return toy_material(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
+def test_a_run_as_on_a_cpu(kind: str, material: Material, on_cpu: Callable[..., Any]) -> None:
+    recipe = toy_recipe(material, objective=kind)
+    done, alone = pretrain(recipe, material=material), on_cpu(lambda: pretrain(recipe, material=material))
+    assert next(done.model.parameters()).device.type == accelerator.NAME
+    assert done.held_out.loss == pytest.approx(alone.held_out.loss, rel=1e-5)
+    for name, tensor in weights_of(done).items():
+        torch.testing.assert_close(tensor.cpu(), weights_of(alone)[name], atol=2e-5, rtol=1e-4)
+
+
+def test_an_interrupted_run_ends_in_the_same_weights(material: Material, tmp_path: Path) -> None:
+    recipe = toy_recipe(material)
+
+    def stop(row: dict[str, float]) -> None:
+        if row["step"] == 9:
+            raise KeyboardInterrupt
+
+    whole = weights_of(pretrain(recipe, material=material))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(recipe, material=material, checkpoints=CheckpointFolder(tmp_path, 4), callbacks=[stop], log_every=1)
+    resumed = weights_of(pretrain(recipe, material=material, checkpoints=CheckpointFolder(tmp_path, 4)))
+    assert all(torch.equal(tensor.cpu(), resumed[name].cpu()) for name, tensor in whole.items())
+
+
+def test_a_step_does_not_wait(material: Material) -> None:
+    """More steps between two rows of the log take no more synchronizations."""
+    counts = []
+    for steps in (16, 32):
+        with accelerator.counted() as waits:
+            pretrain(toy_recipe(material, objective="mlm", tokens=256 * steps), material=material, log_every=1000)
+        counts.append(waits["synchronize"] + waits["to_host"])
+    assert counts[1] - counts[0] < 16
