@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from rapidfuzz.distance import Levenshtein
 
 from course_lib import TextClassifier, commands, machine
 from course_lib.attacks import (
+    PGD,
     RECIPES,
     AnyWord,
     Attack,
@@ -41,6 +43,7 @@ from course_lib.attacks import (
     NoAntonyms,
     Query,
     SamePartOfSpeech,
+    Search,
     SentenceSimilarity,
     Sequential,
     Substitutes,
@@ -64,6 +67,7 @@ from course_lib.training import TrainingConfig
 TEXTS = ["a good film", "truly great, and good", "a bad film", "awful; it was bad"]
 PAIRS = [(f"{word} {noun}", int(word in ("good", "great"))) for word in ("good", "great", "bad", "awful") for noun in
          ("film", "plot", "cast", "end")]  # fmt: skip
+TALK = ["a good film but a bad plot", "good great end", "bad awful day after day"]
 SENTENCE = st.text(alphabet="abgod .,'-é\n[]", max_size=40)
 
 
@@ -202,8 +206,9 @@ def test_another_seed_gives_other_texts(tiny: TextClassifier) -> None:
     assert len(set(runs)) > 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("beam-synonyms", "genetic")])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "genetic")) for name in RECIPES]
+)
 def test_texts_at_the_edge(name: str, tiny: TextClassifier) -> None:
     texts = ["", " ", "...", "a", "the", "🙂 good 🙂", "good " * 200]
     report = replace(recipe(name), query_budget=40).run(tiny, texts, tiny.predict(texts))
@@ -213,18 +218,21 @@ def test_texts_at_the_edge(name: str, tiny: TextClassifier) -> None:
         assert 1 <= result.queries <= 40
 
 
-@pytest.mark.parametrize("name", ["beam-synonyms", "genetic"])
-def test_searches_with_many_texts_at_the_edge(name: str, tiny: TextClassifier) -> None:
-    texts = ["", "a", "good", "good " * 30]
-    report = replace(recipe(name), query_budget=60).run(tiny, texts, tiny.predict(texts))
-    assert [result.text for result in report.results] == texts
-    assert all(result.queries <= 60 for result in report.results)
+def test_threads_find_what_one_thread_finds(unsure: TextClassifier) -> None:
+    """Gradients, perturbations and predictions of one model at the same time."""
+    labels = unsure.predict(TALK)
 
+    def work(number: int) -> Any:
+        if number % 4 == 0:
+            return PGD(2.0, steps=3).run(unsure, TALK, labels).loss_after.tolist()
+        if number % 4 == 1:
+            return unsure.predict_proba(TALK).tolist()
+        return recipe(("gradient-beam", "homoglyphs")[number % 2]).run(unsure, TALK, labels).results
 
-def test_no_text_at_all(tiny: TextClassifier) -> None:
-    report = recipe("deepwordbug").run(tiny, [], [])
-    assert report.results == ()
-    assert math.isnan(report.success_rate) and math.isnan(report.accuracy)
+    alone = [work(number) for number in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(work, range(24)))
+    assert together == alone * 6
 
 
 def test_what_is_wrong_already_is_left_alone() -> None:
@@ -261,17 +269,22 @@ def test_a_target_is_reached_or_the_attack_fails() -> None:
     assert lost.results[0].status == "failed"
 
 
-def test_a_model_of_three_classes() -> None:
-    report = recipe("deepwordbug").run(Words("xyz"), ["good but bad", "a bad film"], ["y", "z"])
-    assert [result.status for result in report.results] == ["succeeded", "skipped"]
-    assert report.results[0].label == "y" and report.results[0].after == "x"
+SEARCHES = [
+    Greedy(),
+    Greedy("gradient"),
+    WeightedSaliency(),
+    Beam(3),
+    Genetic(4, 3),
+    GradientGuided(),
+    GradientBeam(4, 2),
+]
 
 
-@pytest.mark.parametrize("budget", [1, 3, 6])
-def test_a_budget_is_kept(budget: int) -> None:
-    attack = Attack("test", Untargeted(), Characters(), Greedy(), query_budget=budget)
-    result = attack.run(Words(), ["good great film of the year"], [1]).results[0]
-    assert result.queries <= budget and result.status == "failed"
+@pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(3), Genetic(4, 3), *WITH_GRADIENTS], ids=str)
+def test_a_budget_is_kept(search: Search, tiny: TextClassifier) -> None:
+    for budget in range(1, 12):
+        attack = Attack("test", Untargeted(), Characters(), search, query_budget=budget)
+        assert all(one.queries <= budget for one in attack.run(tiny, TALK, tiny.predict(TALK)).results)
 
 
 def test_what_the_last_paid_query_reaches_counts() -> None:
@@ -454,9 +467,6 @@ def test_a_wider_beam_never_ends_worse() -> None:
     assert reached == sorted(reached)
 
 
-TALK = ["a good film but a bad plot", "good great end", "bad awful day after day"]
-
-
 def test_a_gradient_beam_that_asks_everything_is_a_beam(unsure: TextClassifier) -> None:
     labels, goal = unsure.predict(TALK), ConfidenceReduction(0.02)
     beam, guided = (
@@ -471,12 +481,6 @@ def test_a_gradient_beam_asks_no_more_than_it_may(tiny: TextClassifier) -> None:
     attack = Attack("test", ConfidenceReduction(0.01), Characters(("delete",)), GradientBeam(2, 1))
     (step, gradient, candidates, *_) = attack.steps(tiny, TALK[0], tiny.predict(TALK[:1])[0])
     assert (step.queries, gradient.queries, candidates.queries) == (1, 1, 2)
-
-
-@pytest.mark.parametrize("budget", range(1, 12))
-def test_a_gradient_beam_keeps_within_its_budget(budget: int, tiny: TextClassifier) -> None:
-    attack = Attack("test", Untargeted(), Characters(), GradientBeam(4, 2), query_budget=budget)
-    assert all(one.queries <= budget for one in attack.run(tiny, TALK, tiny.predict(TALK)).results)
 
 
 def test_a_second_search_begins_where_the_first_fails(tiny: TextClassifier) -> None:

@@ -241,5 +241,5 @@ def test_gradients_of_a_pipeline_are_refused() -> None:
 
 def test_no_text_is_no_result() -> None:
     report = recipe("deepwordbug").run(baselines.tfidf_logistic().fit(TEXTS, LABELS), [], [])
-    assert report.results == () and math.isnan(report.success_rate)
+    assert report.results == () and math.isnan(report.success_rate) and math.isnan(report.accuracy)
     assert asdict(report)["results"] == ()
