@@ -169,10 +169,10 @@ def forward(
     compute: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
     precision: str = "float32",
 ) -> NDArray[np.float32]:
-    """Runs n > 0 rows of token ids through a copy of `module` in evaluation mode, (n, outputs).
+    """Runs n > 0 rows of token ids through `module` in evaluation mode, (n, outputs).
 
     Equal rows are computed once, rows of equal length together; the order is that of `ids`. Many threads may call this
-    with one module at once.
+    with one module at once: its mode is never switched, a module in training is copied.
 
     Args:
         module: called with input_ids and attention_mask, unless `compute` is given.
@@ -190,7 +190,9 @@ def forward(
     unique, numbers = unique_rows([tuple(row) for row in ids])
     where = machine.device()
     dtype = machine.precision() if precision == "auto" else torch.float32
-    private, parts, places = inference_copy(module), [], []
+    here = all(parameter.device.type == where.type for parameter in module.parameters())
+    ready = here and not any(one.training for one in module.modules())
+    private, parts, places = module if ready else inference_copy(module), [], []
     with (
         machine.named_operations(),
         torch.inference_mode(),
