@@ -219,11 +219,11 @@ def first_candidates(words: list[str], candidates: list[list[str]], score: Any, 
 
 MISTAKES: list[Mistake] = [
     (columns_forbidden, "hotflip_scores", "forbidden in every place"),
-    (fallen_accuracy, "attack_success_rate", "the fall of the accuracy"),
+    (fallen_accuracy, "attack_success_rate", "the drop in accuracy"),
     (averaged, "majority_vote", "You average the probabilities"),
     (lambda x, g, epsilon, norm: x + 2 * epsilon * np.sign(g), "fgsm", "change of a number is 0.2; epsilon is 0.1."),
     (edit("fgsm", "else np.zeros_like(gradient)", "else 1"), "fgsm", "With a gradient of zero no direction leads"),
-    (lambda words, *rest: [*words[:-1], "odder"], "greedy_search", "At place 3 stands 'odder', which is not among"),
+    (lambda words, *rest: [*words[:-1], "odder"], "greedy_search", "Place 3 holds 'odder', which is not among"),
     (lambda words, *rest: words[1:], "greedy_search", "The result has 3 words; it should have 4."),
     (first_candidates, "greedy_search", "The score ends at"),
     (lambda *given: 0.8, "attack_success_rate", "4 were right before. The rate should be 0.75, not 0.8."),

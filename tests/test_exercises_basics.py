@@ -105,7 +105,7 @@ def per_cent_in_a_loop(predictions: Any, labels: Any) -> float:
 MISTAKES: list[Mistake] = [
     (no_maximum_in_loops, "softmax", "exp() overflows"),
     (columns_by_transposing, "softmax", "Each column adds up to 1"),
-    (per_cent_in_a_loop, "accuracy", "per cent"),
+    (per_cent_in_a_loop, "accuracy", "a percentage"),
 ]
 
 (

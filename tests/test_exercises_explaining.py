@@ -203,7 +203,7 @@ MISTAKES: list[Mistake] = [
     (lambda *given: 0.5, "comprehensiveness", "gives 0.851953. The result should be 0.289776, not 0.5."),
     (lambda one, other: 2.0, "rank_agreement", "A correlation lies between -1 and 1. Yours is 2."),
     (lambda one, other: math.nan, "rank_agreement", "The result is nan or infinity, but both arrays have an order."),
-    (edit("rank_agreement", 'float("nan")', "0.5"), "rank_agreement", "nan is asked, and you give 0.5."),
+    (edit("rank_agreement", 'float("nan")', "0.5"), "rank_agreement", "return nan, not 0.5."),
     (lambda one, other: 0.1, "rank_agreement", "are [3, 1, 2] and [3, 1.5, 1.5]. Their correlation is 0.866025"),
 ]
 

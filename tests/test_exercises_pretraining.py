@@ -156,7 +156,7 @@ def zero_for_ignored(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarra
 
 MISTAKES: list[Mistake] = [
     (each_piece, "mask_whole_words", "by its own draw"),
-    (zero_for_ignored, "masked_lm_loss", "as if word 0 were asked for"),
+    (zero_for_ignored, "masked_lm_loss", "as if word 0 were their label"),
 ]
 
 (
@@ -175,7 +175,7 @@ def test_the_places_of_the_mistake_are_named() -> None:
         return ids, labels
 
     verdict = check.mask_tokens(mostly_right)
-    assert verdict.message.startswith("Special tokens were masked or asked for: position 0.")
+    assert verdict.message.startswith("Special tokens were masked or have a label: position 0.")
 
 
 # ---------------------------------------------------------------- references against others' work, and their promises

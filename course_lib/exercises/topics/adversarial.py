@@ -185,7 +185,7 @@ def _judge_greedy_search(case: Case, expected: Any, got: Any) -> str | None:
         return f"The result has {len(words)} words; it should have {len(before)}. A word is exchanged, never left out."
     for i, (old, new) in enumerate(zip(before, words, strict=True)):
         if new != old and new not in case["candidates"][i]:
-            return f"At place {i} stands {new!r}, which is not among the candidates {case['candidates'][i]}."
+            return f"Place {i} holds {new!r}, which is not among the candidates {case['candidates'][i]}."
     if words == expected:
         return None
     reached, wanted = score(words), score(expected)
@@ -291,7 +291,7 @@ def _judge_hotflip_scores(case: Case, expected: Any, got: Any) -> str | None:
     places, ids = np.arange(len(case["ids"])), case["ids"]
     if (stays := np.flatnonzero(numbers[places, ids] != -np.inf)).size:
         place = int(stays[0])
-        return f"Place {place} has the score {numbers[place, ids[place]]:.6g} for its own token; -inf is asked there."
+        return f"Place {place} has the score {numbers[place, ids[place]]:.6g} for its own token; it should be -inf."
     if not np.isfinite(numbers[expected > -np.inf]).all():
         place, token = np.argwhere(~np.isfinite(numbers) & (expected > -np.inf))[0]
         return f"The exchange at place {place} for token {token} is possible, so its score is a finite number."

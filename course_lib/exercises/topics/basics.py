@@ -73,8 +73,8 @@ def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
     if problem := array_problem(expected, got):
         return problem
     if not 0 <= float(got) <= 1:
-        return "A share lies between 0 and 1; yours does not."
-    return None if same(expected, got) else "The share is off."
+        return "A fraction lies between 0 and 1; yours does not."
+    return None if same(expected, got) else "The fraction is off."
 
 
 # ---------------- WordPiece, the way in which BERT cuts a word into pieces that it knows

@@ -435,8 +435,8 @@ def _judge_rank_agreement(case: Case, expected: Any, got: Any) -> str | None:
         return None
     if np.isnan(expected):
         return (
-            f"Where all scores of one array are equal, there is no order to compare: nan is asked, "
-            f"and you give {float(number):.6g}."
+            f"Where all scores of one array are equal, there is no order to compare: return nan, "
+            f"not {float(number):.6g}."
         )
     if not np.isfinite(number):
         return "The result is nan or infinity, but both arrays have an order."

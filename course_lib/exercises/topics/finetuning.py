@@ -194,7 +194,7 @@ def _form_problem(batches: list[list[int]], n: int, batch_size: int) -> str | No
     if lost := [index for index in range(n) if index not in flat]:
         return f"Index {lost[0]} is in no batch."
     if len(flat) > n:
-        return f"Index {next(i for i in flat if flat.count(i) > 1)} stands there more than once."
+        return f"Index {next(i for i in flat if flat.count(i) > 1)} occurs more than once."
     if any(len(batch) > batch_size for batch in batches):
         return f"A batch holds more than {batch_size} indices."
     if [] in batches:

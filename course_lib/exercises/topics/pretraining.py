@@ -65,7 +65,7 @@ def _judge_mask_tokens(case: Case, expected: Any, got: Any) -> str | None:
     ids, labels = map(numbers_of, got)
     touched = case["special"] & ((ids != case["input_ids"]) | (labels != -100))
     if touched.any():
-        return f"Special tokens were masked or asked for: {_places(touched)}."
+        return f"Special tokens were masked or have a label: {_places(touched)}."
     if not same(expected[1], labels):
         return f"labels is not right at {_places(labels != expected[1])}."
     return None if same(expected[0], ids) else f"masked_ids is not right at {_places(ids != expected[0])}."
@@ -197,7 +197,7 @@ def _triple_problem(number: int, expected: Any, got: Any) -> str | None:
     if first != expected[0]:
         return f"Pair {number} begins with {first!r}; it should begin with {expected[0]!r}."
     if not expected[2] and first[:1] == second[:1]:
-        return f"Pair {number}: {second!r} is of the same document as {first!r}, and its coin asks for another one."
+        return f"Pair {number}: {second!r} is of the same document as {first!r}, and its coin says another one."
     if second != expected[1]:
         return f"Pair {number}: after {first!r} comes {second!r}; it should be {expected[1]!r}."
     return None if same(is_next, expected[2]) else f"Pair {number} has the wrong is_next."

@@ -146,7 +146,7 @@ def _judge_positional_encoding(case: Case, expected: Any, got: Any) -> str | Non
     if same(expected, got):
         return None
     row, column = np.argwhere(~np.isclose(numbers, expected, rtol=1e-5, atol=1e-6))[0]
-    return f"The first number that is off stands in row {row}, column {column}."
+    return f"The first wrong number is in row {row}, column {column}."
 
 
 # ---------------- layer normalisation (Ba, Kiros and Hinton 2016, section 3)
