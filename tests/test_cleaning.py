@@ -229,14 +229,14 @@ def test_label_distribution_counts_every_split() -> None:
     table = label_distribution(frame)
     assert table["n"].sum() == len(frame)
     assert table["label"].tolist() == ["negative", "positive"] * 3
-    assert table.groupby("split")["share"].sum().tolist() == pytest.approx([1, 1, 1])
+    assert table.groupby("split")["fraction"].sum().tolist() == pytest.approx([1, 1, 1])
 
 
 def test_label_distribution_of_any_table() -> None:
     frame = pd.DataFrame({"split": ["train", "train", "test"], "label": [5, 7, 7]})
     table = label_distribution(frame)
     assert table["n"].tolist() == [1, 1, 0, 0, 0, 1]
-    assert table["share"].isna().sum() == 2  # validation is empty
+    assert table["fraction"].isna().sum() == 2  # validation is empty
 
 
 def test_disagreement_by_hand() -> None:

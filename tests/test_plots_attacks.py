@@ -1,4 +1,4 @@
-"""Pictures of attacks say their finding with the right number, fit their frame, and can be read in grey."""
+"""Figures of attacks, defenses and augmentation: right numbers in the title, fit their frame, readable in grey."""
 
 from io import BytesIO
 
@@ -14,7 +14,7 @@ from course_lib import plots
 from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
-from course_lib.plots import attacks, robustness
+from course_lib.plots import attacks, augmentation_gains, label_agreement, robustness, text_movement
 
 mpl.use("Agg")
 
@@ -58,6 +58,25 @@ LOSS = 0.5 + np.maximum(0, AXIS[:, None]) + np.cos(AXIS[None, :])
 SURFACE = LossSurface(AXIS, AXIS, LOSS)
 PATH = np.array([[0, 0], [0.3, 0.1], [0.5, 0]])
 
+BY_METHOD = pd.DataFrame(
+    [
+        (100, "none", 0.0, 0.0, 0.0), (100, "eda", 1.5, 0.5, 2.5), (100, "typo", -0.5, -1.0, 0.0),
+        (2000, "none", 0.0, 0.0, 0.0), (2000, "typo", 0.25, np.nan, np.nan),
+    ],
+    columns=["labels", "method", "gain", "low", "high"],
+)  # fmt: skip
+LOST = BY_METHOD.assign(gain=BY_METHOD["gain"] - 2, low=BY_METHOD["low"] - 2, high=BY_METHOD["high"] - 2)
+MOVED = pd.DataFrame(
+    [("aeda", 0.0, 0.96), ("typo", 0.1, 0.88), ("swap", 0.2, 0.95)], columns=["operation", "words_changed", "cosine"]
+)
+for _name in ("words_changed", "cosine"):
+    MOVED[f"{_name}_low"], MOVED[f"{_name}_high"] = MOVED[_name] - 0.01, MOVED[_name] + 0.02
+KEPT = pd.DataFrame(
+    [("deletion", 0.5, 0.6), ("deletion", 0.1, 0.84), ("typo", 0.1, 0.85), ("typo", 0.5, 0.7)],
+    columns=["operation", "alpha", "agreement"],
+).assign(agreement_before=0.875)
+KEPT["agreement_low"], KEPT["agreement_high"] = KEPT["agreement"] - 0.04, KEPT["agreement"] + 0.03
+
 FIGURES = {  # name -> (draw, what the title must say)
     "under_attack": (lambda ax=None: attacks.under_attack(UNDER, ax=ax), "textfooler hurts most: from 88.0% to 9.0%"),
     "one_attack": (lambda ax=None: attacks.under_attack(UNDER.head(1), ax=ax), "deepwordbug hurts most"),
@@ -87,6 +106,24 @@ FIGURES = {  # name -> (draw, what the title must say)
     "loss_surface_without_a_ball": (
         lambda ax=None: robustness.loss_surface(SURFACE, 0, ax=ax),
         "Epsilon 0: loss 1.50 to 1.50 nats",
+    ),
+    "augmentation_gains": (
+        lambda ax=None: augmentation_gains(BY_METHOD, ax),
+        "Largest gain: +1.5 points by eda with 100 labels; 1 of 3 clearly above 0",
+    ),
+    "no_augmentation_gains": (
+        lambda ax=None: augmentation_gains(
+            BY_METHOD.assign(gain=BY_METHOD["gain"] - 2, high=BY_METHOD["high"] - 2), ax
+        ),
+        "No gain: at best -0.5 points by eda with 100 labels; 1 of 3 clearly below 0",
+    ),
+    "text_movement": (
+        lambda ax=None: text_movement(MOVED, ax),
+        "typo moves texts farthest: cosine 0.88, 10% other words",
+    ),
+    "label_agreement": (
+        lambda ax=None: label_agreement(KEPT, ax),
+        "After deletion of 50% of the words the judge finds 60% of the labels, 88% before",
     ),
 }
 
@@ -205,6 +242,50 @@ def test_a_flat_loss_can_be_drawn():
     assert "loss 1.00 to 1.00" in robustness.loss_surface(flat, 0.5).get_title(loc="left")
 
 
+def points(ax) -> dict[str, list[list[float]]]:
+    return {bar.get_label(): bar[0].get_xydata().tolist() for bar in ax.containers}
+
+
+def test_gains_are_side_by_side_at_their_size_and_none_is_the_line():
+    ax = augmentation_gains(BY_METHOD)
+    drawn = points(ax)
+    assert list(drawn) == ["eda", "typo"] and ax.lines[0].get_ydata() == [0, 0]
+    assert [y for _, y in drawn["typo"]] == [-0.5, 0.25]
+    assert [round(x) for x, _ in drawn["typo"]] == [0, 1] and drawn["eda"][0][0] < 0 < drawn["typo"][0][0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["100", "2,000"]
+
+
+def test_whiskers_are_the_intervals_and_one_seed_has_none():
+    eda, typo = augmentation_gains(BY_METHOD).containers
+    assert eda[2][0].get_segments()[0][:, 1].tolist() == pytest.approx([0.5, 2.5])
+    assert typo[2][0].get_segments()[1][:, 1].tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_movement_draws_every_operation_with_both_intervals():
+    ax = text_movement(MOVED)
+    assert points(ax) == {"aeda": [[0.0, 0.96]], "typo": [[0.1, 0.88]], "swap": [[0.2, 0.95]]}
+    across, up = (lines.get_segments()[0] for lines in ax.containers[1][2])
+    assert across[:, 0].tolist() == pytest.approx([0.09, 0.12]) and up[:, 1].tolist() == pytest.approx([0.87, 0.90])
+
+
+def test_agreement_is_a_line_an_operation_by_strength_below_that_of_the_originals():
+    ax = label_agreement(KEPT)
+    before = ax.lines[0]
+    assert before.get_ydata() == [0.875, 0.875] and before.get_label() == "the originals"
+    drawn = points(ax)
+    assert drawn["deletion"] == [pytest.approx([0.096, 0.84]), pytest.approx([0.496, 0.6])]
+    assert drawn["typo"] == [pytest.approx([0.104, 0.85]), pytest.approx([0.504, 0.7])]
+    assert len({(bar[0].get_marker(), str(bar[0].get_linestyle())) for bar in ax.containers}) == 2
+    ends = [end for segment in ax.containers[0][2][0].get_segments() for end in segment[:, 1]]
+    assert (min(ends), max(ends)) == pytest.approx((0.56, 0.87))
+
+
+def test_more_series_than_looks_can_still_be_told_apart():
+    many = pd.concat([MOVED.head(1).assign(operation=f"op {number}") for number in range(10)])
+    looks = [(bar[0].get_marker(), bar[0].get_markerfacecolor()) for bar in text_movement(many).containers]
+    assert len(set(looks)) == 10
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -225,6 +306,12 @@ def test_a_flat_loss_can_be_drawn():
         (lambda: robustness.robustness_curve(ROBUST.drop(columns="method")), "no column 'method'"),
         (lambda: robustness.loss_surface(SURFACE, -1), "epsilon is -1"),
         (lambda: robustness.loss_surface(SURFACE, 1, [1, 2, 3]), "path has the shape"),
+        (lambda: augmentation_gains(BY_METHOD.drop(columns="low")), "no column 'low'"),
+        (lambda: augmentation_gains(BY_METHOD[BY_METHOD["method"] == "none"]), "no rows"),
+        (lambda: text_movement(MOVED.drop(columns="cosine_high")), "no column 'cosine_high'"),
+        (lambda: label_agreement(KEPT.drop(columns="alpha")), "no column 'alpha'"),
+        (lambda: label_agreement(KEPT.head(0)), "no rows"),
+        (lambda: text_movement(pd.concat([MOVED, MOVED])), "'aeda' occurs twice"),
     ],
 )
 def test_bad_input_is_named(call, said):

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import widgets
 from course_lib.augmentation import PunctuationInsertion, RandomDeletion, RandomSwap, TypoNoise, words_changed
 from course_lib.errors import BadInput
 from course_lib.widgets.augmentation import MAX_SEED, REWRITES, _seeds, watch_augmentation
@@ -177,7 +176,3 @@ def test_any_text_is_answered_and_none_becomes_html(text, name, seed, share):
     _, line, choice, strength, seeds, answer = watched(judge=Spotter())
     line.value, choice.value, strength.value, seeds.value = f"<u>{text}", name, share, seed
     assert "<u>" not in answer.value and "no rewrite" not in answer.value
-
-
-def test_it_is_exported():
-    assert widgets.watch_augmentation is watch_augmentation

@@ -91,20 +91,20 @@ def _repeats(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def label_distribution(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows per split and label: columns split, label (the class's name), n, share (of the split, 0 to 1)."""
+    """Rows per split and label: columns split, label (the class's name), n, fraction (of the split)."""
     need(frame, "split", "label")
     names = dict(enumerate(frame.attrs.get("classes", ()))) or {
         label: label for label in sorted(frame["label"].unique().tolist())
     }
     table = pd.crosstab(frame["split"], frame["label"]).reindex(index=_SPLITS, columns=list(names), fill_value=0)
     rows = table.rename(columns=names).rename_axis(columns="label").stack().rename("n").reset_index()
-    return rows.assign(share=rows["n"] / rows.groupby("split")["n"].transform("sum"))
+    return rows.assign(fraction=rows["n"] / rows.groupby("split")["n"].transform("sum"))
 
 
 def disagreement(frame: pd.DataFrame, edges: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)) -> pd.DataFrame:
     """How far the raters agree, by the distance of the mean rating from 0.
 
-    Columns: low, high (|rating| in (low, high]), n (texts), opposed (mean share of a text's raters, 0 to 1,
+    Columns: low, high (|rating| in (low, high]), n (texts), opposed (mean fraction of a text's raters
     whose own rating has the sign of the other label) and rating_std (mean standard deviation of a text's
     ratings, in rating points). Where `opposed` is near 0 the raters agree on the label; near 0.5 it is a coin toss.
     """

@@ -38,8 +38,9 @@ class UnknownWords:
         """Knows the words of (training) texts and those that are one token of a tokenizer."""
         words = {part.lower() for text in check_texts(texts) for part in _PART.findall(text)}
         vocabulary = [] if tokenizer is None else list(tokenizer.get_vocab())
-        starts = [token[1:] for token in vocabulary if token[:1] in ("▁", "Ġ")]  # of SentencePiece and byte-level BPE
-        return cls(frozenset(words | {token.lower() for token in starts or vocabulary if _PART.fullmatch(token)}))
+        marked = [token[1:] for token in vocabulary if token[:1] in ("▁", "Ġ")]  # of SentencePiece and byte-level BPE
+        tokens = marked if len(marked) > len(vocabulary) / 20 else vocabulary
+        return cls(frozenset(words | {token.lower() for token in tokens if _PART.fullmatch(token)}))
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """(n,) from 0 to 1; 0 for a text without a word."""

@@ -117,11 +117,13 @@ class NormalizedClassifier(ProbabilityClassifierMixin):
     @property
     def classes_(self) -> NDArray[Any]:
         """The labels, in the order of the columns."""
-        return self.classifier.classes_
+        classes: NDArray[Any] = self.classifier.classes_
+        return classes
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, classes); rows sum to 1."""
-        return self.classifier.predict_proba(self.normalizer.normalize(texts))
+        probabilities: NDArray[np.float32] = self.classifier.predict_proba(self.normalizer.normalize(texts))
+        return probabilities
 
     def save(self, folder: str | Path) -> Path:
         """Writes the classifier into `folder/model`, an ordinary transformers folder, and the normaliser beside it.

@@ -67,7 +67,8 @@ def task_normalizer(texts: Sequence[str]) -> TextNormalizer:
 
 def continued(classifier: TextClassifier, frame: pd.DataFrame, wrapper: LossWrapper, seed: int) -> TextClassifier:
     """A copy of the classifier, trained for one more epoch with a loss wrapper on a frame of text, label and rating."""
-    copied = copy.deepcopy(classifier).set_params(training=replace(TRAINING, seed=seed), warm_start=True)
+    copied = copy.deepcopy(classifier)
+    copied.set_params(training=replace(TRAINING, seed=seed), warm_start=True)
     soft = corpora.soft_labels(frame["rating"].to_numpy(), finetuning_recipe("default").sharpness)
     return copied.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft, loss_wrapper=wrapper)
 
