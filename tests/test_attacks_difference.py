@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.attacks.difference import Piece, inline, marked, pieces, side_by_side, told
+from course_lib.attacks.difference import Piece, description, inline, marked, pieces, side_by_side
 from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes, validity
 from course_lib.errors import BadInput, CorruptAsset, CourseError
 from course_lib.evaluation import wilson_interval
@@ -116,10 +116,10 @@ def test_inline_shows_the_old_word_and_the_new_one():
 
 
 def test_a_title_names_what_eyes_do_not_see():
-    assert told(Piece("good", "gоod")) == "“good” became “gоod” (U+043E CYRILLIC SMALL LETTER O)"
-    assert told(Piece("", "\u200b")) == "“U+200B” was put in (U+200B ZERO WIDTH SPACE)"
-    assert told(Piece("very", "")) == "“very” was left out"
-    assert told(Piece("café", "cafés")) == "“café” became “cafés”"
+    assert description(Piece("good", "gоod")) == "“good” became “gоod” (U+043E CYRILLIC SMALL LETTER O)"
+    assert description(Piece("", "\u200b")) == "“U+200B” was put in (U+200B ZERO WIDTH SPACE)"
+    assert description(Piece("very", "")) == "“very” was left out"
+    assert description(Piece("café", "cafés")) == "“café” became “cafés”"
 
 
 def test_notes_stand_beside_their_pair():

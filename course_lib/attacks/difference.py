@@ -1,4 +1,4 @@
-"""What an attack changed, told so that eyes, ears and a plain text file can follow it."""
+"""What an attack changed, as HTML for eyes and screen readers, and as plain text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
 
 def pieces(original: str, adversarial: str) -> list[Piece]:
-    """Both texts cut at the same places: words, and what stands between them; joined, they are the texts again."""
+    """Both texts cut at the same places: words, and what is between them; joined, they are the texts again."""
     old, new = Document.of(original), Document.of(adversarial)
     found = []
     for a, b, c, d in _blocks(old.words, new.words):
@@ -51,7 +51,7 @@ def pieces(original: str, adversarial: str) -> list[Piece]:
 def marked(original: str, adversarial: str) -> str:
     """The text with its changes in brackets, for outputs without colours: `a [good->goood] film`.
 
-    Characters that nobody can see, and characters beyond ASCII that were put in, are named by their code.
+    Invisible characters, and characters beyond ASCII that were put in, are named by their code.
     """
     return "".join(
         f"[{_shown(piece.original)}->{_with_codes(piece)}]" if _is_change(piece) else piece.original
@@ -83,7 +83,7 @@ def side_by_side(pairs: Iterable[tuple[str, str]], notes: Sequence[str] | None =
         return "<p>There is no pair of texts to show.</p>"
     if notes is not None and len(notes) != len(rows):
         raise BadInput(f"there are {len(notes)} notes for {len(rows)} pairs", "pass one note for each pair")
-    heads = ["original", "adversarial", *(["the model's answer"] if notes is not None else [])]
+    heads = ["original", "adversarial", *(["the model's prediction"] if notes is not None else [])]
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     body = "".join(
         f"<tr>{_cells(*row)}{'' if notes is None else f'<td>{escape(notes[number])}</td>'}</tr>"
@@ -114,10 +114,10 @@ def _right(piece: Piece) -> str:
 
 
 def _element(name: str, piece: Piece, side: int) -> str:
-    return f'<{name} title="{escape(told(piece))}">{_characters(piece)[side]}</{name}>' if piece[side] else ""
+    return f'<{name} title="{escape(description(piece))}">{_characters(piece)[side]}</{name}>' if piece[side] else ""
 
 
-def told(piece: Piece) -> str:
+def description(piece: Piece) -> str:
     """A change in words, with the names of characters beyond ASCII that were put in."""
     old, new = f"“{_shown(piece.original)}”", f"“{_shown(piece.adversarial)}”"
     if not piece.adversarial:

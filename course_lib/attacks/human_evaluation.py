@@ -59,9 +59,9 @@ class Validity:
 
     Attributes:
         n: changed texts that were voted on.
-        label_kept: share of them that got the original's label; "cannot tell" does not count as kept.
-        meaning_kept: share of those with an answer that mean the same; None without an answer.
-        control: the first share over texts that nobody had changed, the most that can be hoped for; None without any.
+        label_kept: fraction of them that got the original's label; "cannot tell" does not count as kept.
+        meaning_kept: fraction of those with an answer that mean the same; None without an answer.
+        control: the first fraction over unchanged texts, the most that can be hoped for; None without any.
     """
 
     n: int
@@ -70,12 +70,12 @@ class Validity:
     control: Interval | None
 
     def __str__(self) -> str:
-        told = f"{self.n} changed {'text' if self.n == 1 else 'texts'}: {_percent(self.label_kept)} keep the label"
+        summary = f"{self.n} changed {'text' if self.n == 1 else 'texts'}: {_percent(self.label_kept)} keep the label"
         if self.meaning_kept:
-            told += f", {_percent(self.meaning_kept)} keep the meaning"
+            summary += f", {_percent(self.meaning_kept)} keep the meaning"
         if self.control:
-            told += f"; of unchanged texts {_percent(self.control)} got their label"
-        return told + "."
+            summary += f"; of unchanged texts {_percent(self.control)} got their label"
+        return summary + "."
 
 
 def add_vote(file: str | Path, vote: Vote) -> None:
@@ -131,7 +131,7 @@ def validity(votes: pd.DataFrame) -> Validity:
 
 
 def _kept(votes: pd.DataFrame) -> Interval | None:
-    """Share of texts whose reader gave the original's label."""
+    """Fraction of texts whose reader gave the original's label."""
     return wilson_interval(int((votes["given"] == votes["label"]).sum()), len(votes)) if len(votes) else None
 
 

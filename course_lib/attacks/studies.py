@@ -35,7 +35,7 @@ def _tfidf() -> Any:
     return baselines.tfidf_logistic().fit(train["text"].tolist(), train["label"])
 
 
-# Who is attacked: the course's fine-tuned model, and one that shares nothing with it but the training sentences.
+# The models under attack: the fine-tuned one, and one that has only the training sentences in common with it.
 MODELS: dict[str, Callable[[], Any]] = {"sentiment": _sentiment, "TF-IDF": _tfidf}
 
 
@@ -80,7 +80,7 @@ def _without_text(result: AttackResult) -> dict[str, Any]:
 
 
 def edits(text: str, changed: str) -> list[tuple[int, int, str]]:
-    """What turns one text into another: (from, to, characters that stand there instead), from left to right."""
+    """What turns one text into another: (from, to, characters that replace them), from left to right."""
     steps = SequenceMatcher(None, text, changed, autojunk=False).get_opcodes()
     return [(start, end, changed[low:high]) for kind, start, end, low, high in steps if kind != "equal"]
 
@@ -133,7 +133,7 @@ def perplexity_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def as_attacks(reports: Mapping[str, AttackReport]) -> pd.DataFrame:
-    """One row a report: attack, texts, attacked, before and under (accuracies), success, queries, words (share)."""
+    """One row a report: attack, texts, attacked, before and under (accuracies), success, queries, words (fraction)."""
     rows = [
         {
             "attack": name,

@@ -86,7 +86,7 @@ def insert_letter(word: str, rng: random.Random) -> str | None:
     return word[:at] + rng.choice(string.ascii_letters) + word[at:]
 
 
-# Cyrillic letters that look like ours: a reader sees no difference, a tokenizer sees an unknown letter.
+# Cyrillic letters that look like ours: readers see no difference, but for a tokenizer the letter is unknown.
 HOMOGLYPHS = {
     "a": "а", "c": "с", "e": "е", "h": "һ", "i": "і", "j": "ј", "o": "о", "p": "р", "s": "ѕ", "x": "х", "y": "у",
     "A": "А", "B": "В", "C": "С", "E": "Е", "H": "Н", "I": "І", "K": "К", "M": "М", "O": "О", "P": "Р", "T": "Т",

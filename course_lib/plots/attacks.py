@@ -24,9 +24,9 @@ def under_attack(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: attack, n (texts), before and under (accuracies from 0 to 1); a row for each attack.
 
     Raises:
-        BadInput: no rows, a column is missing, or a share is not from 0 to 1.
+        BadInput: no rows, a column is missing, or a fraction is not from 0 to 1.
     """
-    need_shares(need(table, "attack", "n", "before", "under"), "before", "under")
+    need_fractions(need(table, "attack", "n", "before", "under"), "before", "under")
     ax, places = canvas(ax, height=1.3 + 0.62 * len(table)), np.arange(len(table))
     for name, side, hatch, colour in (("before", -0.19, "", look(4).colour), ("under", 0.19, "///", "white")):
         found = intervals_of(table[name], table["n"])
@@ -51,16 +51,16 @@ def under_attack(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @house
 def cost_of_success(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Queries per text against the success rate: the best attacks stand at the top left.
+    """Queries per text against the success rate: the best attacks are at the top left.
 
     Args:
-        table: attack, queries (mean per text), success (share from 0 to 1), and n (attacked texts) where intervals
+        table: attack, queries (mean per text), success (fraction from 0 to 1), and n (attacked texts) where intervals
             are wanted; a row for each attack.
 
     Raises:
-        BadInput: no rows, a column is missing, a share is not from 0 to 1, or a number of queries is not above 0.
+        BadInput: no rows, a column is missing, a fraction is not from 0 to 1, or a number of queries is not above 0.
     """
-    need_shares(need(table, "attack", "queries", "success"), "success")
+    need_fractions(need(table, "attack", "queries", "success"), "success")
     if not (table["queries"] > 0).all():
         raise BadInput(f"the queries are {table['queries'].tolist()}", "pass the mean per text, above 0")
     ax = canvas(ax, height=4.0)
@@ -87,15 +87,15 @@ def cost_of_success(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @house
 def transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Adversarial texts made against one model (rows), read by another (columns): the share that fools the reader.
+    """Adversarial texts made against one model (rows), read by another (columns): the fraction that fools the reader.
 
     Args:
         table: made_against, read_by, success (0 to 1), one row for each pair.
 
     Raises:
-        BadInput: no rows, a column is missing, or a share is not from 0 to 1.
+        BadInput: no rows, a column is missing, or a fraction is not from 0 to 1.
     """
-    need_shares(need(table, "made_against", "read_by", "success"), "success")
+    need_fractions(need(table, "made_against", "read_by", "success"), "success")
     grid = table.rename(columns={"made_against": "train", "read_by": "test", "success": "accuracy"})
     ax = transfer_matrix(grid, ax=ax if ax is not None else for_cells(table, "made_against", "read_by"))
     own = table["made_against"] == table["read_by"]
@@ -133,8 +133,8 @@ def first_order(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def need_shares(table: pd.DataFrame, *columns: str) -> None:
-    """Sees to it that these columns hold shares.
+def need_fractions(table: pd.DataFrame, *columns: str) -> None:
+    """Checks that these columns hold fractions.
 
     Raises:
         BadInput: a number is not from 0 to 1, or is missing.
@@ -142,12 +142,12 @@ def need_shares(table: pd.DataFrame, *columns: str) -> None:
     for column in columns:
         wrong = table[~table[column].between(0, 1)]
         if len(wrong):
-            raise BadInput(f"{column} is {wrong[column].iloc[0]} in a row", "pass shares from 0 to 1 alone")
+            raise BadInput(f"{column} is {wrong[column].iloc[0]} in a row", "pass fractions from 0 to 1 alone")
 
 
-def intervals_of(shares: Any, counts: Any) -> list[Interval]:
-    """Wilson's interval of each share."""
-    return [wilson_interval(round(k * n), round(n)) for k, n in zip(shares, counts, strict=True)]
+def intervals_of(fractions: Any, counts: Any) -> list[Interval]:
+    """Wilson's interval of each fraction."""
+    return [wilson_interval(round(k * n), round(n)) for k, n in zip(fractions, counts, strict=True)]
 
 
 def whiskers_of(found: Sequence[Interval]) -> Any:
@@ -211,7 +211,7 @@ def _label_box(dots: Any, width: float, right: float, up: float) -> tuple[float,
 
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes (middle, size) share a dot."""
+    """Whether two boxes (middle, size) overlap."""
     return all(abs(one[k] - other[k]) < (one[k + 2] + other[k + 2]) / 2 for k in (0, 1))
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from course_lib.errors import BadInput
-from course_lib.plots.attacks import need_shares
+from course_lib.plots.attacks import need_fractions
 from course_lib.plots.scatter import Better, front_of, log_axis, name_points
 from course_lib.plots.style import GREY, INK, canvas, house, in_percent, legend_below, look, need
 from course_lib.plots.style import label as name_axes
@@ -139,7 +139,7 @@ def _checked(
     if low is None and y == "accuracy" and {"low", "high"} <= set(table):
         low, high = "low", "high"
     shares = [y] if low is None or high is None else [y, low, high]
-    need_shares(need(table, label, x, *shares), *shares)
+    need_fractions(need(table, label, x, *shares), *shares)
     if not ((table[x] > 0) & (table[x] < math.inf)).all():
         raise BadInput(f"{x} is {table[x].tolist()}", "pass numbers above 0, without gaps")
     rows = table.sort_values(x, kind="stable", ignore_index=True)
@@ -357,7 +357,7 @@ def accuracy_by_slice(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises:
         BadInput: no rows, a column is missing, or an accuracy is not from 0 to 1.
     """
-    need_shares(need(table, "slice", "n", "before", "after"), "before", "after")
+    need_fractions(need(table, "slice", "n", "before", "after"), "before", "after")
     lost = 100 * (table["before"] - table["after"]).to_numpy(float)
     order = np.argsort(-lost, kind="stable")
     rows, lost = table.iloc[order].reset_index(drop=True), lost[order]

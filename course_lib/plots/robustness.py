@@ -13,7 +13,7 @@ from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
-from course_lib.plots.attacks import for_cells, intervals_of, need_shares
+from course_lib.plots.attacks import for_cells, intervals_of, need_fractions
 from course_lib.plots.quality import transfer_matrix
 from course_lib.plots.style import GREY, INK, canvas, house, in_percent, label, look, need
 
@@ -35,7 +35,7 @@ def defences(table: pd.DataFrame, clean: str = "none", ax: Axes | None = None) -
     Raises:
         BadInput: no rows, a column is missing, or an accuracy is not from 0 to 1.
     """
-    need_shares(need(table, "defence", "attack", "accuracy"), "accuracy")
+    need_fractions(need(table, "defence", "attack", "accuracy"), "accuracy")
     grid = table.rename(columns={"defence": "train", "attack": "test"})
     ax = transfer_matrix(grid, ax=ax if ax is not None else for_cells(table, "defence", "attack"))
     attacked = table[table["attack"].astype(str) != clean]
@@ -93,7 +93,7 @@ def robustness_curve(table: pd.DataFrame, unit: str = "embedding units", ax: Axe
     Raises:
         BadInput: no rows, a column is missing, or an accuracy is not from 0 to 1.
     """
-    need_shares(need(table, "method", "epsilon", "accuracy"), "accuracy")
+    need_fractions(need(table, "method", "epsilon", "accuracy"), "accuracy")
     ax, ends = canvas(ax, height=3.8), []
     for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
         shape, rows = look(number), rows.sort_values("epsilon")

@@ -33,15 +33,15 @@ class Attacked(Protocol):
 def vote_on_attacks(
     pairs: Sequence[Attacked], file: str | Path, names: Mapping[Any, str] | None = None
 ) -> ipywidgets.VBox:
-    """Shows adversarial texts one after another and asks for their label, then, beside the original, for their meaning.
+    """Shows adversarial texts one after another: the reader gives a label, then compares the meaning with the original.
 
-    The original is hidden until the label is given: who knows it, reads it into the changed text. Every answer is
-    stored at once; pairs that the file already has are not asked again. Unchanged texts among the pairs are a control:
-    they show how often a reader's label differs from the stored one without any attack. It never raises: what goes
-    wrong is shown, and the question stays.
+    The original is hidden until the label is given, since a reader who knows it sees it in the changed text. Every vote
+    is stored at once; pairs that the file already has are not shown again. Unchanged texts among the pairs are a
+    control: they show how often a reader's label differs from the stored one without any attack. It never
+    raises: what goes wrong is shown, and the question stays.
 
     Args:
-        pairs: results of an attack (text, adversarial, label), in the order in which they are asked.
+        pairs: results of an attack (text, adversarial, label), in the order in which they are shown.
         file: JSON; `attacks.human_evaluation.read_votes` reads it.
         names: class -> what to call it; left out, the class itself.
 
@@ -53,7 +53,7 @@ def vote_on_attacks(
 
 
 class _Judge:
-    """Where the reader stands: the first pair whose votes are not complete."""
+    """The first pair whose votes are not complete is shown."""
 
     def __init__(self, pairs: list[Attacked], file: Path, names: Mapping[Any, str] | None) -> None:
         self.pairs, self.file = pairs, file
