@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -239,13 +239,7 @@ MISTAKES: list[Mistake] = [
     ),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(adversarial.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(adversarial.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 
 @pytest.mark.parametrize("shift", [2e-6, 5e-6, 2e-5, 1.0])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,13 +144,7 @@ MISTAKES: list[Mistake] = [
     (lambda x, y, order, lam: (x, 2 * y), "mixup", "Row 0 of the labels adds up to 2, not to 1."),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(augmentation.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(augmentation.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 
 @pytest.mark.parametrize("factor", [1 + 2e-5, 1 + 1e-4])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import strategies as st
 from scipy import special
 from sklearn.metrics import accuracy_score
@@ -108,13 +108,7 @@ MISTAKES: list[Mistake] = [
     (per_cent_in_a_loop, "accuracy", "a percentage"),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(basics.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(basics.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 
 @pytest.mark.parametrize(("word", "pieces"), [("bakers", ["baker", "##s"]), ("bakerq", ["[UNK]"])])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,13 +196,7 @@ MISTAKES: list[Mistake] = [
     (lambda out, inputs, share: (0, 0), "rank_for_budget", "A matrix of 4 by 12 has a rank from 1 to 4; yours is 0."),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(compression.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(compression.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- references against the library
 

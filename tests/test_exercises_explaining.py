@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
@@ -207,13 +207,7 @@ MISTAKES: list[Mistake] = [
     (lambda one, other: 0.1, "rank_agreement", "are [3, 1, 2] and [3, 1.5, 1.5]. Their correlation is 0.866025"),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(explaining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(explaining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what the learners' functions are called with
 

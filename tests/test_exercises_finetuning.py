@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pad_sequence
@@ -186,13 +186,7 @@ MISTAKES: list[Mistake] = [
     (upper_bin, "expected_calibration_error", "The bin below should hold it"),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(finetuning.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(finetuning.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what references promise
 

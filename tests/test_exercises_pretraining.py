@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,13 +159,7 @@ MISTAKES: list[Mistake] = [
     (zero_for_ignored, "masked_lm_loss", "as if word 0 were their label"),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(pretraining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(pretraining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 
 def test_the_places_of_the_mistake_are_named() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from answers import Answer, Mistake, edit, judging
+from answers import Answer, Mistake, edit, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,13 +161,7 @@ MISTAKES: list[Mistake] = [
     (by_variance_of_torch, "layer_norm", "divides by n - 1"),
 ]
 
-(
-    test_all_exercises_are_there,
-    test_other_right_answers_pass,
-    test_sly_wrong_answers_do_not_pass,
-    test_a_mistake_written_in_another_way_is_recognised,
-    test_references_agree_with_other_right_answers,
-) = judging(transformer.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged(transformer.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what references promise
 

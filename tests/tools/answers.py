@@ -22,56 +22,57 @@ def edit(name: str, old: str, new: str) -> Answer:
     return edited(getattr(reference, name), [(old, new)])
 
 
-def judging(
+def judged(
     exercises: Sequence[Exercise],
     right: Mapping[str, Sequence[Answer]],
     sly: Mapping[str, Sequence[Answer]],
     mistakes: Sequence[Mistake],
     drawn: Mapping[str, st.SearchStrategy[tuple[Any, ...]]],
-) -> tuple[Callable[..., None], ...]:
-    """Five tests for a module to take up under its own names.
+) -> type:
+    """The tests of a topic, as a class for its module.
 
     Args:
-        exercises: those of the topic; each has its entries in the others.
+        exercises: those of the topic; each has its entries in `right` and `sly`.
         right: other right answers.
         sly: answers that are right on most cases.
         mistakes: known mistakes written in another way than the stored ones, and others on which the judge has a word.
         drawn: arguments for which the reference and the other right answers give the same.
     """
 
-    def all_are_there() -> None:
-        assert list(right) == list(sly) == [exercise.name for exercise in exercises]
-        assert {name for _, name, _ in mistakes} <= set(right)
-        assert all(right.values()) and all(sly.values())
+    class TestExercises:
+        def test_all_are_there(self) -> None:
+            assert list(right) == list(sly) == [exercise.name for exercise in exercises]
+            assert {name for _, name, _ in mistakes} <= set(right)
+            assert all(right.values()) and all(sly.values())
 
-    @pytest.mark.parametrize("name", right)
-    def right_answers_pass(name: str) -> None:
-        """They are what the notebook goes on with."""
-        for answer in right[name]:
+        @pytest.mark.parametrize("name", right)
+        def test_other_right_answers_pass(self, name: str) -> None:
+            """They are what the notebook goes on with."""
+            for answer in right[name]:
+                verdict = getattr(check, name)(answer)
+                assert verdict.status == "passed", f"{answer.__name__}: {verdict}"
+                assert getattr(check, name).or_reference(answer) is answer
+
+        @pytest.mark.parametrize("name", sly)
+        def test_sly_answers_do_not_pass(self, name: str) -> None:
+            for number, answer in enumerate(sly[name]):
+                verdict = getattr(check, name)(answer)
+                assert verdict.status == "wrong", f"sly answer {number}: {verdict}"
+
+        @pytest.mark.parametrize(("answer", "name", "words"), mistakes)
+        def test_a_mistake_is_named(self, answer: Answer, name: str, words: str) -> None:
             verdict = getattr(check, name)(answer)
-            assert verdict.status == "passed", f"{answer.__name__}: {verdict}"
-            assert getattr(check, name).or_reference(answer) is answer
+            assert verdict.status == "wrong", verdict
+            assert words in verdict.message.splitlines()[0], verdict
 
-    @pytest.mark.parametrize("name", sly)
-    def sly_answers_do_not(name: str) -> None:
-        for number, answer in enumerate(sly[name]):
-            verdict = getattr(check, name)(answer)
-            assert verdict.status == "wrong", f"sly answer {number}: {verdict}"
+        @pytest.mark.parametrize("name", drawn)
+        @given(data=st.data())
+        @settings(max_examples=40)
+        def test_the_reference_agrees_with_other_right_answers(self, name: str, data: st.DataObject) -> None:
+            arguments = data.draw(drawn[name])
+            expected = getattr(reference, name)(*arguments)
+            for answer in right[name]:
+                got = answer(*arguments)
+                assert same(expected, got), f"{answer.__name__}: {brief(got)} in the place of {brief(expected)}"
 
-    @pytest.mark.parametrize(("answer", "name", "words"), mistakes)
-    def mistakes_are_recognised(answer: Answer, name: str, words: str) -> None:
-        verdict = getattr(check, name)(answer)
-        assert verdict.status == "wrong", verdict
-        assert words in verdict.message.splitlines()[0], verdict
-
-    @pytest.mark.parametrize("name", drawn)
-    @given(data=st.data())
-    @settings(max_examples=40)
-    def references_agree(name: str, data: st.DataObject) -> None:
-        arguments = data.draw(drawn[name])
-        expected = getattr(reference, name)(*arguments)
-        for answer in right[name]:
-            got = answer(*arguments)
-            assert same(expected, got), f"{answer.__name__}: {brief(got)} in the place of {brief(expected)}"
-
-    return all_are_there, right_answers_pass, sly_answers_do_not, mistakes_are_recognised, references_agree
+    return TestExercises
