@@ -20,7 +20,7 @@ import pytest
 from toy_classifiers import LABELS, LEARNING, MIXED, QUICK, RATINGS, TEXTS, fitted, tiny, transformers_logits
 
 from course_lib import assets, commands
-from course_lib.classifier import TextClassifier
+from course_lib.classifier import TextClassifier, shipped_model_folder
 from course_lib.commands import main
 from course_lib.commands.saved_bert import SavedBert
 from course_lib.compression import Bits, export_onnx
@@ -306,6 +306,10 @@ def test_a_saved_bert_predicts_what_the_classifier_predicts(model, tmp_path):
     texts = ["a good film", "", " ", "a bad \ud83d film", "Bücher 📚 [MASK]", "good " * 999, "a good film"]
     np.testing.assert_allclose(SavedBert(model).predict_proba(texts), fitted().predict_proba(texts), atol=1e-6)
     assert SavedBert(model).class_names_ == named().class_names_ and SavedBert(model).predict_proba([]).shape == (0, 2)
+    shipped = SavedBert(shipped_model_folder("sentiment"))
+    wanted = TextClassifier.from_pretrained("sentiment")
+    np.testing.assert_allclose(shipped.predict_proba(texts), wanted.predict_proba(texts), atol=1e-5)
+    assert shipped.class_names_ == wanted.class_names_
     rated = tiny(LEARNING, head="regression").fit(TEXTS, RATINGS)
     saved = SavedBert(rated.save(tmp_path / "m"))
     np.testing.assert_allclose(saved.predict(texts), rated.predict(texts), atol=1e-5)

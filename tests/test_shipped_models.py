@@ -16,6 +16,7 @@ from course_lib.classifier import TextClassifier, shipped_model_folder, shipped_
 from course_lib.classifier import shipped as shipped_models_module
 from course_lib.commands import pretrain as command
 from course_lib.defenses import NormalizedClassifier, load
+from course_lib.encoder import difference
 from course_lib.errors import BadInput, CorruptAsset
 from course_lib.pretraining import LanguageModel, held_out_batches, material_of, measure, pretrain
 from course_lib.pretraining.language_model import SHIPPED, shipped, shipped_folder
@@ -178,16 +179,16 @@ def test_a_difference_is_kept_up_to_its_bits(tmp_path, monkeypatch) -> None:
 @given(st.sampled_from([1, 2]), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_codes_are_packed_and_unpacked(bits: int, groups: int, seed: int) -> None:
     codes = torch.randint(0, 2**bits, (groups, 16), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
-    stored = shipped_models_module.packed(codes, bits)
+    stored = difference.packed(codes, bits)
     assert len(stored) == codes.numel() * bits // 8
-    assert torch.equal(shipped_models_module.unpacked(stored, bits).reshape(codes.shape), codes)
+    assert torch.equal(difference.unpacked(stored, bits).reshape(codes.shape), codes)
 
 
 def test_levels_worked_by_hand() -> None:
     groups = torch.tensor([[-1.5, -0.5, 0.5, 1.5], [-3.0, 1.0, -1.0, 3.0]])
-    scales, codes = shipped_models_module.quantized(groups, 2)
+    scales, codes = difference.quantized(groups, 2)
     assert codes.tolist() == [[0, 1, 2, 3], [0, 2, 1, 3]] and torch.allclose(
         scales, torch.tensor([1.0, 2.0]), rtol=0.06
     )
-    scales, codes = shipped_models_module.quantized(groups, 1)
+    scales, codes = difference.quantized(groups, 1)
     assert codes.tolist() == [[0, 0, 1, 1], [0, 1, 0, 1]] and scales.tolist() == [1.0, 2.0]

@@ -1,9 +1,6 @@
 """Fine-tuned models that ship with the course: stored as small differences to the course encoder.
 
-Fine-tuning moves each weight a little, so few bits are enough for the difference (BitDelta, Liu et al. 2024,
-arXiv:2402.10193, takes one). Here a matrix has two bits a weight and one scale for each run of `GROUP` weights of a
-row. Of the table of words only the rows of tokens that the training texts hold are stored, with one bit a weight.
-Biases, layer norms, pooler and head are stored in half precision.
+Of the table of words only the rows of tokens that the training texts hold are stored: see `encoder.difference`.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -26,14 +23,21 @@ from course_lib.checkpoints import write_atomically
 from course_lib.classifier.data import check_parameters
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.classifier.pretrained import COURSE_FILE, Pretrained, load_bert
+from course_lib.encoder.difference import (
+    FILE,
+    GROUP,
+    MATRIX_BITS,
+    POSITIONS,
+    WHOLE,
+    WORD_BITS,
+    WORDS,
+    add_difference,
+    packed,
+    quantized,
+)
 from course_lib.errors import BadInput, CorruptAsset
 
-FILE = "difference.safetensors"
 SENTIMENT_CLASSES = ("negative", "positive")  # all shipped models are trained on sentiment data
-GROUP = 384  # weights that share a scale
-MATRIX_BITS, WORD_BITS = 2, 1
-_WORDS, _POSITIONS = "bert.embeddings.word_embeddings.weight", "bert.embeddings.position_embeddings.weight"
-_LEVELS = {1: (-1.0, 1.0), 2: (-1.5, -0.5, 0.5, 1.5)}  # in units of the scale
 
 
 def shipped_models() -> list[str]:
@@ -66,18 +70,18 @@ def save_difference(classifier: Any, folder: Path, texts: Sequence[str]) -> Path
         raise BadInput(f"a {type(classifier).__name__} that is no fitted BERT classifier", "fine-tune one first")
     theirs = {f"bert.{name}": tensor for name, tensor in base.state_dict().items()}
     used = {
-        _WORDS: torch.tensor(sorted({i for row in tokenize(texts, classifier.tokenizer_) for i in row})),
-        _POSITIONS: torch.arange(classifier.max_length),
+        WORDS: torch.tensor(sorted({i for row in tokenize(texts, classifier.tokenizer_) for i in row})),
+        POSITIONS: torch.arange(classifier.max_length),
     }
     stored: dict[str, Tensor] = {}
     for name, mine in module.state_dict().items():
         mine = mine.detach().cpu()
-        if name.startswith(("bert.pooler", "classifier")):
+        if name.startswith(WHOLE):
             stored[name] = mine.half()
         elif name in used:
             rows = used[name]
             stored[f"{name}.rows"] = rows.int()
-            _store(stored, name, (mine - theirs[name])[rows], WORD_BITS if name == _WORDS else MATRIX_BITS)
+            _store(stored, name, (mine - theirs[name])[rows], WORD_BITS if name == WORDS else MATRIX_BITS)
         elif mine.dim() == 2 and mine.shape[1] % GROUP == 0 and mine.shape[0] > 2:
             _store(stored, name, mine - theirs[name], MATRIX_BITS)
         else:
@@ -95,45 +99,6 @@ def _store(stored: dict[str, Tensor], name: str, difference: Float[Tensor, "out 
     stored[f"{name}.scales"], stored[f"{name}.codes"] = scales.half(), packed(codes, bits)
 
 
-def quantized(
-    groups: Float[Tensor, "groups size"], bits: int
-) -> tuple[Float[Tensor, "groups"], UInt8[Tensor, "groups size"]]:
-    """Scales and codes whose levels are nearest to the weights, the best of some scales for each group.
-
-    Args:
-        groups: each row gets one scale.
-        bits: 1 or 2; the levels are -1 and 1, or -1.5, -0.5, 0.5 and 1.5 times the scale.
-    """
-    levels = torch.tensor(_LEVELS[bits])
-    if bits == 1:  # the mean size is the best scale for signs
-        return groups.abs().mean(1), (groups >= 0).to(torch.uint8)
-    spread = groups.square().mean(1).sqrt()
-    best = torch.full_like(spread, float("inf"))
-    scales, codes = torch.zeros_like(spread), torch.zeros_like(groups, dtype=torch.uint8)
-    for factor in np.linspace(0.5, 1.5, 21):
-        scale = (spread * factor).clamp_min(1e-12)
-        code = (groups / scale[:, None] - levels[0]).round().clamp(0, len(levels) - 1)
-        error = (levels[code.long()] * scale[:, None] - groups).square().sum(1)
-        better = error < best
-        best = torch.where(better, error, best)
-        scales = torch.where(better, scale, scales)
-        codes = torch.where(better[:, None], code.to(torch.uint8), codes)
-    return scales, codes
-
-
-def packed(codes: UInt8[Tensor, "groups size"], bits: int) -> UInt8[Tensor, "bytes"]:
-    """Codes in as few bytes as they need, the first one in the lowest bits."""
-    apart = codes.reshape(-1, 8 // bits).int()
-    whole: Tensor = (apart << torch.arange(0, 8, bits)).sum(1)
-    return whole.to(torch.uint8)
-
-
-def unpacked(stored: UInt8[Tensor, "bytes"], bits: int) -> UInt8[Tensor, "codes"]:
-    """What `packed` was given, in one row."""
-    apart: Tensor = (stored.int()[:, None] >> torch.arange(0, 8, bits)) & (2**bits - 1)
-    return apart.to(torch.uint8).flatten()
-
-
 def load_shipped(name: str) -> Pretrained:
     """The shipped model of that name.
 
@@ -148,7 +113,7 @@ def load_shipped(name: str) -> Pretrained:
         check_parameters(parameters)
         with torch.random.fork_rng(devices=[]):  # the head that it draws is overwritten at once
             module = BERTForSentimentAnalysis(len(classes), bert, parameters["dropout"])
-        _apply(module, load_file(folder / FILE))
+        add_difference(module.state_dict(), load_file(folder / FILE))  # the tensors are the module's own
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CorruptAsset(f"{folder} cannot be loaded ({reason})", f"restore it: git checkout -- {FILE}") from error
@@ -156,26 +121,3 @@ def load_shipped(name: str) -> Pretrained:
         if isinstance(part, torch.nn.Dropout):
             part.p = parameters["dropout"]
     return Pretrained({**parameters, "encoder": "course"}, classes, module.eval(), load_tokenizer(encoder))
-
-
-@torch.no_grad()
-def _apply(module: BERTForSentimentAnalysis, stored: dict[str, Tensor]) -> None:
-    """Adds the stored difference to the encoder's weights."""
-    for name, weight in module.state_dict().items():  # the tensors are the module's own
-        if name in stored:
-            fixed = name.startswith(("bert.pooler", "classifier"))
-            weight.copy_(stored[name] if fixed else weight + stored[name])
-        else:
-            rows = stored.get(f"{name}.rows")
-            bits = WORD_BITS if name == _WORDS else MATRIX_BITS
-            difference = _restored(stored[f"{name}.codes"], stored[f"{name}.scales"], bits)
-            if rows is None:
-                weight += difference.reshape(weight.shape)
-            else:
-                weight.index_add_(0, rows.long(), difference.reshape(len(rows), -1))
-
-
-def _restored(codes: Tensor, scales: Tensor, bits: int) -> Float[Tensor, "groups size"]:
-    steps = torch.tensor(_LEVELS[bits])[unpacked(codes, bits).long()].reshape(-1, GROUP)
-    difference: Tensor = steps * scales.float()[:, None]
-    return difference

@@ -128,7 +128,9 @@ def _figures(classifier: TextClassifier, frame: pd.DataFrame) -> dict[str, Any]:
     from course_lib.evaluation import evaluate
 
     held_out, test = (frame[frame["split"] == split] for split in ("validation", "test"))
-    found = evaluate(classifier.predict_proba(test["text"].tolist()), test["label"].to_numpy(), classifier.classes_)
+    found = evaluate(
+        classifier.predict_proba(test["text"].tolist()), test["label"].to_numpy(), classifier.classes_.tolist()
+    )
     recall = [None if one is None else round(one, 4) for one in found.recall]
     figures: dict[str, Any] = {
         "test_accuracy": round(found.accuracy.estimate, 4),

@@ -31,10 +31,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
 def _load(name: str) -> Any:
     """The classifier; a plain BERT without the seconds that the import of transformers takes."""
+    from course_lib import assets
     from course_lib.commands.saved_bert import SavedBert
 
-    folder = Path(name)
-    if SavedBert.is_saved(folder):
+    folder = assets.data_folder() / "checkpoints" / name if name == "sentiment" else Path(name)
+    if name == "sentiment" or SavedBert.is_saved(folder):
         try:
             return SavedBert(folder)
         except Exception:  # damaged files raise errors of any kind: the usual loader says what is wrong

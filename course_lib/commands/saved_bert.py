@@ -14,39 +14,51 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from course_lib import machine
+from course_lib import assets, machine
 from course_lib.batching import check_texts, collate, sorted_batches, unique_rows, warn_about_cut_texts
 from course_lib.encoder import BertEncoder, EncoderConfig
+from course_lib.encoder.difference import FILE, add_difference
 from course_lib.encoder.weights import our_name
 from course_lib.errors import BadInput
 
 _FILES = ("config.json", "course.json", "model.safetensors", "tokenizer.json")
+CLASSES = ("negative", "positive")  # of the shipped models
 
 
 class SavedBert:
-    """A classifier or regression that `TextClassifier.save` wrote on a BERT encoder, run by `course_lib.encoder`.
+    """A classifier or regression on a BERT encoder, saved by `TextClassifier.save` or shipped with the course.
 
-    It predicts what `TextClassifier.from_pretrained(folder)` predicts.
+    It is run by `course_lib.encoder`, and predicts what `TextClassifier.from_pretrained` predicts.
+
+    Args:
+        folder: of the model.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError, RuntimeError, BadInput: the folder holds no such model.
+        Exception: of any kind, if the folder holds no such model, or a damaged one.
     """
 
     def __init__(self, folder: Path) -> None:
-        config, course = (json.loads((folder / name).read_text(encoding="utf-8")) for name in _FILES[:2])
+        course = _json(folder / "course.json")
         parameters = course["parameters"]
-        weights = load_file(folder / "model.safetensors")
-        self.head: str = parameters["head"]
-        if self.head == "multitask" or parameters["precision"] != "float32":
-            raise BadInput(f"head is {self.head!r}, precision {parameters['precision']!r}", "use TextClassifier")
-        self.max_length: int = parameters["max_length"]
-        self.class_names_ = [config["id2label"][str(number)] for number in range(len(config["id2label"]))]
+        self.head: str = parameters.get("head", "classification")
+        if self.head == "multitask" or parameters.get("precision", "float32") != "float32":
+            raise BadInput(f"head is {self.head!r}, parameters are {parameters}", "use TextClassifier")
+        if (folder / FILE).is_file():
+            files, names = assets.path("course_encoder"), list(CLASSES)
+            weights = _shipped_weights(files, folder)
+        else:
+            files, weights = folder, load_file(folder / "model.safetensors")
+            names = list(_json(folder / "config.json")["id2label"].values())
+        self.class_names_, self.max_length = names, int(parameters["max_length"])
         self._classifier = weights.pop("classifier.weight"), weights.pop("classifier.bias")
-        self._encoder = BertEncoder(EncoderConfig.from_transformers(SimpleNamespace(**config), dropout=0.0)).eval()
+        if len(self._classifier[1]) != len(names):
+            raise BadInput(f"{len(names)} classes", "use TextClassifier")
+        config: Any = SimpleNamespace(**_json(files / "config.json"))
+        self._encoder = BertEncoder(EncoderConfig.from_transformers(config, dropout=0.0)).eval()
         self._encoder.load_state_dict(
             {our_name(name.removeprefix("bert.")): tensor for name, tensor in weights.items()}, assign=True
         )
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = Tokenizer.from_file(str(files / "tokenizer.json"))
         self._tokenizer.no_padding()
 
     def decision_logits(self, texts: list[str]) -> NDArray[np.float32]:
@@ -64,7 +76,8 @@ class SavedBert:
                 batch = collate(ids, rows, self._encoder.config.pad_id or 0).to(where)
                 states = encoder(batch.input_ids, batch.attention_mask, cls_only=True)
                 logits[batch.index.cpu()] = F.linear(encoder.pool(states), weight, bias).cpu()
-        return logits.numpy()[places]
+        found: NDArray[np.float32] = logits.numpy()[places]
+        return found
 
     def _token_ids(self, texts: list[str]) -> list[list[int]]:
         return [row.ids for row in self._tokenizer.encode_batch_fast(texts)]
@@ -75,7 +88,8 @@ class SavedBert:
 
     def predict(self, texts: list[str]) -> NDArray[Any]:
         """The number of each text, for regression."""
-        return self.decision_logits(texts)[:, 0]
+        numbers: NDArray[Any] = self.decision_logits(texts)[:, 0]
+        return numbers
 
     def predict_proba(self, texts: list[str]) -> NDArray[np.float32]:
         """Probability of each class, (n, classes)."""
@@ -85,3 +99,16 @@ class SavedBert:
     def is_saved(folder: Path) -> bool:
         """Whether the folder has the files of such a model."""
         return all((folder / name).is_file() for name in _FILES)
+
+
+def _shipped_weights(encoder: Path, folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a shipped model, by the names of transformers' `BertForSequenceClassification`."""
+    base, stored = load_file(encoder / "model.safetensors"), load_file(folder / FILE)
+    weights = {f"bert.{name}": tensor for name, tensor in base.items() if not name.endswith("position_ids")}
+    weights |= {name: stored[name].float() for name in ("classifier.weight", "classifier.bias")}
+    add_difference(weights, stored)
+    return weights
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
