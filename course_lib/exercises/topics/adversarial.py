@@ -91,7 +91,7 @@ def greedy_search(
     score: "Callable[[list[str]], float]",
     threshold: float = 0.5,
 ) -> list[str]:
-    """Words after the attack: candidates[i] may stand in for words[i]; score(words) is 1 - p(true class)."""
+    """Words after the attack: candidates[i] may replace words[i]; score(words) is 1 - p(true class)."""
     best, best_score = list(words), score(words)
     importance = [score(words[:i] + words[i + 1 :]) for i in range(len(words))]
     for i in sorted(range(len(words)), key=lambda i: -importance[i]):
@@ -360,7 +360,7 @@ def _judge_fgsm(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def majority_vote(probabilities: np.ndarray) -> np.ndarray:
-    """Classes (n,) with most votes, from probabilities (members, n, classes); larger sums settle ties."""
+    """Classes (n,) with the most votes, from probabilities (members, n, classes); larger sums settle ties."""
     classes = probabilities.shape[2]
     votes = np.eye(classes)[probabilities.argmax(axis=2)]  # (members, n, classes): a 1 for the likeliest
     counts = votes.sum(axis=0)

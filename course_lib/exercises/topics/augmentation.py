@@ -156,7 +156,7 @@ MARKS = ".;?:!,"
 
 
 def insert_punctuation(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> list[str]:
-    """Words with marks before some of them; places and marks hold a number from 0 to below 1 a word."""
+    """Words with marks before some of them; places and marks hold one number in [0, 1) for each word."""
     most = max(1, len(words) // 3)
     number = 1 + int(size * most)
     chosen = np.argsort(places)[:number].tolist()

@@ -48,11 +48,11 @@ def _judge_softmax(case: Case, expected: Any, got: Any) -> str | None:
     return None if same(expected, got) else "Each row adds up to 1, but the probabilities are off."
 
 
-# ---------------- the share of predictions that are right
+# ---------------- the fraction of predictions that are right
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """The share of positions, between 0 and 1, at which prediction and label are the same class."""
+    """The fraction of positions, between 0 and 1, at which prediction and label are the same class."""
     return float(np.mean(predictions == labels))
 
 

@@ -24,7 +24,7 @@ from course_lib.exercises.values import (
 
 
 def find_leaks(train_texts: list[str], test_texts: list[str]) -> list[int]:
-    """Positions, in growing order, of the test texts whose words also stand in a training text."""
+    """Positions, in ascending order, of the test texts that have the words of a training text."""
 
     def words_of(text: str) -> str:
         letters = [c if c.isalnum() else " " for c in text.lower()]
@@ -143,11 +143,11 @@ def _in_place(token_id_lists: list[list[int]], pad_id: int = 0) -> tuple[np.ndar
     return pair
 
 
-# ---------------- batches of texts of like length, so that little padding is needed
+# ---------------- batches of texts of similar length, so that little padding is needed
 
 
 def length_buckets(lengths: list[int], batch_size: int) -> list[list[int]]:
-    """Share out the indices 0..n-1 into batches of texts of like length; only one batch may be smaller."""
+    """Split the indices 0..n-1 into batches of texts of similar length; only one batch may be smaller."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 

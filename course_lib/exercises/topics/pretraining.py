@@ -21,7 +21,7 @@ def mask_tokens(
     mask_id: int,
     rate: float = 0.15,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the model reads, and what it must say (-100 where it is not asked); all arrays are (tokens,)."""
+    """What the model reads, and what it must predict (-100: nothing); all arrays are (tokens,)."""
     chosen = (choice < rate) & ~special
     labels = np.where(chosen, input_ids, -100)
     masked_ids = np.where(chosen & (fate < 0.8), mask_id, input_ids)
