@@ -15,6 +15,7 @@ from course_lib.encoder.attention import Attend, attention_by_hand, attention_fa
 from course_lib.encoder.config import EncoderConfig
 from course_lib.encoder.layers import Embeddings, EncoderLayer
 from course_lib.encoder.packed import Packing, block_mask, by_rows, by_varlen, packing, varlen_fits
+from course_lib.encoder.weights import bert_weights, their_name
 from course_lib.errors import BadInput
 
 if TYPE_CHECKING:
@@ -173,9 +174,13 @@ class BertEncoder(nn.Module):
             BadInput: it is no plain BERT.
             MissingAsset, CorruptAsset: the folder holds none, or a damaged one.
         """
-        from course_lib.encoder.weights import read
-
-        return read(source, dropout)
+        config, weights, training = bert_weights(source, dropout)
+        encoder = cls(config)
+        missing, unexpected = encoder.load_state_dict(weights, strict=False)
+        lacking = [name for name in missing if not name.startswith("pooler.")]  # a missing pooler is drawn
+        if lacking or unexpected:
+            raise BadInput(f"weights that do not fit: {[*lacking, *unexpected][:3]}", "give weights of a plain BERT")
+        return encoder.train(training)
 
     def to_transformers(self) -> BertModel:
         """transformers' `BertModel` with copies of these weights.
@@ -183,9 +188,15 @@ class BertEncoder(nn.Module):
         Raises:
             BadInput: `norm="pre"`, which transformers' BERT does not know.
         """
-        from course_lib.encoder.weights import write
+        from transformers import BertModel
 
-        return write(self)
+        config = self.config.to_transformers()
+        config.is_decoder = self.causal
+        with torch.random.fork_rng(devices=[]):  # the weights that it draws are overwritten at once
+            model: BertModel = BertModel(config)
+        model.load_state_dict({their_name(name): tensor for name, tensor in self.state_dict().items()})
+        model.train(self.training)
+        return model
 
 
 def start_as_bert(module: nn.Module) -> None:

@@ -8,13 +8,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from course_lib.encoder.config import EncoderConfig
-from course_lib.encoder.model import BertEncoder
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
 
 if TYPE_CHECKING:
@@ -59,39 +57,27 @@ def _translated(name: str, table: dict[str, str]) -> str:
     return f"{table[general].format(number[1] if number else '')}.{kind}"
 
 
-def read(source: BertModel | str | os.PathLike[str], dropout: float | None = None) -> BertEncoder:
-    """`BertEncoder.from_transformers`; a folder gives an encoder in evaluation mode."""
+def bert_weights(
+    source: BertModel | str | os.PathLike[str], dropout: float | None = None
+) -> tuple[EncoderConfig, dict[str, Tensor], bool]:
+    """Shape, weights under the course's names, and whether it is in training mode, of a BERT or of its folder.
+
+    Raises:
+        BadInput: it is no plain BERT.
+        MissingAsset, CorruptAsset: the folder holds none, or a damaged one.
+    """
     if isinstance(source, (str, os.PathLike)):
         config, weights = _from_folder(Path(source))
-        return _filled(EncoderConfig.from_transformers(config, dropout), weights).eval()
-    bert: Any = getattr(source, "bert", source)
-    if not hasattr(getattr(bert, "config", None), "hidden_size"):
-        raise BadInput(f"{type(source).__name__} is no BERT", "give a BertModel, or the folder that it was saved in")
-    return _filled(EncoderConfig.from_transformers(bert.config, dropout), bert.state_dict()).train(bert.training)
-
-
-def write(encoder: BertEncoder) -> BertModel:
-    """`BertEncoder.to_transformers`."""
-    from transformers import BertModel
-
-    config = encoder.config.to_transformers()
-    config.is_decoder = encoder.causal
-    with torch.random.fork_rng(devices=[]):  # the weights that it draws are overwritten at once
-        model: BertModel = BertModel(config)
-    model.load_state_dict({their_name(name): tensor for name, tensor in encoder.state_dict().items()})
-    model.train(encoder.training)
-    return model
-
-
-def _filled(config: EncoderConfig, weights: dict[str, Tensor]) -> BertEncoder:
-    """An encoder with these weights, under transformers' names. A missing pooler is drawn."""
-    encoder = BertEncoder(config)
-    known = {our_name(name): tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
-    missing, unexpected = encoder.load_state_dict(known, strict=False)
-    lacking = [name for name in missing if not name.startswith("pooler.")]
-    if lacking or unexpected:
-        raise BadInput(f"weights that do not fit: {[*lacking, *unexpected][:3]}", "give weights of a plain BERT")
-    return encoder
+        training = False
+    else:
+        bert: Any = getattr(source, "bert", source)
+        if not hasattr(getattr(bert, "config", None), "hidden_size"):
+            raise BadInput(
+                f"{type(source).__name__} is no BERT", "give a BertModel, or the folder that it was saved in"
+            )
+        config, weights, training = bert.config, bert.state_dict(), bert.training
+    named = {our_name(name): tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
+    return EncoderConfig.from_transformers(config, dropout), named, training
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
