@@ -116,6 +116,15 @@ def test_the_command_line_starts_without_torch():
     assert done.stdout.strip() == "False"
 
 
+def test_explain_loads_a_part_of_the_course():
+    look = """
+import json, sys
+from course_lib.explain import explain
+print(json.dumps([name for name in sys.modules if name.split(".")[0] == "course_lib"]))
+"""
+    assert len(answer(look)) <= 60
+
+
 # Errors
 
 FAMILY = [errors.BadInput, errors.MissingAsset, errors.CorruptAsset, errors.CheckpointError, errors.Offline]
