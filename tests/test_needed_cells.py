@@ -49,7 +49,7 @@ def test_several_cells_are_wanted() -> None:
 def test_widget_cells() -> None:
     cells = [
         IMPORTS,
-        "widgets.front(x)",
+        "widgets.pareto_explorer(x)",
         "front(x)",
         "from course_lib.widgets import front as f\nf(x)",
         "f(x)",

@@ -95,9 +95,10 @@ class _Builder:
         *lower, last = self.module.bert.encoder.layer
         for number, layer in enumerate(lower):
             hidden = self.layer(f"layer{number}", layer, hidden, hidden, mask)
-        queries = hidden if all_tokens else self.first(hidden)
-        states = self.layer(f"layer{len(lower)}", last, queries, hidden, mask)
-        state = self.node("Squeeze", self.first(states) if all_tokens else states, self.ints("one", [1]))
+        if all_tokens:
+            state = self.first(self.layer(f"layer{len(lower)}", last, hidden, hidden, mask))
+        else:
+            state = self.layer(f"layer{len(lower)}", last, self.first(hidden), hidden, mask)
         pooled = self.node("Tanh", self.dense("pooler", self.module.bert.pooler.dense, state))
         self.dense("head", self.module.classifier, pooled, output="logits")
         outputs = self.module.classifier.out_features
@@ -119,9 +120,14 @@ class _Builder:
         return model
 
     def first(self, states: str) -> str:
-        """The first token's states, (batch, 1, hidden)."""
+        """The first token's states, (batch, hidden)."""
+        rows = self.node("Reshape", states, self.token_shape(self.config.hidden_size))
         zero, one = self.ints("zero", [0]), self.ints("one", [1])
-        return self.node("Slice", states, zero, one, one)
+        return self.node("Squeeze", self.node("Slice", rows, zero, one, one), one)
+
+    def token_shape(self, *sizes: int) -> str:
+        """The shape (batch, seq, *sizes)."""
+        return self.node("Concat", self.node("Shape", "input_ids"), self.ints(f"sizes{sizes}", list(sizes)), axis=0)
 
     # ---- parts of BERT -----------------------------------------------------------------------------------------
 
@@ -132,14 +138,15 @@ class _Builder:
         return self.node("Unsqueeze", scaled, self.ints("axes12", [1, 2]))
 
     def embed(self) -> str:
-        """Word + position + first segment, normalised: (batch, seq, hidden)."""
+        """Word + position + first segment, normalised: (batch * seq, hidden), as all states of tokens."""
         embeddings = self.module.bert.embeddings
         place = embeddings.position_embeddings.weight[: self.positions] + embeddings.token_type_embeddings.weight[0]
         table = self.constant("positions", _array(place))
         seq = self.node("Slice", self.node("Shape", "input_ids"), self.ints("one", [1]), self.ints("two", [2]))
         place_name = self.node("Slice", table, self.ints("zero", [0]), seq, self.ints("zero", [0]))
         summed = self.node("Add", self.embeddings(embeddings.word_embeddings.weight), place_name)
-        return self.norm("embeddings.norm", embeddings.LayerNorm, summed)
+        flat = self.node("Reshape", summed, self.ints("flat", [-1, self.config.hidden_size]))
+        return self.norm("embeddings.norm", embeddings.LayerNorm, flat)
 
     def embeddings(self, table: torch.Tensor) -> str:
         """The vector of each token; rows of the table that are equal are stored once."""
@@ -169,7 +176,7 @@ class _Builder:
         )  # fmt: skip
 
     def layer(self, name: str, layer: Any, queries: str, hidden: str, mask: str) -> str:
-        """One encoder layer for the positions `queries`, which attend to all of `hidden`."""
+        """One encoder layer for the states `queries`, of all tokens or of first tokens, which attend to `hidden`."""
         own, after = layer.attention.self, layer.attention.output
         mixed = self.attend(name, own, queries, hidden, mask)
         added = self.node("Add", self.dense(f"{name}.output", after.dense, mixed), queries)
@@ -181,11 +188,14 @@ class _Builder:
     def attend(self, name: str, own: Any, queries: str, hidden: str, mask: str) -> str:
         """softmax(Q K^T / sqrt(size) + mask) V for all heads (Vaswani et al. 2017, equation 1)."""
         heads, size = own.num_attention_heads, own.attention_head_size
-        parts = self.ints("heads", [0, 0, heads, size])
+        tokens = self.token_shape(heads, size)
+        first = self.ints("first", [-1, 1, heads, size])
 
         def split(which: str, linear: nn.Linear, states: str, order: list[int]) -> str:
-            parted = self.node("Reshape", self.dense(f"{name}.{which}", linear, states), parts)
-            return self.node("Transpose", parted, perm=order)
+            parts = tokens if states == hidden else first
+            return self.node(
+                "Transpose", self.node("Reshape", self.dense(f"{name}.{which}", linear, states), parts), perm=order
+            )
 
         query = split("query", own.query, queries, [0, 2, 1, 3])
         key = split("key", own.key, hidden, [0, 2, 3, 1])
@@ -193,7 +203,7 @@ class _Builder:
         scores = self.node("Mul", self.node("MatMul", query, key), self.float("scale", size**-0.5))
         weights = self.node("Softmax", self.node("Add", scores, mask), axis=-1)
         merged = self.node("Transpose", self.node("MatMul", weights, value), perm=[0, 2, 1, 3])
-        return self.node("Reshape", merged, self.ints("merged", [0, 0, heads * size]))
+        return self.node("Reshape", merged, self.ints("merged", [-1, heads * size]))
 
     def norm(self, name: str, norm: nn.LayerNorm, states: str) -> str:
         """Layer normalisation over the width."""
@@ -228,14 +238,15 @@ class _Builder:
         return self.node("Add", self.node("Mul", sums, token_scale), bias)
 
     def quantize(self, states: str) -> tuple[str, str]:
-        """States as unsigned integers, 1 to 255 with 128 for 0, and a scale for each token, (batch, seq, 1)."""
+        """States as unsigned integers, 1 to 255 with 128 for 0, and a scale for each row, (rows, 1)."""
         if states not in self.quantized:
             largest = self.node("ReduceMax", self.node("Abs", states), axes=[-1])
             largest = self.node("Max", largest, self.float("tiny", 1e-30))
             scale = self.node("Mul", largest, self.float("1/127", 1 / 127))
-            steps = self.node("Div", states, scale)
-            zero = self.constant("zero_point", np.asarray(_ZERO, np.uint8))
-            self.quantized[states] = self.node("QuantizeLinear", steps, self.float("1.0", 1.0), zero), scale
+            rows = self.node("Squeeze", scale, self.ints("one", [1]))
+            zero = helper.make_tensor("value", TensorProto.UINT8, [1], [_ZERO])
+            zeros = self.node("ConstantOfShape", self.node("Shape", rows), value=zero)
+            self.quantized[states] = self.node("QuantizeLinear", states, rows, zeros, axis=0), scale
         return self.quantized[states]
 
     def dense4(self, name: str, weight: torch.Tensor, bias: str, states: str) -> str:

@@ -134,7 +134,7 @@ def needed_cells(sources: Sequence[str], wanted: Sequence[int]) -> list[int]:
 
 
 def widget_cells(sources: Sequence[str]) -> list[int]:
-    """The cells that call something of `course_lib.widgets`, as `widgets.front(...)` or by a name imported from it."""
+    """The cells that call something of `course_lib.widgets`, as `widgets.bits_slider(...)` or by an imported name."""
     return [number for number, source in enumerate(sources) if _calls_a_widget(source)]
 
 
