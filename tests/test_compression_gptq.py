@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from course_lib.compression import gptq
 from course_lib.compression.gptq import gptq_quantize
 from course_lib.compression.quantization import QuantParams, fit_qparams
 from course_lib.errors import BadInput
@@ -92,12 +91,8 @@ def eliminated(weight: Tensor, inputs: Tensor, grid: QuantParams, damping: float
     return integers
 
 
-@pytest.mark.parametrize("block", [1, 5, 128])
 @pytest.mark.parametrize(("bits", "group_size"), [(3, None), (4, 7), (8, None)])
-def test_the_cholesky_factor_stands_for_the_elimination(
-    bits: int, group_size: int | None, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gptq, "_BLOCK", block)
+def test_the_cholesky_factor_stands_for_the_elimination(bits: int, group_size: int | None) -> None:
     alike = 0
     for seed in range(5):
         weight, inputs = case(seed)

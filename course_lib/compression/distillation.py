@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from course_lib import corpora
+from course_lib import corpora, machine
 from course_lib.batching import Batch, check_texts, tokenize
-from course_lib.classifier import Loss, LossWrapper, TextClassifier
+from course_lib.classifier import LossWrapper, TextClassifier
 from course_lib.classifier.model import forward
 from course_lib.compression.linear_layers import bert_encoder
 from course_lib.compression.pruning import evenly_spaced_layers
@@ -36,8 +36,6 @@ def distillation_loss(
     The factor T^2 keeps the gradient's size when T changes (Hinton et al. 2015, arXiv:1503.02531, section 2).
 
     Args:
-        student: logits.
-        teacher: logits.
         temperature: above 1 shows how the teacher ranks the unlikely classes.
 
     Raises:
@@ -75,7 +73,6 @@ def teacher_outputs(
     """Computes the teacher's outputs, and averages its probabilities with people's ratings of the first texts.
 
     Args:
-        teacher: fitted.
         texts: n strings, labelled or not.
         soft_labels: (m, classes) probabilities for the first m texts, m <= n, such as `corpora.soft_labels` makes of
             ratings. The teacher is overconfident on the texts that it was trained on; ratings correct that.
@@ -140,9 +137,7 @@ def distill(
     Args:
         student: fitted, of the teacher's classes and width: made of it by `drop_layers`, `prune_ffn` or others.
         targets: `teacher_outputs(teacher, texts)`; the texts need no labels.
-        training: the hyper-parameters.
         temperature: of both softmaxes.
-        callbacks: called with each row of the history.
 
     Raises:
         BadInput: classes or widths that differ, a temperature that is not above 0, or a teacher that predicts one
@@ -154,39 +149,20 @@ def distill(
         raise BadInput(f"the student's vectors have {both}", "make the student from this teacher")
     if not temperature > 0:
         raise BadInput(f"temperature is {temperature}", "use a number above 0")
-    return _fit(student, targets, training, _OutputLoss(targets, temperature), callbacks)
+    return _fit(student, targets, training, _output_loss(targets, temperature), callbacks)
 
 
-@dataclass(frozen=True, eq=False)
-class _OutputLoss:
-    """The loss of `distill`; rows of a batch are those of `targets`, whose texts `_fit` gives to `fit`."""
+def _output_loss(targets: TeacherOutputs, temperature: float) -> LossWrapper:
+    """The loss of `distill`. The rows of a batch are those of `targets`, whose texts `_fit` gives to `fit`."""
+    logits, vectors = (torch.from_numpy(array).to(machine.device()) for array in (targets.logits, targets.vectors))
+    variance = vectors.var(0, correction=0).mean().clamp_min(1e-12)
 
-    targets: TeacherOutputs
-    temperature: float
+    def loss_of(module: Any, batch: Batch) -> Tensor:
+        pooled = module.dropout(module.pooled(batch.input_ids, batch.attention_mask))
+        loss = distillation_loss(module.classifier(pooled).float(), logits[batch.index], temperature)
+        return loss + F.mse_loss(pooled.float(), vectors[batch.index]) / variance
 
-    def __call__(self, usual: Loss) -> Loss:
-        logits, vectors = (_on_device(array) for array in (self.targets.logits, self.targets.vectors))
-        variance = max(float(self.targets.vectors.var(0).mean()), 1e-12)
-
-        def loss_of(module: Any, batch: Batch) -> Tensor:
-            pooled = module.dropout(module.pooled(batch.input_ids, batch.attention_mask))
-            loss = distillation_loss(module.classifier(pooled).float(), logits(batch), self.temperature)
-            return loss + F.mse_loss(pooled.float(), vectors(batch)) / variance
-
-        return loss_of
-
-
-def _on_device(array: NDArray[np.float32]) -> Callable[[Batch], Tensor]:
-    """The rows of an array that belong to a batch; the array is moved to the batch's device once."""
-    moved: dict[torch.device, Tensor] = {}
-
-    def rows_of(batch: Batch) -> Tensor:
-        where = batch.index.device
-        if where not in moved:
-            moved[where] = torch.from_numpy(array).to(where)
-        return moved[where][batch.index]
-
-    return rows_of
+    return lambda usual: loss_of
 
 
 def _fit(
@@ -226,10 +202,7 @@ def distill_layers(
 
     Args:
         student: fitted, of the teacher's classes, width and heads: made of it by `drop_layers` or `prune_ffn`.
-        teacher: fitted.
         targets: `teacher_outputs(teacher, texts)`.
-        training: the hyper-parameters.
-        callbacks: called with each row of the history.
 
     Raises:
         BadInput: as `distill`, numbers of heads that differ, or a student of more layers.
@@ -242,36 +215,29 @@ def distill_layers(
     spread = evenly_spaced_layers(theirs.num_hidden_layers, mine.num_hidden_layers)
     pairs = list(enumerate([*spread[:-1], theirs.num_hidden_layers - 1]))
     module: Any = inference_copy(teacher.module_)
-    return _fit(student, targets, training, _LayerLoss(targets, module.bert, pairs), callbacks)
+    return _fit(student, targets, training, _layer_loss(targets, module.bert, pairs), callbacks)
 
 
-@dataclass(frozen=True, eq=False)
-class _LayerLoss:
+def _layer_loss(targets: TeacherOutputs, teacher: Any, pairs: Sequence[tuple[int, int]]) -> LossWrapper:
     """The loss of `distill_layers`; `pairs` are (layer of the student, layer of the teacher) from 0."""
+    logits = torch.from_numpy(targets.logits).to(machine.device())
 
-    targets: TeacherOutputs
-    teacher: Any
-    pairs: Sequence[tuple[int, int]]
-
-    def __call__(self, usual: Loss) -> Loss:
-        logits, teacher = _on_device(self.targets.logits), self.teacher
-
-        def loss_of(module: Any, batch: Batch) -> Tensor:
-            mask = batch.attention_mask.bool()
-            mine = _states(module.bert, batch)
+    def loss_of(module: Any, batch: Batch) -> Tensor:
+        mask = batch.attention_mask.bool()
+        mine = _states(module.bert, batch)
+        with torch.no_grad():
+            theirs = _states(teacher, batch)
+        outputs = module.classifier(module.dropout(module.bert.pooler(mine[-1]))).float()
+        loss = distillation_loss(outputs, logits[batch.index])
+        for here, there in pairs:
             with torch.no_grad():
-                theirs = _states(teacher, batch)
-            outputs = module.classifier(module.dropout(module.bert.pooler(mine[-1]))).float()
-            loss = distillation_loss(outputs, logits(batch))
-            for here, there in self.pairs:
-                with torch.no_grad():
-                    wanted = attention_scores(teacher.encoder.layer[there], theirs[there])
-                scores = attention_scores(module.bert.encoder.layer[here], mine[here])
-                apart = state_loss(mine[here + 1].float(), theirs[there + 1].float(), mask)
-                loss = loss + (apart + attention_loss(scores.float(), wanted.float(), mask)) / len(self.pairs)
-            return loss
+                wanted = attention_scores(teacher.encoder.layer[there], theirs[there])
+            scores = attention_scores(module.bert.encoder.layer[here], mine[here])
+            apart = state_loss(mine[here + 1].float(), theirs[there + 1].float(), mask)
+            loss = loss + (apart + attention_loss(scores.float(), wanted.float(), mask)) / len(pairs)
+        return loss
 
-        return loss_of
+    return lambda usual: loss_of
 
 
 def _states(bert: Any, batch: Batch) -> tuple[Float[Tensor, "batch seq hidden"], ...]:

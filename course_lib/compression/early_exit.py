@@ -230,7 +230,7 @@ def fit_early_exit(
     logistic regression on them.
 
     Args:
-        parent: a fitted BERT classifier with classes; it is not changed.
+        parent: a fitted BERT classifier with classes.
         texts: n > 0 texts. Texts that the parent was not trained on are best: on its own training texts its last
             layers, and so the heads, are overconfident.
         labels: n classes, each of the parent's at least once.
@@ -273,7 +273,6 @@ def exit_table(
 
     Args:
         model: of `fit_early_exit`; its own threshold is not used.
-        texts: n > 0 texts.
         labels: n classes.
         thresholds: from 0 to 1 each.
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from course_lib.compression.quantization import QuantParams, check_finite, fit_qparams
 from course_lib.errors import BadInput
 
-_BLOCK = 128  # columns whose corrections are applied to the rest in one matrix product
 _ROWS = 4096  # inputs converted to float64 at a time
 
 
@@ -46,7 +45,6 @@ def gptq_quantize(
     Args:
         weight: of `nn.Linear`.
         inputs: of the layer: some thousand tokens. A column that is always 0 is only rounded.
-        bits: 2 to 8.
         group_size: weights along a row that share a scale; the whole row when left out.
         damping: fraction of the mean of the Hessian's diagonal that is added to it, against noise and missing rank.
         symmetric, method: as in `fit_qparams`.
@@ -96,17 +94,11 @@ def _factor(hessian: Tensor, damping: float) -> Float[Tensor, "in in"]:
 def _columns(weight: Float[Tensor, "out in"], factor: Tensor, qparams: QuantParams) -> Int8[Tensor, "out in"]:
     """The integers, column by column; `weight` is overwritten."""
     integers = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
-    n = weight.shape[1]
-    for start in range(0, n, _BLOCK):
-        end = min(start + _BLOCK, n)
-        errors = torch.empty(len(weight), end - start, dtype=weight.dtype, device=weight.device)
-        for j in range(start, end):
-            column = _column(qparams, j)
-            integers[:, j] = column.quantize(weight[:, j, None])[:, 0]
-            rounded = column.dequantize(integers[:, j, None])[:, 0]
-            errors[:, j - start] = (weight[:, j] - rounded) / factor[j, j]
-            weight[:, j + 1 : end] -= errors[:, j - start, None] * factor[j, j + 1 : end]
-        weight[:, end:] -= errors @ factor[start:end, end:]
+    for j in range(weight.shape[1]):
+        column = _column(qparams, j)
+        integers[:, j, None] = column.quantize(weight[:, j, None])
+        error = (weight[:, j, None] - column.dequantize(integers[:, j, None])) / factor[j, j]
+        weight[:, j + 1 :] -= error * factor[j, j + 1 :]
     return integers
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 from course_lib import machine
 from course_lib.batching import Batch, check_texts
 from course_lib.classifier import TextClassifier
-from course_lib.classifier.data import Loss, finite, task_loss
 from course_lib.compression.linear_layers import batches, bert_encoder
 from course_lib.compression.pruning import drop_layers
 from course_lib.errors import BadInput
@@ -32,7 +32,7 @@ from course_lib.text.modules import inference_copy
 class Importance:
     """First-order importances: the mean over texts of |change of the loss| if the part's output were zero.
 
-    In the loss's unit: nats for classes, squares of the rating's unit for regression.
+    In nats.
 
     Attributes:
         heads: (layers, heads).
@@ -52,29 +52,31 @@ def compute_importance(classifier: TextClassifier, texts: Sequence[str], labels:
     unimportant.
 
     Args:
-        classifier: fitted; it is not changed. Dropout is off.
+        classifier: fitted. Dropout is off.
         texts: n > 0 texts, best ones that it was trained on: the test set must not choose the model.
-        labels: their classes, also for `multitask`; numbers for regression.
+        labels: their classes.
 
     Raises:
-        BadInput: not a fitted BERT classifier, no text, labels missing or unknown to the classifier.
+        BadInput: not a fitted BERT classifier with classes, no text, labels missing or unknown to the classifier.
     """
     config = bert_encoder(classifier).config
     texts = check_texts(texts)
-    loss_of = _loss(classifier, texts, labels)
+    if classifier.head == "regression" or not texts:
+        raise BadInput(f"{len(texts)} texts, head {classifier.head!r}", "give a classifier with classes, and texts")
+    columns = torch.from_numpy(columns_of(classifier.classes_, labels, len(texts))).to(machine.device())
     parts = (config.num_attention_heads, config.intermediate_size)
     totals = [np.zeros((config.num_hidden_layers, n)) for n in parts]
     module = inference_copy(classifier.module_)
     gates = _gated(module)
     with torch.enable_grad():
         for batch in batches(classifier, texts):
-            for total, gradient in zip(totals, _gate_gradients(module, gates, loss_of, batch, parts), strict=True):
+            for total, gradient in zip(totals, _gate_gradients(module, gates, columns, batch, parts), strict=True):
                 total += gradient.abs().sum(1, dtype=torch.float64).cpu().numpy()
     return Importance(totals[0] / len(texts), totals[1] / len(texts))
 
 
 def _gate_gradients(
-    module: Any, gates: dict[nn.Module, Tensor], loss_of: Loss, batch: Batch, parts: tuple[int, int]
+    module: Any, gates: dict[nn.Module, Tensor], columns: Tensor, batch: Batch, parts: tuple[int, int]
 ) -> tuple[Tensor, ...]:
     """Derivatives of each text's loss by the gates of heads and of neurons: (layers, batch, parts) each."""
     layers = list(module.bert.encoder.layer)
@@ -83,7 +85,9 @@ def _gate_gradients(
     )
     for layer, heads, neurons in zip(layers, of_heads, of_neurons, strict=True):
         gates[layer.attention.output.dense], gates[layer.output.dense] = heads, neurons
-    loss = loss_of(module, batch) * len(batch.index)  # a sum: the gradient of each text is its own
+    logits = module(batch.input_ids, batch.attention_mask).float()
+    # A sum, so that the gradient of each text is its own; the column of a rating, if there is one, is left out.
+    loss = F.cross_entropy(logits[:, : len(module.classifier.weight)], columns[batch.index], reduction="sum")
     return torch.autograd.grad(loss, [of_heads, of_neurons])
 
 
@@ -102,17 +106,6 @@ def _gated(module: Any) -> dict[nn.Module, Float[Tensor, "batch parts"]]:
     return gates
 
 
-def _loss(classifier: TextClassifier, texts: Sequence[str], labels: ArrayLike) -> Loss:
-    """The mean loss of a batch of these texts, as in training."""
-    if not len(texts):
-        raise BadInput("there is no text", "give some of the training set")
-    if classifier.head == "regression":
-        ratings = torch.from_numpy(finite(labels, len(texts), "labels"))
-        return task_loss({"ratings": ratings.to(machine.device())}, 0)
-    codes = torch.from_numpy(columns_of(classifier.classes_, labels, len(texts)))
-    return task_loss({"labels": codes.to(machine.device())}, len(classifier.classes_))
-
-
 def layer_importance(classifier: TextClassifier, texts: Sequence[str]) -> NDArray[np.float64]:
     """How far the probabilities move when one layer is left out, (layers,).
 
@@ -120,7 +113,7 @@ def layer_importance(classifier: TextClassifier, texts: Sequence[str]) -> NDArra
     is certainty of another class. Layers are left out one at a time; two of them together may do more than their sum.
 
     Args:
-        classifier: fitted, of two layers or more, with classes; it is not changed.
+        classifier: fitted, of two layers or more, with classes.
         texts: n > 0 texts; labels are not needed.
 
     Raises:

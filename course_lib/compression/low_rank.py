@@ -102,7 +102,6 @@ def factorize_layers(
     The shapes do not change, so it saves nothing itself: a plain BERT folder has no place for factors.
 
     Args:
-        classifier: fitted; it is not changed.
         fraction: numbers in the factors over numbers in the matrix, for each matrix.
         names: of linear layers (`LINEAR_LAYERS`).
         texts: weights the errors by what the layers read in these texts (see `low_rank_factors`).

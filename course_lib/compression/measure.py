@@ -67,7 +67,6 @@ def speed(model: Classifier, texts: Sequence[str], singles: int = 200, repetitio
     """Measures a model on this machine, after one prediction to warm up.
 
     Args:
-        model: fitted.
         texts: all of them are predicted at once; the first `singles` also one by one.
         singles: how many are predicted alone.
         repetitions: of all texts at once.
@@ -202,7 +201,6 @@ def resident_memory(folder: str | os.PathLike[str], texts: Sequence[str]) -> int
 
     Args:
         folder: an export, or a saved classifier.
-        texts: n > 0 strings.
 
     Raises:
         BadInput: no text, an item that is not a string, or no folder.

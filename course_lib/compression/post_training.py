@@ -46,8 +46,6 @@ def quantize_weights(
     It shows what rounding costs; `export_onnx` writes such a file.
 
     Args:
-        classifier: fitted, a BERT; it is not changed.
-        bits: 2 to 8.
         names: of linear layers (`LINEAR_LAYERS`), in all encoder layers; "embeddings" is the embedding table.
         layout: `symmetric`, `axis`, `group_size`, `method`, `narrow_range` of `fit_qparams`; one scale per row when
             left out.
@@ -73,9 +71,6 @@ def quantization_sensitivity(
     """The mean change of a logit when one linear layer alone is quantised, each in turn.
 
     Args:
-        classifier: fitted, a BERT; it is not changed.
-        texts: n > 0 strings, without labels.
-        bits: 2 to 8.
         layout: as in `quantize_weights`.
 
     Returns:
@@ -152,7 +147,6 @@ def quantize_static(
     make the quantisation steps of all others wide.
 
     Args:
-        classifier: fitted, a BERT; it is not changed.
         texts: n > 0 texts of the kind that it will read, without labels.
         method, percentile: as in `Observer`.
 

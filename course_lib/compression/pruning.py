@@ -113,7 +113,6 @@ def prune_weights(classifier: TextClassifier, sparsity: float = 0.5, pattern: st
     table, the pooler and the head are not pruned.
 
     Args:
-        classifier: fitted; it is not changed.
         sparsity: fraction of the weights that become zero.
         pattern: `unstructured` (anywhere), or `2:4` (`n_of_m_mask`), for `sparsity=0.5` only.
 
@@ -166,7 +165,6 @@ def drop_layers(classifier: TextClassifier, keep: Sequence[int]) -> TextClassifi
     arXiv:2004.03844). Time and the layers' memory shrink in proportion.
 
     Args:
-        classifier: fitted; it is not changed.
         keep: numbers of layers from 0, ascending.
 
     Raises:
@@ -192,7 +190,6 @@ def prune_ffn(classifier: TextClassifier, size: int, importance: ArrayLike) -> T
     the configuration has one `intermediate_size` for all. Of equally important neurons the first are kept.
 
     Args:
-        classifier: fitted; it is not changed.
         size: neurons per layer afterwards.
         importance: (layers, neurons), such as `compute_importance(...).neurons`.
 
@@ -240,7 +237,6 @@ def mask_heads(classifier: TextClassifier, mask: ArrayLike | Tensor) -> TextClas
     They are still computed, so it saves neither time nor memory (see above): it shows which heads could be removed.
 
     Args:
-        classifier: fitted; it is not changed.
         mask: (layers, heads), True or 1 where a head is kept, such as `score_mask` of `Importance.heads`.
 
     Raises:

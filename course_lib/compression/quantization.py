@@ -32,7 +32,6 @@ class QuantParams:
         scale: the distance between neighbours, float32: a single number (); one per channel, with 1 for the size of
             the other dimensions; or one per group (..., groups).
         zero_point: the integer that represents 0: int32, of the scale's shape.
-        bits: 2 to 8.
         symmetric: the range of integers is symmetric around a zero point of 0.
         group_size: so many neighbours along the last dimension share a scale; the last group may be shorter.
         narrow_range: symmetric integers begin at -(2^(bits-1) - 1), not at -2^(bits-1). Affine ones use all integers.
@@ -123,7 +122,6 @@ def fit_qparams(
 
     Args:
         values: any shape, at least one, all finite.
-        bits: 2 to 8.
         symmetric: puts the integer 0 at 0. Affine parameters (False) use the range of one-sided values fully.
         axis: one scale for each index along it: 0 gives each output row of a weight (out, in) its own scale.
         group_size: one scale for so many consecutive values along the last dimension.

@@ -76,7 +76,6 @@ def shrink(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClas
     """The parent pruned to the plan's shape, before distillation.
 
     Args:
-        parent: fitted.
         plan: the shape.
         texts: decide which tokens are frequent, and (labelled by the parent) which neurons are important.
 
@@ -129,12 +128,11 @@ def compress(
     """Makes a smaller model of a fitted one and writes it into `folder` for ONNX Runtime (`OnnxClassifier` reads it).
 
     Args:
-        parent: fitted, a BERT with classes; it is not changed.
+        parent: fitted, a BERT with classes.
         plan: one of `PLANS`, or your own.
         folder: new, empty, or an earlier export.
         texts: of the kind that it will read, without labels; the student is trained on the parent's outputs for them.
         soft_labels: probabilities for the first texts, where people rated them; see `teacher_outputs`.
-        callbacks: called with each row of the history of the distillation.
 
     Raises:
         BadInput: a plan of more than the parent has, no texts, or a folder that holds something else.

@@ -149,7 +149,6 @@ def train_student(
         targets: `teacher_outputs(teacher, texts)`; the texts need no labels, and more of them help.
         teacher: the teacher, or the result of `trim_vocabulary`; its tokenizer and `max_length` are used.
         kind: `averaged` (the fastest) or `bilstm` (Tang et al. 2019, arXiv:1903.12136).
-        training: the hyper-parameters.
         width: of an embedding, and of the hidden layer; of the BiLSTM in each direction.
         initial: (tokens, at least `width`), the embeddings to start from, such as the teacher's. If they are wider,
             their first principal components are used. Random ones when left out.

@@ -50,7 +50,7 @@ def trim_vocabulary(
     tokens are tokenised as before: WordPiece takes the longest token that fits, and those removed did not.
 
     Args:
-        classifier: fitted, with a WordPiece tokenizer; it is not changed.
+        classifier: fitted, with a WordPiece tokenizer.
         texts: what it will read, or how often each token occurred (`token_counts`).
         min_count: tokens that occur less often are removed.
         size: of the vocabulary at most; the most frequent tokens are kept, of equally frequent ones the first.
@@ -84,7 +84,6 @@ def cluster_embeddings(classifier: TextClassifier, texts: TextsOrCounts, size: i
     A rare word is read as a word of similar meaning, where `trim_vocabulary` would split it into characters.
 
     Args:
-        classifier: fitted; it is not changed.
         texts: what it will read, or how often each token occurred (`token_counts`).
         size: number of different vectors; those of special tokens are always among them.
 
