@@ -61,7 +61,18 @@ def start() -> torch.device:
     # torch refuses this one for all devices that it does not know, before it asks the fallback.
     convolution = torch.ops.aten.convolution.default
     _aten.impl("convolution_overrideable", lambda *args: _run(convolution, *args), "PrivateUse1")
+    torch.Tensor.__deepcopy__ = _deepcopy  # type: ignore[method-assign]
     return torch.device(NAME)
+
+
+_deepcopy_elsewhere = torch.Tensor.__deepcopy__
+
+
+def _deepcopy(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+    """torch copies the storage, which has no bytes here."""
+    if not _is_mine(tensor):
+        return _deepcopy_elsewhere(tensor, memo)
+    return memo.setdefault(id(tensor), tensor.detach().clone().requires_grad_(tensor.requires_grad))
 
 
 @contextmanager

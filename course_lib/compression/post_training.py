@@ -219,9 +219,10 @@ class Observer:
         """
         if not len(self._values):
             raise BadInput("the observer has seen no batch", "call observe on a few batches first")
-        cut = 0.0 if self.method == "minmax" else (1 - self.percentile / 100) / 2
-        ends = torch.tensor([cut, 1 - cut], dtype=self._values.dtype, device=self._values.device)
-        low, high = self._values.quantile(ends)
+        low, high = self._values[0], self._values[-1]
+        if self.method == "percentile":
+            cut = (1 - self.percentile / 100) / 2
+            low, high = (self._values.quantile(share) for share in (cut, 1 - cut))
         return qparams_of_range(low, high, 8, symmetric)
 
 
