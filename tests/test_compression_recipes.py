@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -208,9 +209,10 @@ def test_export_says_how_far_it_answers_as_torch(
 def test_compress_follows_a_plan_and_says_every_figure(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = corpora.part("movie_reviews", "test").head(40)
-    monkeypatch.setattr(corpora, "part", lambda *_: few)
-    monkeypatch.setattr("course_lib.compression.distillation.unlabelled_texts", lambda *_: TEXTS)
+    few = corpora.load("movie_reviews").groupby("split").head(40)
+    few.attrs = corpora.load("movie_reviews").attrs
+    monkeypatch.setattr(corpora, "load", lambda *_: few)
+    monkeypatch.setattr("course_lib.compression.unlabelled_texts", lambda *_: few["text"].tolist()[:60])
     monkeypatch.setitem(PLANS, "fast", CUT)
     out = str(tmp_path / "small")
     assert commands.main(["compress", "--model", str(saved), "--out", out, "--recipe", "fast", "--json"]) == 0
@@ -240,6 +242,53 @@ def test_a_process_that_cannot_answer_says_why(tmp_path: Path) -> None:
         resident_memory(tmp_path, [])
     with pytest.raises(BadInput, match="no folder"):
         resident_memory(tmp_path / "nowhere", ["a film"])
+
+
+NAMES = np.array(["good", "bad"])  # not sorted: column 0, which is the label 0, is called "good"
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> tuple[Path, Path]:
+    """A model of somebody's own labels, and a CSV file with them."""
+    own = copy.copy(fitted())
+    own.classes_ = NAMES
+    rows = [f"{text} {number},{NAMES[label]}" for number in range(3) for text, label in zip(TEXTS, LABELS, strict=True)]
+    (tmp_path / "mine.csv").write_text("\n".join(["text,label", *rows]))
+    return own.save(tmp_path / "own"), tmp_path / "mine.csv"
+
+
+@pytest.mark.slow
+def test_a_model_with_labels_of_its_own_is_compressed_on_its_own_file(
+    named: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --target-mb it was a traceback of scikit-learn after minutes; no file of one's own could be given."""
+    model, data = map(str, named)
+    monkeypatch.setattr("course_lib.compression.resident_memory", lambda *_: 1)
+    target = str(model_bytes(fitted(), CANDIDATES[0]) / 1e6 + 0.01)
+    command = ["compress", "--model", model, "--data", data, "--out", str(tmp_path / "small"), "--target-mb", target]
+    assert commands.main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == found["agreement"] == 1.0 and found["lost"] == 0
+    assert OnnxClassifier(tmp_path / "small").predict(TEXTS).tolist() == NAMES[LABELS].tolist()
+
+
+@pytest.mark.parametrize("option", [["--recipe", "fast"], ["--target-mb", "3"]])
+def test_labels_are_compared_before_work_begins(
+    option: list[str], named: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("course_lib.compression.compress", lambda *_, **__: pytest.fail("compressed in vain"))
+    command = ["compress", "--model", str(named[0]), "--out", str(tmp_path / "small"), *option]
+    assert commands.main(command) == 1
+    assert "which the model does not have" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compress", "export"])
+def test_an_export_is_named_as_what_it_is(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(export_onnx(fitted(), tmp_path / "onnx", texts=TEXTS).folder)
+    more = ["--recipe", "fast"] if command == "compress" else []
+    assert commands.main([command, "--model", folder, "--out", str(tmp_path / "again"), *more]) == 1
+    assert "is an ONNX export" in capsys.readouterr().err
 
 
 def test_compress_refuses_before_it_works(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from course_lib.commands.export import check_export_place, load_parent
+from course_lib.commands.inputs import add_data, add_model, labels_of, load_data, say
+from course_lib.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,128 +24,117 @@ ATTACK, ATTACKED = "deepwordbug", 50  # recipe, and test texts that it attacks
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Parent, place, and what is wanted."""
-    parser.add_argument("--model", default="sentiment", help="a saved model's folder, or sentiment, which ships")
+    add_model(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for model.onnx, its tokenizer and its classes")
     parser.add_argument("--recipe", choices=("small", "fast"), help="a plan of the course")
-    parser.add_argument("--target-mb", type=float, metavar="MB", help="searches the gentlest plan of at most that size")
+    parser.add_argument("--target-mb", type=float, metavar="MB", help="searches the mildest plan of at most that size")
     parser.add_argument("--max-lost", type=float, default=1.0, metavar="POINTS", help="accuracy that may be lost (1.0)")
-    parser.add_argument("--data", default="movie_reviews", help="the corpus that the model is for (movie_reviews)")
+    add_data(parser, "the corpus or the CSV file that the model is for (movie_reviews)")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """Makes it, measures it beside its parent on the test part, says all figures."""
-    from course_lib import corpora
-    from course_lib.classifier import TextClassifier
-    from course_lib.compression.onnx_export import check_export_dir
-    from course_lib.errors import BadInput
+    """Compresses the model and compares it with its parent on the test part."""
+    from course_lib.compression import PLANS, plans_within
 
     if (options.recipe is None) == (options.target_mb is None):
         raise BadInput("one of --recipe and --target-mb is needed", "give --recipe small, --recipe fast or --target-mb")
-    if options.data not in corpora.NAMES:
-        raise BadInput(f"--data {options.data!r} is no corpus", f"use one of {', '.join(corpora.NAMES)}")
-    check_export_dir(options.out)  # found out before minutes of work
-    parent = TextClassifier.from_pretrained(options.model)
-    made = _made(parent, options)
-    result = {"model": str(options.model), **made.figures(), **_measured(parent, made, options)}
+    check_export_place(options.out)
+    parent = load_parent(options.model)
+    data = _data(parent, options)
+    plans = [PLANS[options.recipe]] if options.recipe else plans_within(parent, options.target_mb)
+    made = _made(parent, plans, data, options)
+    result = {"model": str(options.model), **made.figures(), **_measured(parent, made, data.test)}
     result["out"] = str(options.out)
     return result, _lines(result), 0
 
 
-def _made(parent: TextClassifier, options: argparse.Namespace) -> CompressionResult:
-    from course_lib.compression import PLANS, compress, compress_cost, plans_within, search_plans
-    from course_lib.compression.distillation import unlabelled_texts
+@dataclass(frozen=True)
+class _Data:
+    """What the student learns from and is measured on; labels are those of the parent."""
 
-    texts, soft = unlabelled_texts(options.data), _shades(options.data, parent)
+    texts: list[str]
+    soft_labels: Any
+    validation: pd.DataFrame
+    test: pd.DataFrame
+
+
+def _data(parent: TextClassifier, options: argparse.Namespace) -> _Data:
+    """Raises BadInput where a label is not one of the parent's, or a part has no text."""
+    from course_lib import corpora, finetuning
+    from course_lib.compression import unlabelled_texts
+
+    frame = load_data(options)
+    frame = frame.assign(label=labels_of(frame, parent))
+    parts = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "validation", "test")}
+    if missing := [name for name, part in parts.items() if part.empty]:
+        raise BadInput(f"--data {options.data} has no {missing[0]} texts", "give a file of 50 rows or more")
+    texts, soft = parts["train"]["text"].tolist(), None
+    if options.data in corpora.NAMES:
+        texts = unlabelled_texts(options.data)
+        if parent.classes_.tolist() == [0, 1]:  # people's ratings of the corpus's own texts, which are the first
+            soft = corpora.soft_labels(parts["train"]["rating"], finetuning.recipe("default").sharpness)
+    return _Data(texts, soft, parts["validation"], parts["test"])
+
+
+def _made(parent: TextClassifier, plans: list[Plan], data: _Data, options: argparse.Namespace) -> CompressionResult:
+    """The result of the only plan, or of the first one that loses little accuracy on the validation part."""
+    from course_lib.compression import OnnxClassifier, compress, compress_cost, export_onnx, search_plans
+
+    def follow(plan: Plan, folder: Path) -> CompressionResult:
+        say(f"{plan.name}: {compress_cost(parent, plan, data.texts)}")
+        return compress(parent, plan, folder, data.texts, soft_labels=data.soft_labels)
+
     if options.recipe:
-        plan = PLANS[options.recipe]
-        print(f"{plan.name}: {compress_cost(parent, plan, texts)}", file=sys.stderr, flush=True)
-        return compress(parent, plan, options.out, texts, soft_labels=soft)
-    held_out = _held_out(options.data)
-    before = parent.score(held_out["text"].tolist(), held_out["label"].to_numpy())
+        return follow(plans[0], options.out)
+    texts, labels = data.validation["text"].tolist(), data.validation["label"].to_numpy()
+    before = parent.score(texts, labels)
 
     def attempt(plan: Plan) -> tuple[CompressionResult, float]:
-        print(f"{plan.name}: {compress_cost(parent, plan, texts)}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
-            made = compress(parent, plan, Path(scratch) / "model", texts, soft_labels=soft)
-            lost = 100 * (before - _reader(made).score(held_out["text"].tolist(), held_out["label"].to_numpy()))
-        print(f"{plan.name}: {lost:+.1f} points lost on held-out texts", file=sys.stderr, flush=True)
+            made = follow(plan, Path(scratch) / "model")
+            lost = 100 * (before - OnnxClassifier(made.exported.folder).score(texts, labels))
+        say(f"{plan.name}: {lost:+.1f} points lost on validation texts")
         return made, lost
 
-    best, lost = search_plans(plans_within(parent, options.target_mb), attempt, options.max_lost)
+    best, lost = search_plans(plans, attempt, options.max_lost)
     if lost > options.max_lost:
-        said = f"no plan of that size loses {options.max_lost:g} points or less"
-        print(f"{said}; {best.plan.name!r} loses least: {lost:.1f}", file=sys.stderr, flush=True)
-    return _written(best, options.out, texts)
+        failed = f"no plan of that size loses {options.max_lost:g} points or less"
+        say(f"{failed}; {best.plan.name!r} loses least: {lost:.1f}")
+    return replace(best, exported=export_onnx(best.student, options.out, best.plan.bits, data.texts[:256]))
 
 
-def _shades(data: str, parent: TextClassifier) -> Any:
-    """What people said of the corpus's own texts, which stand in front; None for a model of other classes."""
-    from course_lib import corpora, finetuning
+def _measured(parent: TextClassifier, made: CompressionResult, test: pd.DataFrame) -> dict[str, Any]:
+    """Accuracy, agreement, losses by kind of text, robustness, speed and memory, beside the parent's."""
+    from course_lib.attacks import recipe
+    from course_lib.compression import (
+        OnnxClassifier,
+        accuracy_by_slice,
+        macs_per_token,
+        quality,
+        resident_memory,
+        speed,
+    )
 
-    if parent.classes_.tolist() != [0, 1]:
-        return None
-    ratings = corpora.part(data, "train")["rating"].to_numpy()
-    return corpora.soft_labels(ratings, finetuning.recipe("default").sharpness)
-
-
-def _written(best: CompressionResult, out: Path, texts: list[str]) -> CompressionResult:
-    """The result of the search, at its place."""
-    from dataclasses import replace
-
-    from course_lib.compression import export_onnx
-
-    return replace(best, exported=export_onnx(best.student, out, best.plan.bits, texts[:256]))
-
-
-def _reader(made: CompressionResult) -> Any:
-    from course_lib.compression import OnnxClassifier
-
-    return OnnxClassifier(made.exported.folder)
-
-
-def _held_out(data: str) -> pd.DataFrame:
-    from course_lib import corpora
-
-    return corpora.part(data, "validation")
-
-
-def _measured(parent: TextClassifier, made: CompressionResult, options: argparse.Namespace) -> dict[str, Any]:
-    """Accuracy, agreement, who loses, robustness, speed and memory on the test part, the parent's beside them."""
-    from course_lib import corpora
-    from course_lib.compression import accuracy_by_slice, macs_per_token, quality, speed
-
-    test = corpora.part(options.data, "test")
+    folder, classes = made.exported.folder, parent.classes_
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
-    both = {"parent": parent, "compressed": _reader(made)}
-    said = {name: model.predict_proba(texts) for name, model in both.items()}
-    good = quality(said["compressed"], said["parent"], labels, parent.classes_)
+    both = {"parent": parent, "compressed": OnnxClassifier(folder)}
+    before, after = (model.predict_proba(texts) for model in both.values())
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {"parent": parent.save(Path(scratch) / "parent"), "compressed": folder}
+        memory = {name: resident_memory(place, texts[:20]) for name, place in folders.items()}
+    attacked = {
+        name: recipe(ATTACK).run(model, texts[:ATTACKED], labels[:ATTACKED], seed=0).accuracy_under_attack
+        for name, model in both.items()
+    }
     return {
         "test_rows": len(texts),
-        **asdict(good),
-        "slices": accuracy_by_slice(test, said["compressed"], said["parent"]).to_dict("records"),
-        "macs_per_token": macs_per_token(made.exported.folder / "model.onnx"),
+        **asdict(quality(after, before, labels, classes)),
+        "slices": accuracy_by_slice(test, after, before, classes.tolist()).to_dict("records"),
+        "macs_per_token": macs_per_token(folder / "model.onnx"),
         "speed": {name: asdict(speed(model, texts[:500])) for name, model in both.items()},
-        "memory_bytes": _memory(parent, made, texts[:20]),
-        "attack": _attacked(both, texts[:ATTACKED], labels[:ATTACKED]),
+        "memory_bytes": memory,
+        "attack": {"recipe": ATTACK, "texts": len(texts[:ATTACKED]), "accuracy_under_attack": attacked},
     }
-
-
-def _memory(parent: TextClassifier, made: CompressionResult, texts: list[str]) -> dict[str, int]:
-    """Of a process of its own for each of the two."""
-    from course_lib.compression import resident_memory
-
-    with tempfile.TemporaryDirectory() as scratch:
-        saved = parent.save(Path(scratch) / "parent")
-        return {"parent": resident_memory(saved, texts), "compressed": resident_memory(made.exported.folder, texts)}
-
-
-def _attacked(both: dict[str, Any], texts: list[str], labels: Any) -> dict[str, Any]:
-    """Accuracy under typing errors, each model attacked anew."""
-    from course_lib.attacks import recipe
-
-    attack = recipe(ATTACK)
-    under = {name: attack.run(model, texts, labels, seed=0).accuracy_under_attack for name, model in both.items()}
-    return {"recipe": ATTACK, "texts": len(texts), "accuracy_under_attack": under}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -157,10 +149,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"test texts, {result['lost']:+.1f} points lost",
         f"agreement    {result['agreement']:.1%} of the texts get the parent's label",
         f"calibration  {result['calibration_error']:.1%} expected error",
-        f"throughput   {fast['texts_a_second']:.0f} texts a second ({slow['texts_a_second']:.0f} before)",
+        f"throughput   {fast['texts_a_second']:.0f} texts per second ({slow['texts_a_second']:.0f} before)",
         f"one text     {fast['median_ms']:.1f} ms, 99 of 100 in {fast['p99_ms']:.1f} ms {before}",
-        f"memory       {memory['compressed'] / 1e6:.0f} MB a process ({memory['parent'] / 1e6:.0f} with torch before)",
-        f"under attack {under['compressed']:.0%} right after typing errors ({under['parent']:.0%} before)",
+        f"memory       {memory['compressed'] / 1e6:.0f} MB per process, {memory['parent'] / 1e6:.0f} with torch before",
+        f"under attack {under['compressed']:.0%} correct after typing errors ({under['parent']:.0%} before)",
         f"most lost    {worst['lost']:+.1f} points: {worst['slice']} ({worst['n']} texts)",
         f"rounding     logits move by {result['mean_error']:.3f} on average, {result['max_error']:.2f} at most",
         f"made in      {result['seconds']:.0f} s",

@@ -140,8 +140,8 @@ def distill(
         temperature: of both softmaxes.
 
     Raises:
-        BadInput: classes or widths that differ, a temperature that is not above 0, or a teacher that predicts one
-            class for all texts.
+        BadInput: classes or widths that differ, a temperature that is not above 0, or fewer texts than
+            classes.
     """
     width = bert_encoder(student).config.hidden_size
     if width != targets.vectors.shape[1]:
@@ -178,9 +178,9 @@ def _fit(
         raise BadInput(f"the student's classes are {both}", "make the student from this teacher")
     learner = copy.deepcopy(student)
     learner.set_params(training=training, warm_start=True, frozen_encoder=False, lora_rank=0)
-    labels = targets.classes[targets.logits.argmax(1)]
-    if len(np.unique(labels)) < len(targets.classes):  # `fit` needs all classes, though the loss reads no label
-        raise BadInput(f"the teacher predicts only {sorted(set(labels.tolist()))}", "give more varied texts")
+    if len(targets.texts) < len(targets.classes):
+        raise BadInput(f"{len(targets.texts)} texts for {len(targets.classes)} classes", "give more texts")
+    labels = np.resize(targets.classes, len(targets.texts))  # `fit` needs every class, though this loss reads no label
     return learner.fit(targets.texts, labels, loss_wrapper=loss, callbacks=callbacks)
 
 

@@ -142,9 +142,9 @@ def compress(
     if not len(texts):
         raise BadInput("there is no text", "give texts of the kind that the model will read; they need no labels")
     check_export_dir(folder)  # before minutes of training
+    targets = None if plan.training is None else teacher_outputs(parent, texts, soft_labels)
     student = shrink(parent, plan, texts)
-    if plan.training is not None:
-        targets = teacher_outputs(parent, texts, soft_labels)
+    if plan.training is not None and targets is not None:
         if plan.layerwise:
             student = distill_layers(student, parent, targets, plan.training, callbacks=callbacks)
         else:
