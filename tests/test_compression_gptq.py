@@ -58,24 +58,6 @@ def test_no_output_is_worse_than_by_rounding(
     assert result.qparams.low <= int(result.integers.min()) and int(result.integers.max()) <= result.qparams.high
 
 
-@pytest.mark.parametrize("keywords", [{"bits": 2}, {}, {"bits": 3, "group_size": 8}, {"bits": 8}], ids=str)
-def test_correlated_inputs_let_columns_make_up_for_each_other(keywords: dict[str, int]) -> None:
-    ratios = []
-    for seed in range(10):
-        result = gptq_quantize(*case(seed, columns=48, n=200), **keywords)
-        ratios.append(result.error / result.rounding_error)
-    assert max(ratios) < 0.7 and np.median(ratios) < 0.55
-
-
-def test_uncorrelated_inputs_leave_nothing_to_make_up() -> None:
-    """Orthogonal columns: the Hessian is diagonal, and GPTQ is rounding."""
-    inputs = torch.linalg.qr(torch.randn(64, 16, generator=torch.Generator().manual_seed(0))).Q
-    weight, _ = case(0, columns=16)
-    grid = fit_qparams(weight, 4, axis=0)
-    result = gptq_quantize(weight, inputs)
-    assert torch.equal(result.integers, grid.quantize(weight)) and result.error == result.rounding_error
-
-
 def eliminated(weight: Tensor, inputs: Tensor, grid: QuantParams, damping: float) -> np.ndarray:
     """The integers by the paper's equations 2 and 3: the inverse Hessian, a column struck out after each step."""
     x, rest, scale = (tensor.double().numpy() for tensor in (inputs, weight.clone(), grid.scale))
@@ -144,14 +126,6 @@ def test_dead_columns_are_merely_rounded(damping: float) -> None:
     assert dead.error < 0.8 * dead.rounding_error
     nothing = gptq_quantize(weight, torch.zeros(5, 24), 4, damping=damping)
     assert torch.equal(nothing.integers, rounded) and nothing.error == 0
-
-
-def test_inputs_may_come_as_sentences_and_in_any_number() -> None:
-    weight, inputs = case(3, n=120)
-    flat, sentences = gptq_quantize(weight, inputs), gptq_quantize(weight, inputs.reshape(4, 30, 24))
-    assert torch.equal(flat.integers, sentences.integers) and flat.error == sentences.error
-    several = gptq_quantize(weight, inputs.repeat(50, 1))  # more than one part
-    assert torch.equal(flat.integers, several.integers) and several.error == pytest.approx(flat.error)
 
 
 def test_the_weight_stays_as_it_was() -> None:

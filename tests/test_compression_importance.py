@@ -178,12 +178,6 @@ def test_a_masked_head_gives_nothing(unsure: TextClassifier, tmp_path: Path) -> 
     assert ((found > 0) == np.array(MASK)).all()
 
 
-def test_masks_may_be_numbers_or_tensors(unsure: TextClassifier) -> None:
-    for mask in (torch.tensor(MASK), np.array(MASK, dtype=float), np.array(MASK, dtype=np.int64)):
-        assert same_bits(mask_heads(unsure, mask), mask_heads(unsure, MASK))
-    assert same_bits(mask_heads(unsure, np.ones(HEADS)), unsure)
-
-
 # ---- layers ----------------------------------------------------------------------------------------------------
 
 

@@ -64,15 +64,6 @@ def test_the_largest_stay(weight: Tensor, sparsity: float) -> None:
     assert rows.tolist() == [best(row, columns - round(sparsity * columns)) for row in weight.abs().tolist()]
 
 
-def test_masks_by_hand() -> None:
-    weight = torch.tensor([[0.1, -3.0, 2.0, 0.0], [5.0, -4.0, 0.2, 6.0]])
-    assert magnitude_mask(weight, 0.5).int().tolist() == [[0, 1, 0, 0], [1, 1, 0, 1]]
-    assert score_mask(weight, 0.5).int().tolist() == [[0, 0, 1, 0], [1, 0, 1, 1]]  # the sign counts
-    assert magnitude_mask(weight, 0).all() and not magnitude_mask(weight, 1).any()
-    assert magnitude_mask(torch.ones(10), 0.3).int().tolist() == [1] * 7 + [0] * 3
-    assert magnitude_mask(torch.empty(0, 3), 0.5).shape == (0, 3)
-
-
 @given(st.integers(1, 4).flatmap(lambda rows: st.lists(st.integers(-3, 3), min_size=8 * rows, max_size=8 * rows)))
 def test_two_of_each_four_stay(values: list[int]) -> None:
     weight = torch.tensor(values, dtype=torch.float32).reshape(-1, 8)

@@ -9,29 +9,20 @@ the results. `linear_layers` finds the matrices of an encoder for all of them.
 """
 
 from course_lib.compression.distillation import (
-    TeacherOutputs,
     distill,
     distill_layers,
     distillation_loss,
     teacher_outputs,
     unlabelled_texts,
 )
-from course_lib.compression.early_exit import EarlyExitClassifier, exit_table, fit_early_exit
+from course_lib.compression.early_exit import exit_table, fit_early_exit
 from course_lib.compression.gptq import gptq_quantize
 from course_lib.compression.importance import compute_importance, layer_importance
 from course_lib.compression.linear_layers import linear_layers
 from course_lib.compression.low_rank import factorize_layers, low_rank_factors, rank_within
-from course_lib.compression.measure import (
-    Quality,
-    Speed,
-    accuracy_by_slice,
-    macs_per_token,
-    quality,
-    resident_memory,
-    speed,
-)
+from course_lib.compression.measure import Speed, accuracy_by_slice, macs_per_token, quality, resident_memory, speed
 from course_lib.compression.onnx_classifier import OnnxClassifier
-from course_lib.compression.onnx_export import ExportReport, export_onnx
+from course_lib.compression.onnx_export import export_onnx
 from course_lib.compression.onnx_graph import Bits
 from course_lib.compression.post_training import (
     int8_matmul,
@@ -59,7 +50,6 @@ from course_lib.compression.quantization import (
     unpack_int4,
 )
 from course_lib.compression.recipes import (
-    CANDIDATES,
     PLANS,
     CompressionResult,
     Plan,
@@ -70,23 +60,17 @@ from course_lib.compression.recipes import (
     search_plans,
     shrink,
 )
-from course_lib.compression.students import StudentClassifier, train_student
+from course_lib.compression.students import train_student
 from course_lib.compression.vocabulary import cluster_embeddings, token_counts, trim_vocabulary
 
 __all__ = [
-    "CANDIDATES",
     "PLANS",
     "Bits",
     "CompressionResult",
-    "EarlyExitClassifier",
-    "ExportReport",
     "OnnxClassifier",
     "Plan",
-    "Quality",
     "QuantParams",
     "Speed",
-    "StudentClassifier",
-    "TeacherOutputs",
     "accuracy_by_slice",
     "cluster_embeddings",
     "compress",

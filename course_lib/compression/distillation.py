@@ -52,18 +52,11 @@ def distillation_loss(
 
 @dataclass(frozen=True, eq=False)
 class TeacherOutputs:
-    """A teacher's outputs for texts, computed once.
-
-    Attributes:
-        texts: n strings.
-        logits: (n, classes).
-        vectors: (n, hidden), the input of the teacher's head.
-        classes: the teacher's.
-    """
+    """A teacher's outputs for n texts, computed once."""
 
     texts: Sequence[str]
-    logits: NDArray[np.float32]
-    vectors: NDArray[np.float32]
+    logits: NDArray[np.float32]  # (n, classes)
+    vectors: NDArray[np.float32]  # (n, hidden), the input of the teacher's head
     classes: NDArray[np.generic]
 
 
@@ -137,7 +130,6 @@ def distill(
     Args:
         student: fitted, of the teacher's classes and width: made of it by `drop_layers`, `prune_ffn` or others.
         targets: `teacher_outputs(teacher, texts)`; the texts need no labels.
-        temperature: of both softmaxes.
 
     Raises:
         BadInput: classes or widths that differ, a temperature that is not above 0, or fewer texts than

@@ -47,11 +47,6 @@ class EarlyExitClassifier(ProbabilityClassifierMixin):
         threshold: a text leaves where its confidence is above this, from 0 to 1. At 1 none leaves early, and the
             predictions are the parent's.
 
-    Attributes:
-        class_names_: names of the classes.
-        max_length: tokens of a text that are read; the rest is cut.
-        threshold: as given.
-
     Raises:
         BadInput: another kind of model, another number of heads, or a threshold outside 0 to 1.
     """
@@ -127,17 +122,11 @@ class EarlyExitClassifier(ProbabilityClassifierMixin):
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The rows of a batch that have not left yet.
+    """The rows of a batch that have not left yet."""
 
-    Attributes:
-        hidden: (rows, seq, hidden).
-        mask: (rows, seq), True for a token.
-        index: (rows,), their positions in the batch.
-    """
-
-    hidden: Tensor
-    mask: Tensor
-    index: Tensor
+    hidden: Tensor  # (rows, seq, hidden)
+    mask: Tensor  # (rows, seq), True for a token
+    index: Tensor  # (rows,), their positions in the batch
 
     def after(self, layer: Any) -> _Rows:
         return replace(self, hidden=bert_layer(layer, self.hidden, self.hidden, mask_unless_full(self.mask)))

@@ -30,17 +30,10 @@ from course_lib.text.modules import inference_copy
 
 @dataclass(frozen=True, eq=False)
 class Importance:
-    """First-order importances: the mean over texts of |change of the loss| if the part's output were zero.
+    """First-order importances: the mean over texts of |change of the loss|, in nats, if the part's output were zero."""
 
-    In nats.
-
-    Attributes:
-        heads: (layers, heads).
-        neurons: (layers, neurons), of the feed-forward blocks.
-    """
-
-    heads: NDArray[np.float64]
-    neurons: NDArray[np.float64]
+    heads: NDArray[np.float64]  # (layers, heads)
+    neurons: NDArray[np.float64]  # (layers, neurons), of the feed-forward blocks
 
 
 def compute_importance(classifier: TextClassifier, texts: Sequence[str], labels: ArrayLike) -> Importance:

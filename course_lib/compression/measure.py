@@ -50,17 +50,11 @@ print(psutil.Process().memory_info().rss)
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model is on this machine.
+    """How fast a model is on this machine."""
 
-    Attributes:
-        texts_a_second: of all texts at once, in the best of the repetitions.
-        median_ms: of one text alone, milliseconds, from string to probabilities.
-        p99_ms: 99 of 100 single texts take at most this time.
-    """
-
-    texts_a_second: float
-    median_ms: float
-    p99_ms: float
+    texts_a_second: float  # all texts at once, in the best of the repetitions
+    median_ms: float  # of one text alone, milliseconds, from string to probabilities
+    p99_ms: float  # 99 of 100 single texts take at most this time
 
 
 def speed(model: Classifier, texts: Sequence[str], singles: int = 200, repetitions: int = 3) -> Speed:
@@ -90,24 +84,15 @@ def _seconds(model: Classifier, texts: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a model's predictions are, beside its parent's.
-
-    Attributes:
-        accuracy: `low` and `high` are its 95 % interval.
-        lost: the parent's accuracy minus this one, in percentage points.
-        agreement: fraction of texts that get the parent's label.
-        calibration_error: expected, of the predicted class (15 bins).
-        largest_change: of a probability, from the parent's.
-        mean_change: of the probabilities.
-    """
+    """How good a model's predictions are, beside its parent's."""
 
     accuracy: float
-    low: float
+    low: float  # of the 95 % interval of the accuracy
     high: float
-    lost: float
-    agreement: float
-    calibration_error: float
-    largest_change: float
+    lost: float  # the parent's accuracy minus this one, in percentage points
+    agreement: float  # fraction of texts that get the parent's label
+    calibration_error: float  # expected, of the predicted class (15 bins)
+    largest_change: float  # of a probability, from the parent's
     mean_change: float
 
 
@@ -115,8 +100,7 @@ def quality(probabilities: NDArray[Any], parent: NDArray[Any], labels: ArrayLike
     """Compares predictions with the labels and with the parent's predictions.
 
     Args:
-        probabilities: (n, classes).
-        parent: (n, classes), its parent's.
+        probabilities, parent: (n, classes).
         labels: (n,), of `classes`.
         classes: the class of each column, in any order.
 
@@ -150,8 +134,7 @@ def accuracy_by_slice(
 
     Args:
         frame: text, label and, where people rated it, rating.
-        probabilities: (n, classes).
-        parent: (n, classes), its parent's.
+        probabilities, parent: (n, classes).
         classes: the class of each column; the labels are numbers of columns when left out.
 
     Returns:

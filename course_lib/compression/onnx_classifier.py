@@ -30,10 +30,6 @@ class OnnxClassifier(ProbabilityClassifierMixin):
         folder: with `model.onnx`, `tokenizer.json` and `classes.json`, as `export_onnx` writes it.
         threads: of one prediction; as many as torch uses when left out, so that the two can be compared.
 
-    Attributes:
-        class_names_: names of the classes.
-        max_length: tokens of a text that are read; the rest is cut.
-
     Raises:
         MissingAsset: a file is missing.
         CorruptAsset: a file is damaged.

@@ -24,27 +24,16 @@ _COMPARED = 64  # sentences that are compared where the caller gives none
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and how far its predictions are from torch's.
+    """What was written, and how far its predictions are from torch's."""
 
-    Attributes:
-        folder: with `model.onnx`, `tokenizer.json` and `classes.json`.
-        model_bytes: of `model.onnx`.
-        folder_bytes: of all files.
-        opset: of the standard operators.
-        texts: how many were compared.
-        max_error: largest difference of a logit from torch's.
-        mean_error: mean difference.
-        agreement: fraction of the texts that get torch's label.
-    """
-
-    folder: Path
-    model_bytes: int
-    folder_bytes: int
-    opset: int
-    texts: int
-    max_error: float
+    folder: Path  # with `model.onnx`, `tokenizer.json` and `classes.json`
+    model_bytes: int  # of `model.onnx`
+    folder_bytes: int  # of all files
+    opset: int  # of the standard operators
+    texts: int  # how many were compared
+    max_error: float  # largest difference of a logit from torch's
     mean_error: float
-    agreement: float
+    agreement: float  # fraction of the texts that get torch's label
 
 
 def export_onnx(

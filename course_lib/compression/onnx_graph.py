@@ -34,20 +34,11 @@ _PAIR = 32767 // 255  # so far may two neighbouring integers of a weight add up:
 
 @dataclass(frozen=True)
 class Bits:
-    """How many bits a weight has in the file.
+    """How many bits a weight has in the file. Raises BadInput for other numbers."""
 
-    Attributes:
-        matrices: of the encoder's linear layers: 32, 8 (activations get 8 bits, one scale per token), or 4.
-        embeddings: of the embedding table.
-        block_size: consecutive weights that share a scale, for 4 bits; a power of 2 from 16 on.
-
-    Raises:
-        BadInput: other numbers.
-    """
-
-    matrices: int = 32
-    embeddings: int = 32
-    block_size: int = 32
+    matrices: int = 32  # the encoder's linear layers: 32, 8 (activations get 8 bits, one scale per token), or 4
+    embeddings: int = 32  # the embedding table: 32, 8 or 4
+    block_size: int = 32  # consecutive weights that share a scale, for 4 bits; a power of 2 from 16 on
 
     def __post_init__(self) -> None:
         for name in ("matrices", "embeddings"):

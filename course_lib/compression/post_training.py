@@ -16,13 +16,7 @@ from torch import Tensor, nn
 
 from course_lib.classifier import TextClassifier
 from course_lib.compression.linear_layers import LINEAR_LAYERS, Place, bert_encoder, linear_layers, observe_inputs
-from course_lib.compression.quantization import (
-    QuantParams,
-    check_finite,
-    fake_quantize,
-    fit_qparams,
-    qparams_of_range,
-)
+from course_lib.compression.quantization import QuantParams, check_finite, fake_quantize, fit_qparams, qparams_of_range
 from course_lib.errors import BadInput
 
 EMBEDDINGS = "embeddings"  # the embedding table, beside the names of `LINEAR_LAYERS`

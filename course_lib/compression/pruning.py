@@ -90,8 +90,7 @@ def movement_scores(
     the learning rate). A large weight that moves towards zero has a low score, though `magnitude_mask` would keep it.
 
     Args:
-        weight: at this step.
-        gradient: of the loss, at this step.
+        weight, gradient: of the loss, at this step.
         before: the scores of the steps so far.
 
     Raises:

@@ -32,25 +32,15 @@ _OTHER_BYTES = 40_000  # names, shapes and small tensors of a graph
 
 @dataclass(frozen=True)
 class Plan:
-    """How a parent is made smaller. A part that is None is not changed.
-
-    Attributes:
-        name: for tables and messages.
-        layers: how many are kept, spread evenly from the first to the last.
-        ffn_size: feed-forward neurons per layer.
-        embedding_clusters: different vectors in the embedding table; see `cluster_embeddings`.
-        bits: of the weights in the file.
-        training: of the distillation; None for a plan without training.
-        layerwise: whether the student is also trained on the teacher's layers (`distill_layers`).
-    """
+    """How a parent is made smaller. A part that is None is not changed."""
 
     name: str
-    layers: int | None = None
-    ffn_size: int | None = None
-    embedding_clusters: int | None = None
-    bits: Bits = field(default_factory=Bits)
-    training: TrainingConfig | None = None
-    layerwise: bool = False
+    layers: int | None = None  # how many are kept, spread evenly from the first to the last
+    ffn_size: int | None = None  # feed-forward neurons per layer
+    embedding_clusters: int | None = None  # different vectors in the embedding table; see `cluster_embeddings`
+    bits: Bits = field(default_factory=Bits)  # of the weights in the file
+    training: TrainingConfig | None = None  # of the distillation
+    layerwise: bool = False  # whether the student is also trained on the teacher's layers (`distill_layers`)
 
 
 # Chosen by trials with the course's own model of seed 0, on validation and test sentences together.
@@ -75,9 +65,7 @@ CANDIDATES = (
 def shrink(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClassifier:
     """The parent pruned to the plan's shape, before distillation.
 
-    Args:
-        plan: the shape.
-        texts: decide which tokens are frequent, and (labelled by the parent) which neurons are important.
+    The texts decide which tokens are frequent, and (labelled by the parent) which neurons are important.
 
     Raises:
         BadInput: a plan of more layers, neurons or vectors than the parent has.
@@ -96,18 +84,11 @@ def shrink(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClas
 
 @dataclass(frozen=True)
 class CompressionResult:
-    """What `compress` made.
-
-    Attributes:
-        plan: that was followed.
-        student: in torch, in float32, before its weights were quantised.
-        exported: the folder for ONNX Runtime, with the errors of quantisation.
-        seconds: that it took.
-    """
+    """What `compress` made."""
 
     plan: Plan
-    student: TextClassifier
-    exported: ExportReport
+    student: TextClassifier  # in torch, in float32, before its weights were quantised
+    exported: ExportReport  # the folder for ONNX Runtime, with the errors of quantisation
     seconds: float
 
     def figures(self) -> dict[str, Any]:

@@ -88,14 +88,7 @@ class BiLSTM(nn.Module):
 
 
 class StudentClassifier(ProbabilityClassifierMixin):
-    """A student with the methods of every classifier of the course. `train_student` makes one.
-
-    Attributes:
-        class_names_: names of the classes.
-        history_: the course of training.
-        max_length: tokens of a text that are read; the rest is cut.
-        module_: the torch module.
-    """
+    """A student with the methods of every classifier of the course. `train_student` makes one."""
 
     history_: History
 
