@@ -115,7 +115,7 @@ def test_the_table_is_what_the_walk_does() -> None:
 
 
 def test_three_classes_by_name() -> None:
-    model = fit_early_exit(three_classes(), TEXTS, NAMES, threshold=0.8)
+    model = fit_early_exit(three_classes(), TEXTS, NAMES)
     assert model.classes_.tolist() == ["bad", "good", "so"] == model.class_names_
     answers = model.predict_proba(TEXTS)
     assert answers.shape == (len(TEXTS), 3) and answers.dtype == np.float32
@@ -142,7 +142,7 @@ def test_heads_are_reproducible_and_nothing_else_changes() -> None:
 
 def test_a_parent_of_one_layer_has_its_own_exit_alone() -> None:
     single = drop_layers(fitted(), keep=[0])
-    model = fit_early_exit(single, TEXTS, LABELS, threshold=0.0)
+    model = fit_early_exit(single, TEXTS, LABELS).at(0.0)
     assert model.exits(MIXED).tolist() == [1] * len(MIXED)
     np.testing.assert_allclose(model.predict_proba(MIXED), single.predict_proba(MIXED), atol=1e-5)
     assert exit_table(model, TEXTS, LABELS, [0.5])["share"].tolist() == [1.0]
@@ -151,7 +151,6 @@ def test_a_parent_of_one_layer_has_its_own_exit_alone() -> None:
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan, True, "0.9", None], ids=str)
 def test_bad_thresholds(threshold: Any) -> None:
     for call in (
-        lambda: fit_early_exit(fitted(), TEXTS, LABELS, threshold=threshold),
         lambda: exits_of_two().at(threshold),
         lambda: exit_table(exits_of_two(), TEXTS, LABELS, [0.5, threshold]),
     ):

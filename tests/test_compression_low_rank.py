@@ -56,7 +56,7 @@ def test_whitening_is_never_worse_and_far_better_on_correlated_inputs(seed: int)
     weight, inputs = random(24, 32, seed=seed), correlated(200, 32, seed)
     for rank in (1, 4, 12, 24):
         plain = output_error(weight, low_rank_factors(weight, rank), inputs)
-        white = output_error(weight, low_rank_factors(weight, rank, inputs), inputs)
+        white = output_error(weight, low_rank_factors(weight, rank, inputs.T @ inputs), inputs)
         assert white <= plain * (1 + 1e-6) + 1e-6
         assert rank == 24 or white < 0.9 * plain
         # No product of this rank has less: the tail of what the whole matrix gives.
@@ -71,7 +71,7 @@ def test_whitening_is_never_worse_and_far_better_on_correlated_inputs(seed: int)
 )
 def test_inputs_that_leave_directions_out(inputs: Tensor) -> None:
     weight = random(6, 8)
-    left, right = low_rank_factors(weight, 3, inputs)
+    left, right = low_rank_factors(weight, 3, inputs.T @ inputs)
     assert left.isfinite().all() and right.isfinite().all()
     plain = output_error(weight, low_rank_factors(weight, 3), inputs.double())
     assert output_error(weight, (left, right), inputs.double()) <= plain * (1 + 1e-6)
@@ -95,9 +95,8 @@ def test_a_rank_goes_there_and_back(out: int, width: int, data: Any) -> None:
         (lambda: low_rank_factors(random(4, 6), 5), "from 1 to 4"),
         (lambda: low_rank_factors(random(4, 6), 2.0), "rank is 2.0"),  # type: ignore[arg-type]
         (lambda: low_rank_factors(random(4), 1), "weight of shape"),
-        (lambda: low_rank_factors(random(4, 6) / 0, 1), "not finite"),
-        (lambda: low_rank_factors(random(4, 6), 1, random(9, 4)), r"inputs are \(9, 4\)"),
-        (lambda: low_rank_factors(random(4, 6), 1, random(0, 6)), "inputs of shape"),
+        (lambda: low_rank_factors(random(4, 6) / 0, 1), "not a finite"),
+        (lambda: low_rank_factors(random(4, 6), 1, random(4, 4)), r"gram is \(4, 4\)"),
         (lambda: rank_within((4, 6), 9), "rank 1 takes 10"),
         (lambda: rank_within((4, 6), float("nan")), "budget is nan"),
         (lambda: factorize_layers(fitted(), 0), "fraction is 0"),
@@ -168,7 +167,7 @@ def test_errors_are_weighted_by_what_the_model_reads(tokens: int, monkeypatch: p
     plain = factorize_layers(fitted(), 0.07)
     for place, rows in inputs.items():
         old = linear_layers(fitted())[place].weight.detach()
-        left, right = low_rank_factors(old, rank_within(old.shape, 0.07 * old.numel()), rows)
+        left, right = low_rank_factors(old, rank_within(old.shape, 0.07 * old.numel()), rows.double().T @ rows.double())
         given, expected = rows @ linear_layers(thinner)[place].weight.detach().T, rows @ (left @ right).T
         assert torch.allclose(given, expected, atol=2e-3 * float((rows @ old.T).abs().max()))
         errors = [

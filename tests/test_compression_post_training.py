@@ -84,14 +84,13 @@ def test_a_sample_represents_all_batches_alike(monkeypatch: pytest.MonkeyPatch) 
 # ---- a scale a token -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_each_token_has_a_grid_of_its_own(symmetric: bool) -> None:
+def test_each_token_has_a_scale_of_its_own() -> None:
     x = normal(2, 3, 16) * torch.tensor([1.0, 1e3, 1e-3])[:, None]
-    grid = token_qparams(x, symmetric)
+    grid = token_qparams(x)
     assert grid.scale.shape == (2, 3, 1)
     points = grid.dequantize(grid.quantize(x))
     for token, quantised in zip(x.flatten(0, 1), points.flatten(0, 1), strict=True):
-        alone = fit_qparams(token, 8, symmetric)
+        alone = fit_qparams(token, 8)
         assert torch.equal(alone.dequantize(alone.quantize(token)), quantised)
 
 
@@ -147,17 +146,16 @@ def test_the_layer_is_the_float_layer_but_for_half_a_step() -> None:
     assert float(lost.max()) > 0 and float(lost.mean() / exact.std()) < 0.02
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_the_layer_takes_a_calibrated_grid(symmetric: bool) -> None:
+def test_the_layer_takes_a_calibrated_grid() -> None:
     _, integers, grid, bias = layer()
     x = normal(40, 96) + 2
     observer = Observer()
     observer.observe(x)
-    static = observer.qparams(symmetric=symmetric)
+    static = observer.qparams()
     exact = static.dequantize(static.quantize(x)).double() @ grid.dequantize(integers).double().T + bias
     output = int8_linear(x, integers, grid.scale, bias, static)
     assert torch.allclose(output, exact.float(), rtol=1e-5, atol=1e-4)
-    assert symmetric or int(static.zero_point) != 0
+    assert int(static.zero_point) != 0
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------

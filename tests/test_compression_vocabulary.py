@@ -118,15 +118,11 @@ def test_pieces_are_counted_and_the_most_used_stay(few_words: TextClassifier) ->
         return set(smaller.tokenizer_.get_vocab()) & {"film", "movie", "plot", "cat", "dog"}
 
     assert kept() == {"film", "movie", "plot", "cat", "dog"}
-    assert kept(min_count=2) == {"film", "movie"} and kept(min_count=3) == set()
     first = fitted().tokenizer_.get_vocab()
     assert kept(size=without) == set()
     assert kept(size=without + 1) == {min("film", "movie", key=first.__getitem__)}
     third = min("plot", "cat", "dog", key=first.__getitem__)
-    assert kept(size=without + 3) == {"film", "movie", third} and kept(size=without + 3, min_count=2) == {
-        "film",
-        "movie",
-    }
+    assert kept(size=without + 3) == {"film", "movie", third}
     assert len(trim_vocabulary(fitted(), texts, size=without + 3).tokenizer_) == without + 3
 
 
@@ -180,7 +176,6 @@ def test_tokenizers_that_cannot_be_renumbered() -> None:
         ("one text", {}, "single str"),
         ([1], {}, r"texts\[0\]"),
         ({"no-such-piece": 1}, {}, "unknown token"),
-        (TEXTS, {"min_count": 0}, "min_count is 0"),
         (TEXTS, {"size": 10}, "size is 10"),
         (TEXTS, {"size": 40_000}, "size is 40000"),
         (TEXTS, {"size": 3000.0}, "size is 3000.0"),

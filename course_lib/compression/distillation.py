@@ -23,7 +23,7 @@ from course_lib.compression.linear_layers import bert_encoder
 from course_lib.compression.pruning import evenly_spaced_layers
 from course_lib.errors import BadInput
 from course_lib.text.modules import inference_copy
-from course_lib.training import Callback, TrainingConfig
+from course_lib.training import TrainingConfig
 
 _HUMAN_WEIGHT = 0.5  # of soft labels beside the teacher's probabilities
 
@@ -120,7 +120,6 @@ def distill(
     training: TrainingConfig,
     *,
     temperature: float = 1.0,
-    callbacks: Sequence[Callback] = (),
 ) -> TextClassifier:
     """A copy of the student, trained to predict as the teacher does.
 
@@ -141,7 +140,7 @@ def distill(
         raise BadInput(f"the student's vectors have {both}", "make the student from this teacher")
     if not temperature > 0:
         raise BadInput(f"temperature is {temperature}", "use a number above 0")
-    return _fit(student, targets, training, _output_loss(targets, temperature), callbacks)
+    return _fit(student, targets, training, _output_loss(targets, temperature))
 
 
 def _output_loss(targets: TeacherOutputs, temperature: float) -> LossWrapper:
@@ -162,7 +161,6 @@ def _fit(
     targets: TeacherOutputs,
     training: TrainingConfig,
     loss: LossWrapper,
-    callbacks: Sequence[Callback],
 ) -> TextClassifier:
     """A copy of the student, trained further with another loss on the teacher's texts."""
     if student.classes_.tolist() != targets.classes.tolist():
@@ -173,7 +171,7 @@ def _fit(
     if len(targets.texts) < len(targets.classes):
         raise BadInput(f"{len(targets.texts)} texts for {len(targets.classes)} classes", "give more texts")
     labels = np.resize(targets.classes, len(targets.texts))  # `fit` needs every class, though this loss reads no label
-    return learner.fit(targets.texts, labels, loss_wrapper=loss, callbacks=callbacks)
+    return learner.fit(targets.texts, labels, loss_wrapper=loss)
 
 
 # ---- training on what layers compute ---------------------------------------------------------------------------
@@ -184,8 +182,6 @@ def distill_layers(
     teacher: TextClassifier,
     targets: TeacherOutputs,
     training: TrainingConfig,
-    *,
-    callbacks: Sequence[Callback] = (),
 ) -> TextClassifier:
     """A copy of the student, trained on the teacher's outputs and on the states and attention of its layers.
 
@@ -207,7 +203,7 @@ def distill_layers(
     spread = evenly_spaced_layers(theirs.num_hidden_layers, mine.num_hidden_layers)
     pairs = list(enumerate([*spread[:-1], theirs.num_hidden_layers - 1]))
     module: Any = inference_copy(teacher.module_)
-    return _fit(student, targets, training, _layer_loss(targets, module.bert, pairs), callbacks)
+    return _fit(student, targets, training, _layer_loss(targets, module.bert, pairs))
 
 
 def _layer_loss(targets: TeacherOutputs, teacher: Any, pairs: Sequence[tuple[int, int]]) -> LossWrapper:

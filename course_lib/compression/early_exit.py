@@ -210,9 +210,7 @@ def _exit_logits(parent: TextClassifier, heads: nn.ModuleList, states: NDArray[n
     return torch.stack([*logits, module.classifier(module.bert.pooler(last[:, None]))])
 
 
-def fit_early_exit(
-    parent: TextClassifier, texts: Sequence[str], labels: ArrayLike, *, threshold: float = 0.9
-) -> EarlyExitClassifier:
+def fit_early_exit(parent: TextClassifier, texts: Sequence[str], labels: ArrayLike) -> EarlyExitClassifier:
     """Fits a head to each layer but the last; the encoder is frozen (the second stage of DeeBERT).
 
     Xin et al. 2020, arXiv:2004.12993. The states of all layers come from one pass over the texts, and each head is a
@@ -223,19 +221,18 @@ def fit_early_exit(
         texts: n > 0 texts. Texts that the parent was not trained on are best: on its own training texts its last
             layers, and so the heads, are overconfident.
         labels: n classes, each of the parent's at least once.
-        threshold: of the result; `exit_table` compares others.
 
     Raises:
-        BadInput: another kind of model, no text, an item that is not a string, labels that are missing or unknown to
-            the parent, or a threshold outside 0 to 1.
+        BadInput: another kind of model, no text, an item that is not a string, or labels that are missing or unknown
+            to the parent.
     """
     _number_of_layers(parent)
-    rows, threshold = check_texts(texts), _check_threshold(threshold)
+    rows = check_texts(texts)
     columns = columns_of(parent.classes_, labels, len(rows))
     if len(np.unique(columns)) < len(parent.classes_):
         raise BadInput("the texts do not have all classes of the parent", "give texts of each class")
     heads = [_fit_head(states, columns) for states in layer_states(parent, rows)[:-1]]
-    return EarlyExitClassifier(parent, heads, threshold)
+    return EarlyExitClassifier(parent, heads)
 
 
 def _fit_head(states: NDArray[np.float32], columns: NDArray[np.int64]) -> nn.Linear:

@@ -31,8 +31,6 @@ def gptq_quantize(
     bits: int = 4,
     group_size: int | None = None,
     damping: float = 0.01,
-    symmetric: bool = True,
-    method: str = "minmax",
 ) -> GPTQResult:
     """Quantises a linear layer's weight so that its *output* for given inputs changes little.
 
@@ -47,15 +45,14 @@ def gptq_quantize(
         inputs: of the layer: some thousand tokens. A column that is always 0 is only rounded.
         group_size: weights along a row that share a scale; the whole row when left out.
         damping: fraction of the mean of the Hessian's diagonal that is added to it, against noise and missing rank.
-        symmetric, method: as in `fit_qparams`.
 
     Raises:
-        BadInput: shapes that do not fit, values that are not finite, bits, group_size or method as in `fit_qparams`, a
-            negative damping, or one too small for inputs that do not span all columns.
+        BadInput: shapes that do not fit, values that are not finite, bits or group_size as in `fit_qparams`, a negative
+            damping, or one too small for inputs that do not span all columns.
     """
     weight, inputs = check_finite(weight, "weights"), check_finite(inputs, "inputs")
     _check(weight, inputs, damping)
-    qparams = fit_qparams(weight, bits, symmetric, None if group_size else 0, group_size, method)
+    qparams = fit_qparams(weight, bits, axis=None if group_size else 0, group_size=group_size)
     hessian = _hessian(inputs).to(weight.device)
     rounded = qparams.quantize(weight)
     corrected = _columns(weight.double(), _factor(hessian, damping), qparams)

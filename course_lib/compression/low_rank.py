@@ -24,42 +24,31 @@ Factors = tuple[Float[Tensor, "out rank"], Float[Tensor, "rank inputs"]]
 
 
 def low_rank_factors(
-    weight: Float[Tensor, "out inputs"], rank: int, inputs: Float[Tensor, "n inputs"] | None = None
+    weight: Float[Tensor, "out inputs"], rank: int, gram: Float[Tensor, "inputs inputs"] | None = None
 ) -> Factors:
-    """The two factors that are nearest to a matrix, or to its outputs for these inputs.
+    """The two factors that are nearest to a matrix, or to its outputs for inputs X with `gram` = X^T X.
 
     Without inputs they come from the singular value decomposition, cut after `rank`. Its squared error is the sum of
     the squares of the singular values cut off: no other product of this rank has less (Eckart and Young 1936). With
-    inputs X the error is that of the outputs, |X (W - A B)^T|: W S is decomposed instead, with S the Cholesky factor
-    of X^T X, which whitens the inputs, and S is removed from B again (SVD-LLM, Wang et al. 2024, arXiv:2403.07378).
-    On those inputs it is never worse than the plain one.
+    inputs the error is that of the outputs, |X (W - A B)^T|: W S is decomposed instead, with S the Cholesky factor of
+    X^T X, which whitens the inputs, and S is removed from B again (SVD-LLM, Wang et al. 2024, arXiv:2403.07378). On
+    those inputs it is never worse than the plain one.
 
     Raises:
-        BadInput: a rank below 1 or over the smaller side, inputs of another width, values that are not finite.
+        BadInput: no matrix, values that are not finite, a rank below 1 or over the smaller side, or a gram of another
+            shape.
     """
-    _check_matrix(weight, "weight")
+    if weight.ndim != 2 or not weight.isfinite().all():
+        raise BadInput(f"weight of shape {tuple(weight.shape)} is not a finite matrix", "give a matrix (out, inputs)")
     rank = check_integer(rank, "rank", 1, min(weight.shape))
-    if inputs is None:
-        return _factors(weight, rank, None)
-    _check_matrix(inputs, "inputs")
-    if inputs.shape[1] != weight.shape[1]:
-        raise BadInput(f"inputs are {tuple(inputs.shape)}, weight {tuple(weight.shape)}", "give inputs (n, columns)")
-    return _factors(weight, rank, inputs.double().T @ inputs.double())
-
-
-def _check_matrix(matrix: Tensor, name: str) -> None:
-    if matrix.ndim != 2 or not matrix.numel() or not matrix.isfinite().all():
-        raise BadInput(f"{name} of shape {tuple(matrix.shape)} is empty, no matrix, or not finite", "give a matrix")
-
-
-def _factors(weight: Tensor, rank: int, gram: Float[Tensor, "inputs inputs"] | None) -> Factors:
-    """The factors, with X^T X (`gram`) instead of the inputs; computed in float64."""
     dense = weight.detach().double()
     if gram is None:
         left, values, right = torch.linalg.svd(dense, full_matrices=False)
         right = values[:rank, None] * right[:rank]
     else:
-        root = _root(gram)  # (inputs, inputs), lower
+        if gram.shape != (dense.shape[1],) * 2:
+            raise BadInput(f"gram is {tuple(gram.shape)}, weight {tuple(weight.shape)}", "give X^T X of its inputs")
+        root = _root(gram.double())  # (inputs, inputs), lower
         left, values, right = torch.linalg.svd(dense @ root, full_matrices=False)
         whitened = values[:rank, None] * right[:rank]
         right = torch.linalg.solve_triangular(root, whitened, upper=False, left=False)
@@ -124,6 +113,6 @@ def factorize_layers(
     copied = copy.deepcopy(classifier)
     with torch.no_grad():
         for place, linear in linear_layers(copied, names).items():
-            left, right = _factors(linear.weight, ranks[place], grams.get(place))
+            left, right = low_rank_factors(linear.weight, ranks[place], grams.get(place))
             linear.weight.copy_(left @ right)
     return copied

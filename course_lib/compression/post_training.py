@@ -205,8 +205,8 @@ class Observer:
             values = values[chosen.to(values.device)]
         return values
 
-    def qparams(self, symmetric: bool = False) -> QuantParams:
-        """One scale for all activations, 8 bits; affine by default, since activations are seldom centred on 0.
+    def qparams(self) -> QuantParams:
+        """One scale for all activations, 8 bits; affine, since activations are seldom centred on 0.
 
         Raises:
             BadInput: no batch was observed.
@@ -217,10 +217,10 @@ class Observer:
         if self.method == "percentile":
             cut = (1 - self.percentile / 100) / 2
             low, high = (self._values.quantile(share) for share in (cut, 1 - cut))
-        return qparams_of_range(low, high, 8, symmetric)
+        return qparams_of_range(low, high, 8, symmetric=False)
 
 
-def token_qparams(x: Float[Tensor, "*batch hidden"], symmetric: bool = True) -> QuantParams:
+def token_qparams(x: Float[Tensor, "*batch hidden"]) -> QuantParams:
     """8 bits and one scale for each token, from the token itself (dynamic; Yao et al. 2022, arXiv:2206.01861).
 
     Nothing is calibrated, and an outlier in one token does not make the steps of another wide.
@@ -232,7 +232,7 @@ def token_qparams(x: Float[Tensor, "*batch hidden"], symmetric: bool = True) -> 
         BadInput: no value, values that are not finite, or a single number.
     """
     x = check_finite(x, "activations")
-    return fit_qparams(x, 8, symmetric, group_size=x.shape[-1] if x.ndim else 1)
+    return fit_qparams(x, 8, group_size=x.shape[-1] if x.ndim else 1)
 
 
 def int8_linear(

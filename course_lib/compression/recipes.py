@@ -23,7 +23,7 @@ from course_lib.compression.onnx_graph import SHARED, Bits
 from course_lib.compression.pruning import drop_layers, evenly_spaced_layers, prune_ffn
 from course_lib.compression.vocabulary import cluster_embeddings, token_counts
 from course_lib.errors import BadInput
-from course_lib.training import Callback, TrainingConfig
+from course_lib.training import TrainingConfig
 
 MEGABYTE = 1e6
 _IMPORTANCE_TEXTS = 512  # labelled by the parent itself, to rank neurons
@@ -104,7 +104,6 @@ def compress(
     texts: Sequence[str],
     *,
     soft_labels: ArrayLike | None = None,
-    callbacks: Sequence[Callback] = (),
 ) -> CompressionResult:
     """Makes a smaller model of a fitted one and writes it into `folder` for ONNX Runtime (`OnnxClassifier` reads it).
 
@@ -127,9 +126,9 @@ def compress(
     student = shrink(parent, plan, texts)
     if plan.training is not None and targets is not None:
         if plan.layerwise:
-            student = distill_layers(student, parent, targets, plan.training, callbacks=callbacks)
+            student = distill_layers(student, parent, targets, plan.training)
         else:
-            student = distill(student, targets, plan.training, callbacks=callbacks)
+            student = distill(student, targets, plan.training)
     made = export_onnx(student, folder, plan.bits, texts[:256])
     return CompressionResult(plan, student, made, time.perf_counter() - started)
 

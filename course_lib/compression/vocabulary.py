@@ -40,9 +40,7 @@ def token_counts(classifier: TextClassifier, texts: Sequence[str]) -> Counter[st
     return Counter(dict(zip(names, counts.values(), strict=True)))
 
 
-def trim_vocabulary(
-    classifier: TextClassifier, texts: TextsOrCounts, min_count: int = 1, size: int | None = None
-) -> TextClassifier:
+def trim_vocabulary(classifier: TextClassifier, texts: TextsOrCounts, size: int | None = None) -> TextClassifier:
     """A classifier that keeps the tokens that the texts use: fewer rows of the embedding table, the same time.
 
     Special tokens are kept, and every character, alone and as `##` inside a word. So a word whose token is removed is
@@ -52,7 +50,6 @@ def trim_vocabulary(
     Args:
         classifier: fitted, with a WordPiece tokenizer.
         texts: what it will read, or how often each token occurred (`token_counts`).
-        min_count: tokens that occur less often are removed.
         size: of the vocabulary at most; the most frequent tokens are kept, of equally frequent ones the first.
 
     Raises:
@@ -64,9 +61,8 @@ def trim_vocabulary(
         raise BadInput(f"the tokenizer is a {type(tokenizer).__name__} without WordPiece", "use BERT's")
     vocabulary, counts = _checked_counts(classifier, texts)
     kept = _required_tokens(tokenizer, bert.config.pad_token_id)
-    min_count = check_integer(min_count, "min_count", 1, 10**12)
     limit = check_integer(len(vocabulary) if size is None else size, "size", len(kept), len(vocabulary))
-    used = [token for token, count in counts.items() if count >= min_count and token not in kept]
+    used = [token for token in counts if token not in kept]
     used.sort(key=lambda token: (-counts[token], vocabulary[token]))
     kept |= set(used[: limit - len(kept)])
     tokens = sorted(kept, key=vocabulary.__getitem__)  # the order is kept: [PAD] is still the first

@@ -44,7 +44,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "distilled": lambda: student(layerwise=False),
     "distilled by layers": lambda: student(layerwise=True),
     "averaged": lambda: compression.train_student(compression.teacher_outputs(parent(), SOME), parent(), width=8),
-    "early exit": lambda: compression.fit_early_exit(parent(), TEXTS, LABELS, threshold=0.7),
+    "early exit": lambda: compression.fit_early_exit(parent(), TEXTS, LABELS).at(0.7),
 }
 
 
