@@ -17,7 +17,6 @@ from toy_classifiers import LABELS, QUICK, TEXTS, fitted, same_bits
 
 from course_lib import commands, corpora
 from course_lib.compression import (
-    CANDIDATES,
     PLANS,
     Bits,
     OnnxClassifier,
@@ -35,6 +34,7 @@ from course_lib.compression import (
     shrink,
     speed,
 )
+from course_lib.compression.recipes import CANDIDATES
 from course_lib.errors import BadInput, CourseError
 
 CUT = Plan("cut", layers=1, ffn_size=64, embedding_clusters=2000, bits=Bits(8, 8), training=QUICK)

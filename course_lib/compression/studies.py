@@ -48,6 +48,7 @@ def _work(config: Mapping[str, Any]) -> float:
 
 @experiment(
     "compression_study",
+    version=2,
     cost=_work,
     tolerance={
         "model_bytes": 20_000, "accuracy": 0.02, "low": 0.02, "high": 0.02, "lost": 2.0, "agreement": 0.03,
