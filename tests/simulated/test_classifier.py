@@ -71,11 +71,11 @@ def test_a_forward_batch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_interrupted_fit_ends_in_the_same_weights(tmp_path: Path) -> None:
     def stop(row: dict[str, float]) -> None:
-        if row["step"] == 20:
+        if row["step"] == 10:
             raise KeyboardInterrupt
 
-    training = replace(QUICK, epochs=4, batch_size=4, average_from=0.5)
-    folder = CheckpointFolder(tmp_path, every=5)
+    training = replace(QUICK, epochs=3, batch_size=8, average_from=0.5)
+    folder = CheckpointFolder(tmp_path, every=4)
     with pytest.raises(KeyboardInterrupt):
         tiny(training).fit(TEXTS, LABELS, callbacks=[stop], checkpoints=folder)
     resumed = tiny(training).fit(TEXTS, LABELS, checkpoints=folder)
