@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
 
@@ -130,13 +129,9 @@ def _parse(file: Path, changed: int) -> dict[str, Asset]:
     """`changed` is the file's time stamp: an edited manifest is read again."""
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
-        return {name: _asset(name, table) for name, table in tables.items()}
-    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+        members = {name: tuple(Member(**member) for member in table.pop("members")) for name, table in tables.items()}
+        return {name: Asset(name=name, members=members[name], **table) for name, table in tables.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # not UTF-8, not TOML, or other tables
         raise CorruptAsset(
             f"{file} cannot be read: {error}.", "restore it: git checkout -- data/manifest.toml"
         ) from error
-
-
-def _asset(name: str, table: dict[str, Any]) -> Asset:
-    members = tuple(Member(**member) for member in table["members"])
-    return Asset(name=name, **{**table, "members": members})
