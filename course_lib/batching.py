@@ -57,7 +57,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     Raises:
         MissingAsset: the folder holds none.
         CorruptAsset: its files are damaged.
-        Offline: the hub was needed and did not answer.
+        Offline: the hub was needed and could not be reached.
     """
     from transformers import AutoTokenizer
 
@@ -70,7 +70,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
                 f"the tokenizer in {folder} cannot be loaded ({reason})", "save it again, or give another folder"
             ) from error
         raise Offline(
-            f"the tokenizer of {str(folder)!r} could not be had from the hub ({reason})",
+            f"the tokenizer of {str(folder)!r} could not be downloaded from the hub ({reason})",
             "check the name, and go online once to fetch it",
         ) from error
     # Without its vocabulary transformers makes a tokenizer all the same, one that knows no word.
@@ -248,7 +248,7 @@ def sorted_batches(lengths: Sequence[int] | np.ndarray, token_budget: int) -> li
     return [*batches, order[start:]] if len(order) else []
 
 
-def padding_share(batches: Sequence[Sequence[int] | np.ndarray], lengths: Sequence[int]) -> float:
-    """Share of the positions of these batches that is padding, in [0, 1)."""
+def padding_fraction(batches: Sequence[Sequence[int] | np.ndarray], lengths: Sequence[int]) -> float:
+    """Fraction of the positions of these batches that is padding, in [0, 1)."""
     positions = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
     return 1 - sum(lengths[i] for batch in batches for i in batch) / positions if positions else 0.0

@@ -15,7 +15,7 @@ from course_lib.batching import (
     check_texts,
     collate,
     load_tokenizer,
-    padding_share,
+    padding_fraction,
     sorted_batches,
     tokenize,
 )
@@ -95,7 +95,7 @@ def test_batches_carry_the_tokens_of_their_rows():
 def test_hardly_any_padding():
     buckets = LengthBuckets(rows(LENGTHS), 32)
     random = np.array_split(RNG.permutation(len(LENGTHS)), len(LENGTHS) // 32)
-    bucketed, plain = padding_share(buckets.order(0), LENGTHS), padding_share(random, LENGTHS)
+    bucketed, plain = padding_fraction(buckets.order(0), LENGTHS), padding_fraction(random, LENGTHS)
     assert plain > 0.4 and bucketed < 0.08
 
 
@@ -110,9 +110,9 @@ def test_buckets_of_nothing_are_refused(ids, size, said):
         LengthBuckets(ids, size)
 
 
-def test_padding_share_worked_by_hand():
-    assert padding_share([[0, 1], [2]], [4, 2, 3]) == pytest.approx(2 / 11)
-    assert padding_share([], []) == 0
+def test_padding_fraction_worked_by_hand():
+    assert padding_fraction([[0, 1], [2]], [4, 2, 3]) == pytest.approx(2 / 11)
+    assert padding_fraction([], []) == 0
 
 
 # Batches for prediction

@@ -77,7 +77,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         max_length: tokens of a text that are read; the rest is cut.
         dropout: of encoder and head while training.
         warm_start: lets `fit` go on from the weights at hand, head included, instead of building a new model.
-        precision: of predictions: `float32` gives what transformers gives, `auto` what the hardware multiplies fastest.
+        precision: of predictions: `float32` as in transformers, or `auto` for what the hardware multiplies fastest.
         class_names: a word for each class, in sorted order of the labels, such as `("negative", "positive")`.
 
     Attributes:
@@ -134,7 +134,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             labels: n labels of any sortable kind, or n real numbers for regression.
             soft_labels: (n, classes) probabilities to learn instead of the labels; rows sum to 1.
             ratings: n real numbers for the second head of `multitask`.
-            validation: texts and labels that are looked at after each epoch.
+            validation: texts and labels that are measured after each epoch.
             callbacks: called with each row of the history.
             checkpoints: saves there, and resumes from there what a killed `fit` with the same arguments left.
             loss_wrapper: replaces the loss of a batch by another one made of it, such as `defenses.FreeLB()`.

@@ -80,7 +80,7 @@ class TransformersClassifier(nn.Module):
 
     Args:
         model: such as a `RobertaForSequenceClassification`.
-        token_types: the type of each special token that the tokenizer gives another type than 0 (XLNet's `<cls>`).
+        token_types: the type of each special token whose type is not 0 in the tokenizer (XLNet's `<cls>`).
         padded: False runs each row without padding, for models whose output for a row depends on its padding.
     """
 

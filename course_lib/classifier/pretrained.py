@@ -261,12 +261,12 @@ def _check_family(config: Any, folder: Path) -> None:
 
 
 def _adapted(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> TransformersClassifier:
-    """The model so that it gives in a padded batch what transformers gives for one text at a time.
+    """The model, whose outputs in a padded batch are those of transformers for one text at a time.
 
     Whether padding changes its outputs is measured on a few texts, not looked up by family.
 
     Raises:
-        BadInput: it gives something else in any case, fails on short texts, or the tokenizer is another model's.
+        BadInput: its outputs differ in any case, it fails on short texts, or the tokenizer is another model's.
     """
     known = input_embeddings(model).num_embeddings
     if (largest := max(tokenizer.get_vocab().values())) >= known:
@@ -299,7 +299,7 @@ def _adapted(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder:
             if torch.allclose(found, alone, rtol=1e-3, atol=1e-4):
                 return module
     raise BadInput(
-        f"{folder}: a {model.config.model_type} gives other outputs from token ids than with its tokenizer",
+        f"{folder}: a {model.config.model_type} has other outputs from token ids than from the inputs of its tokenizer",
         "give a model of another family",
     )
 

@@ -1,4 +1,4 @@
-"""Attention: every token looks at every other, and takes from each as much as the two fit together.
+"""Attention: every token reads every other, weighted by how well its query fits the other's key.
 
     Attention(Q, K, V) = softmax(Q K^T / sqrt(d)) V        (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)
 
@@ -34,11 +34,11 @@ def attention_by_hand(
     """Scaled dot-product attention, a line a step.
 
     Args:
-        query: what each token looks for.
-        key: what each token offers to be found by.
-        value: what each token gives when it is found.
-        mask: True where a token may look.
-        causal: a token looks at itself and what came before it, never ahead.
+        query: what each token searches for.
+        key: what queries are compared with.
+        value: what each token passes on where it is attended to.
+        mask: True where a token may attend.
+        causal: a token attends to itself and what came before it, never ahead.
         dropout: probability with which a weight is dropped.
 
     Returns:
@@ -55,7 +55,7 @@ def attention_by_hand(
 
 
 def _lowest(scores: Tensor) -> float:
-    # Not minus infinity: a token that may look nowhere would get 0 / 0, and spread it.
+    # Not minus infinity: a token that may attend to nothing would get 0 / 0, and spread it.
     return torch.finfo(scores.dtype).min
 
 
@@ -75,7 +75,7 @@ def attention_fast(
 
 
 def causal_mask(seq: int, device: torch.device | None = None) -> Bool[Tensor, "seq seq"]:
-    """True at [i, j] where token i may look at token j: at itself and what came before it."""
+    """True at [i, j] where token i may attend to token j: to itself and what came before it."""
     return torch.ones(seq, seq, dtype=torch.bool, device=device).tril()
 
 
@@ -92,7 +92,7 @@ def padding_mask(attention_mask: Int[Tensor, "batch seq"]) -> Bool[Tensor, "batc
 
 
 class SelfAttention(nn.Module):
-    """Several heads side by side, each with a share of the width (Vaswani et al. 2017, section 3.2.2).
+    """Several heads side by side, each with a part of the width (Vaswani et al. 2017, section 3.2.2).
 
     One large product makes the queries of all heads, and one each their keys and values.
     """
@@ -118,6 +118,6 @@ class SelfAttention(nn.Module):
         return output
 
     def split(self, states: Float[Tensor, "*batch seq hidden"]) -> Float[Tensor, "*batch heads seq size"]:
-        """Each head's share of the width."""
+        """Each head's part of the width."""
         parted: Tensor = states.unflatten(-1, (self.n_heads, -1))
         return parted.transpose(-3, -2)

@@ -74,5 +74,5 @@ def _attend(
         attn_mask=mask,
         dropout_p=attention.dropout.p if attention.training else 0.0,
     )
-    merged: Tensor = mixed.transpose(1, 2).flatten(2)  # (batch, asked, hidden)
+    merged: Tensor = mixed.transpose(1, 2).flatten(2)  # (batch, queries, hidden)
     return merged

@@ -25,7 +25,7 @@ class EncoderConfig:
     """
 
     vocab_size: int = 30522  # words and pieces of words that have a vector of their own
-    hidden_size: int = 384  # numbers that stand for one token
+    hidden_size: int = 384  # numbers of one token's vector
     n_layers: int = 6
     n_heads: int = 12  # each head reads hidden_size / n_heads of those numbers
     intermediate_size: int = 1536  # four times the width, as in Vaswani et al. 2017, section 3.3
@@ -45,7 +45,7 @@ class EncoderConfig:
         if self.hidden_size % self.n_heads:
             raise BadInput(
                 f"hidden_size {self.hidden_size} is not divisible by n_heads {self.n_heads}",
-                "choose n_heads so that every head gets the same share of the width",
+                "choose n_heads so that every head gets the same part of the width",
             )
         if not 0 <= self.dropout < 1:
             raise BadInput(f"dropout is {self.dropout!r}", "use a probability from 0 to below 1")

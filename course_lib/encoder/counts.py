@@ -80,7 +80,7 @@ def activation_bytes(
     if not dtype.is_floating_point:
         raise BadInput(f"dtype is {dtype}", "use a floating-point type, such as torch.float32")
     width, inner, heads, layers = config.hidden_size, config.intermediate_size, config.n_heads, config.n_layers
-    # A layer: query, key, value, mixed; what its two norms read and give; the inner states before and after GELU.
+    # A layer: query, key, value, mixed; what its two norms read and return; the inner states before and after GELU.
     layer = 4 * width + 4 * width + 2 * inner
     # And what one more norm reads: the embeddings' (post) or the last one (pre).
     values = batch * seq * (layers * layer + width)

@@ -12,7 +12,7 @@ from course_lib.encoder.config import EncoderConfig
 
 
 class Embeddings(nn.Module):
-    """A token's first vector: which piece of a word it is + where it stands + which sentence it belongs to.
+    """A token's first vector: which piece of a word it is + its position + the sentence that it belongs to.
 
     BERT normalises the sum (Devlin et al. 2019, arXiv:1810.04805, figure 2). With `norm="pre"` each block normalises
     what it reads, so the sum stays as it is.

@@ -83,7 +83,7 @@ class BertEncoder(nn.Module):
         *,
         by_hand: bool = False,
     ) -> Float[Tensor, "tokens hidden"]:
-        """The last layer's states of rows that stand one after another, without padding; no row sees another.
+        """The last layer's states of rows that follow one another, without padding; no row sees another.
 
         Args:
             input_ids: the tokens of all rows.

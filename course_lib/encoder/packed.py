@@ -1,11 +1,11 @@
-"""Rows of different lengths without padding: their tokens stand one after another, and no row sees another.
+"""Rows of different lengths without padding: their tokens follow one another, and no row sees another.
 
 Every part of an encoder but attention treats a token by itself, so it needs no rows at all. Attention gets told where
-they begin, in one of three ways that give the same:
+they begin, in one of three ways with the same result:
 
 * `block_mask`: one large table, False between rows. The plainest; its size grows with the square of all tokens.
-* `by_rows`: rows of one length that stand together make a batch. Linear in the tokens; runs anywhere.
-* `by_varlen`: torch's kernel for rows of any length, in half precision on a card.
+* `by_rows`: neighbouring rows of one length make a batch. Linear in the tokens; runs anywhere.
+* `by_varlen`: torch's kernel for rows of any length, in half precision on a GPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from course_lib.errors import BadInput
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the rows of a packed batch stand. Make it once where the same lengths come again: see `packing`.
+    """Where the rows of a packed batch are. Make it once where the same lengths occur again: see `packing`.
 
     Attributes:
         lengths: tokens of each row.
@@ -47,7 +47,7 @@ class Packing:
 
 
 def packing(lengths: Sequence[int], device: torch.device | None = None) -> Packing:
-    """Where rows of these lengths stand when they are packed.
+    """Where rows of these lengths are when they are packed.
 
     Raises:
         BadInput: no row, or one without a token.
@@ -56,12 +56,12 @@ def packing(lengths: Sequence[int], device: torch.device | None = None) -> Packi
     if not sizes or min(sizes) < 1:
         raise BadInput(f"rows of {list(sizes)[:10]} tokens", "pack at least one row, each of at least one token")
     positions = torch.cat([torch.arange(length) for length in sizes])
-    boundaries = torch.tensor([0, *accumulate(sizes)], dtype=torch.int32)  # int32: what the kernel on a card reads
+    boundaries = torch.tensor([0, *accumulate(sizes)], dtype=torch.int32)  # int32: what the kernel of a GPU reads
     return Packing(sizes, positions.to(device), boundaries.to(device))
 
 
 def block_mask(lengths: Sequence[int], device: torch.device | None = None) -> Bool[Tensor, "tokens tokens"]:
-    """True where two tokens stand in the same row: blocks along the diagonal."""
+    """True where two tokens are in the same row: blocks along the diagonal."""
     sizes = torch.tensor(list(lengths), device=device)
     row = torch.arange(len(sizes), device=device).repeat_interleave(sizes)
     return row[:, None] == row
@@ -96,7 +96,7 @@ def by_varlen(
     packed: Packing,
     causal: bool = False,
 ) -> Float[Tensor, "heads tokens size"]:
-    """The same by `torch.nn.attention.varlen`, on a card and in half precision."""
+    """The same by `torch.nn.attention.varlen`, on a GPU and in half precision."""
     kernel = varlen_kernel()
     assert kernel is not None, "varlen_fits said yes"
     bounds, longest = packed.boundaries, max(packed.lengths)
@@ -120,7 +120,7 @@ def varlen_kernel() -> Any:
 
 
 def varlen_fits(states: Tensor, dropout: float) -> bool:
-    """Whether the kernel can take these states. On a card that could use it, a warning says what stands in the way."""
+    """Whether the kernel can take these states. On a GPU that could use it, a warning says why it cannot."""
     if states.device.type != "cuda":
         return False
     lacks = None
@@ -131,7 +131,7 @@ def varlen_fits(states: Tensor, dropout: float) -> bool:
     elif dropout:
         lacks = f"it knows no dropout, which is {dropout}"
     elif torch.cuda.get_device_capability(states.device) < (8, 0):
-        lacks = "this card is older than its kernels"
+        lacks = "this GPU is older than its kernels"
     if lacks:
         warnings.warn(
             f"packed rows run without the variable-length kernel, several times slower: {lacks}", stacklevel=2

@@ -61,7 +61,7 @@ SLICES: dict[str, Slice] = {
 }
 """Kinds of sentences that are known to be hard, or that tell what a model has learned beyond single words."""
 
-_RATED: dict[str, Slice] = {  # these look at the human rating
+_RATED: dict[str, Slice] = {  # these read the human rating
     "people unsure (|rating| < 1)": lambda frame, lexicon: (frame["rating"].abs() < 1).to_numpy(),
     "lexicon agrees": _lexicon_says(+1),
     "lexicon disagrees": _lexicon_says(-1),

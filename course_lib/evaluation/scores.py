@@ -21,7 +21,7 @@ UNBALANCED = 0.8  # accuracy of the most frequent class from which accuracy alon
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a test set says about a classifier.
+    """The figures of a classifier on a test set.
 
     Attributes:
         n: number of sentences.
