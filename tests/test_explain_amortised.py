@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -88,8 +89,10 @@ def test_texts_without_words_and_beyond_what_is_read() -> None:
 def test_the_classifier_stays_and_a_seed_gives_the_same() -> None:
     classifier = tiny(LEARNING).fit(TEXTS, LABELS)
     quick = replace(TRAINING, epochs=1)
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[union-attr]
     first, again, other = (amortise(classifier, LEARNED, training=quick, samples=32, seed=seed) for seed in (1, 1, 2))
-    assert same_bits(classifier, tiny(LEARNING).fit(TEXTS, LABELS))
+    drawn_from = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[union-attr]
+    assert drawn_from == states and same_bits(classifier, tiny(LEARNING).fit(TEXTS, LABELS))
     mine, same, different = (one.module.state_dict() for one in (first, again, other))
     assert all(torch.equal(mine[name], same[name]) for name in mine)
     assert not all(torch.equal(mine[name], different[name]) for name in mine)

@@ -205,7 +205,7 @@ def test_rollout_by_hand() -> None:
 @pytest.mark.parametrize(
     ("method", "says"),
     [("ig", "no gradients"), ("gradient", "no gradients"), ("smoothgrad", "no gradients"),
-     ("attention", "no attention maps"), ("rollout", "no attention maps")],
+     ("attention", "without a BERT"), ("rollout", "without a BERT")],
 )  # fmt: skip
 def test_a_model_without_a_module_is_refused_before_any_query(method: str, says: str) -> None:
     toy = additive()

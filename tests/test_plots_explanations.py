@@ -257,14 +257,14 @@ def test_a_notebook_shows_the_page_and_a_terminal_the_words():
     ],
 )
 def test_errors_are_told_with_their_unit(error, kind, said):
-    assert scored_text.error_in_words(made([0, 0, 0], error=error, error_kind=kind)) == said
+    assert scored_text.describe_error(made([0, 0, 0], error=error, error_kind=kind)) == said
 
 
 @pytest.mark.parametrize(
     ("score", "digits", "said"), [(0.126, 2, "+0.13"), (-0.0004, 3, "0.000"), (0, 2, "0.00"), (-2e-7, 8, "−2.0e−07")]
 )
 def test_numbers_have_a_sign_where_they_are_something(score, digits, said):
-    assert scored_text.signed(score, digits) == said
+    assert scored_text.format_signed(score, digits) == said
 
 
 # ---------------------------------------------------------------- figures

@@ -254,7 +254,7 @@ def test_an_answer_that_cannot_be_used_is_not_remembered():
 
     model = Nan()
     _, slider, _, words, picture = sampler(model)
-    assert "Nan gave numbers that are not finite" in plain(words.value) and picture.layout.display == "none"
+    assert "Nan returned numbers that are not finite" in plain(words.value) and picture.layout.display == "none"
     model.answers_nan = False
     slider.value = 60
     assert "60 samples" in words.value and picture.value
@@ -268,7 +268,7 @@ def test_an_error_of_a_seed_that_is_not_known_is_not_passed_over():
         replace(one, error=error, error_kind="standard error")
         for one, error in zip(runs, (0.1, np.nan, 0.2), strict=True)
     ]
-    assert "standard error not known" in samples.what_seeds_do(runs, 30)
+    assert "standard error not known" in samples.describe_seeds(runs, 30)
 
 
 @pytest.mark.parametrize("answer", [np.zeros((1, 2)), np.zeros(3), 1.0])
@@ -424,7 +424,7 @@ def test_explanations_that_cannot_be_deleted_are_named():
         widgets.delete_words(additive(), empty)
     found = explain(additive(), ["good film"], "occlusion")[0]
     for wrong in ({"text": "a good film"}, {"scores": np.ones(1)}):
-        with pytest.raises(BadInput, match="do not stand for its words"):
+        with pytest.raises(BadInput, match="are not those of its words"):
             widgets.delete_words(additive(), replace(found, **wrong))
 
 

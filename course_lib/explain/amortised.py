@@ -24,6 +24,7 @@ from course_lib.batching import Batch, LengthBuckets, check_texts, collate, sort
 from course_lib.classifier import TextClassifier
 from course_lib.classifier.model import new_head
 from course_lib.errors import BadInput
+from course_lib.explain.attention import bert_of
 from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.faithfulness import mean_of_known, rank_correlation
 from course_lib.explain.masked_model import MaskedModel, check_seed, warn_of_unread_words
@@ -138,8 +139,7 @@ def amortise(
             of other texts, words, classes or outputs.
     """
     check_seed(seed)
-    if getattr(getattr(classifier, "module_", None), "bert", None) is None:
-        raise BadInput(f"a {type(classifier).__name__} without a BERT", "give a fitted TextClassifier on a BERT")
+    bert = bert_of(classifier)
     model = MaskedModel(classifier, list(dict.fromkeys(check_texts(texts))))
     with_words = np.flatnonzero([len(one) > 0 for one in model.texts])
     if len(with_words) < FEWEST:
@@ -154,8 +154,7 @@ def amortise(
     held_out, learned = np.split(np.random.default_rng(seed).permutation(with_words), [_held_out(len(with_words))])
     config = replace(training or TRAINING, seed=seed)
     with machine.seeded(seed):
-        bert: nn.Module = copy.deepcopy(classifier.module_.bert)  # type: ignore[assignment]
-        module = TokenScores(bert, len(classifier.classes_), unit).to(machine.device())
+        module = TokenScores(copy.deepcopy(bert), len(classifier.classes_), unit).to(machine.device())
         batches = LengthBuckets([model.alignment.ids[row] for row in learned], config.batch_size, seed, _pad_id(model))
         history = train(module, batches, _WordLoss(model, values, learned), config)
     gaps, correlations = [], []

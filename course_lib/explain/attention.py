@@ -55,17 +55,26 @@ def rolled_out(maps: Float[Tensor, "layers batch heads seq seq"]) -> Float[Tenso
     return product
 
 
-def check_attention(classifier: Any) -> None:
-    """Raises BadInput unless the classifier has a BERT, whose attention maps can be read."""
-    if getattr(getattr(classifier, "module_", None), "bert", None) is None:
-        raise BadInput(f"a {type(classifier).__name__} without a BERT has no attention maps", "use a BERT classifier")
+def bert_of(classifier: Any) -> Any:
+    """The BERT of a classifier, whose layers and attention maps are known.
+
+    Raises:
+        BadInput: it has none.
+    """
+    bert = getattr(getattr(classifier, "module_", None), "bert", None)
+    if bert is None:
+        raise BadInput(
+            f"a {type(classifier).__name__} without a BERT, whose layers are not known",
+            "give a fitted TextClassifier on a BERT encoder",
+        )
+    return bert
 
 
 def _from_maps(model: MaskedModel, read: Callable[[Tensor], Tensor], method: str) -> list[Attribution]:
-    check_attention(model.classifier)
+    bert = bert_of(model.classifier)
     ids, pad_id = model.alignment.ids, int(model.classifier.tokenizer_.pad_token_id or 0)
     # A copy of the weights in another module: the classifier's own stays as it is.
-    encoder = BertEncoder.from_transformers(model.classifier.module_.bert).eval().to(machine.device())
+    encoder = BertEncoder.from_transformers(bert).eval().to(machine.device())
     done: dict[int, Attribution] = {}
     for rows in _batches([len(one) for one in ids], encoder.config.n_layers * encoder.config.n_heads):
         batch = collate(ids, rows, pad_id).to(machine.device())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from course_lib.batching import check_texts, unique_rows
 from course_lib.errors import BadInput
-from course_lib.explain.attention import attention_rollout, attention_weights, check_attention
+from course_lib.explain.attention import attention_rollout, attention_weights, bert_of
 from course_lib.explain.attribution import Attribution
 from course_lib.explain.gradients import gradient_x_input, integrated_gradients, smoothgrad
 from course_lib.explain.masked_model import (
@@ -117,7 +117,7 @@ def explain(
     if chosen.needs == "gradients":
         check_differentiable(classifier)
     if chosen.needs == "attention":
-        check_attention(classifier)
+        bert_of(classifier)
     targets: list[Any] = [None] * len(rows)
     if target is not None:
         columns = columns_of(classifier.classes_, target, len(rows), "target")

@@ -27,6 +27,7 @@ from course_lib.batching import check_texts
 from course_lib.encoder import start_as_bert
 from course_lib.errors import BadInput
 from course_lib.evaluation import Interval, over_seeds
+from course_lib.explain.attention import bert_of
 from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.faithfulness import mean_of_known, rank_correlation
 from course_lib.explain.masked_model import MaskedModel
@@ -175,12 +176,7 @@ def stages(classifier: TextClassifier) -> list[str]:
     Raises:
         BadInput: it is no BERT classifier.
     """
-    bert: Any = getattr(getattr(classifier, "module_", None), "bert", None)
-    if bert is None:
-        raise BadInput(
-            f"a {type(classifier).__name__} without a BERT", "give a fitted TextClassifier on a BERT encoder"
-        )
-    layers = len(bert.encoder.layer)
+    layers = len(bert_of(classifier).encoder.layer)
     return ["classifier", "bert.pooler", *(f"bert.encoder.layer.{i}" for i in reversed(range(layers))),
             "bert.embeddings"]  # fmt: skip
 

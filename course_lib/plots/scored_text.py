@@ -1,4 +1,4 @@
-"""A text with the score of each word: told by number, line and tint, so that eyes, ears and grey paper can follow."""
+"""A text with the score of each word: by number, line and tint, readable without colours and by screen readers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 LEVELS = 5  # steps of tint and line
 MINUS = "\u2212"  # read aloud as "minus", which a hyphen is not
-FOR, AGAINST, LOOK = ("#1b4f8f", "#8fbfe8"), ("#a84300", "#f5b27a"), ("#4d4d4d", "#c4c4c4")  # lines and full tints
-LOOKS_ONLY = ("attention", "rollout")  # methods whose scores are shares of a look and speak for no class
+FOR, AGAINST, UNSIGNED = ("#1b4f8f", "#8fbfe8"), ("#a84300", "#f5b27a"), ("#4d4d4d", "#c4c4c4")  # lines and full tints
+UNSIGNED_METHODS = ("attention", "rollout")  # methods whose scores are attention weights and speak for no class
 _SPACE, _LINE = " ", "<br>"
 
 
 @dataclass(frozen=True, repr=False)
 class HeatMap:
-    """What `heat_map` gives: a notebook shows it as it is.
+    """The result of `heat_map`: a notebook shows it as it is.
 
     Attributes:
         html: a table, with its own style.
@@ -46,8 +46,8 @@ def heat_map(
 ) -> HeatMap:
     """The words of a text with their scores, a row for each method, with the method's own error and its queries.
 
-    Under each word stands its score. The line below a word grows with the size of the score: solid and blue where the
-    word speaks for the target, dashed and orange where it speaks against it; the tint behind the word grows alike. A
+    Under each word is its score. The line below a word grows with the size of the score: solid and blue where the
+    word speaks for the target, dashed and orange where it speaks against it; the tint behind the word grows with it. A
     title (shown by the mouse) says it in words. Attention speaks for no class: its scores have no sign and dotted grey
     lines.
 
@@ -73,16 +73,16 @@ def heat_map(
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
     plain = [_plain(one, name, alike) for one, name in zip(rows, called, strict=True)]
-    head = [f"{explained(rows[0], called[0])}"] if alike else []
+    head = [f"{describe_output(rows[0], called[0])}"] if alike else []
     return HeatMap(html, "\n".join([*head, *plain]))
 
 
-def explained(attribution: Attribution, name: str) -> str:
+def describe_output(attribution: Attribution, name: str) -> str:
     """What is explained, in words: "probability of positive: 0.971"."""
-    return f"{attribution.output} of {_seen(name)}: " + f"{attribution.value:.3f}".replace("-", MINUS)
+    return f"{attribution.output} of {_printable(name)}: " + f"{attribution.value:.3f}".replace("-", MINUS)
 
 
-def error_in_words(attribution: Attribution) -> str:
+def describe_error(attribution: Attribution) -> str:
     """A method's own error, as words with its unit."""
     error, kind = attribution.error, attribution.error_kind
     if kind == "none":
@@ -98,25 +98,25 @@ def error_in_words(attribution: Attribution) -> str:
     return f"{kind} {100 * error:.2g}%" if error < 0.995 else f"{kind} {error:,.2f} times the change"
 
 
-def signed(score: float, digits: int = 2) -> str:
+def format_signed(score: float, digits: int = 2) -> str:
     """A score with its sign; what rounds to nothing has none."""
     said = f"{score:+.{digits}f}" if digits <= 4 else f"{score:+.1e}"
     return (said if said.strip("+-0.") else said[1:]).replace("-", MINUS)
 
 
-def takes_sides(attribution: Attribution) -> bool:
+def is_signed(attribution: Attribution) -> bool:
     """Whether the signs of the scores mean for and against the target."""
-    return attribution.method not in LOOKS_ONLY
+    return attribution.method not in UNSIGNED_METHODS
 
 
-def figure_of(attribution: Attribution, score: float, digits: int) -> str:
+def format_score(attribution: Attribution, score: float, digits: int) -> str:
     """A score of this explanation: with its sign, where signs mean something."""
-    said = signed(score, digits)
-    return said if takes_sides(attribution) else said.removeprefix("+")
+    said = format_signed(score, digits)
+    return said if is_signed(attribution) else said.removeprefix("+")
 
 
-def digits_of(scores: Iterable[float]) -> int:
-    """Decimals that leave the largest score two figures, at least 2; above 4 `signed` writes powers of ten."""
+def decimals(scores: Iterable[float]) -> int:
+    """Decimals that leave the largest score two figures, at least 2; above 4 `format_signed` writes powers of ten."""
     largest = max((abs(score) for score in scores), default=0.0)
     return 2 if largest == 0 else max(2, 1 - math.floor(math.log10(largest)))
 
@@ -145,8 +145,8 @@ def check_scores(one: Attribution) -> None:
 
 
 def _caption(one: Attribution, name: str, alike: bool, strongest: float | None) -> str:
-    first = f"Explained: {explained(one, name)}. " if alike else ""
-    whom = _seen(name) if alike else "the class of the row"
+    first = f"Explained: {describe_output(one, name)}. " if alike else ""
+    whom = _printable(name) if alike else "the class of the row"
     full = "the largest of each method" if strongest is None else f"{strongest:.3g}"
     return (
         f"{first}Words with + and a solid line speak for {whom}, with {MINUS} and a dashed line against it. "
@@ -155,11 +155,11 @@ def _caption(one: Attribution, name: str, alike: bool, strongest: float | None) 
 
 
 def _row(one: Attribution, name: str, alike: bool, strongest: float | None) -> str:
-    what = "" if alike else f"<small>{escape(explained(one, name))}</small>"
-    end = f"{escape(error_in_words(one))}<br>{_queries(one.queries)}"
+    what = "" if alike else f"<small>{escape(describe_output(one, name))}</small>"
+    end = f"{escape(describe_error(one))}<br>{_queries(one.queries)}"
     if one.spread is not None and len(one.spread):
         end += f"<br>spread over seeds at most {max(one.spread):.2g}"
-    if not takes_sides(one):
+    if not is_signed(one):
         end += "<br>shares of a look: for no class"
     words = "".join(_words(one, name, strongest)) if one.tokens else "<i>there is no word to explain</i>"
     return f'<tr><th scope="row">{escape(one.method)}{what}</th><td>{words}</td><td><small>{end}</small></td></tr>'
@@ -170,12 +170,12 @@ def _queries(number: int) -> str:
 
 
 def _words(one: Attribution, name: str, strongest: float | None) -> Iterable[str]:
-    """The text as HTML: what stands between two white spaces stays on one line."""
+    """The text as HTML: what is between two white spaces stays on one line."""
     largest = strongest or max(map(abs, one.scores.tolist()))
-    digits = digits_of(one.scores.tolist())
+    digits = decimals(one.scores.tolist())
     line = ""
-    for gap, at in _pieces(one):
-        before, *rest = _cut(gap)
+    for gap, at in _gaps_and_words(one):
+        before, *rest = _lines_of(gap)
         line += before
         for space, more in zip(rest[::2], rest[1::2], strict=True):
             yield _unbroken(line) + space
@@ -185,8 +185,8 @@ def _words(one: Attribution, name: str, strongest: float | None) -> Iterable[str
     yield _unbroken(line)
 
 
-def _pieces(one: Attribution) -> Iterable[tuple[str, int | None]]:
-    """What stands before each word, and the word's number; at last what stands behind them all, and None."""
+def _gaps_and_words(one: Attribution) -> Iterable[tuple[str, int | None]]:
+    """The gap before each word and the word's number; at last the gap after them all, and None."""
     end = 0
     for start, stop, at in sorted((*span, at) for at, token in enumerate(one.tokens) for span in token.spans):
         yield one.text[end:start], at
@@ -194,7 +194,7 @@ def _pieces(one: Attribution) -> Iterable[tuple[str, int | None]]:
     yield one.text[end:], None
 
 
-def _cut(gap: str) -> list[str]:
+def _lines_of(gap: str) -> list[str]:
     """A gap as HTML: signs, white space, signs, ..., signs; line ends are kept."""
     parts, space = [""], ""
     for sign in gap:
@@ -203,7 +203,7 @@ def _cut(gap: str) -> list[str]:
             continue
         if space:
             parts, space = [*parts, space, ""], ""
-        parts[-1] += escape(_seen(sign))
+        parts[-1] += escape(_printable(sign))
     return [*parts, space, ""] if space else parts
 
 
@@ -212,40 +212,44 @@ def _unbroken(line: str) -> str:
 
 
 def _word(one: Attribution, at: int, name: str, largest: float, digits: int) -> str:
-    score, word = float(one.scores[at]), _seen(one.tokens[at].text)
+    score, word = float(one.scores[at]), _printable(one.tokens[at].text)
     level = min(LEVELS, round(LEVELS * abs(score) / largest)) if largest else 0
-    sides = takes_sides(one)
+    sides = is_signed(one)
     side = ("a" if not sides else "p" if score > 0 else "n") if level else "z"
-    said = f"“{word}” {figure_of(one, score, digits + 1)}"
+    said = f"“{word}” {format_score(one, score, digits + 1)}"
     if score and sides:
-        said += f": {'for' if score > 0 else 'against'} {_seen(name)}"
+        said += f": {'for' if score > 0 else 'against'} {_printable(name)}"
     if one.spread is not None:
         said += f", ± {one.spread[at]:.2g} over seeds"
     return (
         f'<span class="w" title="{escape(said)}"><b class="{side}{level or ""}">{escape(word)}</b>'
-        f"<small>{figure_of(one, score, digits)}</small></span>"
+        f"<small>{format_score(one, score, digits)}</small></span>"
     )
 
 
 def _plain(one: Attribution, name: str, alike: bool) -> str:
-    digits = digits_of(one.scores.tolist())
+    digits = decimals(one.scores.tolist())
     said = "".join(
-        _seen(gap)
-        + ("" if at is None else f"{_seen(one.tokens[at].text)}[{figure_of(one, float(one.scores[at]), digits)}]")
-        for gap, at in _pieces(one)
+        _printable(gap)
+        + (
+            ""
+            if at is None
+            else f"{_printable(one.tokens[at].text)}[{format_score(one, float(one.scores[at]), digits)}]"
+        )
+        for gap, at in _gaps_and_words(one)
     )
-    what = "" if alike else f", {explained(one, name)}"
-    return f"{one.method}{what}: {said} ({error_in_words(one)}, {_queries(one.queries)})"
+    what = "" if alike else f", {describe_output(one, name)}"
+    return f"{one.method}{what}: {said} ({describe_error(one)}, {_queries(one.queries)})"
 
 
-def _seen(text: str) -> str:
+def _printable(text: str) -> str:
     """Without halves of characters, which no page can hold."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _style() -> str:
     tints = []
-    for side, (line, full), kind in (("p", FOR, "solid"), ("n", AGAINST, "dashed"), ("a", LOOK, "dotted")):
+    for side, (line, full), kind in (("p", FOR, "solid"), ("n", AGAINST, "dashed"), ("a", UNSIGNED, "dotted")):
         for level in range(1, LEVELS + 1):
             tints.append(
                 f".heat-map b.{side}{level}{{background:{_mixed(full, level / LEVELS)};"
@@ -265,7 +269,7 @@ def _style() -> str:
     )
 
 
-def _mixed(colour: str, share: float) -> str:
-    """White with so much of a colour in it."""
+def _mixed(colour: str, fraction: float) -> str:
+    """White mixed with this fraction of a colour."""
     parts = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
-    return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in parts)
+    return "#" + "".join(f"{round(255 + fraction * (part - 255)):02x}" for part in parts)

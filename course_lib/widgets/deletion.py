@@ -25,7 +25,7 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class _Fall:
-    """The model's answers while words go: target's probability and likeliest class after 0, 1, ..., n words."""
+    """The predictions after 0, 1, ..., n deletions: probability of the target, and the most probable class."""
 
     place: NDArray[np.int64]  # (n,), when each word goes
     probabilities: list[float]
@@ -37,8 +37,8 @@ def delete_words(
 ) -> ipywidgets.VBox:
     """A slider that deletes words in the order of their scores, the text with them struck out, and the probability.
 
-    All steps of an order are asked at once, when it is first chosen. If the scores are faithful, the probability falls
-    faster than in the random order. What goes wrong is shown in place of the text, and asked again next time.
+    All steps of an order are predicted at once, when it is first chosen. If the scores are faithful, the probability
+    falls faster than in the random order. An error is shown in place of the text; the prediction is tried again later.
 
     Args:
         classifier: the one that was explained.
@@ -51,7 +51,7 @@ def delete_words(
         (children[2], HTML).
 
     Raises:
-        BadInput: a text without words, or scores that do not stand for its words.
+        BadInput: a text without words, or scores that are not those of its words.
     """
     bow = any(len(word.spans) > 1 for word in attribution.tokens)
     masked, n = MaskableText.of(attribution.text, bow=bow), len(attribution.tokens)
@@ -59,7 +59,7 @@ def delete_words(
         raise BadInput("the text has no words", "explain a text that has words")
     if masked.words != attribution.tokens or len(attribution.scores) != n:
         raise BadInput(
-            f"the scores of {attribution.text[:50]!r} do not stand for its words", "take them from explain(...)"
+            f"the scores of {attribution.text[:50]!r} are not those of its words", "take them from explain(...)"
         )
     slider = ipywidgets.IntSlider(min=0, max=n, description="Words deleted", **control_style())
     order = ipywidgets.Dropdown(
@@ -74,7 +74,7 @@ def delete_words(
                 place = _order(attribution, order.value, seed)
                 falls[order.value] = _fall(classifier, attribution, masked, place, list(called.values()))
             answer.value = _picture(masked, falls[order.value], slider.value, called[_plain(attribution.target)])
-        except Exception as error:  # of any model, even one half written: shown, not hidden
+        except Exception as error:  # of any model, even an unfinished one: shown, not hidden
             answer.value = message("There is no probability to show.") + error_message(error)
 
     return live_box("delete-words", [slider, order], [answer], show)
@@ -110,7 +110,7 @@ def _fall(
 
 
 def _picture(masked: MaskableText, fall: _Fall, gone: int, name: str) -> str:
-    """What the model says, the text, and the probability as a bar with a mark where it began."""
+    """The prediction, the text, and the probability as a bar with a mark where it began."""
     n, now, first = len(fall.place), fall.probabilities[gone], fall.probabilities[0]
     said = f"{gone} of {n} word{'s' if n > 1 else ''} deleted: the probability of {name} is {now:.1%}"
     if gone:

@@ -12,12 +12,12 @@ import numpy as np
 from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
-from course_lib.plots.scored_text import digits_of, error_in_words, figure_of
+from course_lib.plots.scored_text import decimals, describe_error, format_score
 from course_lib.widgets.base import error_message, message
 from course_lib.widgets.prediction import Classifier, class_names
 
 Settings = Mapping[str, Any]
-Answer = Attribution | Exception  # what a method said, or what went wrong
+Outcome = Attribution | Exception  # the explanation of a method, or its error
 
 
 def explain_text(
@@ -28,8 +28,8 @@ def explain_text(
 ) -> ipywidgets.VBox:
     """A line to type in, a box to tick for each method, a button, and a heat map of the words by each ticked method.
 
-    The text is explained when Enter is pressed in the line, when the line is left, or by the button. Each method is
-    asked once for each text; ticking shows and hides. A method that fails says why below the others.
+    The text is explained when Enter is pressed in the line, when the line is left, or by the button. Each method runs
+    once for each text; ticking shows and hides. The error of a method that fails is shown below the others.
 
     Args:
         classifier: has `predict_proba(list of texts)` and `classes_`; gradients and attention need a `TextClassifier`.
@@ -39,26 +39,26 @@ def explain_text(
 
     Returns:
         A box of the class `explain-text`: the line and the button (children[0], a box), the ticks (children[1], a box),
-        what the model and the methods say in words (children[2], HTML) and the heat map (children[3], HTML).
+        the prediction and the explanations in words (children[2], HTML) and the heat map (children[3], HTML).
 
     Raises:
         BadInput: no method, or one that does not exist.
     """
-    asked = {name: dict(methods[name]) if isinstance(methods, Mapping) else {} for name in methods}
-    unknown = [name for name in asked if name not in METHODS]
-    if unknown or not asked:
-        raise BadInput(f"methods are {list(asked)}", f"choose from {', '.join(METHODS)}")
-    return _Explainer(classifier, asked, text, names).box
+    settings = {name: dict(methods[name]) if isinstance(methods, Mapping) else {} for name in methods}
+    unknown = [name for name in settings if name not in METHODS]
+    if unknown or not settings:
+        raise BadInput(f"methods are {list(settings)}", f"choose from {', '.join(METHODS)}")
+    return _Explainer(classifier, settings, text, names).box
 
 
 class _Explainer:
-    """The controls, and what was answered so far: (text, method) -> answer."""
+    """The controls, and the outcomes so far: (text, method) -> outcome."""
 
     def __init__(
         self, classifier: Classifier, methods: Mapping[str, Settings], text: str, names: Mapping[Any, str] | None
     ) -> None:
         self.classifier, self.methods, self.names = classifier, methods, names
-        self.known: dict[tuple[str, str], Answer] = {}
+        self.known: dict[tuple[str, str], Outcome] = {}
         self.line = ipywidgets.Text(
             value=text, description="Your sentence", placeholder="type a sentence, then press Enter",
             continuous_update=False, style={"description_width": "initial"}, layout={"width": "min(100%, 640px)"},
@@ -84,48 +84,48 @@ class _Explainer:
         self.show()
 
     def show(self, _: object = None) -> None:
-        """Asks whom it has not asked yet about this text, and shows what all ticked ones say."""
+        """Runs the ticked methods that have not explained this text yet, and shows the outcomes of all ticked ones."""
         text, chosen = self.line.value, [tick.description for tick in self.ticks if tick.value]
         if not text.strip() or not chosen:
             self.picture.value = ""
             self.words.value = message("Tick a method." if text.strip() else "Type a sentence.")
             return
         if any((text, name) not in self.known for name in chosen):
-            self._ask(text, chosen)
-        answers = {name: self.known[text, name] for name in chosen}
-        found = [one for one in answers.values() if isinstance(one, Attribution)]
-        troubles = {name: one for name, one in answers.items() if isinstance(one, Exception)}
+            self._explain_all(text, chosen)
+        outcomes = {name: self.known[text, name] for name in chosen}
+        found = [one for one in outcomes.values() if isinstance(one, Attribution)]
+        errors = {name: one for name, one in outcomes.items() if isinstance(one, Exception)}
         self.picture.value = plots.heat_map(found, self._names()).html if found else ""
         said = escape(self._in_words(found)) if found else "There is no explanation to show."
-        failed = "".join(f"<div><b>{escape(name)}</b>{error_message(error)}</div>" for name, error in troubles.items())
+        failed = "".join(f"<div><b>{escape(name)}</b>{error_message(error)}</div>" for name, error in errors.items())
         self.words.value = message(said) + failed
-        for name in troubles:
-            del self.known[text, name]  # may be mended meanwhile: asked again next time
+        for name in errors:
+            del self.known[text, name]  # may be corrected in the meantime: tried again next time
 
-    def _ask(self, text: str, chosen: list[str]) -> None:
+    def _explain_all(self, text: str, chosen: list[str]) -> None:
         self.button.disabled, self.button.description = True, "explaining …"
         self.words.value = message("The text is being explained …")
         try:
             for name in chosen:
                 if (text, name) not in self.known:
-                    self.known[text, name] = self._answer(text, name)
+                    self.known[text, name] = self._explain(text, name)
         finally:
             self.button.disabled, self.button.description = False, "explain"
 
-    def _answer(self, text: str, name: str) -> Answer:
+    def _explain(self, text: str, name: str) -> Outcome:
         try:
             class_names(self.classifier)
             found = explain(self.classifier, [text], name, **self.methods[name])[0]
             plots.heat_map(found)  # finds scores that cannot be shown
             return found
-        except Exception as error:  # of any model, even one half written: shown, not hidden
+        except Exception as error:  # of any model, even an unfinished one: shown, not hidden
             return error
 
     def _names(self) -> dict[Any, str]:
         return class_names(self.classifier, self.names)
 
     def _in_words(self, found: Sequence[Attribution]) -> str:
-        """What the model says, and each method's first word."""
+        """The prediction, and each method's strongest word."""
         called = self._names()
         first = found[0]
         target = first.target.item() if isinstance(first.target, np.generic) else first.target
@@ -142,4 +142,4 @@ def _number(one: Attribution) -> str:
 def _first(one: Attribution) -> str:
     """The strongest word, with the method's own error."""
     word, score = one.top(1)[0]
-    return f"“{word}” {figure_of(one, score, digits_of(one.scores))} is strongest, {error_in_words(one)}"
+    return f"“{word}” {format_score(one, score, decimals(one.scores))} is strongest, {describe_error(one)}"

@@ -14,7 +14,7 @@ from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
 from course_lib.plots.explanations import strongest_words
-from course_lib.plots.scored_text import error_in_words
+from course_lib.plots.scored_text import describe_error
 from course_lib.text.classifiers import check_scores
 from course_lib.widgets.base import control_style, error_message, live_box, message, picture
 from course_lib.widgets.prediction import Classifier, class_names
@@ -33,7 +33,7 @@ def sampling(
 ) -> ipywidgets.VBox:
     """A slider over numbers of samples, a choice of methods, and each word's scores over seeds as a picture.
 
-    Each setting is computed once, when it is first chosen; a text is asked of the classifier once, whatever the
+    Each setting is computed once, when it is first chosen; the classifier predicts a text once, whatever the
     setting. All pictures of a method have the same axis and words, those of the fewest samples. What goes wrong is
     shown in place of the picture, and asked again next time.
 
@@ -41,7 +41,7 @@ def sampling(
         classifier: has `predict_proba(list of texts)` and `classes_`.
         text: one with words; its likeliest class is explained.
         counts: numbers of samples, ascending.
-        methods: of `explain.METHODS`, that need answers alone and have the settings `samples` and `seed`.
+        methods: of `explain.METHODS`, that need predictions alone and have the settings `samples` and `seed`.
         seeds: explanations of each setting, at least 2.
         names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
 
@@ -61,11 +61,11 @@ def sampling(
         known = METHODS.get(name)
         if known is None or known.needs != "predictions" or not {"samples", "seed"} <= set(known.settings):
             raise BadInput(f"methods are {list(methods)}", "choose those that draw samples of texts, as lime and shap")
-    return _Sampler(_Remembered(classifier), text, counts, methods, seeds, names).box
+    return _Sampler(_CachedClassifier(classifier), text, counts, methods, seeds, names).box
 
 
-class _Remembered:
-    """A classifier that is asked each text once, unless its answer cannot be used."""
+class _CachedClassifier:
+    """A classifier that predicts each text once, unless its scores cannot be used."""
 
     def __init__(self, classifier: Any) -> None:
         self.classifier, self.rows = classifier, dict[str, Any]()
@@ -87,7 +87,7 @@ class _Sampler:
     """The controls, the runs of each setting, and the picture that each got."""
 
     def __init__(
-        self, classifier: _Remembered, text: str, counts: list[int], methods: Sequence[str], seeds: int,
+        self, classifier: _CachedClassifier, text: str, counts: list[int], methods: Sequence[str], seeds: int,
         names: Mapping[Any, str] | None,
     ) -> None:  # fmt: skip
         self.classifier, self.text, self.counts, self.seeds, self.names = classifier, text, counts, seeds, names
@@ -110,9 +110,9 @@ class _Sampler:
             self.words.value = message(f"{count:,} samples with {self.seeds} seeds are being drawn …")
         try:
             self.picture.value = self._picture(method, count)
-            self.words.value = message(escape(what_seeds_do(self.runs[method, count], count)))
+            self.words.value = message(escape(describe_seeds(self.runs[method, count], count)))
             self.picture.layout.display = ""
-        except Exception as error:  # of any model, even one half written: shown, not hidden
+        except Exception as error:  # of any model, even an unfinished one: shown, not hidden
             self.picture.layout.display = "none"
             self.words.value = message(f"There are no scores of {count:,} samples to show.") + error_message(error)
 
@@ -143,7 +143,7 @@ class _Sampler:
         raise AssertionError("the chosen setting was drawn before")
 
 
-def what_seeds_do(runs: Sequence[Attribution], samples: int) -> str:
+def describe_seeds(runs: Sequence[Attribution], samples: int) -> str:
     """How far scores of several seeds lie apart, in words."""
     scores = np.array([one.scores for one in runs])
     spread, n = scores.std(0, ddof=1), len(runs)
@@ -153,7 +153,7 @@ def what_seeds_do(runs: Sequence[Attribution], samples: int) -> str:
     return (
         f"{samples:,} samples, {n} seeds: a score moves by {spread.mean():.2g} on average (standard deviation), by "
         f"{spread.max():.2g} at most. “{first}” is strongest with {firsts.count(first)} of {n} seeds. "
-        f"The method's own error, at its largest: {error_in_words(one)}."
+        f"The method's own error, at its largest: {describe_error(one)}."
     )
 
 
