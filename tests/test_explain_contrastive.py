@@ -11,8 +11,8 @@ from toy_classifiers import LABELS, TEXTS, fitted, tiny
 from toy_games import Three, additive
 
 from course_lib.errors import BadInput
-from course_lib.explain import explain
-from course_lib.explain.contrastive import Contrast, TwoClasses, contrast
+from course_lib.explain import MaskedModel, explain
+from course_lib.explain.contrastive import contrast
 
 TEXT = "ant bee bat cat"  # Three: logits are counts of first letters: 1, 2, 1
 
@@ -20,7 +20,7 @@ TEXT = "ant bee bat cat"  # Three: logits are counts of first letters: 1, 2, 1
 def test_a_word_of_neither_class_does_nothing() -> None:
     """The logits are counts of words, so each word's share of a difference is 1, -1 or 0, exactly."""
     (found,) = contrast(Three(), [TEXT], "b", "c", method="exact")
-    assert isinstance(found, Contrast) and (found.target, found.foil) == ("b", "c")
+    assert (found.target, found.foil) == ("b", "c")
     assert found.scores == pytest.approx([0, 1, 1, -1], abs=1e-9)
     assert (found.value, found.base_value) == (pytest.approx(1), pytest.approx(0))
     against_all = explain(Three(), [TEXT], "exact", target="b", output="log-odds")[0]
@@ -78,13 +78,9 @@ class Sure:
         return np.tile([1.0, 0.0, 0.0], (len(texts), 1))
 
 
-def test_the_view_of_two_classes() -> None:
-    view = TwoClasses(Three(), "c", "a")
-    rows, all_three = view.predict_proba(["cat cat ant", "bee"]), Three().predict_proba(["cat cat ant", "bee"])
-    assert view.classes_.tolist() == ["c", "a"] and rows.sum(1) == pytest.approx([1, 1])
-    assert rows[:, 0] / rows[:, 1] == pytest.approx(all_three[:, 2] / all_three[:, 0])
-    assert TwoClasses(Sure(), "b", "c").predict_proba(["x"])[0] == pytest.approx([0.5, 0.5])
-    assert not hasattr(view, "decision_logits") and hasattr(TwoClasses(fitted(), 1, 0), "decision_logits")
+def test_classes_that_are_next_to_impossible() -> None:
+    model = MaskedModel(Sure(), ["x"], target="b", foil="c", output="log-odds")
+    assert model.full_outputs.tolist() == [0.0]
 
 
 def test_json_holds_the_foil() -> None:
@@ -108,5 +104,5 @@ def test_json_holds_the_foil() -> None:
 def test_what_cannot_be_contrasted(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         contrast(Three(), [TEXT], **changes)
-    with pytest.raises(BadInput, match="both 'yes'"):
-        TwoClasses(additive(), "yes", "yes")
+    with pytest.raises(BadInput, match="output is 'probability' with a foil"):
+        explain(additive(), [TEXT], "exact", target="yes", foil="no")

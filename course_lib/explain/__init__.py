@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_lib.explain.attention import rolled_out
 from course_lib.explain.attribution import Attribution, Word
-from course_lib.explain.contrastive import Contrast, TwoClasses, contrast
+from course_lib.explain.contrastive import contrast
 from course_lib.explain.counterfactuals import MinimalDeletion, minimal_deletions
 from course_lib.explain.faithfulness import (
     Curve,
@@ -66,7 +66,6 @@ __all__ = [
     "METHODS",
     "AmortisedExplainer",
     "Attribution",
-    "Contrast",
     "Curve",
     "Interactions",
     "LocalModel",
@@ -75,7 +74,6 @@ __all__ = [
     "Method",
     "MinimalDeletion",
     "Stability",
-    "TwoClasses",
     "Word",
     "agreement",
     "amortise",

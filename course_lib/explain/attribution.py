@@ -47,6 +47,7 @@ class Attribution:
             texts: amortised), or `none`.
         queries: texts that the model was queried for to explain this one; equal ones count once.
         spread: (n,), standard deviation of each score over seeds, where `repeats` is above 1.
+        foil: the class that the target is compared with: `log-odds` are those of the target among the two.
     """
 
     text: str
@@ -61,6 +62,7 @@ class Attribution:
     error_kind: str = "none"
     queries: int = 0
     spread: Floats | None = None
+    foil: Any = None
 
     @property
     def words(self) -> list[str]:
@@ -85,7 +87,7 @@ class Attribution:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python values for JSON; what is no finite number (nan, infinite) becomes None."""
-        target = self.target.item() if isinstance(self.target, np.generic) else self.target
+        target, foil = (one.item() if isinstance(one, np.generic) else one for one in (self.target, self.foil))
         return {
             "text": self.text, "tokens": self.words,
             "spans": [[list(span) for span in one.spans] for one in self.tokens],
@@ -94,6 +96,7 @@ class Attribution:
             "target": target, "method": self.method, "output": self.output, "error": _plain(self.error),
             "error_kind": self.error_kind, "gap": _plain(self.gap), "queries": int(self.queries),
             "spread": None if self.spread is None else [_plain(one) for one in self.spread.tolist()],
+            **({} if foil is None else {"foil": foil}),
         }  # fmt: skip
 
     @classmethod
@@ -109,7 +112,8 @@ class Attribution:
         for name in ("base_value", "value", "error"):
             facts[name] = math.nan if stored[name] is None else stored[name]
         spread = None if stored["spread"] is None else np.array(stored["spread"], float)
-        return cls(tokens=tokens, scores=np.array(stored["scores"], float), spread=spread, **facts)
+        scores = np.array(stored["scores"], float)
+        return cls(tokens=tokens, scores=scores, spread=spread, foil=stored.get("foil"), **facts)
 
 
 def _plain(number: float) -> float | None:

@@ -18,7 +18,6 @@ from scipy.stats import spearmanr
 
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats
-from course_lib.explain.contrastive import Contrast, TwoClasses
 from course_lib.explain.masked_model import Coalitions, MaskedModel
 from course_lib.explain.shapley import all_coalitions
 
@@ -35,10 +34,10 @@ BEAM = 5  # orders of removal that the search for longer texts keeps at each ste
 def masked_model_of(classifier: Any, attributions: Sequence[Attribution], removal: str = "delete") -> MaskedModel:
     """The masked model that these explanations are about: the same texts, words, targets and output.
 
-    A `Contrast` is about two classes alone: all others are ruled out.
+    Explanations with a foil are about two classes alone: all others are ruled out.
 
     Raises:
-        BadInput: explanations of different outputs or pairs of classes, words that are not the texts' own, or a
+        BadInput: explanations of different outputs, with and without a foil, words that are not the texts' own, or a
             classifier whose outputs are not those that were explained.
     """
     outputs = sorted({one.output for one in attributions}) or ["probability"]
@@ -46,8 +45,12 @@ def masked_model_of(classifier: Any, attributions: Sequence[Attribution], remova
         raise BadInput(f"explanations of {' and of '.join(outputs)}", "judge them one output at a time")
     bow = any(len(word.spans) > 1 for one in attributions for word in one.tokens)
     texts, targets = [one.text for one in attributions], [one.target for one in attributions]
-    judged = _judged(classifier, attributions)
-    model = MaskedModel(judged, texts, target=targets, output=outputs[0], removal=removal, bow=bow)
+    foils = [one.foil for one in attributions if one.foil is not None]
+    if len(foils) not in (0, len(attributions)):
+        raise BadInput("explanations with a foil beside others without", "judge them apart")
+    model = MaskedModel(
+        classifier, texts, target=targets, output=outputs[0], foil=foils or None, removal=removal, bow=bow
+    )
     relative, absolute = TOLERANCES[model.output]
     for one, text in zip(attributions, model.texts, strict=True):
         if text.words != one.tokens or len(one.scores) != len(text):
@@ -59,17 +62,6 @@ def masked_model_of(classifier: Any, attributions: Sequence[Attribution], remova
                 "pass the classifier that was explained",
             )
     return model
-
-
-def _judged(classifier: Any, attributions: Sequence[Attribution]) -> Any:
-    """The classifier itself, or the two of its classes that contrasts are about."""
-    contrasts = [one for one in attributions if isinstance(one, Contrast)]
-    pairs = {frozenset((one.target, one.foil)) for one in contrasts}
-    if len(pairs) > 1 or len(contrasts) not in (0, len(attributions)):
-        raise BadInput(
-            "contrasts of several pairs of classes, or contrasts beside others", "judge them a pair at a time"
-        )
-    return TwoClasses(classifier, contrasts[0].target, contrasts[0].foil) if contrasts else classifier
 
 
 def word_ranks(attribution: Attribution) -> NDArray[np.int64]:
@@ -190,7 +182,8 @@ def normalized_aopc(classifier: Any, attributions: Sequence[Attribution], *, rem
     lowest, highest = aopc_bounds(model)
     reached = np.array([curve.aopc for curve in _curves(model, attributions)])
     room, found = highest - lowest, np.full(len(reached), math.nan)
-    return np.divide(reached - lowest, room, out=found, where=room > 1e-9)
+    np.divide(reached - lowest, room, out=found, where=room > 1e-9)
+    return found
 
 
 def aopc_bounds(model: MaskedModel) -> tuple[Floats, Floats]:
@@ -203,7 +196,7 @@ def aopc_bounds(model: MaskedModel) -> tuple[Floats, Floats]:
     short = [0 < len(one) <= EXACT_WORDS for one in model.texts]
     tables = model.evaluate([all_coalitions(len(one)) if exact else _no_rows(len(one))
                              for one, exact in zip(model.texts, short, strict=True)])  # fmt: skip
-    for text in np.flatnonzero(short):
+    for text in np.flatnonzero(short).tolist():
         least, most = _best_sums(tables[text])
         n, full = len(model.texts[text]), model.full_outputs[text]
         lowest[text], highest[text] = full - most / n, full - least / n

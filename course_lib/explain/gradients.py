@@ -151,10 +151,17 @@ def _weighted(
 
 def _gradients(model: MaskedModel, texts: NDArray[np.int64], shift: Shift) -> Iterator[EmbeddingGradients]:
     """Of the target's output with respect to the embeddings of each of these texts, shifted."""
-    objective, columns = log_odds if model.output == "log-odds" else probability, model.columns[texts]
-    return embedding_gradients(
-        model.classifier, model.alignment.ids, lambda logits, rows: objective(logits, columns[rows]), texts, shift
-    )
+    columns = model.columns[texts]
+    pairs = None if model.foils is None else np.stack([columns, model.foils[texts]], 1)
+
+    def objective(logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        if model.output == "probability":
+            return probability(logits, columns[rows])
+        if pairs is None:
+            return log_odds(logits, columns[rows])
+        return log_odds(logits.gather(1, torch.from_numpy(pairs[rows]).to(logits.device)), np.zeros_like(rows))
+
+    return embedding_gradients(model.classifier, model.alignment.ids, objective, texts, shift)
 
 
 def _by_word(model: MaskedModel, text: int, tokens: NDArray[np.floating]) -> Floats:

@@ -127,6 +127,7 @@ class MaskedModel:
         texts: n strings.
         target: the class to be explained, a list of n of them, or None for the most probable class of each text.
         output: `probability` of the target, or its `log-odds`, log p / (1 - p).
+        foil: another class, or a list of n of them: log-odds are then those of the target among these two.
         removal: `delete` a word, or put the tokenizer's `mask` token in its place.
         bow: equal words of a text are kept or removed together (bag of words).
 
@@ -135,7 +136,8 @@ class MaskedModel:
         queries: (n,), how many texts the classifier was queried for to explain each; equal ones of one call count once.
 
     Raises:
-        BadInput: no classifier, no strings, an unknown target, output or removal, log-odds of a single class.
+        BadInput: no classifier, no strings, an unknown target, foil, output or removal, log-odds of a single class, a
+            foil that is the target or whose output is not log-odds.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class MaskedModel:
         *,
         target: Any = None,
         output: str = "probability",
+        foil: Any = None,
         removal: str = "delete",
         bow: bool = False,
     ) -> None:
@@ -157,6 +160,14 @@ class MaskedModel:
         replacement = mask_string(classifier, removal)
         self.texts = [MaskableText.of(one, replacement=replacement, bow=bow) for one in check_texts(texts)]
         self._targets = None if target is None else columns_of(classifier.classes_, target, len(self.texts), "target")
+        self.foils = None if foil is None else columns_of(classifier.classes_, foil, len(self.texts), "foil")
+        if self.foils is not None:
+            if output != "log-odds":
+                raise BadInput(f"output is {output!r} with a foil", "use output='log-odds'")
+            if len(same := self.foils[self.foils == self.columns]):
+                raise BadInput(
+                    f"target and foil are both {classifier.classes_.tolist()[same[0]]!r}", "name two classes"
+                )
         self.queries = np.ones(len(self.texts), np.int64)
 
     # ---- outputs ---------------------------------------------------------------------------------------------
@@ -174,7 +185,7 @@ class MaskedModel:
     @cached_property
     def full_outputs(self) -> Floats:
         """(n,), the output for each whole text."""
-        return self._output(self._whole, self.columns)
+        return self._output(self._whole, np.arange(len(self.texts)))
 
     @cached_property
     def empty_outputs(self) -> Floats:
@@ -204,12 +215,12 @@ class MaskedModel:
     def evaluate_texts(self, text: int, texts: Sequence[str]) -> Floats:
         """(m,), the output of one text's target for m other texts; for packages that make their own texts."""
         self.queries[text] += len(set(texts))
-        return self._output(self._scores(list(texts)), np.full(len(texts), self.columns[text]))
+        return self._output(self._scores(list(texts)), np.full(len(texts), text))
 
     def _evaluated(
         self, coalitions: Sequence[Coalitions], reduce: Callable[[Floats, NDArray[np.int64]], NDArray[Any]]
     ) -> list[Floats]:
-        """For each text and coalition what `reduce` makes of the scores (rows, classes) and the columns (rows,)."""
+        """For each text and coalition what `reduce` makes of scores (rows, classes) and numbers of texts (rows,)."""
         for one, rows in zip(self.texts, coalitions, strict=True):
             if rows.ndim != 2 or rows.shape[1] != len(one):
                 raise BadInput(
@@ -227,7 +238,7 @@ class MaskedModel:
                 names = self.texts[text].mask(coalitions[text][different[text][0][rows]])
                 self.queries[text] += len(set(names))
                 masked += names
-            found[chunk] = reduce(self._scores(masked), self.columns[text_of[chunk]])
+            found[chunk] = reduce(self._scores(masked), text_of[chunk])
         parts = np.split(found, start_of[1:-1])
         return [values[number] for values, (_, number) in zip(parts, different, strict=False)]
 
@@ -248,10 +259,15 @@ class MaskedModel:
         )
         return found
 
-    def _output(self, rows: Floats, columns: NDArray[np.int64]) -> Floats:
-        at = np.arange(len(rows))
+    def _output(self, rows: Floats, texts: NDArray[np.int64]) -> Floats:
+        at, columns = np.arange(len(rows)), self.columns[texts]
         if self.output == "probability":
             return rows[at, columns]
+        if self.foils is not None:
+            rows, columns = rows[at[:, None], np.stack([columns, self.foils[texts]], 1)], np.zeros_like(columns)
+            if not self._logits:
+                rows = np.maximum(rows, np.finfo(np.float32).tiny)  # both may be next to impossible
+                rows = rows / rows.sum(1, keepdims=True)
         if not self._logits:
             p = rows[at, columns].clip(_SMALLEST, 1 - _SMALLEST)
             return np.asarray(np.log(p) - np.log1p(-p), np.float64)
@@ -292,7 +308,7 @@ class MaskedModel:
         return Attribution(
             self.texts[text].text, self.texts[text].words, scores, float(base), float(self.full_outputs[text]),
             self.classifier.classes_[self.columns[text]], method, self.output, float(error), kind,
-            int(self.queries[text]),
+            int(self.queries[text]), foil=None if self.foils is None else self.classifier.classes_[self.foils[text]],
         )  # fmt: skip
 
 

@@ -78,6 +78,7 @@ def explain(
     *,
     target: Any = None,
     output: str = "probability",
+    foil: Any = None,
     removal: str = "delete",
     bow: bool = False,
     samples: int | None = None,
@@ -97,6 +98,7 @@ def explain(
         method: one of `METHODS`.
         target: the class that is explained, a list of n of them, or None for the most probable class of each text.
         output: `probability` of the target, or its `log-odds`.
+        foil: another class, or a list of n of them: `log-odds` are those of the target among the two; see `contrast`.
         removal: what happens to a word that is taken out: `delete`, or `mask` for the tokenizer's mask token.
         bow: equal words of a text are removed together, with one score (bag of words, as in the `lime` package).
         samples: of methods that sample; the method's own number when left out.
@@ -114,28 +116,28 @@ def explain(
     settings |= {name: whole_number(name, settings[name]) for name in _WHOLE & settings.keys()}
     chosen, rows = _checked(method, settings, seed, repeats), check_texts(texts)
     check_classifier(classifier)
+    if chosen.needs == "attention" and foil is not None:
+        raise BadInput(f"method is {method!r}, which speaks for no class", "use 'shap', 'lime', 'ig' or 'occlusion'")
     if chosen.needs == "gradients":
         check_differentiable(classifier)
     if chosen.needs == "attention":
         bert_of(classifier)
-    targets: list[Any] = [None] * len(rows)
-    if target is not None:
-        columns = columns_of(classifier.classes_, target, len(rows), "target")
-        targets = np.asarray(classifier.classes_)[columns].tolist()
-    pairs, number = unique_rows(list(zip(rows, targets, strict=True)))
-    words = [MaskableText.of(text) for text, _ in pairs]
+    labels = [_each(classifier, one, len(rows), name) for name, one in (("target", target), ("foil", foil))]
+    different, number = unique_rows(list(zip(rows, *labels, strict=True)))
+    words = [MaskableText.of(text) for text, *_ in different]
     warn_of_unread_words(classifier, words)
 
     def once(seed: int) -> list[Attribution]:
         found: dict[int, Attribution] = {}
         for part in _parts([len(one) for one in words], settings.get("samples") or 0):
+            texts, targets, foils = zip(*[different[i] for i in part], strict=True)
             model = MaskedModel(
-                classifier, [pairs[i][0] for i in part], target=None if target is None else [pairs[i][1] for i in part],
-                output=output, removal=removal, bow=bow,
+                classifier, texts, target=None if target is None else targets, output=output,
+                foil=None if foil is None else foils, removal=removal, bow=bow,
             )  # fmt: skip
             explained = chosen.run(model, **settings, **({"seed": seed} if "seed" in chosen.settings else {}))
             found |= zip(part, explained, strict=True)
-        return [found[i] for i in range(len(pairs))]
+        return [found[i] for i in range(len(different))]
 
     found = once(seed)
     if repeats > 1:
@@ -159,6 +161,14 @@ def _checked(method: str, settings: dict[str, Any], seed: int, repeats: int) -> 
     if repeats > 1 and "seed" not in chosen.settings:
         raise BadInput(f"repeats is {repeats}, but method {method!r} draws nothing", "use repeats=1")
     return chosen
+
+
+def _each(classifier: Any, labels: Any, n: int, name: str) -> list[Any]:
+    """The class of each of n texts; None where none is given."""
+    if labels is None:
+        return [None] * n
+    known: list[Any] = np.asarray(classifier.classes_)[columns_of(classifier.classes_, labels, n, name)].tolist()
+    return known
 
 
 def _parts(words: list[int], samples: int) -> Iterator[NDArray[np.int64]]:
