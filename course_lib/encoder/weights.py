@@ -76,8 +76,9 @@ def bert_weights(
                 f"{type(source).__name__} is no BERT", "give a BertModel, or the folder that it was saved in"
             )
         config, weights, training = bert.config, bert.state_dict(), bert.training
+    shape = EncoderConfig.from_transformers(config, dropout)  # refuses other models before their weights are renamed
     named = {our_name(name): tensor for name, tensor in weights.items() if not name.endswith("position_ids")}
-    return EncoderConfig.from_transformers(config, dropout), named, training
+    return shape, named, training
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
