@@ -269,15 +269,7 @@ def test_a_target_is_reached_or_the_attack_fails() -> None:
     assert lost.results[0].status == "failed"
 
 
-SEARCHES = [
-    Greedy(),
-    Greedy("gradient"),
-    WeightedSaliency(),
-    Beam(3),
-    Genetic(4, 3),
-    GradientGuided(),
-    GradientBeam(4, 2),
-]
+WITH_GRADIENTS = [Greedy("gradient"), GradientGuided(), GradientBeam(4, 2)]
 
 
 @pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(3), Genetic(4, 3), *WITH_GRADIENTS], ids=str)

@@ -61,6 +61,8 @@ class GradientBeam(Search):
         BadInput: a number under 1.
     """
 
+    needs_gradients = True
+
     width: int = 8
     per_member: int = 4
 
@@ -68,10 +70,6 @@ class GradientBeam(Search):
         _check_width(self.width)
         if self.per_member < 1:
             raise BadInput(f"per_member is {self.per_member}", "use 1 or more")
-
-    def check(self, victim: VictimModel) -> None:
-        """The model needs gradients."""
-        victim.check_gradients()
 
     def queries(self, problem: SearchProblem) -> Queries:
         """Gradients of the beam in one query, its most promising successors in the next."""

@@ -117,6 +117,8 @@ class GradientGuided(Search):
         BadInput: a number under 1.
     """
 
+    needs_gradients = True
+
     per_position: int = 2
     rounds: int = 2
 
@@ -124,10 +126,6 @@ class GradientGuided(Search):
         for name in ("per_position", "rounds"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}", "use 1 or more")
-
-    def check(self, victim: VictimModel) -> None:
-        """The model needs gradients."""
-        victim.check_gradients()
 
     def queries(self, problem: SearchProblem) -> Queries:
         """A gradient, then a few candidates of one position after another."""

@@ -87,8 +87,12 @@ class SearchProblem:
 class Search:
     """The order in which changes of a document are tried."""
 
+    needs_gradients = False
+
     def check(self, victim: VictimModel) -> None:
         """Raises BadInput where this search cannot work with the model."""
+        if self.needs_gradients:
+            victim.check_gradients()
 
     def queries(self, problem: SearchProblem) -> Queries:
         """Yields queries and is sent their results; never calls the model.

@@ -42,8 +42,12 @@ class Substitutes:
 class Transformation:
     """Makes candidates for words."""
 
+    needs_gradients = False
+
     def check(self, victim: VictimModel) -> None:
         """Raises BadInput where the transformation cannot work with the model."""
+        if self.needs_gradients:
+            victim.check_gradients()
 
     def prepare(self, victim: VictimModel, documents: Sequence[Document]) -> list[Substitutes]:
         """One entry for each document."""

@@ -76,16 +76,14 @@ class Neighbours(Transformation):
         BadInput: `most` under 1, a cosine outside -1 to 1; when run, a model without embeddings.
     """
 
+    needs_gradients = True  # the embedding table
+
     most: int = 15
     least_cosine: float = 0.4
 
     def __post_init__(self) -> None:
         check_most(self.most)
         check_cosine(self.least_cosine)
-
-    def check(self, victim: VictimModel) -> None:
-        """The model needs an embedding table."""
-        victim.check_gradients()
 
     def prepare(self, victim: VictimModel, documents: Sequence[Document]) -> list[Substitutes]:
         """One look-up, shared by all documents."""
@@ -124,14 +122,12 @@ class AnyWord(Transformation):
         BadInput: `most` under 1; when run, a model without embeddings or a search without gradients.
     """
 
+    needs_gradients = True
+
     most: int = 20
 
     def __post_init__(self) -> None:
         check_most(self.most)
-
-    def check(self, victim: VictimModel) -> None:
-        """The model needs gradients."""
-        victim.check_gradients()
 
     def prepare(self, victim: VictimModel, documents: Sequence[Document]) -> list[Substitutes]:
         """One table, shared by all documents."""
