@@ -414,7 +414,7 @@ def test_without_a_loss_the_title_says_so():
         (lambda: plots.sensitivity(ERRORS.head(0)), "no rows"),
         (lambda: plots.sensitivity(ERRORS, "lost"), "no column 'lost'"),
         (lambda: plots.sensitivity(ERRORS.assign(error=np.nan)), "error has gaps"),
-        (lambda: plots.sensitivity(pd.concat([ERRORS, ERRORS])), "layer 2, 'query' stands there twice"),
+        (lambda: plots.sensitivity(pd.concat([ERRORS, ERRORS])), "layer 2, 'query' occurs twice"),
         (lambda: plots.accuracy_by_slice(DAMAGE.head(0)), "no rows"),
         (lambda: plots.accuracy_by_slice(DAMAGE.drop(columns="n")), "no column 'n'"),
         (lambda: plots.accuracy_by_slice(DAMAGE.assign(after=-0.1)), "after is -0.1"),

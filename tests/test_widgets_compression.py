@@ -227,7 +227,7 @@ def test_a_loss_that_floats_round_up_is_within_the_limit():
         (lambda: widgets.pareto_explorer(MODELS.drop(columns=["median_ms", "texts_a_second"])), "how fast"),
         (lambda: widgets.pareto_explorer(MODELS.assign(accuracy=88.0)), "accuracy is 88.0"),
         (lambda: widgets.pareto_explorer(MODELS.assign(median_ms=np.nan)), "median_ms is"),
-        (lambda: widgets.pareto_explorer(MODELS.assign(model="x")), "model 'x' stands there twice"),
+        (lambda: widgets.pareto_explorer(MODELS.assign(model="x")), "model 'x' occurs twice"),
         (lambda: widgets.pareto_explorer(MODELS, parent="y"), "no model 'y'"),
     ],
 )

@@ -117,7 +117,7 @@ def _measured(parent: TextClassifier, made: CompressionResult, test: pd.DataFram
 
     folder, classes = made.exported.folder, parent.classes_
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
-    both = {"parent": parent, "compressed": OnnxClassifier(folder)}
+    both: dict[str, Any] = {"parent": parent, "compressed": OnnxClassifier(folder)}
     before, after = (model.predict_proba(texts) for model in both.values())
     with tempfile.TemporaryDirectory() as scratch:
         folders = {"parent": parent.save(Path(scratch) / "parent"), "compressed": folder}

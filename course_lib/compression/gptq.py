@@ -78,7 +78,9 @@ def _factor(hessian: Tensor, damping: float) -> Float[Tensor, "in in"]:
     its diagonal: all that the corrections need, found at once and without the noise of repeated elimination.
     """
     diagonal = hessian.diagonal()
-    damped = hessian + torch.diag(damping * diagonal.mean() + (diagonal == 0).double())  # a dead column stands alone
+    damped = hessian + torch.diag(
+        damping * diagonal.mean() + (diagonal == 0).double()
+    )  # a column without inputs gets 1
     lower, failed = torch.linalg.cholesky_ex(damped)
     if not failed:
         upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)

@@ -32,10 +32,10 @@ _STRIP = 0.26  # share of a histogram's height that the grid's points take
 
 
 class Measure(NamedTuple):
-    """What a model costs or gives, beside its accuracy."""
+    """A cost or a speed of a model, beside its accuracy."""
 
     name: str  # of the axis
-    unit: str  # behind a number
+    unit: str  # after a number
     best: str  # what the model at the good end is called
     better: Better
 
@@ -314,7 +314,7 @@ def sensitivity(
         unit: of it, for the colour bar.
 
     Raises:
-        BadInput: no rows, a column is missing, a number is not finite, or a matrix stands there twice.
+        BadInput: no rows, a column is missing, a number is not finite, or a matrix occurs twice.
     """
     need(matrix_errors, "layer", "matrix", value)
     if not np.isfinite(matrix_errors[value].to_numpy(float)).all():
@@ -322,7 +322,7 @@ def sensitivity(
     twice = matrix_errors[matrix_errors.duplicated(["layer", "matrix"])]
     if len(twice):
         one = twice.iloc[0]
-        raise BadInput(f"layer {one['layer']}, {one['matrix']!r} stands there twice", "give each matrix one row")
+        raise BadInput(f"layer {one['layer']}, {one['matrix']!r} occurs twice", "give each matrix one row")
     layers, names = sorted(matrix_errors["layer"].unique()), list(dict.fromkeys(matrix_errors["matrix"]))
     grid = matrix_errors.pivot(index="layer", columns="matrix", values=value).loc[layers, names].to_numpy(float)
     ax = canvas(ax, 2.6 + 0.95 * len(names), 1.5 + 0.42 * len(layers))

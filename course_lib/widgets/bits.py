@@ -34,7 +34,7 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None, method: str = 
     Args:
         weight: a matrix (out, in), finite.
         evaluate: (bits, "all", "row" or "group") -> accuracy from 0 to 1 of a model rounded so. Each setting is asked
-            once, when it is first chosen; then the slider answers only when it is let go.
+            once, when it is first chosen; then the slider reacts only when it is released.
         method: as in `fit_qparams`: `minmax` clips nothing, `mse` as much as makes the squared error least.
 
     Returns:
@@ -85,7 +85,7 @@ def what_rounding_does(weight: Tensor, qparams: QuantParams, layout: str) -> str
 
 
 def _controls(at_once: bool) -> tuple[ipywidgets.IntSlider, ipywidgets.Dropdown]:
-    """The slider and the dropdown; where an answer takes time, the slider waits until it is let go."""
+    """The slider and the dropdown; where an evaluation takes time, the slider waits until it is released."""
     look = control_style("4em")
     slider = ipywidgets.IntSlider(
         value=START, min=BITS[0], max=BITS[1], description="Bits", continuous_update=at_once, **look

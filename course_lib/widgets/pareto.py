@@ -68,7 +68,7 @@ def what_is_left(table: pd.DataFrame, points: float, top: float, x: str = "megab
         table: as for `pareto_explorer`.
         points: of accuracy that may be lost.
         top: the accuracy that they are counted from.
-        x: `texts_a_second` asks for the fastest on many texts; else it is the fastest on one, where that is known.
+        x: with `texts_a_second` the fastest on many texts is named; else the fastest on one, where that is known.
     """
     left = table[100 * (top - table["accuracy"]) <= points + _CLOSE]
     allowed = f"{points:.1f} {'point' if f'{points:.1f}' == '1.0' else 'points'}"
@@ -104,7 +104,7 @@ def _checked(table: pd.DataFrame) -> list[str]:
         raise BadInput("the table does not say how fast the models are", "add the column median_ms or texts_a_second")
     if table["model"].duplicated().any():
         twice = table["model"][table["model"].duplicated()].iloc[0]
-        raise BadInput(f"model {twice!r} stands there twice", "give each model a name of its own")
+        raise BadInput(f"model {twice!r} occurs twice", "give each model a name of its own")
     for column in axes:
         if not ((table[column] > 0) & (table[column] < math.inf)).all():
             raise BadInput(f"{column} is {table[column].tolist()}", "pass numbers above 0, without gaps")
