@@ -172,15 +172,9 @@ def test_damage_is_told_and_the_last_good_one_named(file: str, damage: Any, tmp_
     assert "resumes from step 5" in caught.value.fix
     good = folder.load(5)
     assert good and torch.equal(good.tensors["weight"], torch.full((1000,), 5.0))
-
-
-def test_damage_without_another_good_one(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path, every=1)
-    folder.save(_checkpoint(5))
-    _truncate(tmp_path / "step-00000005" / "tensors.safetensors")
-    with pytest.raises(CheckpointError) as caught:
+    damage(tmp_path / "step-00000005" / file)
+    with pytest.raises(CheckpointError, match="no other good checkpoint"):
         folder.load()
-    assert "no other good checkpoint" in caught.value.fix
 
 
 def test_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,17 +192,10 @@ def test_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytest.
     assert not list(tmp_path.glob(".part-*"))
 
 
-def test_a_really_full_disk(tmp_path: Path) -> None:
-    """/dev/full answers every write with 'no space left'; a link to it stands for the tensors' file."""
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        Path("/dev/full").write_text("x")
-    folder = CheckpointFolder(tmp_path, every=1)
-    folder.save(_checkpoint(5))
+def test_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="could not be written"):
-        CheckpointFolder("/dev/full/run", every=1).save(_checkpoint(6))
-    assert folder.steps() == [5]
+        CheckpointFolder(tmp_path / "file" / "run").save(_checkpoint(6))
 
 
 def test_files_and_their_folder_are_on_the_disk_before_the_name_is(

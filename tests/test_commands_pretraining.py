@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from interruption import interrupt_at
 from safetensors.torch import load_file
 
 from course_lib.commands import main
@@ -37,6 +38,11 @@ def pretrain(*more: str) -> int:
     return main(["pretrain", "--preset", "small", "--json", *more])
 
 
+def interrupted(bar, row) -> None:
+    """In the place of a progress bar: the user stops the run."""
+    interrupt_at(10, KeyboardInterrupt)(row)
+
+
 def test_pretrain_tells_what_it_has_done(capsys, tmp_path):
     assert pretrain("--out", str(tmp_path / "m")) == 0
     result = told(capsys)
@@ -65,15 +71,8 @@ def test_minutes_become_tokens(capsys):
 def test_a_broken_off_run_goes_on_and_ends_in_the_same_weights(capsys, tmp_path, monkeypatch):
     options = ["--checkpoint-every", "3"]
     assert pretrain("--out", str(tmp_path / "whole"), *options) == 0
-    real = ProgressBar.__call__
-
-    def stop(bar, row):
-        real(bar, row)
-        if row["step"] >= 10:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "__call__", stop)
+        patch.setattr(ProgressBar, "__call__", interrupted)
         assert pretrain("--out", str(tmp_path / "m"), *options) == 130
     assert not (tmp_path / "m").exists() and (tmp_path / ".m.checkpoints").is_dir()
     assert pretrain("--out", str(tmp_path / "m"), *options) == 0
@@ -83,13 +82,9 @@ def test_a_broken_off_run_goes_on_and_ends_in_the_same_weights(capsys, tmp_path,
 
 
 def test_a_run_of_other_minutes_is_not_continued(capsys, tmp_path, monkeypatch):
-    def stop(bar, row):
-        if row["step"] >= 10:
-            raise KeyboardInterrupt
-
     options = ["--out", str(tmp_path / "m"), "--checkpoint-every", "3"]
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "__call__", stop)
+        patch.setattr(ProgressBar, "__call__", interrupted)
         assert pretrain("--minutes", "0.05", *options) == 130
     assert len(list((tmp_path / ".m.checkpoints").glob("step-*"))) == 2
     assert pretrain("--minutes", "0.1", *options) == 1

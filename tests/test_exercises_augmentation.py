@@ -94,8 +94,6 @@ SLY: dict[str, list[Answer]] = {
         ),
         lambda words, draws, alpha=0.1: reference.random_swap(words, draws, min(alpha, 0.5)),
         lambda words, draws, alpha=0.1: reference.random_swap(words, draws[:3], alpha) if len(words) < 9 else words,
-        lambda words, draws, alpha=0.1: sorted(words),
-        lambda words, draws, alpha=0.1: words,
         lambda words, draws, alpha=0.1: [word.upper() for word in reference.random_swap(words, draws, alpha)],
     ],
     "random_deletion": [

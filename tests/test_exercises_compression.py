@@ -103,7 +103,6 @@ SLY: dict[str, list[Answer]] = {
     ],
     "choose_scale": [
         edit("choose_scale", "return scale", "return np.maximum(scale, 1e-6)"),
-        edit("choose_scale", "return scale", "return -scale"),
         lambda weight, bits: reference.choose_scale(weight, min(bits, 7)),
         lambda weight, bits: reference.choose_scale(weight, max(bits, 3)),
         lambda weight, bits: reference.choose_scale(weight[:, :4], bits),

@@ -59,10 +59,7 @@ def norm_by_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float 
 
 
 RIGHT: dict[str, list[Answer]] = {
-    "attention": [
-        attention_by_torch,
-        attention_to_centred_keys,
-    ],
+    "attention": [attention_by_torch, attention_to_centred_keys],
     "masked_weights": [weights_by_torch],
     "split_heads": [heads_by_slices, heads_by_split],
     "positional_encoding": [encoding_by_exp],

@@ -15,7 +15,7 @@ QUICK = {"width": 32, "layers": 1, "tokens": 8192, "batch_tokens": 512, "length"
 
 
 @pytest.fixture
-def own_cache(tmp_path, monkeypatch, request):
+def own_cache(tmp_path, monkeypatch):
     """Runs go to a folder of the test's own; texts and tokenised corpora stay where they are."""
     from course_lib import assets
 
@@ -41,15 +41,11 @@ def test_a_study_is_stored_and_read_back(own_cache, capsys) -> None:
     assert rows["bits_per_character"].isna().tolist() == [True, False]
     shape = studies.study_recipe(QUICK).shape
     count = parameter_count(shape)
-    assert (
-        rows["parameters"][0] == count.total - count["words"] - count["positions"] - count["segments"] - count["pooler"]
-    )
+    outside = count["words"] + count["positions"] + count["segments"] + count["pooler"]
+    assert rows["parameters"][0] == count.total - outside
     points = studies.curve(again[0])
-    assert (
-        points["tokens"].is_unique
-        and points["tokens"].max() == rows["tokens"][0]
-        and points["validation_loss"].notna().sum() == 8
-    )
+    assert points["tokens"].is_unique and points["tokens"].max() == rows["tokens"][0]
+    assert points["validation_loss"].notna().sum() == 8
     assert (again[0].file("model") / "model.safetensors").is_file()
 
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import Interrupted, interrupt_at
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
@@ -206,15 +207,6 @@ def test_groups_by_hand(module: Callable[[], nn.Module], table: list[tuple[str, 
     assert sum(len(group["params"]) for group in groups) == len(named) == len(met), "each weight once"
 
 
-def test_biases_and_norms_never_decay() -> None:
-    module = tiny_bert()
-    decayed = {id(p) for g in parameter_groups(module, STEADY) if g["weight_decay"] for p in g["params"]}
-    named = dict(module.named_parameters())
-    assert {name for name in named if name.endswith("bias") or "LayerNorm" in name} == {
-        name for name, parameter in named.items() if id(parameter) not in decayed
-    }
-
-
 @pytest.mark.parametrize(
     ("name", "depth"),
     [("embeddings.weight", 0), ("layer.0.x", 1), ("layers.11.x", 12), ("pooler.weight", 13), ("player", 13)],
@@ -371,13 +363,6 @@ def test_average_is_the_mean_of_the_snapshots(epochs: int, average_from: float, 
     assert farthest(weights(module), seen[2 * epochs]) > 1e-4, "the last weights are others"
 
 
-def test_average_from_the_end_is_off() -> None:
-    module, seen = bag(), []
-    train(module, Fixed(range(8)), loss_of, replace(STEADY, epochs=3, average_from=1.0),
-          callbacks=[lambda row: seen.append(weights(module))], log_every=1)  # fmt: skip
-    assert farthest(weights(module), seen[-1]) == 0
-
-
 def scripted(
     module: nn.Module, losses: Sequence[float]
 ) -> tuple[Callable[[nn.Module], LogEntry], list[dict[str, Tensor]]]:
@@ -477,23 +462,18 @@ def test_same_seed_same_weights() -> None:
 # ---- resuming ------------------------------------------------------------------------------------------------
 
 
-class Broken(Exception):
-    """Stands for a power cut."""
+RESUMABLE = replace(STEADY, epochs=3, accumulate=2, average_from=0.4)  # 9 steps over these batches
+BATCHES = LengthBuckets(ROWS, 8)
 
 
 def interrupted(
-    module: nn.Module, batches: Any, config: TrainingConfig, folder: CheckpointFolder, at: int, objective: Any = loss_of
-) -> None:
-    def cut(row: LogEntry) -> None:
-        if row["step"] == at:
-            raise Broken
-
-    with pytest.raises(Broken):
-        train(module, batches, objective, config, callbacks=[cut], checkpoints=folder, log_every=1)
-
-
-RESUMABLE = replace(STEADY, epochs=3, accumulate=2, average_from=0.4)  # 9 steps over these batches
-BATCHES = LengthBuckets(ROWS, 8)
+    module: nn.Module, folder: Path, config: TrainingConfig = RESUMABLE, objective: Any = loss_of
+) -> CheckpointFolder:
+    """A run that ends after step 5 of 9; its checkpoints are those of steps 2 and 4."""
+    checkpoints = CheckpointFolder(folder, every=2)
+    with pytest.raises(Interrupted):
+        train(module, BATCHES, objective, config, callbacks=[interrupt_at(5)], checkpoints=checkpoints, log_every=1)
+    return checkpoints
 
 
 def test_resumed_run_has_the_weights_and_the_history_of_a_whole_one(tmp_path: Path) -> None:
@@ -501,8 +481,7 @@ def test_resumed_run_has_the_weights_and_the_history_of_a_whole_one(tmp_path: Pa
     seed_everything(4)
     expected = train(whole, BATCHES, loss_of, RESUMABLE, log_every=2)
     seed_everything(4)
-    folder = CheckpointFolder(tmp_path, every=2)
-    interrupted(resumed, BATCHES, RESUMABLE, folder, at=5)
+    folder = interrupted(resumed, tmp_path)
     assert folder.steps() == [2, 4]
     seed_everything(99)  # random numbers, weights and history come from the checkpoint alone
     fresh = Bag(0.2)
@@ -513,20 +492,32 @@ def test_resumed_run_has_the_weights_and_the_history_of_a_whole_one(tmp_path: Pa
     assert history.column("loss")[1][4:] == expected.column("loss")[1][2:]
 
 
-def test_a_run_with_muon_resumes_to_the_bit(tmp_path: Path) -> None:
-    config, folder = replace(RESUMABLE, optimizer="muon"), CheckpointFolder(tmp_path, every=2)
-    seed_everything(4)
-    whole, broken = tiny_bert(), tiny_bert()
-    broken.load_state_dict(whole.state_dict())
+def noisy(draw: Callable[[], float]) -> Callable[[nn.Module, Batch], Tensor]:
+    """A loss that draws its own numbers."""
+    return lambda module, batch: loss_of(module, batch) * draw()
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "objective"),
+    [
+        (tiny_bert, {"optimizer": "muon"}, loss_of),
+        (bag, {}, noisy(random.random)),
+        (bag, {}, noisy(np.random.rand)),
+    ],
+    ids=["muon", "random numbers of python", "random numbers of numpy"],
+)
+def test_other_runs_resume_to_the_bit(
+    model: Callable[[], nn.Module], changes: dict[str, Any], objective: Any, tmp_path: Path
+) -> None:
+    config = replace(RESUMABLE, **changes)
+    whole, broken, fresh = model(), model(), model()
     seed_everything(5)
-    train(whole, BATCHES, loss_of, config)
+    train(whole, BATCHES, objective, config)
     seed_everything(5)
-    interrupted(broken, BATCHES, config, folder, at=5)
-    fresh = tiny_bert()
-    train(fresh, BATCHES, loss_of, config, checkpoints=folder)
+    folder = interrupted(broken, tmp_path, config, objective)
+    seed_everything(99)
+    train(fresh, BATCHES, objective, config, checkpoints=folder)
     assert farthest(weights(fresh), weights(whole)) == 0
-    with pytest.raises(CheckpointError, match=r"'optimizer': \('muon', 'adamw'\)"):
-        train(tiny_bert(), BATCHES, loss_of, RESUMABLE, checkpoints=folder)
 
 
 def test_muon_steps_the_matrices_of_the_layers_and_adamw_the_rest() -> None:
@@ -554,21 +545,6 @@ def test_a_step_of_muon_is_as_long_in_every_direction() -> None:
     assert (before - weight.detach()).square().mean().sqrt().item() == pytest.approx(0.2e-3, rel=0.3)
 
 
-@pytest.mark.parametrize("draw", [random.random, np.random.rand], ids=["python", "numpy"])
-def test_a_loss_that_draws_its_own_numbers_resumes_to_the_bit(draw: Callable[[], float], tmp_path: Path) -> None:
-    def noisy(module: nn.Module, batch: Batch) -> Tensor:
-        return loss_of(module, batch) * draw()
-
-    whole, resumed, folder = bag(), bag(), CheckpointFolder(tmp_path, every=2)
-    seed_everything(4)
-    train(whole, BATCHES, noisy, RESUMABLE)
-    seed_everything(4)
-    interrupted(resumed, BATCHES, RESUMABLE, folder, at=5, objective=noisy)
-    seed_everything(99)
-    train(resumed, BATCHES, noisy, RESUMABLE, checkpoints=folder)
-    assert farthest(weights(resumed), weights(whole)) == 0
-
-
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     first, again, calls = bag(), Bag(), []
     folder = CheckpointFolder(tmp_path, every=100)
@@ -582,17 +558,16 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
+        ({"optimizer": "muon"}, r"'optimizer': \('adamw', 'muon'\)"),
         ({"learning_rate": 5e-3}, r"'learning_rate': \(0\.01, 0\.005\)"),
         ({"seed": 3, "betas": (0.9, 0.99)}, r"'betas': \(\[0\.9, 0\.999\], \[0\.9, 0\.99\]\), 'seed': \(0, 3\)"),
         ({"epochs": 4}, r"'epochs': \(3, 4\), 'total_steps': \(9, 12\)"),  # as another amount of data would
         ({"patience": 2, "average_from": 1.0}, r"'average_from': \(0\.4, 1\.0\), 'patience': \(None, 2\)"),
     ],
-    ids=["rate", "two", "epochs", "patience"],
+    ids=["optimizer", "rate", "two", "epochs", "patience"],
 )
 def test_checkpoint_of_other_settings_is_refused(changes: dict[str, Any], named: str, tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path, every=2)
-    interrupted(bag(), BATCHES, RESUMABLE, folder, at=5)
-    module = bag()
+    folder, module = interrupted(bag(), tmp_path), bag()
     with pytest.raises(CheckpointError, match=named) as caught:
         train(module, BATCHES, loss_of, replace(RESUMABLE, **changes), checkpoints=folder,
               validate=lambda _: {"validation_loss": 1.0})  # fmt: skip
@@ -601,24 +576,15 @@ def test_checkpoint_of_other_settings_is_refused(changes: dict[str, Any], named:
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path, every=2)
-    interrupted(bag(), BATCHES, RESUMABLE, folder, at=5)
-    with pytest.raises(CheckpointError, match=r"'trained_weights': \(782, \d+\)"):
-        train(tiny_bert(), BATCHES, loss_of, RESUMABLE, checkpoints=folder)
-    frozen = bag()
+    folder, frozen, renamed = interrupted(bag(), tmp_path), bag(), bag()
     frozen.words.requires_grad_(False)
-    with pytest.raises(CheckpointError, match=r"'trained_weights': \(782, 14\)"):
-        train(frozen, BATCHES, loss_of, RESUMABLE, checkpoints=folder)
-    renamed = bag()
     renamed.tail = renamed.head
     del renamed.head
-    with pytest.raises(CheckpointError, match=r"(?s)another model.*head\.weight"):
-        train(renamed, BATCHES, loss_of, RESUMABLE, checkpoints=folder)
-
-
-def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path)
-    folder.save(Checkpoint(3, {"x": torch.zeros(2)}, {}))
+    others = {r"'trained_weights': \(782, 14\)": frozen, r"(?s)another model.*head\.weight": renamed}
+    for message, module in others.items():
+        with pytest.raises(CheckpointError, match=message):
+            train(module, BATCHES, loss_of, RESUMABLE, checkpoints=folder)
+    folder.save(Checkpoint(6, {"x": torch.zeros(2)}, {}))  # of something else
     with pytest.raises(CheckpointError, match="another run"):
         train(bag(), BATCHES, loss_of, RESUMABLE, checkpoints=folder)
 
@@ -666,11 +632,6 @@ def test_numbers_of_numpy_are_as_good(tmp_path: Path) -> None:
     assert config == replace(config, epochs=2, learning_rate=0.5, seed=3)
     train(bag(), Fixed(range(4)), loss_of, config, checkpoints=CheckpointFolder(tmp_path))
     assert CheckpointFolder(tmp_path).steps() == [2]
-
-
-def test_precision_in_words() -> None:
-    assert TrainingConfig(precision="bfloat16").dtype == torch.bfloat16
-    assert TrainingConfig(precision="auto").dtype in (torch.bfloat16, torch.float32)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf], ids=str)

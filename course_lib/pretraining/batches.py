@@ -69,20 +69,12 @@ class PretrainingBatch:
         word_weight = world * len(targets) / len(self.targets)
         if not len(targets):
             positions, targets = torch.zeros(1, dtype=torch.int64), self.input_ids[rows][0, :1]
-        optional = [None if t is None else t[rows] for t in (self.attention_mask, self.token_type_ids, self.follows)]
-        mask, segments, follows = optional
-        pair_weight = world * len(self.index[rank::world]) / n_rows
+        by_row = {name: getattr(self, name) for name in ("attention_mask", "token_type_ids", "follows")}
         return PretrainingBatch(
-            self.input_ids[rows],
-            mask,
-            segments,
-            positions,
-            targets,
-            follows,
-            self.index[rows],
-            word_weight,
-            pair_weight,
-        )
+            self.input_ids[rows], positions=positions, targets=targets, index=self.index[rows],
+            word_weight=word_weight, pair_weight=world * len(self.index[rank::world]) / n_rows,
+            **{name: None if part is None else part[rows] for name, part in by_row.items()},
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,10 +45,6 @@ class Measures:
     predicted: int
     next_sentence: float | None
     pairs: int
-
-    def to_dict(self) -> dict[str, float | int | None]:
-        """JSON-able form."""
-        return asdict(self)
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +80,7 @@ class Pretrained:
     def to_dict(self) -> dict[str, Any]:
         """The figures, JSON-able."""
         return {
-            "held_out": self.held_out.to_dict(),
+            "held_out": asdict(self.held_out),
             "unigram_entropy": self.unigram_entropy,
             "below_unigram_entropy": self.held_out.loss < self.unigram_entropy,
             "bits_per_character": self.bits_per_character,
