@@ -430,7 +430,7 @@ def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
         (lambda: plots.sanity(SANE.drop(columns="signed")), "no column 'signed'"),
         (lambda: plots.sanity(SANE, "both"), "value is 'both'"),
         (lambda: plots.sanity(SANE.assign(signed=3.0)), "numbers up to 3"),
-        (lambda: plots.sanity(pd.concat([SANE, SANE])), "stage stands there twice"),
+        (lambda: plots.sanity(pd.concat([SANE, SANE])), "stage occurs twice"),
     ],
 )
 def test_bad_input_is_named(call, said):

@@ -107,8 +107,8 @@ def strongest_words(runs: Sequence[Attribution], most: int = MOST_WORDS) -> list
 def drawable(word: str) -> str:
     """A word for a picture: cut when long, signs that the font does not have told by name or code."""
     known, hidden = _letters(), _MODIFIERS if len(word) > 1 else ""
-    said = "".join(sign if ord(sign) in known else f"[{_name(sign)}]" for sign in word if sign not in hidden)
-    return said if len(said) <= MOST_LETTERS else said[: MOST_LETTERS - 1] + "…"
+    text = "".join(sign if ord(sign) in known else f"[{_name(sign)}]" for sign in word if sign not in hidden)
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 
 def _name(sign: str) -> str:

@@ -105,10 +105,10 @@ def _style(name: str, number: int, points: int) -> dict[str, Any]:
 def _fastest(side: str, areas: Mapping[str, Any]) -> str:
     mine = {name: area for name, area in areas.items() if name != RANDOM} or dict(areas)
     best = (min if side == "deletion" else max)(mine, key=lambda name: mine[name])
-    said = f"{mine[best]:.2f}".replace("-", MINUS)
+    text = f"{mine[best]:.2f}".replace("-", MINUS)
     if len(mine) == 1:
-        return f"{side.capitalize()}: mean {said} ({best})"
-    return f"{best} {'falls' if side == 'deletion' else 'rises'} fastest: mean {said}"
+        return f"{side.capitalize()}: mean {text} ({best})"
+    return f"{best} {'falls' if side == 'deletion' else 'rises'} fastest: mean {text}"
 
 
 # ---- agreement -------------------------------------------------------------------------------------------------
@@ -119,8 +119,8 @@ def agreement_map(frame: pd.DataFrame, of: str = "scores", ax: Axes | None = Non
     """The rank correlation of every two methods' scores; the darker, the more they agree.
 
     Args:
-        frame: a row and a column for each method, as `explain.agreement` gives it; nan where nothing can be said.
-        of: what was ranked: `scores`, or their `sizes` where `explain.agreement` was asked for `absolute`.
+        frame: a row and a column for each method, as `explain.agreement` gives it; nan where nothing is known.
+        of: what was ranked: `scores`, or their `sizes` where `explain.agreement` compared `absolute` scores.
 
     Raises:
         BadInput: fewer than two methods, rows and columns of different names, or numbers that are not from -1 to 1.
@@ -139,10 +139,10 @@ def agreement_map(frame: pd.DataFrame, of: str = "scores", ax: Axes | None = Non
     colours = colormaps["Blues"].resampled(SHADES)
     shades = ax.imshow(grid, cmap=colours, vmin=low, vmax=1, aspect="auto")
     for (row, column), number in np.ndenumerate(grid):
-        said = "–" if math.isnan(number) else f"{number:.2f}".replace("-", MINUS)
-        said = "" if row == column else said
+        text = "–" if math.isnan(number) else f"{number:.2f}".replace("-", MINUS)
+        text = "" if row == column else text
         ink = "white" if number > low + 0.6 * (1 - low) else INK
-        ax.text(column, row, said, ha="center", va="center", color=ink, fontsize=9)
+        ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
     ax.set_xticks(range(n), names, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(n), names)
     ax.grid(visible=False)
@@ -273,7 +273,7 @@ def _sanity_lines(frame: pd.DataFrame, value: str, stages: list[str]) -> dict[st
     found = {}
     for name, (rows, column) in parts.items():
         if rows["stage"].duplicated().any():
-            raise BadInput("a stage stands there twice", "name the method of each row in a column `method`")
+            raise BadInput("a stage occurs twice", "name the method of each row in a column `method`")
         found[name] = rows.set_index(rows["stage"].astype(str))[column].reindex(stages).astype(float).tolist()
     return found
 
@@ -286,7 +286,7 @@ def _left_over(ends: Mapping[str, float], methods: bool) -> str:
     if not ends:
         return "Nothing can be ranked once all is random"
     name = max(ends, key=lambda one: ends[one])
-    said = f"{ends[name]:.2f}".replace("-", MINUS)
+    text = f"{ends[name]:.2f}".replace("-", MINUS)
     if not methods:
-        return f"All weights random: the scores still agree at {said}"
-    return f"All weights random: {name} still agrees most, at {said}"
+        return f"All weights random: the scores still agree at {text}"
+    return f"All weights random: {name} still agrees most, at {text}"

@@ -100,8 +100,8 @@ def describe_error(attribution: Attribution) -> str:
 
 def format_signed(score: float, digits: int = 2) -> str:
     """A score with its sign; what rounds to nothing has none."""
-    said = f"{score:+.{digits}f}" if digits <= 4 else f"{score:+.1e}"
-    return (said if said.strip("+-0.") else said[1:]).replace("-", MINUS)
+    text = f"{score:+.{digits}f}" if digits <= 4 else f"{score:+.1e}"
+    return (text if text.strip("+-0.") else text[1:]).replace("-", MINUS)
 
 
 def is_signed(attribution: Attribution) -> bool:
@@ -111,8 +111,8 @@ def is_signed(attribution: Attribution) -> bool:
 
 def format_score(attribution: Attribution, score: float, digits: int) -> str:
     """A score of this explanation: with its sign, where signs mean something."""
-    said = format_signed(score, digits)
-    return said if is_signed(attribution) else said.removeprefix("+")
+    text = format_signed(score, digits)
+    return text if is_signed(attribution) else text.removeprefix("+")
 
 
 def decimals(scores: Iterable[float]) -> int:
@@ -216,20 +216,20 @@ def _word(one: Attribution, at: int, name: str, largest: float, digits: int) -> 
     level = min(LEVELS, round(LEVELS * abs(score) / largest)) if largest else 0
     sides = is_signed(one)
     side = ("a" if not sides else "p" if score > 0 else "n") if level else "z"
-    said = f"“{word}” {format_score(one, score, digits + 1)}"
+    text = f"“{word}” {format_score(one, score, digits + 1)}"
     if score and sides:
-        said += f": {'for' if score > 0 else 'against'} {_printable(name)}"
+        text += f": {'for' if score > 0 else 'against'} {_printable(name)}"
     if one.spread is not None:
-        said += f", ± {one.spread[at]:.2g} over seeds"
+        text += f", ± {one.spread[at]:.2g} over seeds"
     return (
-        f'<span class="w" title="{escape(said)}"><b class="{side}{level or ""}">{escape(word)}</b>'
+        f'<span class="w" title="{escape(text)}"><b class="{side}{level or ""}">{escape(word)}</b>'
         f"<small>{format_score(one, score, digits)}</small></span>"
     )
 
 
 def _plain(one: Attribution, name: str, alike: bool) -> str:
     digits = decimals(one.scores.tolist())
-    said = "".join(
+    text = "".join(
         _printable(gap)
         + (
             ""
@@ -239,7 +239,7 @@ def _plain(one: Attribution, name: str, alike: bool) -> str:
         for gap, at in _gaps_and_words(one)
     )
     what = "" if alike else f", {describe_output(one, name)}"
-    return f"{one.method}{what}: {said} ({describe_error(one)}, {_queries(one.queries)})"
+    return f"{one.method}{what}: {text} ({describe_error(one)}, {_queries(one.queries)})"
 
 
 def _printable(text: str) -> str:

@@ -29,7 +29,7 @@ class _Fall:
 
     place: NDArray[np.int64]  # (n,), when each word goes
     probabilities: list[float]
-    said: list[str]
+    predicted: list[str]
 
 
 def delete_words(
@@ -47,7 +47,7 @@ def delete_words(
         seed: of the random order.
 
     Returns:
-        A box of the class `delete-words`: slider (children[0]), order (children[1], a dropdown), the answer
+        A box of the class `delete-words`: slider (children[0]), order (children[1], a dropdown), the text
         (children[2], HTML).
 
     Raises:
@@ -112,15 +112,15 @@ def _fall(
 def _picture(masked: MaskableText, fall: _Fall, gone: int, name: str) -> str:
     """The prediction, the text, and the probability as a bar with a mark where it began."""
     n, now, first = len(fall.place), fall.probabilities[gone], fall.probabilities[0]
-    said = f"{gone} of {n} word{'s' if n > 1 else ''} deleted: the probability of {name} is {now:.1%}"
+    text = f"{gone} of {n} word{'s' if n > 1 else ''} deleted: the probability of {name} is {now:.1%}"
     if gone:
-        said += f", from {first:.1%}"
-    still = "still " if gone and fall.said[gone] == fall.said[0] else "now " if gone else ""
-    said += f". The model {still}says {fall.said[gone]}."
-    flips = [step for step, word in enumerate(fall.said) if word != fall.said[0]]
+        text += f", from {first:.1%}"
+    still = "still " if gone and fall.predicted[gone] == fall.predicted[0] else "now " if gone else ""
+    text += f". The model {still}says {fall.predicted[gone]}."
+    flips = [step for step, word in enumerate(fall.predicted) if word != fall.predicted[0]]
     end = f" In this order it takes {flips[0]} to change its mind." if flips else " No step of this order changes it."
     return (
-        f"{message(escape(said + end))}"
+        f"{message(escape(text + end))}"
         f'<p class="deleted-text" style="font-size:1.15em;line-height:1.8;overflow-wrap:anywhere">'
         f"{_struck_out(masked, fall.place < gone)}</p>"
         f'<div aria-hidden="true" style="position:relative;max-width:480px;height:1.1em;'

@@ -96,9 +96,9 @@ class _Explainer:
         found = [one for one in outcomes.values() if isinstance(one, Attribution)]
         errors = {name: one for name, one in outcomes.items() if isinstance(one, Exception)}
         self.picture.value = plots.heat_map(found, self._names()).html if found else ""
-        said = escape(self._in_words(found)) if found else "There is no explanation to show."
+        summary = escape(self._in_words(found)) if found else "There is no explanation to show."
         failed = "".join(f"<div><b>{escape(name)}</b>{error_message(error)}</div>" for name, error in errors.items())
-        self.words.value = message(said) + failed
+        self.words.value = message(summary) + failed
         for name in errors:
             del self.known[text, name]  # may be corrected in the meantime: tried again next time
 
@@ -129,10 +129,10 @@ class _Explainer:
         called = self._names()
         first = found[0]
         target = first.target.item() if isinstance(first.target, np.generic) else first.target
-        said = f"The {first.output} of {called[target]} is {_number(first)}."
+        text = f"The {first.output} of {called[target]} is {_number(first)}."
         if not first.tokens:
-            return f"{said} The text has no words."
-        return " ".join([said, *(f"{one.method}: {_first(one)}, {one.queries:,} queries." for one in found)])
+            return f"{text} The text has no words."
+        return " ".join([text, *(f"{one.method}: {_first(one)}, {one.queries:,} queries." for one in found)])
 
 
 def _number(one: Attribution) -> str:

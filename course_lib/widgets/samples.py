@@ -35,11 +35,11 @@ def sampling(
 
     Each setting is computed once, when it is first chosen; the classifier predicts a text once, whatever the
     setting. All pictures of a method have the same axis and words, those of the fewest samples. What goes wrong is
-    shown in place of the picture, and asked again next time.
+    shown in place of the picture, and the setting is tried again next time.
 
     Args:
         classifier: has `predict_proba(list of texts)` and `classes_`.
-        text: one with words; its likeliest class is explained.
+        text: one with words; its most probable class is explained.
         counts: numbers of samples, ascending.
         methods: of `explain.METHODS`, that need predictions alone and have the settings `samples` and `seed`.
         seeds: explanations of each setting, at least 2.
