@@ -44,7 +44,7 @@ check: $(TEST_STAMP) data ## in a few minutes: lint, types, layers and the unit 
 course: $(TEST_STAMP) data ## run every notebook, compare with its stored outputs, print one table
 	$(PY) tests/tools/run_notebooks.py check $(NOTEBOOKS)
 
-notebooks: $(TEST_STAMP) data ## run every notebook afresh (preset cpu) and store its outputs
+notebooks: $(TEST_STAMP) data ## run every notebook again (preset cpu) and store its outputs
 	$(PY) tests/tools/run_notebooks.py store $(NOTEBOOKS)
 
 results: $(TEST_STAMP) data ## compute the results that ship with the course again, store them, print what moved
@@ -65,7 +65,7 @@ clean: ## remove reports, screenshots and caches of tools (not .venv, not data/c
 data: | $(LAB_STAMP)
 	@$(PY) -m course_lib data
 
-# A stamp is written last, by the set-up itself: what was broken off is never taken for finished.
+# A stamp is written last, by the set-up itself: an interrupted set-up is never taken for a finished one.
 # The tests' environment contains the learner's, so it writes both.
 $(LAB_STAMP): pyproject.toml constraints.txt
 	@$(SET_UP) --stamp $@ --again "make lab"

@@ -1,6 +1,6 @@
 """The one family of errors that this library raises on purpose.
 
-Each says what was wrong (with the value that was met) and what mends it, so that a learner never has to
+Each says what was wrong (with the value that was met) and how to fix it, so that a learner never has to
 read a traceback of somebody else's code to go on.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class CourseError(Exception):
-    """What went wrong, and the command or argument that mends it.
+    """What went wrong, and the command or argument that fixes it.
 
     Args:
         message: what was wrong, with the offending value.
@@ -33,7 +33,7 @@ class MissingAsset(CourseError, FileNotFoundError):
 
 
 class CorruptAsset(CourseError):
-    """A file is there, but it is not the file that was asked for: its hash or its form is wrong."""
+    """A file is there, but it is not the expected one: its hash or its form is wrong."""
 
 
 class CheckpointError(CourseError):
@@ -41,4 +41,4 @@ class CheckpointError(CourseError):
 
 
 class Offline(CourseError):
-    """The network was needed and did not answer."""
+    """The network was needed and could not be reached."""

@@ -363,7 +363,7 @@ def test_claims_about_attacks(script: Callable[[str], ModuleType]) -> None:
     measured = {text: (round(claim.measured, 3), claim.met) for text, claim in found.items()}
     assert measured == {
         "DeepWordBug: times TextAttack's rate as installed": (30, True),
-        "DeepWordBug: times its rate with the padding mended": (5, True),
+        "DeepWordBug: times its rate with the padding fixed": (5, True),
         "success rates apart, in points": (1.25, True),
         "queries apart, as a share": (0.02, True),
         "gradient-guided search: points of success behind beam-8": (2.5, False),

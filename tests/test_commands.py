@@ -1,4 +1,4 @@
-"""The command line: one JSON object, exit codes, plain errors, and a fine-tuning that can be broken off."""
+"""The command line: one JSON object, exit codes, plain errors, and a fine-tuning that can be interrupted."""
 
 import copy
 import csv

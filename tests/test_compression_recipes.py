@@ -121,8 +121,8 @@ def test_a_plan_that_learns_layer_by_layer_costs_more_and_learns_something_else(
     made = [compress(fitted(), plan, tmp_path / str(plan.layerwise), TEXTS) for plan in plans]
     again = compress(fitted(), plans[1], tmp_path / "again", TEXTS)
     assert same_bits(again.student, made[1].student) and not same_bits(made[0].student, made[1].student)
-    cheap, dear = (compress_cost(fitted(), plan, TEXTS).seconds for plan in plans)
-    assert dear > cheap
+    cheap, expensive = (compress_cost(fitted(), plan, TEXTS).seconds for plan in plans)
+    assert expensive > cheap
 
 
 def test_quality_by_hand() -> None:

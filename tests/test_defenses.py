@@ -319,7 +319,7 @@ def test_more_votes_always_win(rows: list[list[float]]) -> None:
 
 
 def test_an_ensemble_can_be_attacked(tiny: TextClassifier) -> None:
-    """By whoever asks only; no gradient is needed."""
+    """By an attacker who only needs predictions, no gradient."""
     ensemble = Ensemble((tiny, fitted(replace(QUICK, seed=1))), "vote")
     report = recipe("deepwordbug").run(ensemble, TEXTS[:4], ensemble.predict(TEXTS[:4]))  # type: ignore[arg-type]
     assert report.accuracy == 1 and report.queries_per_text > 1

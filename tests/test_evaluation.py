@@ -189,9 +189,9 @@ def test_temperature_lowers_the_ece_and_keeps_every_prediction():
     p = rng.uniform(0.05, 0.95, 3000)
     labels = (rng.random(3000) < p).astype(int)
     sure = ev.temper(np.stack([1 - p, p], 1), 0.3)
-    mended = ev.temper(sure, ev.fit_temperature(np.log(sure), labels))
-    assert ev.calibration(mended, labels).ece < 0.25 * ev.calibration(sure, labels).ece
-    assert (mended.argmax(1) == sure.argmax(1)).all()
+    calibrated = ev.temper(sure, ev.fit_temperature(np.log(sure), labels))
+    assert ev.calibration(calibrated, labels).ece < 0.25 * ev.calibration(sure, labels).ece
+    assert (calibrated.argmax(1) == sure.argmax(1)).all()
 
 
 def test_temper_with_1_changes_nothing_and_knows_zeros():

@@ -121,10 +121,10 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
     ours = [row for row in at_n if row["contender"] == "ours" and row["recipe"] == "deepwordbug"]
     stock = [row for row in rows if row["contender"] == "TextAttack" and row["recipe"] == "deepwordbug"]
     beams = [row for row in rows if row["contender"] == "TextAttack" and row["recipe"] == "beam"]
-    mended = [row for row in rows if row["contender"].startswith("TextAttack,")]
+    fixed = [row for row in rows if row["contender"].startswith("TextAttack,")]
     found: list[Claim] = []
-    if ours and stock and mended:
-        found += _against_peer(ours, stock, mended)
+    if ours and stock and fixed:
+        found += _against_peer(ours, stock, fixed)
     by_recipe = {row["recipe"]: row for row in at_n if row["contender"] == "ours"}
     if {"gradient-beam", "beam-synonyms"} <= by_recipe.keys():
         found += _gradient(by_recipe["gradient-beam"], by_recipe["beam-synonyms"], beams)
@@ -138,13 +138,13 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
     return found
 
 
-def _against_peer(ours: Sequence[Row], stock: Sequence[Row], mended: Sequence[Row]) -> list[Claim]:
+def _against_peer(ours: Sequence[Row], stock: Sequence[Row], fixed: Sequence[Row]) -> list[Claim]:
     seconds = mean(ours, "seconds")
-    queries = mean(ours, "queries_per_text") / mean(mended, "queries_per_text")
+    queries = mean(ours, "queries_per_text") / mean(fixed, "queries_per_text")
     return [
         Claim("DeepWordBug: times TextAttack's rate as installed", 20, mean(stock, "seconds") / seconds),
-        Claim("DeepWordBug: times its rate with the padding mended", 4, mean(mended, "seconds") / seconds),
-        Claim("success rates apart, in points", 2, 100 * abs(success(ours) - success(mended)), at_most=True),
+        Claim("DeepWordBug: times its rate with the padding fixed", 4, mean(fixed, "seconds") / seconds),
+        Claim("success rates apart, in points", 2, 100 * abs(success(ours) - success(fixed)), at_most=True),
         Claim("queries apart, as a share", 0.05, abs(queries - 1), at_most=True),
     ]
 

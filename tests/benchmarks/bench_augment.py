@@ -3,7 +3,7 @@
 python tests/benchmarks/bench_augment.py --labels 100 500 --methods eda aeda --seeds 5
 
 Both sides take the same optimizer steps on as many sentences: with augmentation, half of them are rewrites. `none` is
-always run. Finished runs are stored with the course's other runs: a call that was broken off goes on where it was, and
+always run. Finished runs are stored with the course's other runs: an interrupted call continues where it stopped, and
 a call for one part shows the other parts that were run before. What was never run is listed.
 """
 

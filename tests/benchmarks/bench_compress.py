@@ -51,7 +51,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1000, help="test sentences that are timed (fewer: a trial)")
     parser.add_argument("--singles", type=int, default=100, help="sentences that are asked one by one in a round")
     parser.add_argument("--plans", nargs="+", choices=list(PLANS), default=list(PLANS))
-    parser.add_argument("--made", type=Path, help="folder that keeps the made models, for a run that is broken off")
+    parser.add_argument("--made", type=Path, help="folder that keeps the made models, for a run that is interrupted")
     parser.add_argument("--only-make", type=int, nargs="+", default=[], metavar="SEED", help="makes, measures nothing")
     parser.add_argument("--peers", nargs="*", type=Path, default=[], help="ONNX files of packaged sentence encoders")
     return parser.parse_args(arguments)

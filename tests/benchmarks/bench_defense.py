@@ -2,7 +2,7 @@
 
 python tests/benchmarks/bench_defense.py [--seeds 3] [--n 200] [--defences none "spelling and words"]
 
-Every part is a stored run of the course: a second call goes on where the first was broken off.
+Every part is a stored run of the course: a second call continues where the first was interrupted.
 """
 
 from __future__ import annotations

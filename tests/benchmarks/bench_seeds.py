@@ -2,7 +2,7 @@
 
 python tests/benchmarks/bench_seeds.py --preset best --seeds 5
 
-Finished seeds are stored with the course's other runs: a call that was broken off goes on where it was.
+Finished seeds are stored with the course's other runs: an interrupted call continues where it stopped.
 """
 
 from __future__ import annotations

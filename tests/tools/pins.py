@@ -1,6 +1,6 @@
 """The versions this project was tested with: every package it pulls in, with its exact version.
 
-`python tests/tools/pins.py > constraints.txt` writes them anew from the environment it runs in.
+`python tests/tools/pins.py > constraints.txt` writes them again from the environment it runs in.
 """
 
 from __future__ import annotations

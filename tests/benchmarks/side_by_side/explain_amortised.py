@@ -49,7 +49,7 @@ def measured(subject: Subject, asked: argparse.Namespace) -> Iterator[Row]:
 
 
 def lessons(classifier: TextClassifier, wanted: int, path: Path | None) -> list[Attribution]:
-    """Explained training sentences; a file keeps them, so that a run that was broken off goes on."""
+    """Explained training sentences; a file keeps them, so that an interrupted run continues."""
     found: list[Attribution] = pickle.loads(path.read_bytes()) if path and path.exists() else []
     texts = list(dict.fromkeys(corpora.part("movie_reviews", "train")["text"]))[:wanted]
     known = {one.text for one in found}

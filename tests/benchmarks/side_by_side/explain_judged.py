@@ -103,7 +103,7 @@ FAITHFULNESS = Part(measured, lambda rows: [], HEADING, line, notes)
 
 
 def planted_measured(_: Subject, asked: argparse.Namespace) -> Iterator[Row]:
-    """A row a seed and method; each seed trains the course's encoder anew, in a folder that is thrown away."""
+    """A row a seed and method; each seed trains the course's encoder again, in a folder that is thrown away."""
     for seed in range(asked.seeds):
         config = {"methods": list(PLANTED_METHODS), "rows": asked.rows, "seed": seed, "tested": asked.tested}
         before, started = load(), now()

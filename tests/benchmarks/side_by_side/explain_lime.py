@@ -57,7 +57,7 @@ def _times(subject: Subject, texts: list[str], samples: int) -> Iterator[Row]:
     seconds, said = in_turns(contenders, texts)
     for name, times in seconds.items():
         row: Row = {"what": "time", "contender": name, "samples": samples, "load": before, "seconds": times}
-        if name != OURS:  # the package's own numbers, whoever predicts
+        if name != OURS:  # the package's own numbers, whichever model predicts
             row["apart"] = max(float(abs(a - b).max()) for a, b in zip(said[name], said[STOCK], strict=True))
         yield row
     started = now()

@@ -2,7 +2,7 @@
 
 PYTHON textattack_run.py deepwordbug|beam MODEL_FOLDER SENTENCES.json [MAX_LENGTH]
 
-`beam` puts in WordNet's synonyms by a beam of 8. SENTENCES.json is a list of [text, label]. MAX_LENGTH mends
+`beam` puts in WordNet's synonyms by a beam of 8. SENTENCES.json is a list of [text, label]. MAX_LENGTH fixes
 TextAttack's padding to the model's longest text (512); without it the run is as installed. Prints one JSON
 object on the last line. Nothing of the course is imported here.
 """
