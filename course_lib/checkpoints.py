@@ -196,6 +196,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         flush_folder(part)
         replace_folder(part, target)
         flush_folder(target.parent)
+    except CourseError:  # of the block; MissingAsset is an OSError, too
+        raise
     except (OSError, SafetensorError) as error:
         raise CourseError(f"{target} could not be written: {error}", "make room, or give another folder") from error
     finally:

@@ -25,12 +25,13 @@ import course_lib.checkpoints as checkpoints_module
 from course_lib.checkpoints import (
     Checkpoint,
     CheckpointFolder,
+    atomic_folder,
     check_resume_identity,
     replace_folder,
     resume_identity,
     write_atomically,
 )
-from course_lib.errors import CheckpointError
+from course_lib.errors import CheckpointError, MissingAsset
 
 HERE = Path(__file__).parent
 # A checkpoint comes every 3 steps, an epoch ends every 8. Before the first checkpoint, one, two and three steps after
@@ -332,3 +333,11 @@ def test_replace_folder_brings_the_old_one_back_on_failure(tmp_path: Path) -> No
     with pytest.raises(OSError, match="missing"):
         replace_folder(tmp_path / "missing", target)
     assert (target / "good").read_text() == "1" and [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_error_inside_an_atomic_folder_comes_as_it_is(tmp_path: Path) -> None:
+    """MissingAsset is an OSError, but says nothing of the folder that is written."""
+    (tmp_path / "model").mkdir()
+    with pytest.raises(MissingAsset, match="no encoder"), atomic_folder(tmp_path / "model"):
+        raise MissingAsset("no encoder", "fetch it")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -1,4 +1,4 @@
-"""`import course_lib` loads nothing heavy, changes nothing, and knows its names; errors say what is wrong and how to fix it."""
+"""`import course_lib` loads nothing heavy and changes nothing; errors say what is wrong and how to fix it."""
 
 import json
 import os

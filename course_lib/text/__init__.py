@@ -1,4 +1,4 @@
-"""What attacks, explanations, defenses and augmentation share: words of a text, their tokens, models queried in batches.
+"""What attacks, explanations, defenses and augmentation share: words, their tokens, models queried in batches.
 
 `document`: a text as words with their places, in any script. `gradients`: the alignment of words with tokens, and
 gradients with respect to token embeddings. `modules`: private copies of a torch module that share its weights.
