@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from interruption import Interrupted, interrupt_at
 from safetensors.torch import load_file
 from toy_classifiers import (
     BAD,
@@ -236,12 +237,9 @@ def test_lora_changes_query_and_value_only_and_leaves_an_ordinary_model(saved, t
 
 
 def test_lora_that_is_broken_off_leaves_an_ordinary_model_too():
-    def stop(row):
-        raise KeyboardInterrupt
-
     classifier = tiny(lora_rank=2)
     with pytest.raises(KeyboardInterrupt):
-        classifier.fit(TEXTS, LABELS, callbacks=[stop])
+        classifier.fit(TEXTS, LABELS, callbacks=[interrupt_at(1, KeyboardInterrupt)])
     assert weights(classifier).keys() == weights(fitted()).keys()
     assert all(parameter.requires_grad for parameter in classifier.module_.parameters())
 
@@ -298,13 +296,9 @@ def test_callbacks_see_every_row_of_the_history():
 
 
 def test_a_fit_that_was_broken_off_ends_in_the_same_weights(tmp_path):
-    def stop(row):
-        if row["step"] == 20:
-            raise KeyboardInterrupt
-
     folder, steps = CheckpointFolder(tmp_path / "run", every=4), []
-    with pytest.raises(KeyboardInterrupt):
-        tiny(LEARNING).fit(TEXTS, LABELS, callbacks=[stop], checkpoints=folder)
+    with pytest.raises(Interrupted):
+        tiny(LEARNING).fit(TEXTS, LABELS, callbacks=[interrupt_at(20)], checkpoints=folder)
     assert folder.steps() == [12, 16]
     resumed = tiny(LEARNING).fit(TEXTS, LABELS, callbacks=[lambda row: steps.append(row["step"])], checkpoints=folder)
     assert steps[0] == 20  # it did not begin again

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from interruption import interrupt_command_at
 from toy_classifiers import LABELS, LEARNING, MIXED, QUICK, RATINGS, TEXTS, fitted, tiny, transformers_logits
 
 from course_lib import assets, commands
@@ -537,27 +538,13 @@ def test_finetune_takes_a_corpus_of_the_course(tmp_path, capsys, monkeypatch):
     )
 
 
-def interrupt_at(monkeypatch, step: int) -> None:
-    """Ctrl-C when that step is done."""
-    from course_lib.commands.progress import ProgressBar
-
-    real = ProgressBar.__call__
-
-    def stop(bar, row):
-        real(bar, row)
-        if row["step"] >= step:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(ProgressBar, "__call__", stop)
-
-
 @pytest.mark.slow
 def test_finetune_continues_where_it_was_interrupted(table, tmp_path, capsys, monkeypatch):
     call = ["finetune", "--data", str(table), "--checkpoint-every", "4", *LEARN, "--epochs", "4"]
     assert main([*call, "--out", str(tmp_path / "whole")]) == 0
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        interrupt_at(patched, 20)
+        interrupt_command_at(20, patched)
         assert main([*call, "--out", str(tmp_path / "parts")]) == 130
     said = capsys.readouterr()
     assert "interrupted; the same command continues" in said.err and json.loads(said.out)["error"] == "interrupted"
@@ -575,7 +562,7 @@ def test_finetune_continues_where_it_was_interrupted(table, tmp_path, capsys, mo
 def test_finetune_does_not_go_on_with_another_file(table, tmp_path, capsys, monkeypatch):
     call = ["finetune", "--checkpoint-every", "1", "--out", str(tmp_path / "m"), *LEARN]
     with monkeypatch.context() as patched:
-        interrupt_at(patched, 10)
+        interrupt_command_at(10, patched)
         assert main([*call, "--data", str(table)]) == 130
     capsys.readouterr()
     other = write_table(tmp_path / "other.csv", {"neg": WORDS["pos"], "pos": WORDS["neg"]})
@@ -585,7 +572,7 @@ def test_finetune_does_not_go_on_with_another_file(table, tmp_path, capsys, monk
 
 
 def test_finetune_without_checkpoints_writes_none(table, tmp_path, capsys, monkeypatch):
-    interrupt_at(monkeypatch, 10)
+    interrupt_command_at(10, monkeypatch)
     call = ["finetune", "--data", str(table), "--out", str(tmp_path / "m"), "--checkpoint-every", "0", *LEARN]
     assert main(call) == 130
     assert [entry.name for entry in tmp_path.iterdir()] == ["films.csv"]

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from interruption import interrupt_at
+from interruption import interrupt_command_at
 from safetensors.torch import load_file
 
 from course_lib.commands import main
-from course_lib.commands.progress import ProgressBar
 from course_lib.encoder import EncoderConfig
 from course_lib.pretraining import recipes
 from course_lib.pretraining.recipes import PretrainingRecipe
@@ -36,11 +35,6 @@ def told(capsys) -> dict:
 
 def pretrain(*more: str) -> int:
     return main(["pretrain", "--preset", "small", "--json", *more])
-
-
-def interrupted(bar, row) -> None:
-    """In the place of a progress bar: the user stops the run."""
-    interrupt_at(10, KeyboardInterrupt)(row)
 
 
 def test_pretrain_tells_what_it_has_done(capsys, tmp_path):
@@ -72,7 +66,7 @@ def test_a_broken_off_run_goes_on_and_ends_in_the_same_weights(capsys, tmp_path,
     options = ["--checkpoint-every", "3"]
     assert pretrain("--out", str(tmp_path / "whole"), *options) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "__call__", interrupted)
+        interrupt_command_at(10, patch)
         assert pretrain("--out", str(tmp_path / "m"), *options) == 130
     assert not (tmp_path / "m").exists() and (tmp_path / ".m.checkpoints").is_dir()
     assert pretrain("--out", str(tmp_path / "m"), *options) == 0
@@ -84,7 +78,7 @@ def test_a_broken_off_run_goes_on_and_ends_in_the_same_weights(capsys, tmp_path,
 def test_a_run_of_other_minutes_is_not_continued(capsys, tmp_path, monkeypatch):
     options = ["--out", str(tmp_path / "m"), "--checkpoint-every", "3"]
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "__call__", interrupted)
+        interrupt_command_at(10, patch)
         assert pretrain("--minutes", "0.05", *options) == 130
     assert len(list((tmp_path / ".m.checkpoints").glob("step-*"))) == 2
     assert pretrain("--minutes", "0.1", *options) == 1

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from interruption import Interrupted, interrupt_at
 from torch import Tensor, nn
 
 from course_lib import TextClassifier
@@ -228,17 +229,13 @@ def test_all_passes_share_one_dropout_mask(tiny: TextClassifier) -> None:
 
 @pytest.mark.parametrize("adversary", ADVERSARIES, ids=NAMES)
 def test_an_adversarial_fit_that_was_broken_off_ends_in_the_same_weights(adversary: Any, tmp_path: Any) -> None:
-    def stop(row: Any) -> None:
-        if row["step"] == 10:
-            raise KeyboardInterrupt
-
     def fit(adversary: Any, **settings: Any) -> TextClassifier:
         unfitted = TextClassifier("tiny", training=replace(QUICK, epochs=3), frozen_embeddings=True)
         return unfitted.fit(TEXTS, LABELS, loss_wrapper=adversary, **settings)
 
     folder, steps = CheckpointFolder(tmp_path / "run", every=6), []
-    with pytest.raises(KeyboardInterrupt):
-        fit(adversary, callbacks=[stop], checkpoints=folder)
+    with pytest.raises(Interrupted):
+        fit(adversary, callbacks=[interrupt_at(10)], checkpoints=folder)
     with pytest.raises(CheckpointError, match=r"loss_wrapper.epsilon"):
         fit(replace(adversary, epsilon=0.7), checkpoints=folder)
     resumed = fit(adversary, callbacks=[lambda row: steps.append(row["step"])], checkpoints=folder)

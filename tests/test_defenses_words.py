@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import Interrupted, interrupt_at
 from torch import Tensor, nn
 
 from course_lib import TextClassifier, wordnet
@@ -340,17 +341,9 @@ def test_training_follows_from_its_seed_and_resumes(tmp_path: Path) -> None:
     whole = fitted(0, checkpoints=CheckpointFolder(tmp_path / "a", every=1)).module_.state_dict()
     assert all(torch.equal(tensor, whole[name]) for name, tensor in fitted(0).module_.state_dict().items())
     assert any(not torch.equal(tensor, whole[name]) for name, tensor in fitted(1).module_.state_dict().items())
-
-    class Broken(Exception):
-        pass
-
-    def stop(row: Any) -> None:
-        if row["step"] >= 5:
-            raise Broken
-
     folder = CheckpointFolder(tmp_path / "b", every=1)
-    with pytest.raises(Broken):
-        fitted(0, checkpoints=folder, validation=(TEXTS, LABELS), callbacks=[stop])
+    with pytest.raises(Interrupted):
+        fitted(0, checkpoints=folder, validation=(TEXTS, LABELS), callbacks=[interrupt_at(5)])
     resumed = fitted(0, checkpoints=folder, validation=(TEXTS, LABELS)).module_.state_dict()
     reference = fitted(0, validation=(TEXTS, LABELS)).module_.state_dict()
     assert all(torch.equal(tensor, reference[name]) for name, tensor in resumed.items())

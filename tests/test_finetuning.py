@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruption import Interrupted
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -275,10 +276,6 @@ def test_soup_of_one_is_itself() -> None:
     assert torch.equal(module.weight, before)
 
 
-class Broken(Exception):
-    """Stands for a power cut."""
-
-
 def cut_at(member: int, step: int) -> Callable[[LogEntry], None]:
     """A callback that breaks off at a step of a member (0, 1, ...)."""
     finished = 0
@@ -286,7 +283,7 @@ def cut_at(member: int, step: int) -> Callable[[LogEntry], None]:
     def callback(row: LogEntry) -> None:
         nonlocal finished
         if finished == member and row["step"] == step:
-            raise Broken
+            raise Interrupted
         finished += "validation_loss" in row and row["step"] == row["total_steps"]
 
     return callback
@@ -296,7 +293,7 @@ def test_an_interrupted_recipe_goes_on_where_it_was(tmp_path: Path) -> None:
     chosen = replace(TOY, members=2, dropout=0.1, training=replace(TOY.training, epochs=4, average_from=0.5))
     frame, rows = toy("x"), []
     whole = weights(fit_recipe(chosen, frame, encoder="tiny"))
-    with pytest.raises(Broken):
+    with pytest.raises(Interrupted):
         fit_recipe(chosen, frame, encoder="tiny", checkpoints=tmp_path, every=7, callbacks=[cut_at(1, 20)])
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["member-0", "member-1"]
     resumed = fit_recipe(chosen, frame, encoder="tiny", checkpoints=tmp_path, every=7, callbacks=[rows.append])
@@ -319,7 +316,7 @@ def test_checkpoints_of_another_recipe_or_corpus_are_refused(
     change: Callable[[Recipe, pd.DataFrame], tuple[Recipe, pd.DataFrame]], named: str, tmp_path: Path
 ) -> None:
     chosen, frame = replace(TOY, training=replace(TOY.training, epochs=2)), toy("x")
-    with pytest.raises(Broken):
+    with pytest.raises(Interrupted):
         fit_recipe(chosen, frame, encoder="tiny", checkpoints=tmp_path, every=5, callbacks=[cut_at(0, 6)])
     other, changed = change(chosen, frame)
     with pytest.raises(CheckpointError, match=named):

@@ -11,6 +11,7 @@ import families
 import numpy as np
 import pytest
 import simulated_accelerator as accelerator
+from interruption import Interrupted, interrupt_at
 from toy_classifiers import LABELS, MIXED, QUICK, RATINGS, TEXTS, tiny
 
 from course_lib import evaluation, machine
@@ -70,14 +71,10 @@ def test_a_forward_batch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interrupted_fit_ends_in_the_same_weights(tmp_path: Path) -> None:
-    def stop(row: dict[str, float]) -> None:
-        if row["step"] == 10:
-            raise KeyboardInterrupt
-
     training = replace(QUICK, epochs=3, batch_size=8, average_from=0.5)
     folder = CheckpointFolder(tmp_path, every=4)
-    with pytest.raises(KeyboardInterrupt):
-        tiny(training).fit(TEXTS, LABELS, callbacks=[stop], checkpoints=folder)
+    with pytest.raises(Interrupted):
+        tiny(training).fit(TEXTS, LABELS, callbacks=[interrupt_at(10)], checkpoints=folder)
     resumed = tiny(training).fit(TEXTS, LABELS, checkpoints=folder)
     whole = tiny(training).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(resumed.decision_logits(MIXED), whole.decision_logits(MIXED))

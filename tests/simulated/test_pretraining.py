@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import simulated_accelerator as accelerator
 import torch
+from interruption import Interrupted, interrupt_at
 from toy_pretraining import toy_material, toy_recipe, weights_of
 
 from course_lib.checkpoints import CheckpointFolder
@@ -31,16 +32,11 @@ def test_a_run_as_on_a_cpu(kind: str, material: Material, on_cpu: Callable[..., 
 
 
 def test_an_interrupted_run_ends_in_the_same_weights(material: Material, tmp_path: Path) -> None:
-    recipe = toy_recipe(material)
-
-    def stop(row: dict[str, float]) -> None:
-        if row["step"] == 9:
-            raise KeyboardInterrupt
-
+    recipe, folder = toy_recipe(material), CheckpointFolder(tmp_path, 4)
     whole = weights_of(pretrain(recipe, material=material))
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(recipe, material=material, checkpoints=CheckpointFolder(tmp_path, 4), callbacks=[stop], log_every=1)
-    resumed = weights_of(pretrain(recipe, material=material, checkpoints=CheckpointFolder(tmp_path, 4)))
+    with pytest.raises(Interrupted):
+        pretrain(recipe, material=material, checkpoints=folder, callbacks=[interrupt_at(9)], log_every=1)
+    resumed = weights_of(pretrain(recipe, material=material, checkpoints=folder))
     assert all(torch.equal(tensor.cpu(), resumed[name].cpu()) for name, tensor in whole.items())
 
 
