@@ -1,6 +1,7 @@
 """One table for everything odd that a learner may hand over: it works sensibly, or the error names value and cure."""
 
 import datetime
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -157,10 +158,10 @@ NO_LABELS = {
     "no list": (1, "labels is 1: no list"),
     "missing": (None, "labels is None"),
     "a string": ("yes", "labels is 'yes': no list"),
-    "real numbers": ([0.25, *LABELS[1:]], "real numbers such as 0.25"),
-    "infinite": ([float("inf"), *LABELS[1:]], "real numbers such as inf"),
-    "numbers and words": (put_first(LABELS, "good"), "labels mix types: numbers, text"),
-    "truth values and numbers": (put_first(LABELS, True), "labels mix types: numbers, truth values"),
+    "real numbers": ([0.25, *map(float, LABELS[1:])], "real numbers such as 0.25"),
+    "infinite": ([math.inf, *map(float, LABELS[1:])], "real numbers such as inf"),
+    "numbers and words": (put_first(LABELS, "good"), "labels mix types: text, whole numbers"),
+    "truth values and numbers": (put_first(LABELS, True), "labels mix types: truth values, whole numbers"),
     "truth values and words": (put_first(WORDS, True), "labels mix types: text, truth values"),
     "one-hot": (np.eye(2)[LABELS], "40 texts, but labels has shape (40, 2)"),
     "pairs": ([(label, 0) for label in LABELS], "40 texts, but labels has shape (40, 2)"),
@@ -249,8 +250,8 @@ NO_VALIDATION = {
     "three things": ((TEXTS, LABELS, LABELS), "validation is ("),
     "nothing": (([], []), "no text to go with validation labels"),
     "mismatched": ((["a"], [0, 1]), "1 texts, but validation labels has shape (2,)"),
-    "an unseen label": ((["a"], [7]), "hold [7], which training never saw"),
-    "labels of another kind": ((["a"], ["1"]), "hold ['1'], which training never saw"),
+    "an unseen label": ((["a"], [7]), "holds 7, which is not a class"),
+    "labels of another kind": ((["a"], ["1"]), "holds '1', which is not a class"),
     "a missing label": ((["a"], [None]), "validation labels[0] is missing"),
     "a missing text": (([None], [1]), "validation texts[0] is None"),
 }
