@@ -1,23 +1,32 @@
-"""Every figure is drawn, says its finding with the right number, fits its frame, and can be read in grey."""
+"""Every figure is drawn, states its finding with the right number, fits its frame, and can be read in grey."""
 
 from io import BytesIO
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from nbclient import NotebookClient
+from matplotlib.patches import Circle
 from PIL import Image
 
 from course_lib import evaluation, plots
+from course_lib.attacks.pgd import LossSurface
+from course_lib.compression.quantization import fake_quantize, fit_qparams, quantization_error
 from course_lib.errors import BadInput
-from course_lib.plots import style, training
+from course_lib.evaluation import wilson_interval
+from course_lib.plots import compression, pretraining, scatter, style
 
 mpl.use("Agg")
+
+
+def table(columns: str, *rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def history(steps: int = 40, until: int | None = None) -> list[dict[str, float]]:
@@ -31,44 +40,50 @@ def history(steps: int = 40, until: int | None = None) -> list[dict[str, float]]
     return rows
 
 
-def stored() -> pd.DataFrame:
-    rows = [
-        {
-            "learning_rate": rate,
-            "epochs": epochs,
-            "step": step,
-            "train_loss": 0.7 / step,
-            "validation_accuracy": accuracy,
-        }
-        for rate, accuracy in ((1e-5, 0.7), (1e-4, 0.86))
-        for epochs in (1, 2)
-        for step in range(1, 10 * epochs)
-    ]
-    return pd.DataFrame(rows)
+def losses(values: list[float], column: str = "loss") -> list[dict[str, float]]:
+    return [{"tokens": 1000.0 * (k + 1), column: loss} for k, loss in enumerate(values)]
 
 
 def accuracies(**names: list[str]) -> pd.DataFrame:
     """Two rows, 80 and 60 %, the first named column first."""
-    return pd.DataFrame(
-        {**names, "n": [400, 20], "accuracy": [0.8, 0.6], "low": [0.75, 0.38], "high": [0.84, 0.8]},
-    )
+    return pd.DataFrame({**names, "n": [400, 20], "accuracy": [0.8, 0.6], "low": [0.75, 0.38], "high": [0.84, 0.8]})
 
 
+MODELS = accuracies(model=["tuned", "lexicon"])
+LENGTHS = accuracies(words=["1-5", "6-10"])
+SLICES = accuracies(slice=["all sentences", "negation (not, n't, never)"])
+STORED = table(
+    "learning_rate epochs step train_loss validation_accuracy",
+    *((rate, epochs, step, 0.7 / step, accuracy) for rate, accuracy in ((1e-5, 0.7), (1e-4, 0.86))
+      for epochs in (1, 2) for step in range(1, 10 * epochs)),
+)  # fmt: skip
+CHOSEN = {"learning_rate": 1e-4, "epochs": 2}
 P = np.random.default_rng(0).dirichlet([1, 1], 500)
 LABELS = (np.random.default_rng(1).random(500) < P[:, 1]).astype(int)
-EFFICIENCY = pd.DataFrame(
-    [
-        (n, m, a, a - 0.02, a + 0.02)
-        for m, one, two in (("tuned", 0.7, 0.8), ("probe", 0.6, 0.7))
-        for n, a in ((100, one), (1000, two))
-    ],
-    columns=["labels", "method", "accuracy", "low", "high"],
-)
-TRANSFER = pd.DataFrame(
-    [(a, b, 0.9 if a == b else 0.7) for a in ("movie_reviews", "news") for b in ("movie_reviews", "news")],
-    columns=["train", "test", "accuracy"],
-)
-RATINGS = pd.DataFrame({"rating": [-3.0, -2.5, -0.2, 0.4, 1.0, 2.0, 3.0, 3.5]})
+CALIBRATION = evaluation.calibration(P, LABELS)
+EFFICIENCY = table(
+    "labels method accuracy low high",
+    *((n, method, one, one - 0.02, one + 0.02) for method, pair in (("tuned", (0.7, 0.8)), ("probe", (0.6, 0.7)))
+      for n, one in zip((100, 1000), pair, strict=True)),
+)  # fmt: skip
+KINDS = ("movie_reviews", "news")
+TRANSFER_ACCURACY = table("train test accuracy", *((a, b, 0.9 if a == b else 0.7) for a in KINDS for b in KINDS))
+RATINGS = table("rating", *((rating,) for rating in (-3.0, -2.5, -0.2, 0.4, 1.0, 2.0, 3.0, 3.5)))
+OPPOSED = table("low high n opposed", (0, 0.5, 5, 0.28), (0.5, 1, 9, 0.1), (1, 2, 0, np.nan))
+GAINS = table(
+    "labels method gain low high", (100, "none", 0.0, 0.0, 0.0), (100, "eda", 1.5, 0.5, 2.5),
+    (100, "typo", -0.5, -1.0, 0.0), (2000, "none", 0.0, 0.0, 0.0), (2000, "typo", 0.25, np.nan, np.nan),
+)  # fmt: skip
+LOST = GAINS.assign(**{name: GAINS[name] - 2 for name in ("gain", "low", "high")})
+MOVED = table("operation words_changed cosine", ("aeda", 0.0, 0.96), ("typo", 0.1, 0.88), ("swap", 0.2, 0.95))
+for _name in ("words_changed", "cosine"):
+    MOVED[f"{_name}_low"], MOVED[f"{_name}_high"] = MOVED[_name] - 0.01, MOVED[_name] + 0.02
+KEPT = table(
+    "operation alpha agreement", ("deletion", 0.5, 0.6), ("deletion", 0.1, 0.84), ("typo", 0.1, 0.85),
+    ("typo", 0.5, 0.7),
+).assign(agreement_before=0.875)  # fmt: skip
+KEPT["agreement_low"], KEPT["agreement_high"] = KEPT["agreement"] - 0.04, KEPT["agreement"] + 0.03
+
 TOKENS = ["[CLS]", "the", "cat", "sat", "[SEP]"]
 WEIGHTS = 0.05 + 0.75 * np.eye(5)[[1, 2, 3, 1, 0]]  # "sat" (row 3) puts 80 % on "the" (column 1), as "[CLS]" does
 MASKED, ASKED = ["[CLS]", "[MASK]", "dog", "sat", "[SEP]"], [-100, 11, 12, 13, -100]
@@ -77,70 +92,157 @@ PRETRAINED = {
     name: [{"step": k, "tokens": 1e4 * k, "loss": end + 5 / k} for k in range(1, 101)]
     for name, end in (("masked", 4.0), ("causal", 3.0))
 }
-SCALED = pd.DataFrame(
-    [(n, d, 6 * n * d, 2 + 40 * n**-0.25 + 30 * d**-0.25) for n in (3e5, 1e6, 3e6) for d in (1e6, 4e6, 16e6)],
-    columns=["parameters", "tokens", "flops", "loss"],
+SCALED = table(
+    "parameters tokens flops loss",
+    *((n, d, 6 * n * d, 2 + 40 * n**-0.25 + 30 * d**-0.25) for n in (3e5, 1e6, 3e6) for d in (1e6, 4e6, 16e6)),
 )
 MEMORY = {
     "float32": {"weights": 1e8, "gradients": 1e8, "optimiser": 2e8, "activations": 1.6e9},
     "bfloat16": {"weights": 1e8, "gradients": 1e8, "optimiser": 2e8, "activations": 8e8},
 }
-OPPOSED = pd.DataFrame({"low": [0, 0.5, 1], "high": [0.5, 1, 2], "n": [5, 9, 0], "opposed": [0.28, 0.1, np.nan]})
 
-FIGURES = {  # name -> (draw, what the first axes' title must say)
-    "learning_curve": (lambda: plots.learning_curve(history()), "Best validation accuracy 90.0%, after step 40 of 40"),
-    "learning_curve_halfway": (
-        lambda: plots.learning_curve(history(until=20)),
-        "Step 20 of 40: loss 0.810, about 10 s",
-    ),
-    "schedule": (lambda: plots.schedule(lambda step: 1e-4 / (1 + abs(step - 5)), 50), "peaks at 0.0001 in step 5"),
-    "stored_curves": (lambda: plots.stored_curves(stored(), {"learning_rate": 1e-4, "epochs": 2}), "of 4 runs"),
+ATTACKS = ["deepwordbug", "textfooler", "bert_attack", "hotflip", "pwws", "genetic"]
+UNDER = pd.DataFrame({"attack": ATTACKS, "n": 200, "before": 0.88, "under": [0.31, 0.09, 0.125, 0.26, 0.145, 0.33]})
+COST = pd.DataFrame(
+    {"attack": ATTACKS, "queries": [38, 92, 61, 3.2, 121, 1840], "n": 177,
+     "success": [0.65, 0.9, 0.86, 0.7, 0.84, 0.63]}
+)  # fmt: skip
+TRANSFER = table(
+    "made_against read_by success", ("BERT", "BERT", 0.9), ("BERT", "logistic regression", 0.3),
+    ("logistic regression", "logistic regression", 1.0), ("logistic regression", "BERT", 0.1),
+)  # fmt: skip
+OWN = TRANSFER["made_against"] == TRANSFER["read_by"]
+FIRST_ORDER = pd.DataFrame({"promised": [-0.1, 0.0, 0.1, 0.2], "true": [-0.2, 0.3, 0.1, 1.5]})
+DEFENCES = table(
+    "defence attack accuracy", ("no defence", "none", 0.9), ("no defence", "hotflip", 0.2), ("no defence", "pwws", 0.3),
+    ("adversarial training", "none", 0.8), ("adversarial training", "hotflip", 0.6),
+    ("adversarial training", "pwws", 0.5),
+)  # fmt: skip
+ROC = {"perplexity": ([0, 0.05, 0.1, 0.5, 1], [0, 0.4, 0.6, 0.9, 1]), "confidence": ([0, 0.2, 1], [0, 0.3, 1])}
+ROBUST = table(
+    "method epsilon accuracy n",
+    *((name, eps, 0.9 * 0.5 ** (speed * eps), 300) for name, speed in (("FGSM", 2), ("PGD", 6)) for eps in (0, 0.5, 1)),
+)
+AXIS = np.linspace(-1, 1, 21)
+SURFACE = LossSurface(AXIS, AXIS, 0.5 + np.maximum(0, AXIS[:, None]) + np.cos(AXIS[None, :]))
+FLAT = LossSurface(AXIS, AXIS, np.ones((21, 21)))
+
+NAMES = ["BERT", "float32", "8 bits", "8 bits, fewer words", "4 bits", "small", "fast", "pruned, 50 %"]
+COMPRESSED = pd.DataFrame(
+    {
+        "model": NAMES,
+        "megabytes": [46.2, 45.9, 12.1, 9.2, 7.4, 3.9, 8.1, 46.0],
+        "median_ms": [6.1, 3.2, 1.4, 1.41, 1.9, 1.95, 0.62, 6.2],
+        "texts_a_second": [310, 520, 1250, 1260, 980, 990, 2900, 305],
+        "accuracy": [0.8812, 0.8812, 0.8803, 0.8797, 0.8781, 0.8748, 0.8655, 0.8695],
+    }
+)
+WITH_ENDS = COMPRESSED.assign(low=COMPRESSED["accuracy"] - 0.013, high=COMPRESSED["accuracy"] + 0.012)
+MATRIX = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.linspace(0.01, 0.1, 40)[:, None]
+LAYERS = ["query", "key", "value", "attention_output", "expand", "contract"]
+ERRORS = table(
+    "layer matrix error",
+    *((layer, name, (column + 1) / (50 * (layer + 1))) for layer in (2, 0, 1) for column, name in enumerate(LAYERS)),
+)
+DAMAGE = table(
+    "slice n before after", ("all sentences", 2000, 0.88, 0.865), ("negation (not, n't, never)", 412, 0.845, 0.792),
+    ("lexicon agrees", 1200, 0.95, 0.95), ("lexicon disagrees", 250, 0.66, 0.68),
+)  # fmt: skip
+
+# name of the case -> (function, its arguments, what the title of the first axes must say)
+FIGURES = {
+    "learning_curve": (plots.learning_curve, (history(),), "Best validation accuracy 90.0%, after step 40 of 40"),
+    "learning_halfway": (plots.learning_curve, (history(until=20),), "Step 20 of 40: loss 0.810, about 10 s left"),
+    "learning_one_row": (plots.learning_curve, ([{"step": 1, "loss": 0.5}],), "The loss went from 0.500"),
+    "schedule": (plots.schedule, (lambda step: 1e-4 / (1 + abs(step - 5)), 50), "peaks at 0.0001 in step 5"),
+    "stored_curves": (plots.stored_curves, (STORED, CHOSEN), "Training loss of 4 runs"),
     "length_histogram": (
-        lambda: plots.length_histogram([3, 4, 5, 9, 30], {"padded": 150, "bucketed": 55}),
-        "Half have 5 tokens or fewer",
+        plots.length_histogram, ([3, 4, 5, 9, 30], {"padded": 150, "bucketed": 55}), "Half have 5 tokens or fewer"
     ),
-    "reliability": (lambda: plots.reliability(evaluation.calibration(P, LABELS)), "% right (ECE 0.0"),
+    "reliability": (plots.reliability, (CALIBRATION,), "Mean confidence 74.6%, accuracy 73.8% (ECE 0.034)"),
     "confusion": (
-        lambda: plots.confusion([[8, 2], [1, 9]], ["bad", "good"]),
-        "85.0% are right; most often bad is taken for good (2 times)",
+        plots.confusion, ([[8, 2], [1, 9]], ["bad", "good"]),
+        "85.0% are right; most frequent error: bad predicted as good (2 times)",
     ),
-    "intervals": (lambda: plots.intervals(accuracies(model=["tuned", "lexicon"])), "tuned leads with 80.0%"),
-    "errors_by_words": (
-        lambda: plots.errors_by(accuracies(words=["1-5", "6-10"]), "words"),
-        "Most often wrong (40%): 6-10 words",
+    "intervals": (plots.intervals, (MODELS,), "tuned leads with 80.0%"),
+    "errors_by_words": (plots.errors_by, (LENGTHS, "words"), "Highest error rate (40%): 6-10 words"),
+    "errors_by_slice": (plots.errors_by, (SLICES, "slice"), "Highest error rate (40%): negation"),
+    "label_efficiency": (plots.label_efficiency, (EFFICIENCY,), "With 100 labels, tuned leads: 70.0%"),
+    "transfer_matrix": (
+        plots.transfer_matrix, (TRANSFER_ACCURACY,), "In domain 90.0%, out of domain 70.0% on average"
     ),
-    "errors_by_slice": (
-        lambda: plots.errors_by(accuracies(slice=["all sentences", "negation (not, n't, never)"]), "slice"),
-        "Most often wrong (40%): negation",
+    "rating_histogram": (plots.rating_histogram, (RATINGS,), "3 negative, 5 positive; 25% are within 0.5 of 0"),
+    "disagreement": (plots.disagreement, (OPPOSED,), "within 0.5 of 0: 28% of the raters say the opposite"),
+    "augmentation_gains": (
+        plots.augmentation_gains, (GAINS,), "Largest gain: +1.5 points by eda with 100 labels; 1 of 3 clearly above 0"
     ),
-    "label_efficiency": (lambda: plots.label_efficiency(EFFICIENCY), "With 100 labels, tuned leads: 70.0%"),
-    "transfer_matrix": (lambda: plots.transfer_matrix(TRANSFER), "At home 90.0%, away 70.0% on average"),
-    "rating_histogram": (lambda: plots.rating_histogram(RATINGS), "3 negative, 5 positive; 25% are within 0.5 of 0"),
-    "disagreement": (lambda: plots.disagreement(OPPOSED), "within 0.5 of 0: 28% of the raters say the opposite"),
-    "attention_map": (lambda: plots.attention_map(WEIGHTS, TOKENS), '"[CLS]" puts 80% of its attention on'),
-    "positional_encoding": (lambda: plots.positional_encoding(WAVES), "Cosine of neighbours: 0.8"),
+    "augmentation_losses": (
+        plots.augmentation_gains, (LOST,), "No gain: at best -0.5 points by eda with 100 labels; 1 of 3 clearly below 0"
+    ),
+    "text_movement": (plots.text_movement, (MOVED,), "typo moves texts farthest: cosine 0.88, 10% other words"),
+    "label_agreement": (
+        plots.label_agreement, (KEPT,),
+        "After deletion of 50% of the words the judge predicts 60% of the labels, 88% before",
+    ),
+    "attention_map": (plots.attention_map, (WEIGHTS, TOKENS), '"[CLS]" puts 80% of its attention on "the"'),
+    "attention_map_of_one": (plots.attention_map, ([[1.0]], ["[CLS]"]), '"[CLS]" puts 100% of its attention'),
+    "positional_encoding": (plots.positional_encoding, (WAVES,), "Cosine of neighbours: 0.8"),
     "mask_picture": (
-        lambda: plots.mask_picture(TOKENS, MASKED, ASKED),
+        plots.mask_picture, (TOKENS, MASKED, ASKED),
         "3 of 3 ordinary tokens are predicted (100%): 1 masked, 1 random, 1 kept",
     ),
     "mask_picture_of_many": (
-        lambda: plots.mask_picture(TOKENS * 9, MASKED + TOKENS * 8, ASKED + [-100] * 40),
+        plots.mask_picture, (TOKENS * 9, MASKED + TOKENS * 8, ASKED + [-100] * 40),
         "3 of 27 ordinary tokens are predicted (11%): 1 masked, 1 random, 1 kept",
     ),
-    "loss_curves": (
-        lambda: plots.loss_curves(PRETRAINED, unigram_entropy=6.0),
-        "causal ends lowest: 3.05 nats after 1M tokens",
+    "loss_curves": (plots.loss_curves, (PRETRAINED, 6.0), "causal ends lowest: 3.05 nats after 1M tokens"),
+    "loss_curves_chosen": (plots.loss_curves, (PRETRAINED, None, "masked"), "masked ends: 4.05 nats after 1M tokens"),
+    "scaling_runs": (plots.scaling_runs, (SCALED,), "9 runs, 1.8T to 288T FLOPs: loss from 4.66 to 3.44"),
+    "scaling_in_tokens": (plots.scaling_runs, (SCALED, "tokens"), "9 runs, 1M to 16M tokens: loss from 4.66 to 3.44"),
+    "memory_bars": (plots.memory_bars, (MEMORY,), "float32: 2 GB, of which 80% activations"),
+    "under_attack": (plots.under_attack, (UNDER,), "textfooler lowers accuracy most: from 88.0% to 9.0%"),
+    "under_one_attack": (plots.under_attack, (UNDER.head(1),), "deepwordbug lowers accuracy most"),
+    "cost_of_success": (
+        plots.cost_of_success, (COST,), "textfooler succeeds most often (90.0%): 92 queries per text"
     ),
-    "loss_curves_chosen": (
-        lambda: plots.loss_curves(PRETRAINED, chosen="masked"),
-        "masked ends: 4.05 nats after 1M tokens",
+    "cost_of_one": (plots.cost_of_success, (COST.head(1),), "deepwordbug"),
+    "first_order": (plots.first_order, (FIRST_ORDER,), "Rank correlation of predicted and true gain: 0.80"),
+    "transfer": (plots.transfer, (TRANSFER,), "20.0% of the texts also fool another model (their own: 95.0%)"),
+    "transfer_own": (
+        plots.transfer, (TRANSFER[OWN],), "Only texts made against the same model (their own: 95.0%)"
     ),
-    "scaling_runs": (
-        lambda: plots.scaling_runs(SCALED),
-        "9 runs, 1.8T to 288T FLOPs: loss from 4.66 to 3.44",
+    "transfer_others": (plots.transfer, (TRANSFER[~OWN],), "20.0% of the texts also fool another model"),
+    "defences": (plots.defences, (DEFENCES,), "adversarial training keeps most under attack: 55.0% on average"),
+    "defences_clean": (plots.defences, (DEFENCES[DEFENCES["attack"] == "none"],), "Accuracy without an attack"),
+    "roc": (plots.roc, (ROC,), "perplexity finds 60.0% at 10% false positives"),
+    "robustness_curve": (plots.robustness_curve, (ROBUST, "units"), "PGD leaves 1.4% at epsilon 1"),
+    "loss_surface": (plots.loss_surface, (SURFACE, 0.5), "Epsilon 0.5: loss 1.50 to 2.00 nats"),
+    "loss_surface_without_a_ball": (plots.loss_surface, (SURFACE, 0), "Epsilon 0: loss 1.50 to 1.50 nats"),
+    "loss_surface_flat": (plots.loss_surface, (FLAT, 0.5), "Epsilon 0.5: loss 1.00 to 1.00 nats"),
+    "pareto": (plots.pareto, (WITH_ENDS,), "5 of 8 on the front; smallest: small (3.9 MB, 87.5%)"),
+    "pareto_of_latency": (
+        plots.pareto, (COMPRESSED, "median_ms", 0.87), "2 of 8 on the front; fastest: 8 bits (1.4 ms, 88.0%)"
     ),
-    "memory_bars": (lambda: plots.memory_bars(MEMORY), "float32: 2 GB, of which 80% activations"),
-}
+    "pareto_of_throughput": (
+        plots.pareto, (WITH_ENDS, "texts_a_second"), "4 of 8 on the front; fastest: fast (2,900 texts a second, 86.6%)"
+    ),
+    "pareto_of_one": (plots.pareto, (COMPRESSED.head(1),), "1 of 1 on the front; smallest: BERT"),
+    "pareto_of_none": (plots.pareto, (COMPRESSED, "megabytes", 0.9), "No model has an accuracy of 90.0% or more"),
+    "weight_histogram": (
+        plots.weight_histogram, (MATRIX, fit_qparams(MATRIX, 4)), "4 bits, one scale: largest error 0.0"
+    ),
+    "weight_histogram_of_rows": (
+        plots.weight_histogram, (MATRIX, fit_qparams(MATRIX, 8, axis=0)), "8 bits, 40 scales: largest error 0.00"
+    ),
+    "weight_histogram_clipped": (
+        plots.weight_histogram, (MATRIX, fit_qparams(MATRIX, 2, method="mse")), "2 bits, one scale: largest error 0."
+    ),
+    "sensitivity": (plots.sensitivity, (ERRORS,), "Most sensitive: contract of layer 0 (0.12)"),
+    "damage": (plots.accuracy_by_slice, (DAMAGE,), "Largest loss: 5.3 points, negation (not, n't, never)"),
+    "no_damage": (
+        plots.accuracy_by_slice, (DAMAGE.assign(after=DAMAGE["before"]),), "No kind of sentence loses accuracy"
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -153,28 +255,387 @@ def first(drawn: Axes | tuple[Axes, ...]) -> Axes:
     return drawn[0] if isinstance(drawn, tuple) else drawn
 
 
+def title(drawn: Axes | tuple[Axes, ...]) -> str:
+    return first(drawn).get_title(loc="left").replace("\n", " ")
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def ticks(axis) -> list[str]:
+    return [tick.get_text() for tick in axis.get_ticklabels()]
+
+
+def points(ax: Axes) -> dict[str, list[list[float]]]:
+    """The points of each series with error bars."""
+    return {str(one.get_label()): one[0].get_xydata().tolist() for one in ax.containers if hasattr(one, "has_yerr")}
+
+
+def whisker_ends(ax: Axes, axis: int = 1) -> list[list[float]]:
+    segments = [part for one in ax.collections if hasattr(one, "get_segments") for part in one.get_segments()]
+    return [part[:, axis].tolist() for part in segments if part[0][axis] != part[1][axis]]
+
+
+def fits_its_frame(figure) -> bool:
+    figure.canvas.draw()
+    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    return (
+        ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- every figure
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_the_title_states_the_finding_axes_are_named_and_nothing_is_cut_off(name):
-    draw, said = FIGURES[name]
-    before, drawn = dict(mpl.rcParams), draw()
+def test_the_title_states_the_finding_and_the_figure_can_be_read(name):
+    function, arguments, said = FIGURES[name]
+    before, drawn = dict(mpl.rcParams), function(*arguments)
     assert dict(mpl.rcParams) == before  # the user's own settings stay
-    assert said in first(drawn).get_title(loc="left")
+    assert said in title(drawn)
     axes = drawn if isinstance(drawn, tuple) else (drawn,)
     assert axes[-1].get_xlabel()
     assert all(ax.get_ylabel() or ax.get_yticklabels()[0].get_text() for ax in axes)
-    figure = first(drawn).figure
-    figure.canvas.draw()
-    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_picture_is_small_its_figure_closed_and_it_can_be_read_in_grey(name):
-    png = plots.to_png(first(FIGURES[name][0]()))
-    assert png.startswith(b"\x89PNG") and len(png) < 25_000
-    assert not plt.get_fignums()
+    assert fits_its_frame(first(drawn).figure)
+    png = plots.to_png(first(drawn))
+    assert png.startswith(b"\x89PNG") and len(png) < 26_000 and not plt.get_fignums()
     grey = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert grey.min() < 60 and (grey > 250).mean() > 0.2  # dark ink on a white page
+
+
+def test_every_function_has_a_figure_here():
+    tested = {function.__name__ for function, *_ in FIGURES.values()}
+    elsewhere = {"agreement_map", "deletion_curves", "faithfulness_against_time", "sanity", "seed_spread"}
+    functions = {name for name in plots.__all__ if name.islower()} - {"heat_map", "small_png", "to_png"}
+    assert functions == tested | elsewhere
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def test_learning_curves_are_the_given_values_in_every_form_of_a_history():
+    class History:
+        rows = history()
+
+    for form in (History.rows, pd.DataFrame(History.rows), {"rows": History.rows, "seconds": 3.0}, History()):
+        curve = plots.learning_curve(form)[1].lines[0]
+        assert curve.get_xydata().tolist() == [[20, 0.8], [40, 0.9]]
+
+
+def test_bars_are_the_given_values():
+    assert [bar.get_width() for bar in plots.errors_by(LENGTHS, "words").patches] == pytest.approx([0.2, 0.4])
+    assert sum(bar.get_height() for bar in plots.rating_histogram(RATINGS).patches) == len(RATINGS)
+
+
+def test_the_best_model_is_on_top_and_whiskers_are_the_intervals():
+    ax = plots.intervals(MODELS.iloc[::-1])
+    assert ticks(ax.yaxis) == ["tuned", "lexicon"] and ax.yaxis_inverted()
+    assert whisker_ends(ax, 0) == [pytest.approx([0.75, 0.84]), pytest.approx([0.38, 0.8])]
+
+
+def test_gains_are_side_by_side_with_their_intervals_and_one_seed_has_none():
+    ax = plots.augmentation_gains(GAINS)
+    drawn = points(ax)
+    assert list(drawn) == ["eda", "typo"] and ax.lines[0].get_ydata() == [0, 0]
+    assert [y for _, y in drawn["typo"]] == [-0.5, 0.25]
+    assert [round(x) for x, _ in drawn["typo"]] == [0, 1] and drawn["eda"][0][0] < 0 < drawn["typo"][0][0]
+    assert ticks(ax.xaxis) == ["100", "2,000"]
+    assert whisker_ends(ax) == [pytest.approx([0.5, 2.5]), pytest.approx([-1.0, 0.0])]
+
+
+def test_movement_draws_every_operation_with_both_intervals():
+    ax = plots.text_movement(MOVED)
+    assert points(ax) == {"aeda": [[0.0, 0.96]], "typo": [[0.1, 0.88]], "swap": [[0.2, 0.95]]}
+    assert pytest.approx([0.09, 0.12]) in whisker_ends(ax, 0) and pytest.approx([0.87, 0.90]) in whisker_ends(ax)
+    many = pd.concat([MOVED.head(1).assign(operation=f"op {number}") for number in range(10)])
+    styles = [(bar[0].get_marker(), bar[0].get_markerfacecolor()) for bar in plots.text_movement(many).containers]
+    assert len(set(styles)) == 10
+
+
+def test_agreement_is_a_line_for_each_operation_by_strength_below_that_of_the_originals():
+    ax = plots.label_agreement(KEPT)
+    assert ax.lines[0].get_ydata() == [0.875, 0.875] and ax.lines[0].get_label() == "the originals"
+    drawn = points(ax)
+    assert drawn["deletion"] == [pytest.approx([0.096, 0.84]), pytest.approx([0.496, 0.6])]
+    assert drawn["typo"] == [pytest.approx([0.104, 0.85]), pytest.approx([0.504, 0.7])]
+    ends = np.ravel(whisker_ends(ax))
+    assert (ends.min(), ends.max()) == pytest.approx((0.56, 0.88))
+
+
+def test_attention_map_shades_and_writes_the_given_weights():
+    weights = np.array([[0.7, 0.1, 0.1, 0.1], [0, 1, 0, 0], [0.25] * 4, [0.5, 0, 0.5, 0]])
+    ax = plots.attention_map(weights, TOKENS[:4])
+    np.testing.assert_array_equal(ax.images[0].get_array(), weights)
+    assert texts(ax) == [f"{100 * weight:.0f}" for weight in weights.ravel()] and ticks(ax.xaxis) == TOKENS[:4]
+    assert '"sat" puts 50% of its attention on "[CLS]"' in title(ax)
+    assert texts(plots.attention_map(np.full((20, 20), 0.05), ["w"] * 20)) == []
+
+
+def test_positional_encoding_shows_the_table_and_the_cosines_of_its_rows():
+    encoding = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]])
+    ax = plots.positional_encoding(encoding)
+    np.testing.assert_array_equal(ax.images[0].get_array(), encoding)
+    near, apart = np.mean([0.6, 0.8, 0.0]), np.mean([0.0, -0.6])
+    assert ax.images[0].get_clim() == (-1, 1)
+    assert title(ax) == f"Cosine of neighbours: {near:.2f}; of positions 2 apart: {apart:.2f}"
+
+
+def test_every_mask_type_has_its_own_style_and_the_predicted_word():
+    ax = plots.mask_picture(TOKENS, MASKED, ASKED)
+    assert [round(box.get_x() + 0.47) for box in ax.patches] == [1, 2, 3]
+    assert len({(box.get_hatch(), box.get_facecolor()) for box in ax.patches}) == 3
+    assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["the", "cat", "sat"]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=10)
+def test_the_picture_counts_what_is_predicted(predicted):
+    tokens = [f"w{k}" for k in range(len(predicted))]
+    masked = ["[MASK]" if one else token for one, token in zip(predicted, tokens, strict=True)]
+    ax = plots.mask_picture(tokens, masked, [5 if one else -100 for one in predicted])
+    assert title(ax).startswith(f"{sum(predicted)} of {len(predicted)} ordinary tokens are predicted")
+    assert len(ax.patches) == sum(predicted) and len(ax.texts) == 2 * len(predicted) + sum(predicted)
+    plt.close("all")
+
+
+def test_few_losses_are_drawn_as_they_are_and_many_are_averaged():
+    ax = plots.loss_curves({"run": losses([5.0, np.nan, 4.0, np.inf, 3.0])}, unigram_entropy=6.25)
+    assert ax.lines[0].get_xydata().tolist() == [[1000, 5], [3000, 4], [5000, 3]] and "rolling" not in ax.get_ylabel()
+    assert set(ax.lines[1].get_ydata()) == {6.25} and "(6.25 nats)" in ax.lines[1].get_label()
+    ax = plots.loss_curves({"run": losses([4.0, 6.0] * 100)})
+    assert np.ptp(ax.lines[0].get_ydata()[20:]) < 0.5 and "rolling mean" in ax.get_ylabel()
+    held_out = {"a": pd.DataFrame(losses([5.0, 4.0], "validation_loss"))}
+    ax = plots.loss_curves(held_out, value="validation_loss")
+    assert ax.get_ylabel() == "loss on held-out text (nats a token)"
+
+
+def test_only_the_chosen_run_has_a_colour():
+    ax = plots.loss_curves({"a": losses([5.0, 4.0]), "b": losses([6.0, 3.0])}, chosen="a")
+    assert [line.get_color() == pretraining.OTHER_RUNS for line in ax.lines[:2]] == [False, True]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "the other runs"]
+
+
+def test_scaling_draws_every_run():
+    ax = plots.scaling_runs(SCALED)
+    drawn = np.concatenate([line.get_xydata() for line in ax.lines])
+    assert sorted(map(tuple, drawn)) == sorted(zip(SCALED["flops"], SCALED["loss"], strict=True))
+    assert [line.get_label() for line in ax.lines] == ["300k parameters", "1M parameters", "3M parameters"]
+    assert ticks(plots.scaling_runs(SCALED, "parameters").xaxis) == ["300k", "1M", "3M"]
+
+
+def test_memory_bars_are_as_long_as_their_bytes():
+    ax = plots.memory_bars({"one": {"weights": 2e6, "activations": 6e6}, "two": {"weights": 2e6}})
+    assert [bar.get_width() for bar in ax.patches] == [2e6, 2e6, 6e6, 0] and texts(ax) == ["8 MB", "2 MB"]
+
+
+# ---------------------------------------------------------------- attacks and defences
+
+
+def test_bars_are_in_pairs_and_whiskers_are_the_intervals():
+    ax = plots.under_attack(UNDER)
+    assert [bar.get_width() for bar in ax.patches] == [0.88] * 6 + UNDER["under"].tolist()
+    assert texts(ax)[:2] == ["88.0% before", "88.0% before"] and texts(ax)[6] == "31.0% under attack"
+    interval = wilson_interval(18, 200)
+    assert pytest.approx([interval.low, interval.high]) in whisker_ends(ax, 0)
+    assert {bar.get_hatch() for bar in ax.patches} == {"", "///"}  # distinct without colour
+    same_index = pd.concat([UNDER.head(1), UNDER.iloc[[1]].set_axis([0])])
+    assert "textfooler lowers accuracy most" in title(plots.under_attack(same_index))
+
+
+def test_cells_show_their_numbers():
+    assert texts(plots.defences(DEFENCES)) == ["90.0%", "20.0%", "30.0%", "80.0%", "60.0%", "50.0%"]
+    ax = plots.transfer(TRANSFER)
+    assert texts(ax) == ["90.0%", "30.0%", "10.0%", "100.0%"] and ticks(ax.xaxis) == ["BERT", "logistic regression"]
+
+
+def test_the_legend_states_the_area_under_each_curve():
+    names = [text.get_text() for text in plots.roc(ROC).get_legend().get_texts()]
+    assert names == ["guessing (area 0.50)", "perplexity (area 0.81)", "confidence (area 0.55)"]
+
+
+def test_lines_go_through_the_measured_points_in_order_with_their_intervals():
+    ax = plots.robustness_curve(ROBUST.iloc[::-1], "units")
+    assert [line.get_label() for line in ax.lines] == ["PGD", "FGSM"] and ax.get_xlabel() == "epsilon (units)"
+    assert ax.lines[1].get_xydata().tolist() == [[0, 0.9], [0.5, 0.45], [1, 0.225]]
+    band, interval = ax.collections[1].get_paths()[0].vertices, wilson_interval(135, 300)
+    assert sorted(set(band[band[:, 0] == 0.5][:, 1])) == pytest.approx([interval.low, interval.high])
+
+
+def test_the_ball_the_start_and_the_top_are_where_they_should_be():
+    ax = plots.loss_surface(SURFACE, 0.5)
+    assert {patch.radius for patch in ax.patches if isinstance(patch, Circle)} == {0.5}
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert drawn["the text"] == [[0, 0]] and drawn["highest in the ball"] == pytest.approx(np.array([[0.5, 0]]))
+
+
+def test_the_loss_is_drawn_along_and_across_not_the_other_way_round():
+    ax = plots.loss_surface(LossSurface(AXIS, AXIS[::2], np.tile(AXIS[:, None], 11)), 0.5)
+    ax.figure.canvas.draw()
+    picture = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].sum(axis=2)
+    (left, right), y = ax.transData.transform([(-0.9, 0.8), (0.9, 0.8)])[:, 0], ax.transData.transform((0, 0.8))[1]
+    row = picture[len(picture) - int(y)]
+    assert row[int(left)] > row[int(right)] + 200  # darker to the right: there the loss is higher
+
+
+# ---------------------------------------------------------------- the front
+
+ON_FRONT = {
+    "megabytes": ["small", "4 bits", "8 bits, fewer words", "8 bits", "float32"],
+    "median_ms": ["fast", "8 bits", "float32"],
+    "texts_a_second": ["float32", "8 bits", "8 bits, fewer words", "fast"],
+}
+
+
+@pytest.mark.parametrize("x", ON_FRONT)
+def test_the_front_is_what_no_other_model_beats_and_the_steps_go_through_it(x):
+    ax = plots.pareto(COMPRESSED, x)
+    expected = COMPRESSED.set_index("model").loc[ON_FRONT[x], [x, "accuracy"]].to_numpy().tolist()
+    assert points(ax)["on the front"] == expected == ax.lines[0].get_xydata().tolist()
+    assert ax.lines[0].get_drawstyle() == ("steps-pre" if x == "texts_a_second" else "steps-post")
+    assert len(points(ax)["dominated"]) == 8 - len(expected)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 4)), min_size=1, max_size=12), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_the_front_by_its_definition(pairs, high):
+    xs, ys = (np.array(side, float) for side in zip(*pairs, strict=True))
+    mine = scatter.pareto_front(xs, ys, "high" if high else "low", np.full(len(xs), True))
+    sign = -1 if high else 1
+    for k, (x, y) in enumerate(pairs):
+        rivals = [(a, b) for a, b in pairs if sign * a <= sign * x and b >= y and (a, b) != (x, y)]
+        assert mine[k] == (not rivals)
+
+
+def test_whiskers_of_the_front_are_the_intervals_where_they_are_known():
+    ends = whisker_ends(plots.pareto(WITH_ENDS))
+    assert pytest.approx([0.8618, 0.8868]) in ends and len(ends) == 8
+    ax = plots.pareto(COMPRESSED)
+    assert not [line for line in ax.lines if line.get_marker() in ("_", "|")]  # no bar crosses the point
+
+
+def test_below_the_floor_there_is_no_front():
+    ax = plots.pareto(COMPRESSED, floor=0.8748)
+    assert [3.9, 0.8748] in points(ax)["on the front"]  # exactly on the floor
+    assert points(ax)["below the minimum"] == [[8.1, 0.8655], [46.0, 0.8695]]
+    assert "at least 87.5%" in [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    kinds = {one.get_label(): one.lines[0] for one in ax.containers}
+    assert len({line.get_marker() for line in kinds.values()}) == 3
+    assert kinds["dominated"].get_markerfacecolor() == "white"
+    assert "below the minimum" not in points(plots.pareto(COMPRESSED, floor=0.5))
+
+
+def names_are_apart(ax: Axes) -> bool:
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
+    inside = all(ax.bbox.x0 - 2 <= box.x0 and box.x1 <= ax.bbox.x1 + 2 for box in boxes)
+    return inside and not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
+
+
+@pytest.mark.parametrize("x", ON_FRONT)
+def test_every_point_has_its_name_and_no_two_names_meet(x):
+    crowd = WITH_ENDS.assign(**{x: np.linspace(10, 11, 8)}, accuracy=np.linspace(0.87, 0.88, 8))
+    for models in (WITH_ENDS, COMPRESSED, crowd.assign(low=0.8, high=0.9), COMPRESSED.set_axis([0] * 8)):
+        ax = plots.pareto(models, x)
+        assert sorted(filter(None, texts(ax))) == sorted(NAMES) and names_are_apart(ax)
+    near = COST.assign(queries=[90, 92, 94, 96, 98, 100], success=[0.9, 0.9, 0.88, 0.91, 0.9, 0.89])
+    for attacks in (COST, near):
+        ax = plots.cost_of_success(attacks)
+        assert sorted(filter(None, texts(ax))) == sorted(ATTACKS) and names_are_apart(ax)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([3.9, 46], ["5", "10", "20", "50"]),
+        ([10, 11], ["8", "9", "10", "11", "12", "13"]),
+        ([0.002, 900], ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]),
+    ],
+)
+def test_the_log_axis_has_plain_numbers(sizes, expected):
+    ax = plots.pareto(COMPRESSED.head(2).assign(megabytes=sizes))
+    ax.figure.canvas.draw()
+    low, high = ax.get_xlim()
+    said = [ax.xaxis.get_major_formatter()(place) for place in ax.get_xticks() if low <= place <= high]
+    assert ax.get_xscale() == "log" and set(said) <= set(expected) and len(said) >= 3
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("megabytes", 3.87, "3.87 MB"),
+        ("median_ms", 0.6213, "0.621 ms"),
+        ("texts_a_second", 2900.4, "2,900 texts a second"),
+        ("joules_used", 5, "5 joules used"),
+    ],
+)
+def test_amounts_have_their_unit(column, value, said):
+    assert compression.amount(column, value) == said
+
+
+# ---------------------------------------------------------------- weights, layers, slices
+
+
+def test_histogram_counts_the_weights_and_the_points_below_are_those_of_the_grid():
+    ax, _ = plots.weight_histogram(torch.tensor([[0.0, 0.0, 0.0, 1.0], [1.0, -1.0, 0.5, 0.0]]), fit_qparams(MATRIX, 3))
+    assert sorted(bar.get_height() for bar in ax.containers[0] if bar.get_height()) == [1, 1, 2, 4]
+    for grid in (fit_qparams(MATRIX, 3), fit_qparams(MATRIX.abs() + 0.01, 4, symmetric=False)):
+        below = plots.weight_histogram(MATRIX, grid)[1]
+        expected = grid.dequantize(torch.arange(grid.low, grid.high + 1)).tolist()
+        assert below.lines[0].get_xdata().tolist() == pytest.approx(expected, abs=1e-6)
+        assert ticks(below.yaxis) == [f"{len(expected)} grid points"]
+
+
+def test_of_many_grids_the_narrowest_and_the_widest_are_drawn():
+    weights = MATRIX.clone()
+    weights[3] = 0  # its scale is 1: so its grid would reach to 7
+    below = plots.weight_histogram(weights, fit_qparams(weights, 4, axis=0))[1]
+    tops = MATRIX.abs().amax(1)[weights.any(1)]
+    assert [line.get_xdata()[-1] for line in below.lines] == pytest.approx([float(tops.min()), float(tops.max())], 1e-5)
+    assert ticks(below.yaxis) == ["narrowest grid", "widest grid"]
+    zeros = torch.zeros(2, 3)
+    assert "no error" in title(plots.weight_histogram(zeros, fit_qparams(zeros)))
+
+
+@pytest.mark.parametrize("layout", [{}, {"axis": 0}, {"group_size": 16}])
+def test_clipped_weights_are_marked_and_counted_and_the_title_states_the_errors(layout):
+    grid = fit_qparams(MATRIX, 3, method="mse", **layout)
+    step = grid.scale if "group_size" not in layout else grid.scale.repeat_interleave(16, -1)
+    clipped = (fake_quantize(MATRIX, grid) - MATRIX).abs() > 0.5001 * step
+    ax, _ = plots.weight_histogram(MATRIX, grid)
+    assert clipped.any() and sum(bar.get_height() for bar in ax.containers[1]) == int(clipped.sum())
+    legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert f"clipped: {clipped.float().mean():.2%} of the weights" in legend
+    lost = quantization_error(MATRIX, grid)
+    assert title(ax).endswith(f"largest error {lost.max_abs:.3g}, SQNR {lost.sqnr_db:.1f} dB")
+    assert not plots.weight_histogram(MATRIX, fit_qparams(MATRIX, 4, **layout))[0].figure.legends
+
+
+def test_layers_ascend_darker_is_worse_and_a_missing_matrix_is_an_empty_cell():
+    ax = plots.sensitivity(ERRORS)
+    assert texts(ax)[:7] == ["0.02", "0.04", "0.06", "0.08", "0.10", "0.12", "0.01"]
+    assert ticks(ax.yaxis) == ["0", "1", "2"] and ticks(ax.xaxis)[3] == "attention\noutput"
+    assert [one.get_ylabel() for one in ax.figure.axes if one is not ax] == ["mean change of a logit"]
+    shades = ax.images[0]
+    light = shades.cmap(shades.norm([0.0, 0.03, 0.06, 0.09, 0.12]))[:, :3].sum(axis=1)
+    assert (np.diff(light) < 0).all()
+    ax = plots.sensitivity(ERRORS[1:].set_axis([0] * 17))  # layer 2 without its query: the columns begin with its key
+    assert {text.get_position() for text in ax.texts if not text.get_text()} == {(5, 2)}
+    assert ticks(ax.xaxis)[-1] == "query" and "contract of layer 0" in title(ax)
+
+
+def test_the_largest_loss_is_on_top():
+    ax = plots.accuracy_by_slice(DAMAGE.iloc[::-1])
+    names = ["negation (not, n't, never) (n=412)", "all sentences (n=2,000)", "lexicon agrees (n=1,200)"]
+    assert ticks(ax.yaxis)[:3] == names and ax.yaxis_inverted()
+    assert texts(ax) == ["−5.3 points", "−1.5 points", "no change", "+2.0 points"] and names_are_apart(ax)
+    before, after = ({line.get_label(): line for line in ax.lines}[name] for name in ("before", "after"))
+    assert before.get_xdata().tolist() == [0.845, 0.88, 0.95, 0.66]
+    assert after.get_xdata().tolist() == [0.792, 0.865, 0.95, 0.68]
+    assert before.get_marker() != after.get_marker() and before.get_markerfacecolor() == "white"
+
+
+# ---------------------------------------------------------------- style
 
 
 def lightness(colour: str) -> float:
@@ -185,223 +646,101 @@ def lightness(colour: str) -> float:
 
 
 def test_series_differ_in_lightness_marker_line_and_hatch():
-    assert (np.diff([lightness(look.colour) for look in style.LOOKS]) > 10).all()
+    assert (np.diff([lightness(one.colour) for one in style.STYLES]) > 10).all()
     for part in ("marker", "line", "hatch"):
-        assert len({getattr(look, part) for look in style.LOOKS}) == len(style.LOOKS)
+        assert len({getattr(one, part) for one in style.STYLES}) == len(style.STYLES)
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda ax: plots.schedule([(0, 0.0), (1, 1.0)], ax=ax),
-        lambda ax: plots.reliability(evaluation.calibration(P, LABELS), ax=ax),
-        lambda ax: plots.confusion([[1, 0], [0, 1]], ["a", "b"], ax=ax),
-        lambda ax: plots.intervals(accuracies(model=["a", "b"]), ax=ax),
-        lambda ax: plots.errors_by(accuracies(words=["1-5", "6-10"]), "words", ax=ax),
-        lambda ax: plots.label_efficiency(EFFICIENCY, ax=ax),
-        lambda ax: plots.transfer_matrix(TRANSFER, ax=ax),
-        lambda ax: plots.rating_histogram(RATINGS, ax=ax),
-        lambda ax: plots.disagreement(OPPOSED, ax=ax),
-        lambda ax: plots.attention_map(WEIGHTS, TOKENS, ax=ax),
-        lambda ax: plots.positional_encoding(WAVES, ax=ax),
-        lambda ax: plots.mask_picture(TOKENS, MASKED, ASKED, ax=ax),
-        lambda ax: plots.loss_curves(PRETRAINED, ax=ax),
-        lambda ax: plots.scaling_runs(SCALED, ax=ax),
-        lambda ax: plots.memory_bars(MEMORY, ax=ax),
-    ],
-)
-def test_a_figure_can_stand_in_a_users_own_axes(draw):
-    mine = plt.subplots(1, 2)[1][1]
-    assert draw(mine) is mine and len(plt.get_fignums()) == 1
-
-
-def test_drawn_values_are_the_given_ones():
-    curve = plots.learning_curve(history())[1].lines[0]
-    assert curve.get_ydata().tolist() == [0.8, 0.9] and curve.get_xdata().tolist() == [20, 40]
-    bars = plots.errors_by(accuracies(words=["1-5", "6-10"]), "words").patches
-    assert [bar.get_height() for bar in bars] == pytest.approx([0.2, 0.4])
-    counts = [bar.get_height() for bar in plots.rating_histogram(RATINGS).patches]
-    assert sum(counts) == len(RATINGS)
-
-
-def test_learning_curve_takes_every_form_of_a_history():
-    rows = history()
-
-    class History:
-        pass
-
-    History.rows = rows
-    for form in (rows, pd.DataFrame(rows), {"rows": rows, "seconds": 3.0}, History()):
-        assert len(plots.learning_curve(form)) == 2
-
-
-def test_one_row_and_no_validation_are_enough():
-    assert (
-        plots.learning_curve([{"step": 1, "loss": 0.5}])[0].get_title(loc="left").startswith("The loss fell from 0.500")
-    )
-
-
-def test_schedule_takes_pairs():
-    line = plots.schedule([(0, 0.0), (10, 3e-5), (20, 0.0)]).lines[0]
-    assert line.get_ydata().tolist() == [0, 3e-5, 0]
-
-
-def test_the_best_model_is_on_top_and_whiskers_are_the_intervals():
-    ax = plots.intervals(accuracies(model=["tuned", "lexicon"]).iloc[::-1])
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["lexicon", "tuned"]
-    ends = ax.containers[0][2][0].get_segments()[1][:, 0]
-    assert ends.tolist() == pytest.approx([0.75, 0.84])
-
-
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        (lambda: plots.learning_curve([]), "no column 'step'"),
-        (lambda: plots.schedule(lambda step: 1.0), "total_steps is None"),
-        (lambda: plots.schedule([]), "no step"),
-        (lambda: plots.stored_curves(stored().drop(columns="epochs")), "no column 'epochs'"),
-        (lambda: plots.length_histogram([]), "no lengths"),
-        (lambda: plots.confusion([[1, 2]], ["a", "b"]), r"shape \(1, 2\)"),
-        (lambda: plots.confusion([[0, 0], [0, 0]], ["a", "b"]), "sum 0"),
-        (lambda: plots.intervals(accuracies(name=["a", "b"])), "no column 'model'"),
-        (lambda: plots.errors_by(accuracies(words=["a", "b"]).head(0), "words"), "no rows"),
-        (lambda: plots.rating_histogram(pd.DataFrame({"rating": [1.0, np.nan]})), "1 ratings are not in"),
-        (lambda: plots.disagreement(OPPOSED.assign(n=0)), "no rows"),
-    ],
-)
-def test_bad_input_is_named(call, said):
-    with pytest.raises(BadInput, match=said) as caught:
-        call()
-    assert caught.value.fix
-
-
-def test_the_small_picture_looks_the_same():
+def test_the_small_picture_looks_the_same_and_is_made_once():
     buffer = BytesIO()
     plots.learning_curve(history(until=30))[0].figure.savefig(buffer, format="png")
     big, small = buffer.getvalue(), plots.small_png(buffer.getvalue())
     dots = [np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int) for png in (big, small)]
     assert len(small) < 0.5 * len(big)
     assert np.abs(dots[0] - dots[1]).max() < 20  # of 255: no marker loses its colour
-    assert plots.small_png(small) == small
+    grey = BytesIO()
+    plots.positional_encoding(np.sin(np.arange(3200.0).reshape(50, 64))).figure.savefig(grey, format="png")
+    for once in (small, plots.small_png(grey.getvalue())):
+        assert plots.small_png(once) == once
+    assert len(once) < len(grey.getvalue())
 
 
-def test_a_grey_picture_is_made_small_once():
-    buffer = BytesIO()
-    plots.positional_encoding(np.sin(np.arange(3200.0).reshape(50, 64))).figure.savefig(buffer, format="png")
-    once = plots.small_png(buffer.getvalue())
-    assert len(once) < len(buffer.getvalue()) and plots.small_png(once) == once
+# ---------------------------------------------------------------- bad input
 
 
-class Screen:
-    """Stands in for a notebook: keeps what is displayed, and what replaces it."""
-
-    def __init__(self) -> None:
-        self.shown: list[str] = []
-
-    def display(self, picture, display_id):
-        self.shown.append("new")
-        return self
-
-    def update(self, picture):
-        assert picture.data.startswith(b"\x89PNG")
-        self.shown.append("replaced")
+def one_curve(*curve: list[float]) -> tuple:
+    return plots.roc, ({"a": curve},), "curve of 'a'"
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    screen = Screen()
-    monkeypatch.setattr(training, "in_notebook", lambda: True)
-    monkeypatch.setattr(training, "display", screen.display)
-    return screen
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that the test moves; drawing takes no time on it."""
-    now = [100.0]
-    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_live_curve_leaves_one_figure_and_draws_the_end(screen, clock, monkeypatch):
-    monkeypatch.setattr(plots.LiveCurve, "png", lambda self: b"\x89PNG")
-    live = plots.LiveCurve(every=2.0)
-    for row in history():  # 42 rows, half a second apart
-        live(row)
-        clock[0] += 0.5
-    assert screen.shown.count("new") == 1
-    # Every 2 s in 20 s, and the two validations, the last step: not 42.
-    assert 8 <= len(screen.shown) == live.drawings <= 15
-    assert len(live.rows) == 42
-
-
-def test_live_curve_draws_validation_at_once_since_a_run_may_stop_there(screen, clock):
-    live = plots.LiveCurve(every=1000.0)
-    for row in history(until=20):
-        live(row)
-    assert live.drawings == 2  # the first row, the validation
-
-
-def test_live_curve_spends_at_most_3_percent_on_drawing(screen, clock, monkeypatch):
-    live = plots.LiveCurve(every=0.0)
-
-    def slow(self):
-        clock[0] += 0.3
-        return b"\x89PNG"
-
-    monkeypatch.setattr(plots.LiveCurve, "png", slow)
-    for step in range(1, 2001):
-        live({"step": step, "total_steps": 10_000, "loss": 0.5})
-        clock[0] += 0.05
-    assert live.drawings > 5 and live.drawings * 0.3 / (clock[0] - 100) < 0.035
-
-
-def test_live_curve_survives_rows_without_a_loss(screen, clock):
-    live = plots.LiveCurve()
-    live({"step": 0, "total_steps": 10, "validation_loss": 0.7, "validation_accuracy": 0.5})
-    assert live.drawings == 0
-    live({"step": 1, "total_steps": 10, "loss": 0.7})
-    assert live.drawings == 1
-
-
-def test_live_curve_of_a_language_model_shows_the_entropy_of_its_words(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(training, "png_of", lambda figure: drawn.append(figure.axes[0]) or b"")
-    live = plots.LiveCurve(unigram_entropy=6.7)
-    for step in range(1, 11):
-        live({"step": step, "total_steps": 10, "loss": 6.8 - 0.08 * step})
-    live.png()
-    low, high = drawn[0].get_ylim()
-    assert 5.5 < low < 6.0 and 6.7 < high < 7.0
-    assert "word frequencies alone (6.70)" in drawn[0].get_legend_handles_labels()[1]
-
-
-def test_live_curve_is_silent_outside_a_notebook(capsys):
-    live = plots.LiveCurve()
-    for row in history():
-        live(row)
-    assert live.drawings == 0 and len(live.rows) == 42 and capsys.readouterr().out == ""
-    assert live.png().startswith(b"\x89PNG")
-
-
-NOTEBOOK = [
-    """
-from course_lib import plots
-live = plots.LiveCurve(every=0)
-for step in range(1, 5):
-    live({"step": step, "total_steps": 4, "loss": 1 / step})
-print(live.drawings)
-""",
-    "plots.to_png(plots.schedule([(0, 0.0), (1, 1.0)]))[1:4]",  # pyplot's first figure, made and closed
-    "plots.schedule([(0, 0.0), (10, 3e-5), (20, 0.0)]);",
+BAD = [
+    (plots.learning_curve, ([],), "no column 'step'"),
+    (plots.schedule, (float, 0), "total_steps is 0"),
+    (plots.stored_curves, (STORED.drop(columns="epochs"), CHOSEN), "no column 'epochs'"),
+    (plots.length_histogram, ([], {"a": 1}), "no lengths"),
+    (plots.length_histogram, ([1], {}), "no layouts"),
+    (plots.confusion, ([[1, 2]], ["a", "b"]), r"shape \(1, 2\)"),
+    (plots.confusion, ([[0, 0], [0, 0]], ["a", "b"]), "sum 0"),
+    (plots.intervals, (LENGTHS,), "no column 'model'"),
+    (plots.errors_by, (LENGTHS.head(0), "words"), "no rows"),
+    (plots.rating_histogram, (pd.DataFrame({"rating": [1.0, np.nan]}),), "1 ratings are not in"),
+    (plots.disagreement, (OPPOSED.assign(n=0),), "no rows"),
+    (plots.augmentation_gains, (GAINS.drop(columns="low"),), "no column 'low'"),
+    (plots.augmentation_gains, (GAINS[GAINS["method"] == "none"],), "no rows"),
+    (plots.text_movement, (MOVED.drop(columns="cosine_high"),), "no column 'cosine_high'"),
+    (plots.text_movement, (pd.concat([MOVED, MOVED]),), "operation aeda occurs twice"),
+    (plots.label_agreement, (KEPT.drop(columns="alpha"),), "no column 'alpha'"),
+    (plots.label_agreement, (KEPT.head(0),), "no rows"),
+    (plots.attention_map, (np.eye(3), TOKENS), r"shape \(3, 3\), and there are 5 tokens"),
+    (plots.attention_map, (np.eye(5) / 2, TOKENS), "rows sum to"),
+    (plots.attention_map, ([], []), "0 tokens"),
+    (plots.positional_encoding, (np.ones(4),), r"shape \(4,\)"),
+    (plots.positional_encoding, (np.full((3, 2), 4.0),), "numbers up to 4"),
+    (plots.positional_encoding, (np.full((3, 2), np.nan),), "numbers up to nan"),
+    (plots.mask_picture, (TOKENS, TOKENS, [-100]), "5 tokens, 5 masked ones and 1 labels"),
+    (plots.mask_picture, ([], [], []), "0 tokens"),
+    (plots.loss_curves, ({},), "the runs are"),
+    (plots.loss_curves, ({"a": losses([1.0])}, None, "b"), "chosen is 'b'"),
+    (plots.loss_curves, ({"a": [{"step": 1, "loss": 2.0}]},), "no column 'tokens'"),
+    (plots.loss_curves, ({"a": losses([np.nan])},), "no rows"),
+    (plots.scaling_runs, (SCALED, "layers"), "x is 'layers'"),
+    (plots.scaling_runs, (SCALED.assign(loss=0),), "loss is 0"),
+    (plots.scaling_runs, (SCALED.drop(columns="tokens"),), "no column 'tokens'"),
+    (plots.memory_bars, ({},), "layouts are {}"),
+    (plots.memory_bars, ({"a": {"weights": -1.0}},), "-1.0"),
+    (plots.under_attack, (UNDER.drop(columns="n"),), "no column 'n'"),
+    (plots.under_attack, (UNDER.assign(under=88.0),), "under is 88.0"),
+    (plots.cost_of_success, (COST.head(0),), "no rows"),
+    (plots.cost_of_success, (COST.assign(success=np.nan),), "success is nan"),
+    (plots.cost_of_success, (COST.assign(queries=0),), "queries are"),
+    (plots.first_order, (FIRST_ORDER.head(1),), "two or more rows"),
+    (plots.first_order, (FIRST_ORDER.assign(true=np.nan),), "without gaps"),
+    (plots.first_order, (FIRST_ORDER.drop(columns="true"),), "true"),
+    (plots.transfer, (TRANSFER.drop(columns="read_by"),), "no column 'read_by'"),
+    (plots.defences, (DEFENCES.assign(accuracy=-0.1),), "accuracy is -0.1"),
+    (plots.roc, ({},), "no curve"),
+    one_curve([0, 1], [0, 0.5, 1]),
+    one_curve([0, 0.5, 0.4], [0, 0.5, 1]),
+    one_curve([0, 2], [0, 1]),
+    (plots.robustness_curve, (ROBUST.drop(columns="method"), "units"), "no column 'method'"),
+    (plots.loss_surface, (SURFACE, -1), "epsilon is -1"),
+    (plots.pareto, (COMPRESSED.head(0),), "no rows"),
+    (plots.pareto, (COMPRESSED.drop(columns="megabytes"),), "no column 'megabytes'"),
+    (plots.pareto, (COMPRESSED.assign(accuracy=88.0),), "accuracy is 88.0"),
+    (plots.pareto, (WITH_ENDS.assign(high=np.nan),), "high is nan"),
+    *((plots.pareto, (COMPRESSED.assign(megabytes=size),), "megabytes is") for size in (0, np.nan, np.inf)),
+    (plots.weight_histogram, ([1.0], fit_qparams(MATRIX)), "values are list"),
+    (plots.weight_histogram, (MATRIX[:3], fit_qparams(MATRIX, axis=0)), "do not fit scales"),
+    (plots.sensitivity, (ERRORS.head(0),), "no rows"),
+    (plots.sensitivity, (ERRORS.assign(error=np.nan),), "error has gaps"),
+    (plots.sensitivity, (pd.concat([ERRORS, ERRORS]),), "layer 2, matrix query occurs twice"),
+    (plots.accuracy_by_slice, (DAMAGE.head(0),), "no rows"),
+    (plots.accuracy_by_slice, (DAMAGE.drop(columns="n"),), "no column 'n'"),
+    (plots.accuracy_by_slice, (DAMAGE.assign(after=-0.1),), "after is -0.1"),
 ]
 
 
-@pytest.mark.slow
-def test_in_a_real_notebook_each_figure_is_shown_once():
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in NOTEBOOK])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    live, bytes_only, shown = ([o for o in cell.outputs if "data" in o] for cell in notebook.cells)
-    assert ["image/png" in output.data for output in live] == [True]
-    assert ["image/png" in output.data for output in shown] == [True]
-    assert [output.data["text/plain"] for output in bytes_only] == ["b'PNG'"]
+@pytest.mark.parametrize(("function", "arguments", "said"), BAD)
+def test_bad_input_is_named(function, arguments, said):
+    with pytest.raises(BadInput, match=said) as caught:
+        function(*arguments)
+    assert caught.value.fix

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from test_plots import fits_its_frame
 from toy_games import Three, additive, tangled
 
 from course_lib import explain as explaining
@@ -59,27 +60,22 @@ SANE_METHODS = pd.concat(
     [SANE.assign(method=name, absolute=SANE["absolute"] * k) for k, name in ((1, "attention"), (0.5, "ig"))]
 )
 
-FIGURES = {  # name -> (draw in given axes, what the title must say)
-    "seed_spread": (lambda ax=None: plots.seed_spread(RUNS, ax=ax), "Over 4 seeds “"),
+FIGURES = {  # name -> (function, its arguments, what the title of the first axes must say)
+    "seed_spread": (plots.seed_spread, (RUNS, (-1, 1), [0, 1, 2], {}), "Over 4 seeds “"),
     "agreement_map": (
-        lambda ax=None: plots.agreement_map(ALIKE, ax=ax),
-        "Most alike: shap and rollout (0.70); least: shap and package (−0.15)",
+        plots.agreement_map, (ALIKE,), "Most alike: shap and rollout (0.70); least: shap and package (−0.15)"
     ),
     "time": (
-        lambda ax=None: plots.faithfulness_against_time(TIMES, ax=ax),
+        plots.faithfulness_against_time, (TIMES,),
         "Highest: shap (0.39 in 0.09\u00a0s); fastest: attention (0.08 in 0.0035\u00a0s)",
     ),
-    "sanity": (lambda ax=None: plots.sanity(SANE, ax=ax), "All weights random: the scores still agree at 0.08"),
-    "sanity_of_methods": (
-        lambda ax=None: plots.sanity(SANE_METHODS, ax=ax),
-        "All weights random: attention still agrees most, at 0.08",
+    "sanity": (plots.sanity, (SANE,), "rank correlation is 0.08 (scores)"),
+    "sanity_of_methods": (plots.sanity, (SANE_METHODS,), "rank correlation is 0.08 (attention)"),
+    "deletion_curves": (plots.deletion_curves, (CURVES,), "falls fastest"),
+    "deletion_curves_of_ten": (
+        plots.deletion_curves, (dict.fromkeys([*TEN, "random"], CURVES["shap"]),), "falls fastest"
     ),
-}
-PICTURES = {
-    **{name: draw for name, (draw, _) in FIGURES.items()},
-    "deletion_curves": lambda: plots.deletion_curves(CURVES)[0],
-    "deletion_curves_of_ten": lambda: plots.deletion_curves(dict.fromkeys([*TEN, "random"], CURVES["shap"]))[0],
-}
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -212,13 +208,10 @@ def test_rows_for_different_classes_say_which():
     assert repr(map_).count("probability of") == 2
 
 
-def test_the_full_tint_is_the_largest_or_what_is_asked_for():
+def test_the_full_tint_is_the_largest():
     weak = made([0.003, -0.0015, 0.0])
     assert [kind for kind, *_ in words_of(plots.heat_map(weak).html)] == ["p5", "n2", "z"]
     assert [number for *_, number in words_of(plots.heat_map(weak).html)] == ["+0.0030", "−0.0015", "0.0000"]
-    assert [kind for kind, *_ in words_of(plots.heat_map(weak, strongest=0.3).html)] == ["z"] * 3
-    assert [kind for kind, *_ in words_of(plots.heat_map(ONE, strongest=0.1).html)] == ["p5", "n5", "p2"]
-    assert "0.1 has them in full" in plots.heat_map(ONE, strongest=0.1).html
 
 
 def test_words_that_go_together_are_marked_wherever_they_stand():
@@ -271,22 +264,12 @@ def test_numbers_have_a_sign_where_they_are_something(score, digits, said):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_title_and_axes(name):
-    draw, said = FIGURES[name]
-    ax = draw()
+def test_the_title_states_the_finding_and_the_figure_can_be_read(name):
+    function, arguments, said = FIGURES[name]
+    before, drawn = dict(mpl.rcParams), function(*arguments)
+    ax = drawn[0] if isinstance(drawn, tuple) else drawn
     assert said in title(ax) and (ax.get_xlabel() or ax.get_xticklabels()[0].get_text())
-    mine = plt.subplots(1, 2)[1][1]
-    assert draw(mine) is mine and len(plt.get_fignums()) == 2
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_nothing_is_cut_off_and_it_can_be_read_in_grey(name):
-    before = dict(mpl.rcParams)
-    ax = PICTURES[name]()
-    figure = ax.figure
-    figure.canvas.draw()
-    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
+    assert fits_its_frame(ax.figure)
     png = plots.to_png(ax)
     grey = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert len(png) < 26_000 and not plt.get_fignums() and dict(mpl.rcParams) == before
@@ -306,25 +289,25 @@ def test_nothing_is_cut_off_and_it_can_be_read_in_grey(name):
 def test_words_are_told_with_the_fonts_own_letters(word, said, recwarn):
     assert explanations.drawable(word) == said
     one = Attribution(word, (Word(word, ((0, len(word)),)),), np.ones(1), 0, 1, "yes", "shap")
-    plots.to_png(plots.seed_spread([one, one]))
+    plots.to_png(plots.seed_spread([one, one], (-1, 1), [0], {}))
     assert not [one for one in recwarn if "Glyph" in str(one.message)]
 
 
 def test_seeds_are_dots_and_the_bar_is_mean_and_deviation():
     runs = [made([0.1, 0, 0.2]), made([0.3, 0, 0.2]), made([0.2, 0, 0.2])]
-    ax = plots.seed_spread(runs, limits=(-1, 1))
+    ax = plots.seed_spread(runs, (-1, 1), [2, 1, 0], {})
     bar = ax.patches[0]
     assert (bar.get_x(), bar.get_width()) == pytest.approx((0.1, 0.2)) and ax.get_xlim() == (-1, 1)
-    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
-    assert dots == [0.1, 0.3, 0.2] and title(ax) == "Over 3 seeds “good” moves most: ±\u00a00.1 (shap)"
+    dots = next(one for one in ax.collections if one.get_label() == "one seed").get_offsets()
+    assert dots[::3, 0].tolist() == [0.1, 0.3, 0.2] and len(dots) == 9
+    assert title(ax) == "Over 3 seeds “good” moves most: ±\u00a00.1 (shap)"
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["good", "bad", "film"]
-    assert [tick.get_text() for tick in plots.seed_spread(runs, words=[2, 0]).get_yticklabels()] == ["good", "film"]
-    few = plots.seed_spread(
-        [made([0.1, 0, 0.2]), made([0.3, 0.9, 0.2])], words=[0, 2]
-    )  # bad moves most, but is not drawn
-    assert "“good” moves most" in title(few)
-    assert "All 2 seeds give the same scores" in title(plots.seed_spread([ONE, ONE]))
-    twice = plots.seed_spread([made([0.1, 0.2, 0.3], "so so good")] * 2)
+    few = plots.seed_spread([made([0.1, 0, 0.2]), made([0.3, 0.9, 0.2])], (-1, 1), [2, 0], {"yes": "positive"})
+    assert [tick.get_text() for tick in few.get_yticklabels()] == ["good", "film"]
+    assert "“good” moves most" in title(few)  # bad moves more, but is not drawn
+    assert few.get_xlabel() == "score (probability of positive)"
+    twice = plots.seed_spread([made([0.1, 0.2, 0.3], "so so good")] * 2, (-1, 1), [0, 1, 2], {})
+    assert "All 2 seeds give the same scores" in title(twice)
     assert [tick.get_text() for tick in twice.get_yticklabels()] == ["so (1)", "so (2)", "good"]
 
 
@@ -344,10 +327,10 @@ def test_curves_of_one_text_are_its_own_points():
 def test_curves_of_several_texts_are_averaged_at_equal_shares():
     curves = [Curve(np.array([1, 0.5, 0.0]), np.array([0, 1.0, 1])), Curve(np.array([1, 0.0]), np.array([0, 1.0]))]
     flat = [Curve(np.array([1.0]), np.array([1.0])), Curve(np.ones(5), np.ones(5))]
-    left, _ = plots.deletion_curves({"ig": curves, "random": flat}, unit="log-odds")
+    left, _ = plots.deletion_curves({"ig": curves, "random": flat})
     found = lines_of(left)
     assert found["ig"][:, 1] == pytest.approx(1 - found["ig"][:, 0]) and len(found["ig"]) == 41
-    assert (found["random"][:, 1] == 1).all() and left.get_ylabel() == "log-odds, mean over texts"
+    assert (found["random"][:, 1] == 1).all() and left.get_ylabel() == "probability of the target, mean over texts"
     assert title(left) == "Deletion: mean 0.50 (ig)"  # random is no rival
 
 
@@ -380,7 +363,13 @@ def test_agreement_shows_every_pair_and_names_the_ends():
 def test_the_front_in_time_is_what_no_other_method_beats():
     ax = plots.faithfulness_against_time(TIMES)
     points = {str(one.get_label()): one.lines[0].get_xydata().tolist() for one in ax.containers}
-    assert points["on the front"] == [[0.0035, 0.08], [0.0036, 0.09], [0.004, 0.15], [0.011, 0.31], [0.09, 0.39]]
+    assert sorted(points["on the front"]) == [
+        [0.0035, 0.08],
+        [0.0036, 0.09],
+        [0.004, 0.15],
+        [0.011, 0.31],
+        [0.09, 0.39],
+    ]
     assert len(points["another is as fast and more faithful"]) == 5
     assert sorted(text.get_text() for text in ax.texts) == sorted(TEN)  # random is a line
     assert [line.get_ydata()[0] for line in ax.lines if line.get_label() == "random order"] == [0.05]
@@ -394,14 +383,12 @@ def test_the_front_in_time_is_what_no_other_method_beats():
 def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
     ax = plots.sanity(SANE)
     found = lines_of(ax)
-    assert found["sizes of the scores (absolute)"][:, 1].tolist() == [1.0, *SANE["absolute"]]
-    assert found["scores (signed)"][:, 1].tolist() == [1.0, *SANE["signed"]]
+    assert found["scores"][:, 1].tolist() == [1.0, *SANE["absolute"]]
     ticks = [tick.get_text().replace("\n", " ") for tick in ax.get_xticklabels()]
     assert ticks[:4] == ["nothing", "head", "pooler", "layer 5"] and ticks[-1] == "embed- dings"
-    methods = plots.sanity(SANE_METHODS, "signed")
-    assert set(lines_of(methods)) >= {"attention", "ig"} and "of the scores\n" in methods.get_ylabel()
-    unknown = SANE.assign(signed=np.nan, absolute=np.nan)
-    assert title(plots.sanity(unknown)) == "Nothing can be ranked once all is random"
+    assert set(lines_of(plots.sanity(SANE_METHODS))) >= {"attention", "ig"}
+    unknown = plots.sanity(SANE.assign(absolute=np.nan))
+    assert title(unknown) == "Nothing can be ranked when all weights are random"
 
 
 @pytest.mark.parametrize(
@@ -409,12 +396,11 @@ def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
     [
         (lambda: plots.heat_map([]), "no attribution"),
         (lambda: plots.heat_map([ONE, MANY]), "the texts differ"),
-        (lambda: plots.heat_map(ONE, strongest=0), "strongest is 0"),
         (lambda: plots.heat_map(made([1, 2])), "2 scores for 3 words"),
         (lambda: plots.heat_map(made([1, 2, np.nan])), "not finite"),
-        (lambda: plots.seed_spread([ONE]), "1 runs"),
-        (lambda: plots.seed_spread([ONE, replace(ONE, method="lime")]), "2 runs"),
-        (lambda: plots.seed_spread([made([], "")] * 2), "no words"),
+        (lambda: plots.seed_spread([ONE], (-1, 1), [0], {}), "1 runs"),
+        (lambda: plots.seed_spread([ONE, replace(ONE, method="lime")], (-1, 1), [0], {}), "2 runs"),
+        (lambda: plots.seed_spread([made([], "")] * 2, (-1, 1), [], {}), "no words"),
         (lambda: plots.deletion_curves({}), "curves of each method"),
         (lambda: plots.deletion_curves({"a": []}), "curves of each method"),
         (lambda: plots.deletion_curves({"a": CURVES["shap"], "b": CURVES["shap"][:1]}), "'a': 4, 'b': 1"),
@@ -427,10 +413,9 @@ def test_sanity_begins_at_the_whole_model_and_goes_down_the_stages():
         (lambda: plots.faithfulness_against_time(TIMES.assign(seconds=0)), "seconds are"),
         (lambda: plots.faithfulness_against_time(TIMES.assign(low=1.0)), "does not hold"),
         (lambda: plots.sanity(SANE.head(0)), "no rows"),
-        (lambda: plots.sanity(SANE.drop(columns="signed")), "no column 'signed'"),
-        (lambda: plots.sanity(SANE, "both"), "value is 'both'"),
-        (lambda: plots.sanity(SANE.assign(signed=3.0)), "numbers up to 3"),
-        (lambda: plots.sanity(pd.concat([SANE, SANE])), "stage occurs twice"),
+        (lambda: plots.sanity(SANE.drop(columns="absolute")), "no column 'absolute'"),
+        (lambda: plots.sanity(SANE.assign(absolute=3.0)), "numbers up to 3"),
+        (lambda: plots.sanity(pd.concat([SANE, SANE])), "stage classifier occurs twice"),
     ],
 )
 def test_bad_input_is_named(call, said):

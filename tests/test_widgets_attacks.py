@@ -345,16 +345,6 @@ def test_a_wider_ball_holds_a_higher_loss():
     )
 
 
-def test_each_epsilon_shows_its_own_path():
-    flat = {0.1: [[0, 0], [0.1, 0]], 0.4: [[0, 0], [0.4, 0]]}
-    bare = loss_surface_explorer(SURFACE, epsilons=[0.1, 0.4]).children
-    slider, _, picture = loss_surface_explorer(SURFACE, flat).children
-    assert [value for _, value in slider.options] == [0.1, 0.4]
-    for slider.value in (0.1, 0.4):
-        bare[0].value = slider.value
-        assert picture.value != bare[2].value
-
-
 @pytest.mark.parametrize("epsilons", [[], [1], [-1, 2], [float("nan"), 1]])
 def test_the_slider_needs_radii(epsilons):
     with pytest.raises(BadInput, match="epsilons are"):

@@ -1,15 +1,25 @@
-"""Figures of the course. Each function takes frames, arrays or dictionaries and returns the axes that it drew on.
+"""Figures of the course. Each function takes tables, arrays or dictionaries and returns the axes that it drew on.
 
 In a notebook, end the line with a semicolon: the figure is shown, the name of its axes is not.
 """
 
-from course_lib.plots.attacks import cost_of_success, first_order, transfer, under_attack
-from course_lib.plots.augmentation import augmentation_gains, label_agreement, text_movement
 from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity, weight_histogram
-from course_lib.plots.data import disagreement, rating_histogram
-from course_lib.plots.explanations import seed_spread
-from course_lib.plots.faithfulness import agreement_map, deletion_curves, faithfulness_against_time, sanity
-from course_lib.plots.pretraining import loss_curves, mask_picture, memory_bars, scaling_runs
+from course_lib.plots.data import augmentation_gains, disagreement, label_agreement, rating_histogram, text_movement
+from course_lib.plots.explanations import (
+    agreement_map,
+    deletion_curves,
+    faithfulness_against_time,
+    sanity,
+    seed_spread,
+)
+from course_lib.plots.pretraining import (
+    attention_map,
+    loss_curves,
+    mask_picture,
+    memory_bars,
+    positional_encoding,
+    scaling_runs,
+)
 from course_lib.plots.quality import (
     confusion,
     errors_by,
@@ -18,11 +28,19 @@ from course_lib.plots.quality import (
     reliability,
     transfer_matrix,
 )
-from course_lib.plots.robustness import defences, loss_surface, robustness_curve, roc
+from course_lib.plots.robustness import (
+    cost_of_success,
+    defences,
+    first_order,
+    loss_surface,
+    robustness_curve,
+    roc,
+    transfer,
+    under_attack,
+)
 from course_lib.plots.scored_text import HeatMap, heat_map
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, length_histogram, schedule, stored_curves
-from course_lib.plots.transformer import attention_map, positional_encoding
 
 __all__ = [
     "HeatMap",

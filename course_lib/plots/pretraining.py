@@ -1,4 +1,4 @@
-"""Pictures of pretraining: masks, losses, scaling, memory."""
+"""Figures of a Transformer and its pretraining: attention, positions, masks, losses, scaling, memory."""
 
 from __future__ import annotations
 
@@ -7,26 +7,100 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-from numpy.typing import ArrayLike
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
 
 from course_lib.errors import BadInput
-from course_lib.plots.style import GREY, INK, PALE, canvas, house, label, look, need, rows_of
-from course_lib.plots.transformer import bare
+from course_lib.plots import style
+from course_lib.plots.style import GREY, INK, PALE, check_columns, course_style, new_axes, series_style, set_labels
 
+MOST_NUMBERS = 10  # tokens up to which an attention map has room for its numbers
 MOST_ROWS = 60  # of a loss curve; more are averaged, since single batches are noisy
 NOT_PREDICTED = -100
 LINE_INCHES = 7.2  # of tokens in a picture of masks
-OTHERS = "#bdbdbd"  # of the runs other than the chosen one
+OTHER_RUNS = "#bdbdbd"  # beside the chosen one
 
 
-@house
-def mask_picture(
-    tokens: Sequence[str], masked: Sequence[str], labels: Sequence[int] | ArrayLike, ax: Axes | None = None
-) -> Axes:
-    """A text before and after masking, word by word, and what the model must predict.
+def short_number(value: float, _: Any = None) -> str:
+    """65k, 1.2M: three digits of a count; also a formatter of an axis."""
+    return EngFormatter(sep="")(float(f"{value:.3g}"))
+
+
+# ---- attention and positions -----------------------------------------------------------------------------------
+
+
+@course_style
+def attention_map(weights: Float[NDArray[np.floating], "seq seq"], tokens: Sequence[str]) -> Axes:
+    """One head's attention: each row is a query token, each column a key token; rows sum to 1.
+
+    Args:
+        weights: from 0 to 1, a row for each query token.
+        tokens: of the tokenizer.
+
+    Raises:
+        BadInput: the weights are no square of the size of the tokens, or a row does not sum to 1.
+    """
+    table, n = np.asarray(weights, dtype=np.float64), len(tokens)
+    if not n or table.shape != (n, n):
+        raise BadInput(
+            f"the weights have the shape {table.shape}, and there are {n} tokens",
+            "pass one layer's and one head's map of the same text, such as attention_maps(ids)[0, 0, 0]",
+        )
+    if not np.allclose(table.sum(axis=1), 1, atol=1e-3):
+        raise BadInput(f"the rows sum to {table.sum(axis=1).round(3).tolist()}", "pass weights after the softmax")
+    size = max(3.0, min(6.4, 0.34 * n))
+    ax, limits = new_axes(size + 1.6, size + 0.7), (0.0, max(float(table.max()), 1e-9))
+    texts = [[f"{100 * weight:.0f}" for weight in row] for row in table] if n <= MOST_NUMBERS else []
+    style.draw_cells(ax, table, texts, tokens, tokens, limits, "attention weight", rotation=90)
+    others = table * (1 - np.eye(n)) if n > 1 else table
+    query, key = divmod(int(others.argmax()), n)
+    title = f'"{tokens[query]}" puts {others.max():.0%} of its attention on "{tokens[key]}"'
+    set_labels(ax, title, "key token", "query token", wrap=36)
+    return ax
+
+
+@course_style
+def positional_encoding(matrix: Float[NDArray[np.floating], "seq hidden"]) -> Axes:
+    """A table of positions as shades: one row for each position, one column for each component of its vector.
+
+    Args:
+        matrix: from -1 to 1, at least two rows.
+
+    Raises:
+        BadInput: no table of at least two rows, or a number outside [-1, 1].
+    """
+    table = np.asarray(matrix, dtype=np.float64)
+    if table.ndim != 2 or len(table) < 2 or not (np.abs(table) <= 1.001).all():
+        raise BadInput(
+            f"the matrix has the shape {table.shape} and numbers up to {np.abs(table).max(initial=0):.3g}",
+            "pass sines and cosines, a row for each position, such as sinusoidal_positions(50, 64)",
+        )
+    ax, far = new_axes(6.0, 3.9), len(table) // 2
+    shades = ax.imshow(table, cmap="Greys", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    ax.grid(visible=False)
+    style.colour_bar(ax, shades, "value")
+    rows = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
+    near, away = ((rows[:-apart] * rows[apart:]).sum(axis=1).mean() for apart in (1, far))
+    title = f"Cosine of neighbours: {near:.2f}; of positions {far} apart: {away:.2f}"
+    set_labels(ax, title, "component of the vector", "position (token)")
+    return ax
+
+
+# ---- masks -----------------------------------------------------------------------------------------------------
+
+_MASK_TYPES: dict[str, dict[str, Any]] = {
+    "masked": {"facecolor": series_style(0).colour, "edgecolor": series_style(0).colour},
+    "random": {"facecolor": "white", "edgecolor": series_style(1).colour, "hatch": "////"},
+    "kept": {"facecolor": PALE, "edgecolor": INK},
+}
+
+
+@course_style
+def mask_picture(tokens: Sequence[str], masked: Sequence[str], labels: Sequence[int] | ArrayLike) -> Axes:
+    """A text before and after masking, token by token, and what the model must predict.
 
     Args:
         tokens: of the text.
@@ -46,36 +120,23 @@ def mask_picture(
     width = max(0.55, 0.085 * max(map(len, [*tokens, *masked])) + 0.12)  # inches of a cell
     columns = min(len(tokens), max(1, int(LINE_INCHES / width)))
     lines = -(-len(tokens) // columns)
-    own = ax is None
-    ax = canvas(ax, 1.3 + width * max(columns, 7), 1.5 + 1.0 * lines)
-    for place, (token, new, mask_type) in enumerate(zip(tokens, masked, types, strict=True)):
-        _draw_token(ax, place % columns, 4 * (place // columns), token, new, mask_type)
-    _mask_axes(ax, columns, lines)
+    ax = new_axes(1.3 + width * max(columns, 7), 1.5 + 1.0 * lines)
+    for position, (token, new, mask_type) in enumerate(zip(tokens, masked, types, strict=True)):
+        _draw_token(ax, position % columns, 4 * (position // columns), token, new, mask_type)
+    ax.set_xlim(-0.5, max(columns, 7) - 0.5)
+    ax.set_ylim(4 * lines - 1.4, -0.6)
+    rows = [4 * line + row for line in range(lines) for row in range(3)]
+    ax.set_yticks(rows, ["the text", "the model reads", "must predict"] * lines)
+    ax.set_xticks(range(columns))
+    style.bare(ax)
     counts = {name: types.count(name) for name in _MASK_TYPES}
-    _legend_below(ax, [Patch(label=f"{name} ({n})", **_MASK_TYPES[name]) for name, n in counts.items()], own)
-    listed = ", ".join(f"{n} {name}" for name, n in counts.items())
+    style.legend_below(ax, handles=[Patch(label=f"{name} ({n})", **_MASK_TYPES[name]) for name, n in counts.items()])
     ordinary = sum(not _is_special(token) for token in tokens)
     rate = f" ({predicted.sum() / ordinary:.0%})" if ordinary else ""
+    listed = ", ".join(f"{n} {name}" for name, n in counts.items())
     title = f"{predicted.sum()} of {ordinary} ordinary tokens are predicted{rate}: {listed}"
-    label(ax, title, f"place in the line ({columns} tokens to a line)" if lines > 1 else "place in the text")
+    set_labels(ax, title, f"position in the line ({columns} tokens to a line)" if lines > 1 else "position in the text")
     return ax
-
-
-def _legend_below(ax: Axes, handles: list[Any], own: bool) -> None:
-    """Under the figure where it is ours, else inside the user's axes, whose figure is not ours to fill."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    if own:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
-    else:
-        ax.legend(handles=handles)
-
-
-_MASK_TYPES: dict[str, dict[str, Any]] = {
-    "masked": {"facecolor": look(0).colour, "edgecolor": look(0).colour},
-    "random": {"facecolor": "white", "edgecolor": look(1).colour, "hatch": "////"},
-    "kept": {"facecolor": PALE, "edgecolor": INK},
-}
 
 
 def _is_special(token: str) -> bool:
@@ -100,22 +161,12 @@ def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, mask_type: str
     ax.text(x, top + 1, new, ha="center", va="center", color="white" if mask_type == "masked" else plain, bbox=paper)
 
 
-def _mask_axes(ax: Axes, columns: int, lines: int) -> None:
-    ax.set_xlim(-0.5, max(columns, 7) - 0.5)
-    ax.set_ylim(4 * lines - 1.4, -0.6)
-    rows = [4 * line + row for line in range(lines) for row in range(3)]
-    ax.set_yticks(rows, ["the text", "the model reads", "must predict"] * lines)
-    ax.set_xticks(range(columns))
-    bare(ax)
+# ---- losses, scaling, memory -----------------------------------------------------------------------------------
 
 
-@house
+@course_style
 def loss_curves(
-    runs: Mapping[str, Any],
-    unigram_entropy: float | None = None,
-    chosen: str | None = None,
-    value: str = "loss",
-    ax: Axes | None = None,
+    runs: Mapping[str, Any], unigram_entropy: float | None = None, chosen: str | None = None, value: str = "loss"
 ) -> Axes:
     """Loss by tokens seen, one line for each run.
 
@@ -134,25 +185,26 @@ def loss_curves(
             f"the runs are {list(runs)}, chosen is {chosen!r}", "pass at least one run, and choose among them"
         )
     curves = {name: smoothed(rows, value) for name, rows in runs.items()}
-    ax = canvas(ax, height=3.8)
+    ax = new_axes(height=3.8)
     for number, (name, curve) in enumerate(curves.items()):
-        ax.plot(curve["tokens"], curve[value], **_line(number, name, chosen, len(curve)))
-    if unigram_entropy is not None:
-        ax.axhline(unigram_entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)))
-        words = f"word frequencies alone ({unigram_entropy:.2f} nats)"
-        ax.annotate(words, (1, unigram_entropy), (-2, 3), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", ha="right", fontsize=8.5)  # fmt: skip
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: _short(number)))
-    ends = {name: float(curve[value].iloc[-1]) for name, curve in curves.items()}
-    best = min(ends, key=lambda name: ends[name]) if chosen is None else chosen
-    seen = _short(float(curves[best]["tokens"].iloc[-1]))
+        options = style.line_style(0 if name == chosen else number, len(curve)) | {"label": name, "zorder": 3}
+        if chosen not in (None, name):
+            options = {"color": OTHER_RUNS, "linewidth": 1.0, "zorder": 2}
+        ax.plot(curve["tokens"], curve[value], **options)
     if chosen is not None and len(runs) > 1:
-        ax.plot([], [], color=OTHERS, label="the other runs")
+        ax.plot([], [], color=OTHER_RUNS, label="the other runs")
+    if unigram_entropy is not None:
+        words = f"word frequencies alone ({unigram_entropy:.2f} nats)"
+        ax.axhline(unigram_entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)), label=words)
+    ax.xaxis.set_major_formatter(short_number)
     ax.legend()
+    ends = {name: float(curve[value].iloc[-1]) for name, curve in curves.items()}
+    best = chosen or min(ends, key=lambda name: ends[name])
     rank = "ends lowest" if ends[best] == min(ends.values()) and len(ends) > 1 else "ends"
     kind = "loss on held-out text" if value.startswith("validation") else "training loss"
     unit = "nats a token" + (", rolling mean" if any(len(curve) > MOST_ROWS for curve in curves.values()) else "")
-    label(ax, f"{best} {rank}: {ends[best]:.2f} nats after {seen} tokens", "tokens seen", f"{kind} ({unit})")
+    title = f"{best} {rank}: {ends[best]:.2f} nats after {short_number(curves[best]['tokens'].iloc[-1])} tokens"
+    set_labels(ax, title, "tokens seen", f"{kind} ({unit})")
     return ax
 
 
@@ -162,30 +214,11 @@ def smoothed(rows: Any, value: str = "loss") -> pd.DataFrame:
     Raises:
         BadInput: a column or all rows are missing.
     """
-    table = need(rows_of(rows), "tokens", value)
-    curve = table[np.isfinite(table[value].astype(float))].sort_values("tokens", kind="stable")
-    need(curve, value)
-    window = max(1, len(curve) // (MOST_ROWS // 2))
-    smooth = curve[value].rolling(window, min_periods=1).mean() if len(curve) > MOST_ROWS else curve[value]
-    return curve.assign(**{value: smooth})
-
-
-def _line(number: int, name: str, chosen: str | None, n: int) -> dict[str, Any]:
-    """How a run is drawn: in its own style, or grey if another one is chosen."""
-    if chosen is not None and name != chosen:
-        return {"color": OTHERS, "linewidth": 1.0, "zorder": 2, "label": "_other runs"}
-    shape = look(0 if chosen is not None else number)
-    every = max(1, n // 8)
-    return {"color": shape.colour, "linestyle": shape.line, "marker": shape.marker, "markevery": (every - 1, every),
-            "label": name, "zorder": 3}  # fmt: skip
-
-
-def _short(number: float) -> str:
-    """1.2M, 65k, 900: counts on an axis."""
-    for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
+    table = check_columns(style.history_table(rows), "tokens", value)
+    curve = check_columns(table[np.isfinite(table[value].astype(float))], value).sort_values("tokens", kind="stable")
+    if len(curve) <= MOST_ROWS:
+        return curve
+    return curve.assign(**{value: curve[value].rolling(len(curve) // (MOST_ROWS // 2), min_periods=1).mean()})
 
 
 _AXES = {
@@ -195,8 +228,8 @@ _AXES = {
 }
 
 
-@house
-def scaling_runs(points: pd.DataFrame, x: str = "flops", ax: Axes | None = None) -> Axes:
+@course_style
+def scaling_runs(points: pd.DataFrame, x: str = "flops") -> Axes:
     """Loss of many runs against compute (or size, or data).
 
     Args:
@@ -208,40 +241,31 @@ def scaling_runs(points: pd.DataFrame, x: str = "flops", ax: Axes | None = None)
     """
     if x not in _AXES:
         raise BadInput(f"x is {x!r}", f"use one of {list(_AXES)}")
-    need(points, "parameters", "tokens", "flops", "loss")
+    check_columns(points, "parameters", "tokens", "flops", "loss")
     worst = points[[x, "loss"]].min().min()
     if not worst > 0:
         raise BadInput(f"a value of {x} or loss is {worst:g}", "leave such runs out: the axes are logarithmic")
-    ax = canvas(ax, height=4.2)
-    by, unit = ("tokens", "tokens") if x == "parameters" else ("parameters", "parameters")
-    for number, (size, rows) in enumerate(points.groupby(by)):
-        shape, rows = look(number), rows.sort_values(x)
-        ax.plot(rows[x], rows["loss"], color=shape.colour, marker=shape.marker, linewidth=1, linestyle=shape.line,
-                label=f"{_short(float(size))} {unit}")  # fmt: skip
+    ax, by = new_axes(height=4.2), "tokens" if x == "parameters" else "parameters"
+    sizes = points.sort_values(by)[by].map(lambda size: f"{short_number(size)} {by}")
+    style.draw_lines(ax, points.assign(size=sizes).sort_values(by), "size", x, "loss")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    _scaling_ticks(ax, points, x)
+    for axis, formatter in ((ax.xaxis, short_number), (ax.yaxis, "{x:.3g}")):
+        axis.set_major_formatter(formatter)
+        axis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_locator(MaxNLocator(7))  # a loss spans less than a power of ten
+    if x != "flops":
+        ax.set_xticks(points[x].unique())
     ax.legend(fontsize=8.5)
-    most, least = points["loss"].max(), points["loss"].min()
-    low, high = _short(points[x].min()), _short(points[x].max())
-    title = f"{len(points)} runs, {low} to {high} {'FLOPs' if x == 'flops' else x}: "
-    label(ax, title + f"loss from {most:.2f} to {least:.2f}", _AXES[x], "held-out loss (nats a token, log scale)")
+    low, high = (short_number(value) for value in (points[x].min(), points[x].max()))
+    losses = f"loss from {points['loss'].max():.2f} to {points['loss'].min():.2f}"
+    title = f"{len(points)} runs, {low} to {high} {'FLOPs' if x == 'flops' else x}: {losses}"
+    set_labels(ax, title, _AXES[x], "held-out loss (nats a token, log scale)")
     return ax
 
 
-def _scaling_ticks(ax: Axes, points: pd.DataFrame, x: str) -> None:
-    """Plain numbers: a loss spans less than a power of ten, and sizes are few."""
-    ax.yaxis.set_major_locator(MaxNLocator(7))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    sizes = sorted(points[x].unique())
-    if x != "flops" and len(sizes) <= 6:
-        ax.set_xticks(sizes, [_short(float(size)) for size in sizes])
-        ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-@house
-def memory_bars(layouts: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -> Axes:
+@course_style
+def memory_bars(layouts: Mapping[str, Mapping[str, float]]) -> Axes:
     """Memory by purpose, one bar for each way to train (or to run).
 
     Args:
@@ -253,24 +277,24 @@ def memory_bars(layouts: Mapping[str, Mapping[str, float]], ax: Axes | None = No
     table = pd.DataFrame(layouts).fillna(0.0).T
     if table.empty or not (table.to_numpy() >= 0).all() or not table.to_numpy().sum():
         raise BadInput(f"the layouts are {dict(layouts)}", "pass {name: {part: bytes}} with numbers above 0")
-    totals = table.sum(axis=1)
-    size, unit = next(pair for pair in ((1e9, "GB"), (1e6, "MB"), (1.0, "bytes")) if totals.max() >= pair[0])
-    own, places = ax is None, np.arange(len(table))
-    ax = canvas(ax, 6.8, 1.6 + 0.45 * len(table))
-    left = np.zeros(len(table))
+    size = EngFormatter("B")
+    totals, left, ax = table.sum(axis=1), np.zeros(len(table)), new_axes(6.8, 1.6 + 0.45 * len(table))
     for number, part in enumerate(table):
-        shape, widths = look(number), table[part].to_numpy() / size
-        ax.barh(places, widths, left=left, color=shape.colour, edgecolor="white", hatch=shape.hatch, label=str(part))
-        left = left + widths
-    for place, total in zip(places, totals / size, strict=True):
-        ax.text(float(total), float(place), f" {total:.3g} {unit}", va="center")
-    ax.set_yticks(places, [str(name) for name in table.index])
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
-    ax.set_xlim(0, float(totals.max()) / size * 1.18)
-    _legend_below(ax, ax.get_legend_handles_labels()[0], own)
+        look = series_style(number)
+        bars = ax.barh(
+            range(len(table)), table[part], left=left, color=look.colour, edgecolor="white", hatch=look.hatch,
+            label=str(part),
+        )  # fmt: skip
+        left = left + table[part].to_numpy()
+    ax.bar_label(bars, [size(float(f"{total:.3g}")) for total in totals], padding=4)
+    style.name_rows(ax, [str(name) for name in table.index])
+    ax.xaxis.set_major_formatter(size)
+    ax.set_xlim(0, 1.18 * totals.max())
+    style.legend_below(ax)
     worst = totals.idxmax()
     part = table.loc[worst].idxmax()
-    title = f"{worst}: {totals[worst] / size:.3g} {unit}, of which {table.loc[worst, part] / totals[worst]:.0%} {part}"
-    label(ax, title, f"memory ({unit})")
+    title = (
+        f"{worst}: {size(float(f'{totals[worst]:.3g}'))}, of which {table.loc[worst, part] / totals[worst]:.0%} {part}"
+    )
+    set_labels(ax, title, "memory")
     return ax

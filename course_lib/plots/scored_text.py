@@ -9,12 +9,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from course_lib.errors import BadInput
+from course_lib.plots.style import MINUS
 
 if TYPE_CHECKING:
     from course_lib.explain import Attribution
 
 LEVELS = 5  # steps of tint and line
-MINUS = "\u2212"  # read aloud as "minus", which a hyphen is not
 FOR, AGAINST, UNSIGNED = ("#1b4f8f", "#8fbfe8"), ("#a84300", "#f5b27a"), ("#4d4d4d", "#c4c4c4")  # lines and full tints
 UNSIGNED_METHODS = ("attention", "rollout")  # methods whose scores are attention weights and speak for no class
 _SPACE, _LINE = " ", "<br>"
@@ -39,11 +39,7 @@ class HeatMap:
         return self.plain
 
 
-def heat_map(
-    attributions: Attribution | Sequence[Attribution],
-    names: Mapping[Any, str] | None = None,
-    strongest: float | None = None,
-) -> HeatMap:
+def heat_map(attributions: Attribution | Sequence[Attribution], names: Mapping[Any, str] | None = None) -> HeatMap:
     """The words of a text with their scores, a row for each method, with the method's own error and its queries.
 
     Under each word is its score. The line below a word grows with the size of the score: solid and blue where the
@@ -54,22 +50,19 @@ def heat_map(
     Args:
         attributions: one, or several of the same text, by any methods or for any targets.
         names: class -> what to call it.
-        strongest: the score that gets the full tint; each row's largest when left out, since methods have different
-            units.
 
     Raises:
-        BadInput: no attribution, different texts, scores that are not finite or do not fit the words, or a strongest
-            score that is not above 0.
+        BadInput: no attribution, different texts, or scores that are not finite or do not fit the words.
     """
     rows: list[Attribution] = [attributions] if hasattr(attributions, "tokens") else list(attributions)  # type: ignore
-    _check(rows, strongest)
+    _check(rows)
     called = [str((names or {}).get(one.target, one.target)) for one in rows]
     alike = len({(one.target, one.output, one.value) for one in rows}) == 1
-    body = "".join(_row(one, name, alike, strongest) for one, name in zip(rows, called, strict=True))
+    body = "".join(_row(one, name, alike) for one, name in zip(rows, called, strict=True))
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("method", "score of each word", "error, queries"))
     html = (
         f'{_style()}<table class="heat-map" aria-label="Scores of the words, a row for each method">'
-        f"<caption>{escape(_caption(rows[0], called[0], alike, strongest))}</caption>"
+        f"<caption>{escape(_caption(rows[0], called[0], alike))}</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
     plain = [_plain(one, name, alike) for one, name in zip(rows, called, strict=True)]
@@ -121,14 +114,12 @@ def decimals(scores: Iterable[float]) -> int:
     return 2 if largest == 0 else max(2, 1 - math.floor(math.log10(largest)))
 
 
-def _check(rows: Sequence[Attribution], strongest: float | None) -> None:
+def _check(rows: Sequence[Attribution]) -> None:
     if not rows:
         raise BadInput("there is no attribution", "pass one, or a list of them")
     texts = list(dict.fromkeys(one.text for one in rows))
     if len(texts) > 1:
         raise BadInput(f"the texts differ: {texts[0][:40]!r} and {texts[1][:40]!r}", "draw one text at a time")
-    if strongest is not None and not (math.isfinite(strongest) and strongest > 0):
-        raise BadInput(f"strongest is {strongest}", "use a number above 0, or None")
     for one in rows:
         check_scores(one)
 
@@ -144,24 +135,23 @@ def check_scores(one: Attribution) -> None:
         raise BadInput(f"{one.method} has scores that are not finite", "explain the text again")
 
 
-def _caption(one: Attribution, name: str, alike: bool, strongest: float | None) -> str:
+def _caption(one: Attribution, name: str, alike: bool) -> str:
     first = f"Explained: {describe_output(one, name)}. " if alike else ""
     whom = _printable(name) if alike else "the class of the row"
-    full = "the largest of each method" if strongest is None else f"{strongest:.3g}"
     return (
         f"{first}Words with + and a solid line speak for {whom}, with {MINUS} and a dashed line against it. "
-        f"Line and tint grow with the score; {full} has them in full."
+        "Line and tint grow with the score; the largest of each method has them in full."
     )
 
 
-def _row(one: Attribution, name: str, alike: bool, strongest: float | None) -> str:
+def _row(one: Attribution, name: str, alike: bool) -> str:
     what = "" if alike else f"<small>{escape(describe_output(one, name))}</small>"
     end = f"{escape(describe_error(one))}<br>{_queries(one.queries)}"
     if one.spread is not None and len(one.spread):
         end += f"<br>spread over seeds at most {max(one.spread):.2g}"
     if not is_signed(one):
         end += "<br>shares of a look: for no class"
-    words = "".join(_words(one, name, strongest)) if one.tokens else "<i>there is no word to explain</i>"
+    words = "".join(_words(one, name)) if one.tokens else "<i>there is no word to explain</i>"
     return f'<tr><th scope="row">{escape(one.method)}{what}</th><td>{words}</td><td><small>{end}</small></td></tr>'
 
 
@@ -169,9 +159,9 @@ def _queries(number: int) -> str:
     return "1 query" if number == 1 else f"{number:,} queries"
 
 
-def _words(one: Attribution, name: str, strongest: float | None) -> Iterable[str]:
+def _words(one: Attribution, name: str) -> Iterable[str]:
     """The text as HTML: what is between two white spaces stays on one line."""
-    largest = strongest or max(map(abs, one.scores.tolist()))
+    largest = max(map(abs, one.scores.tolist()))
     digits = decimals(one.scores.tolist())
     line = ""
     for gap, at in _gaps_and_words(one):

@@ -58,7 +58,7 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None, method: str = 
             qparams = fit_qparams(weight, chosen[0], method=method, **LAYOUTS[chosen[1]][1])
             drawn[chosen] = (
                 what_rounding_does(weight, qparams, chosen[1]),
-                plots.to_png(plots.weight_histogram(weight, qparams)),
+                plots.to_png(plots.weight_histogram(weight, qparams)[0]),
             )
         said, shown.value = drawn[chosen]
         if evaluate is not None and chosen not in accuracies:

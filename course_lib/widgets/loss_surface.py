@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import ipywidgets
 import numpy as np
-from numpy.typing import ArrayLike
 
 from course_lib import plots
 from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
-from course_lib.plots.robustness import loss_surface
 from course_lib.widgets.base import control_style, live_box, message, picture
 
 RADII = 21  # positions of the slider where none are given
 
 
-def loss_surface_explorer(
-    surface: LossSurface, paths: Mapping[float, ArrayLike] | None = None, epsilons: Sequence[float] | None = None
-) -> ipywidgets.VBox:
+def loss_surface_explorer(surface: LossSurface, epsilons: Sequence[float] | None = None) -> ipywidgets.VBox:
     """A slider for epsilon, the picture of the loss with the ball of that radius, and what is highest in it, in words.
 
     Args:
         surface: loss and probability around a text.
-        paths: epsilon -> (steps, 2), where an attack with that epsilon went, as (along, across).
-        epsilons: the slider's positions; left out, those of the paths, or else some from 0 to the grid's reach.
+        epsilons: the slider's positions; left out, some from 0 to the grid's reach.
 
     Returns:
         A box of the class `loss-surface`: slider (children[0]), words (children[1], HTML) and the picture.
@@ -33,7 +28,7 @@ def loss_surface_explorer(
     Raises:
         BadInput: an epsilon that is negative or no number, or fewer than two of them.
     """
-    radii = _radii(surface, paths, epsilons)
+    radii = _radii(surface, epsilons)
     slider = ipywidgets.SelectionSlider(
         options=[(f"{radius:.3g}", radius) for radius in radii], value=radii[len(radii) // 2], description="Epsilon",
         **control_style(),
@@ -42,8 +37,7 @@ def loss_surface_explorer(
 
     def show(_: object = None) -> None:
         words.value = message(in_the_ball(surface, slider.value))
-        path = (paths or {}).get(slider.value)
-        shown.value = plots.to_png(loss_surface(surface, slider.value, path))
+        shown.value = plots.to_png(plots.loss_surface(surface, slider.value))
 
     return live_box("loss-surface", [slider], [words, shown], show)
 
@@ -62,12 +56,8 @@ def in_the_ball(surface: LossSurface, epsilon: float) -> str:
     )
 
 
-def _radii(
-    surface: LossSurface, paths: Mapping[float, ArrayLike] | None, epsilons: Sequence[float] | None
-) -> list[float]:
-    if epsilons is None:
-        epsilons = list(paths) if paths else np.linspace(0, surface.reach, RADII).tolist()
-    radii = sorted(set(epsilons))
+def _radii(surface: LossSurface, epsilons: Sequence[float] | None) -> list[float]:
+    radii = sorted(set(np.linspace(0, surface.reach, RADII).tolist() if epsilons is None else epsilons))
     if len(radii) < 2 or not all(0 <= radius < np.inf for radius in radii):
         raise BadInput(f"the epsilons are {radii}", "pass two or more, none below 0")
     return radii

@@ -10,9 +10,8 @@ import pandas as pd
 
 from course_lib import plots
 from course_lib.errors import BadInput
-from course_lib.plots.attacks import need_fractions
 from course_lib.plots.compression import amount, measure_of
-from course_lib.plots.style import need
+from course_lib.plots.style import check_columns, check_fractions
 from course_lib.widgets.base import control_style, live_box, message, picture
 
 X_AXES = {  # column -> what the dropdown calls it
@@ -98,7 +97,7 @@ def _right(row: pd.Series) -> str:
 
 def _checked(table: pd.DataFrame) -> list[str]:
     """The x axes that the table has."""
-    need_fractions(need(table, "model", "accuracy", "megabytes"), "accuracy")
+    check_fractions(check_columns(table, "model", "accuracy", "megabytes"), "accuracy")
     axes = [column for column in X_AXES if column in table]
     if len(axes) < 2:
         raise BadInput("the table does not say how fast the models are", "add the column median_ms or texts_a_second")
