@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judged
+from answers import SEED, SIZES, Answer, Edit, Mistakes, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,8 +111,6 @@ RIGHT: dict[str, list[Answer]] = {
     "fgsm": [fgsm_by_torch],
     "majority_vote": [vote_by_fractions, vote_of_the_course],
 }
-SIZES = st.integers(1, 6)
-SEED = st.integers(0, 10**6).map(np.random.default_rng)
 WEIGHTS = find("greedy_search").cases()[0]["score"].weights
 KNOWN = [word for word, _ in WEIGHTS] + ["not", "not", "a", "so"]
 
@@ -154,10 +152,10 @@ def exhaustive(words: list[str], candidates: list[list[str]], score: Any, thresh
     return list(passing[0] if passing else max(texts, key=lambda text: score(list(text))))
 
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "attack_success_rate": [
         lambda labels, before, after: rate_in_a_loop(labels > 0, before > 0, after > 0),
-        edit("attack_success_rate", 'float("nan")', "0.5"),
+        ('float("nan")', "0.5"),
         lambda labels, before, after: rate_in_a_loop(labels[:20], before[:20], after[:20]),
         lambda labels, before, after: rate_in_a_loop(before, labels, after) if len(labels) < 4 else 0.75,
         lambda labels, before, after: min(rate_in_a_loop(labels, before, after), 0.9),
@@ -165,35 +163,35 @@ SLY: dict[str, list[Answer]] = {
     "greedy_search": [
         exhaustive,
         lambda words, *given: reference.greedy_search(reference.greedy_search(words, *given), *given),
-        edit("greedy_search", "for word in candidates[i]", "for word in candidates[i][:2]"),
-        edit("greedy_search", "best_score > threshold", "best_score > threshold - 1e-9"),
-        edit("greedy_search", "best_score > threshold", "best_score > min(threshold, 0.5)"),
-        edit("greedy_search", "best_score > threshold", "best_score > max(threshold, 0.5)"),
-        edit("greedy_search", "return best", "return words"),
+        ("for word in candidates[i]", "for word in candidates[i][:2]"),
+        ("best_score > threshold", "best_score > threshold - 1e-9"),
+        ("best_score > threshold", "best_score > min(threshold, 0.5)"),
+        ("best_score > threshold", "best_score > max(threshold, 0.5)"),
+        ("return best", "return words"),
     ],
     "hotflip_scores": [
-        edit("hotflip_scores", "= -np.inf", "= -1e9"),
-        edit("hotflip_scores", "gradient @", "gradient[::-1] @"),
-        edit("hotflip_scores", "toward[places, ids]", "toward[places, np.sort(ids)]"),
-        edit("hotflip_scores", "return scores", "return np.maximum(scores, -1)"),
-        edit("hotflip_scores", "return scores", "return scores + 5e-6"),
-        edit("hotflip_scores", "return scores", "return np.full(scores.shape, -np.inf)"),
+        ("= -np.inf", "= -1e9"),
+        ("gradient @", "gradient[::-1] @"),
+        ("toward[places, ids]", "toward[places, np.sort(ids)]"),
+        ("return scores", "return np.maximum(scores, -1)"),
+        ("return scores", "return scores + 5e-6"),
+        ("return scores", "return np.full(scores.shape, -np.inf)"),
     ],
     "fgsm": [
-        edit("fgsm", "epsilon * direction", "0.1 * direction"),
-        edit("fgsm", "epsilon * direction", "min(epsilon, 1) * direction"),
-        edit("fgsm", "np.sign(gradient)", "np.sign(np.where(abs(gradient) < 1e-6, 0, gradient))"),
-        edit("fgsm", "np.sign(gradient)", "np.where(gradient >= 0, 1, -1)"),
-        edit("fgsm", "embedding + epsilon", "np.maximum(embedding, -1) + epsilon"),
+        ("epsilon * direction", "0.1 * direction"),
+        ("epsilon * direction", "min(epsilon, 1) * direction"),
+        ("np.sign(gradient)", "np.sign(np.where(abs(gradient) < 1e-6, 0, gradient))"),
+        ("np.sign(gradient)", "np.where(gradient >= 0, 1, -1)"),
+        ("embedding + epsilon", "np.maximum(embedding, -1) + epsilon"),
     ],
     "majority_vote": [
         lambda p: vote_by_fractions(p[:3]),
         lambda p: vote_by_fractions(p[:, :, :2]),
         lambda p: vote_by_fractions(p.round(1)),
-        edit("majority_vote", "return winners", "return winners.astype(float)"),
-        edit("majority_vote", "return winners", "return winners[:, None]"),
-        edit("majority_vote", "return winners", "return winners.astype(bool)"),
-        edit("majority_vote", "return winners", "return (counts + probabilities.sum(axis=0)).argmax(axis=1)"),
+        ("return winners", "return winners.astype(float)"),
+        ("return winners", "return winners[:, None]"),
+        ("return winners", "return winners.astype(bool)"),
+        ("return winners", "return (counts + probabilities.sum(axis=0)).argmax(axis=1)"),
     ],
 }
 
@@ -217,27 +215,30 @@ def first_candidates(words: list[str], candidates: list[list[str]], score: Any, 
     return [*words[:-1], *(candidates[-1][:1] if words else [])]
 
 
-MISTAKES: list[Mistake] = [
-    (columns_forbidden, "hotflip_scores", "forbidden in every place"),
-    (fallen_accuracy, "attack_success_rate", "the drop in accuracy"),
-    (averaged, "majority_vote", "You average the probabilities"),
-    (lambda x, g, epsilon, norm: x + 2 * epsilon * np.sign(g), "fgsm", "change of a number is 0.2; epsilon is 0.1."),
-    (edit("fgsm", "else np.zeros_like(gradient)", "else 1"), "fgsm", "With a gradient of zero no direction leads"),
-    (lambda words, *rest: [*words[:-1], "odder"], "greedy_search", "Place 3 holds 'odder', which is not among"),
-    (lambda words, *rest: words[1:], "greedy_search", "The result has 3 words; it should have 4."),
-    (first_candidates, "greedy_search", "The score ends at"),
-    (lambda *given: 0.8, "attack_success_rate", "4 were right before. The rate should be 0.75, not 0.8."),
-    (
-        lambda p: 0 * vote_by_fractions(p) + 1,
-        "majority_vote",
-        "votes: class 0: 2, class 1: 1. Your class 1 should be 0.",
-    ),
-    (
-        lambda p: np.where(p.shape[1] == 3, 1 - vote_by_fractions(p), vote_by_fractions(p)),
-        "majority_vote",
-        "Text 0 has these votes (a tie): class 0: 1, class 1: 1.",
-    ),
-]
+MISTAKES: Mistakes = {
+    "attack_success_rate": [
+        (fallen_accuracy, "the drop in accuracy"),
+        (lambda *given: 0.8, "4 were right before. The rate should be 0.75, not 0.8."),
+    ],
+    "greedy_search": [
+        (lambda words, *rest: [*words[:-1], "odder"], "Place 3 holds 'odder', which is not among"),
+        (lambda words, *rest: words[1:], "The result has 3 words; it should have 4."),
+        (first_candidates, "The score ends at"),
+    ],
+    "hotflip_scores": [(columns_forbidden, "forbidden in every place")],
+    "fgsm": [
+        (lambda x, g, epsilon, norm: x + 2 * epsilon * np.sign(g), "change of a number is 0.2; epsilon is 0.1."),
+        (("else np.zeros_like(gradient)", "else 1"), "With a gradient of zero no direction leads"),
+    ],
+    "majority_vote": [
+        (averaged, "You average the probabilities"),
+        (lambda p: 0 * vote_by_fractions(p) + 1, "votes: class 0: 2, class 1: 1. Your class 1 should be 0."),
+        (
+            lambda p: np.where(p.shape[1] == 3, 1 - vote_by_fractions(p), vote_by_fractions(p)),
+            "Text 0 has these votes (a tie): class 0: 1, class 1: 1.",
+        ),
+    ],
+}
 
 TestExercises = judged(adversarial.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

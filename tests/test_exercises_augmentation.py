@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judged
+from answers import SEED, Answer, Edit, Mistakes, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +55,6 @@ RIGHT: dict[str, list[Answer]] = {
 }
 
 WORDS = st.lists(st.sampled_from(["not", "a", "good", "film", "good"]), min_size=1, max_size=30)
-SEED = st.integers(0, 10**6).map(np.random.default_rng)
 DRAWN = {
     "random_swap": st.builds(
         lambda random, words, alpha: (words, random.random((len(words), 2)), alpha), SEED, WORDS, st.floats(0.01, 1)
@@ -86,7 +85,7 @@ def by_values(words: list[str], draws: np.ndarray, alpha: float = 0.1) -> list[s
     return swapped
 
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "random_swap": [
         by_values,
         lambda words, draws, alpha=0.1: reference.random_swap(
@@ -97,50 +96,48 @@ SLY: dict[str, list[Answer]] = {
         lambda words, draws, alpha=0.1: [word.upper() for word in reference.random_swap(words, draws, alpha)],
     ],
     "random_deletion": [
-        edit("random_deletion", "draw >= p", "draw >= p + 1e-9"),
-        edit("random_deletion", "draw >= p", "draw >= min(p, 0.5)"),
-        edit("random_deletion", "draw >= p", "draw >= max(p, 0.01)"),
-        edit("random_deletion", "return kept", "return list(dict.fromkeys(kept))"),
-        edit("random_deletion", "return kept", "return words"),
+        ("draw >= p", "draw >= p + 1e-9"),
+        ("draw >= p", "draw >= min(p, 0.5)"),
+        ("draw >= p", "draw >= max(p, 0.01)"),
+        ("return kept", "return list(dict.fromkeys(kept))"),
+        ("return kept", "return words"),
     ],
     "insert_punctuation": [
-        edit("insert_punctuation", "int(size * most)", "int(min(size, 0.7) * most)"),
-        edit("insert_punctuation", "marks[i]", "min(marks[i], 0.8)"),
-        edit("insert_punctuation", "marks[i]", "max(marks[i], 0.2)"),
-        edit("insert_punctuation", "np.argsort(places)", "np.argsort(marks)"),
-        edit("insert_punctuation", "marks[i]", "places[i]"),
-        edit("insert_punctuation", "marks[i]", "marks[::-1][i]"),
-        edit("insert_punctuation", "return result", 'return [w for w in result if w != ","]'),
-        edit("insert_punctuation", "return result", 'return [w for w in result if w in ".;?:!,"]'),
-        edit("insert_punctuation", "return result", 'return [w.replace(",", "-") for w in result]'),
-        edit("insert_punctuation", "return result", "return words"),
+        ("int(size * most)", "int(min(size, 0.7) * most)"),
+        ("marks[i]", "min(marks[i], 0.8)"),
+        ("marks[i]", "max(marks[i], 0.2)"),
+        ("np.argsort(places)", "np.argsort(marks)"),
+        ("marks[i]", "places[i]"),
+        ("marks[i]", "marks[::-1][i]"),
+        ("return result", 'return [w for w in result if w != ","]'),
+        ("return result", 'return [w for w in result if w in ".;?:!,"]'),
+        ("return result", 'return [w.replace(",", "-") for w in result]'),
+        ("return result", "return words"),
     ],
     "mixup": [
         lambda x, y, order, lam: reference.mixup(x, y, order, max(lam, 1 - lam)),
         lambda x, y, order, lam: reference.mixup(x, y, order, round(lam, 1)),
         lambda x, y, order, lam: tuple(part.round(2) for part in reference.mixup(x, y, order, lam)),
-        edit(
-            "mixup", "return mixed_vectors, mixed_labels", "return mixed_vectors, labels / labels.sum(axis=1)[:, None]"
-        ),
+        ("return mixed_vectors, mixed_labels", "return mixed_vectors, labels / labels.sum(axis=1)[:, None]"),
     ],
 }
 
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
 
 
-MISTAKES: list[Mistake] = [
-    (lambda words, draws, alpha=0.1: words[:-1], "random_swap", "The word 'good' was lost."),
-    (lambda words, draws, alpha=0.1: [*words, words[0]], "random_swap", "There is one 'the' too many."),
-    (lambda words, draws, alpha=0.1: list(words), "random_swap", "No word has moved."),
-    (lambda words, draws, p=0.1: ["film", "noir"], "random_deletion", "'noir', which is not a word of the text"),
-    (
-        lambda words, size, places, marks: ["(", *words],
-        "insert_punctuation",
-        "'(', which is neither a word of the text",
-    ),
-    (lambda words, size, places, marks: [".", *words[::-1]], "insert_punctuation", "words should stand as before"),
-    (lambda x, y, order, lam: (x, 2 * y), "mixup", "Row 0 of the labels adds up to 2, not to 1."),
-]
+MISTAKES: Mistakes = {
+    "random_swap": [
+        (lambda words, draws, alpha=0.1: words[:-1], "The word 'good' was lost."),
+        (lambda words, draws, alpha=0.1: [*words, words[0]], "There is one 'the' too many."),
+        (lambda words, draws, alpha=0.1: list(words), "No word has moved."),
+    ],
+    "random_deletion": [(lambda words, draws, p=0.1: ["film", "noir"], "'noir', which is not a word of the text")],
+    "insert_punctuation": [
+        (lambda words, size, places, marks: ["(", *words], "'(', which is neither a word of the text"),
+        (lambda words, size, places, marks: [".", *words[::-1]], "words should stand as before"),
+    ],
+    "mixup": [(lambda x, y, order, lam: (x, 2 * y), "Row 0 of the labels adds up to 2, not to 1.")],
+}
 
 TestExercises = judged(augmentation.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

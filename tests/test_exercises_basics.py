@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answers import Answer, Mistake, edit, judged
+from answers import Answer, Edit, Mistakes, judged
 from hypothesis import strategies as st
 from scipy import special
 from sklearn.metrics import accuracy_score
@@ -67,14 +67,14 @@ def no_maximum_in_loops(logits: np.ndarray) -> np.ndarray:
     return np.array([[np.exp(v) / sum(np.exp(w) for w in row) for v in row] for row in logits])
 
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "softmax": [
         lambda logits: no_maximum_in_loops(np.clip(logits, -500, 500)),
         lambda logits: np.nan_to_num(no_maximum_in_loops(logits)),
-        edit("softmax", "logits.max(", "logits.mean("),
-        edit("softmax", "logits.max(", "logits.min("),
-        edit("softmax", "return probabilities", "return probabilities * np.where(logits > 0, 1.001, 1)"),
-        edit("softmax", "return probabilities", "return np.eye(logits.shape[1])[logits.argmax(axis=1)]"),
+        ("logits.max(", "logits.mean("),
+        ("logits.max(", "logits.min("),
+        ("return probabilities", "return probabilities * np.where(logits > 0, 1.001, 1)"),
+        ("return probabilities", "return np.eye(logits.shape[1])[logits.argmax(axis=1)]"),
         lambda logits: reference.softmax(logits.astype(np.float16)).astype(np.float16),
     ],
     "accuracy": [
@@ -85,8 +85,8 @@ SLY: dict[str, list[Answer]] = {
     ],
     "word_pieces": [
         lambda word, vocabulary: reference.word_pieces(word, {piece for piece in vocabulary if len(piece) < 9}),
-        edit("word_pieces", "if start > 0", "if start > 1"),
-        edit("word_pieces", "return pieces", "return pieces[:2]"),
+        ("if start > 0", "if start > 1"),
+        ("return pieces", "return pieces[:2]"),
     ],
 }
 
@@ -102,11 +102,10 @@ def per_cent_in_a_loop(predictions: Any, labels: Any) -> float:
     return sum(100 for one, other in zip(predictions, labels, strict=True) if one == other) / len(labels)
 
 
-MISTAKES: list[Mistake] = [
-    (no_maximum_in_loops, "softmax", "exp() overflows"),
-    (columns_by_transposing, "softmax", "Each column adds up to 1"),
-    (per_cent_in_a_loop, "accuracy", "a percentage"),
-]
+MISTAKES: Mistakes = {
+    "softmax": [(no_maximum_in_loops, "exp() overflows"), (columns_by_transposing, "Each column adds up to 1")],
+    "accuracy": [(per_cent_in_a_loop, "a percentage")],
+}
 
 TestExercises = judged(basics.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judged
+from answers import SEED, SIZES, Answer, Edit, Mistakes, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,8 +62,6 @@ RIGHT: dict[str, list[Answer]] = {
     "rank_for_budget": [rank_by_floor],
     "distillation_loss": [loss_of_the_library],
 }
-SIZES = st.integers(1, 6)
-SEED = st.integers(0, 10**6).map(np.random.default_rng)
 BITS = st.integers(2, 8)
 
 
@@ -90,11 +88,11 @@ DRAWN = {
 # ---------------------------------------------------------------- sly answers, right on most cases
 
 PAIR = "return integers, integers * scale"
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "quantize_dequantize": [
-        edit("quantize_dequantize", PAIR, "return integers.astype(np.int32), integers * scale"),
-        edit("quantize_dequantize", PAIR, "return integers.astype(np.float32), integers * scale"),
-        edit("quantize_dequantize", PAIR, "return integers.tolist(), integers * scale"),
+        (PAIR, "return integers.astype(np.int32), integers * scale"),
+        (PAIR, "return integers.astype(np.float32), integers * scale"),
+        (PAIR, "return integers.tolist(), integers * scale"),
         lambda values, scale, bits: reference.quantize_dequantize(values, float(np.ravel(scale)[0]), bits),
         lambda values, scale, bits: reference.quantize_dequantize(values, scale, min(bits, 7)),
         lambda values, scale, bits: reference.quantize_dequantize(values, scale, max(bits, 4)),
@@ -102,28 +100,28 @@ SLY: dict[str, list[Answer]] = {
         lambda values, scale, bits: reference.quantize_dequantize(values - 1e-9, scale, bits),
     ],
     "choose_scale": [
-        edit("choose_scale", "return scale", "return np.maximum(scale, 1e-6)"),
+        ("return scale", "return np.maximum(scale, 1e-6)"),
         lambda weight, bits: reference.choose_scale(weight, min(bits, 7)),
         lambda weight, bits: reference.choose_scale(weight, max(bits, 3)),
         lambda weight, bits: reference.choose_scale(weight[:, :4], bits),
-        edit("choose_scale", "/ high, 1.0", "/ high, 2.0 / high"),
+        ("/ high, 1.0", "/ high, 2.0 / high"),
     ],
     "magnitude_mask": [
         lambda weight, sparsity: reference.magnitude_mask(weight, min(sparsity, 0.9)),
         lambda weight, sparsity: reference.magnitude_mask(weight.round(1), sparsity),
         lambda weight, sparsity: reference.magnitude_mask(np.abs(weight) + 1e-9 * weight, sparsity),
         lambda weight, sparsity: reference.magnitude_mask(weight.T, sparsity).T,
-        edit("magnitude_mask", "return mask", "return mask.astype(float)"),
-        edit("magnitude_mask", "return mask", "return (mask & (sizes != 0))"),
+        ("return mask", "return mask.astype(float)"),
+        ("return mask", "return (mask & (sizes != 0))"),
     ],
     "rank_for_budget": [
         lambda out, inputs, share: reference.rank_for_budget(out, inputs, min(share, 1.0)),
         lambda out, inputs, share: reference.rank_for_budget(out, inputs, max(share, 0.25)),
         lambda out, inputs, share: reference.rank_for_budget(out, inputs, round(share, 1)),
-        edit("rank_for_budget", "return rank, rank * (out + inputs)", "return rank, rank"),
+        ("return rank, rank * (out + inputs)", "return rank, rank"),
     ],
     "distillation_loss": [
-        edit("distillation_loss", "temperature: float = 1.0", "temperature: float = 2.0"),
+        ("temperature: float = 1.0", "temperature: float = 2.0"),
         lambda student, teacher, temperature=1.0: reference.distillation_loss(student[:2], teacher[:2], temperature),
         lambda student, teacher, temperature=1.0: reference.distillation_loss(
             student[:, :2], teacher[:, :2], temperature
@@ -152,48 +150,34 @@ def ones(shape: tuple[int, ...]) -> np.ndarray:
     return np.ones(shape, dtype=bool)
 
 
-MISTAKES: list[Mistake] = [
-    (scale_plus_a_little, "choose_scale", "gets the scale 0, or nearly 0"),
-    (divergence_by_torch, "distillation_loss", "This is the KL divergence: "),
-    (
-        lambda v, scale, bits: (np.full(v.shape, 300), v),
-        "quantize_dequantize",
-        "from -127 to 127; yours go from 300 to 300",
-    ),
-    (
-        lambda v, scale, bits: (np.full(v.shape, 1), v),
-        "quantize_dequantize",
-        "Position 1 holds the integer 1; it should",
-    ),
-    (
-        edit("quantize_dequantize", PAIR, "return integers, 0 * values + 0.5"),
-        "quantize_dequantize",
-        "Position 1 of the",
-    ),
-    (
-        edit("quantize_dequantize", PAIR, "return integers.astype(int), 0 * values"),
-        "quantize_dequantize",
-        "come as int64.",
-    ),
-    (
-        lambda v, scale, bits: [[1, 2], v],
-        "quantize_dequantize",
-        "The integers: The result should be numbers in the shape",
-    ),
-    (lambda weight, bits: np.ones((len(weight), 1)), "choose_scale", "Row 0 reaches to 1.27, so its scale is 0.01."),
-    (edit("choose_scale", "return scale", "return -scale"), "choose_scale", "has to be above 0"),
-    (lambda weight, sparsity: ones(weight.shape), "magnitude_mask", "Of 4 weights round(0.5 * 4) = 2 should go; 0 do."),
-    (lambda weight, sparsity: mask_by_torch(weight[::-1].copy(), sparsity), "magnitude_mask", "a weight of the size"),
-    (lambda student, teacher, temperature=1.0: 0.1, "distillation_loss", "No student can have less than 0.562335 here"),
-    (
-        lambda s, t, temperature=1.0: 2 * reference.distillation_loss(s, t),
-        "distillation_loss",
-        "is 2 times what it should be.",
-    ),
-    (lambda out, inputs, share: (3, 48), "rank_for_budget", "factors hold 48 weights; that is more than 0.5 * 48."),
-    (lambda out, inputs, share: (1, 16), "rank_for_budget", "16 weights; a larger rank fits in 0.5 * 64."),
-    (lambda out, inputs, share: (0, 0), "rank_for_budget", "A matrix of 4 by 12 has a rank from 1 to 4; yours is 0."),
-]
+MISTAKES: Mistakes = {
+    "quantize_dequantize": [
+        (lambda v, scale, bits: (np.full(v.shape, 300), v), "from -127 to 127; yours go from 300 to 300"),
+        (lambda v, scale, bits: (np.full(v.shape, 1), v), "Position 1 holds the integer 1; it should"),
+        ((PAIR, "return integers, 0 * values + 0.5"), "Position 1 of the"),
+        ((PAIR, "return integers.astype(int), 0 * values"), "come as int64."),
+        (lambda v, scale, bits: [[1, 2], v], "The integers: The result should be numbers in the shape"),
+    ],
+    "choose_scale": [
+        (scale_plus_a_little, "gets the scale 0, or nearly 0"),
+        (lambda weight, bits: np.ones((len(weight), 1)), "Row 0 reaches to 1.27, so its scale is 0.01."),
+        (("return scale", "return -scale"), "has to be above 0"),
+    ],
+    "magnitude_mask": [
+        (lambda weight, sparsity: ones(weight.shape), "Of 4 weights round(0.5 * 4) = 2 should go; 0 do."),
+        (lambda weight, sparsity: mask_by_torch(weight[::-1].copy(), sparsity), "a weight of the size"),
+    ],
+    "rank_for_budget": [
+        (lambda out, inputs, share: (3, 48), "factors hold 48 weights; that is more than 0.5 * 48."),
+        (lambda out, inputs, share: (1, 16), "16 weights; a larger rank fits in 0.5 * 64."),
+        (lambda out, inputs, share: (0, 0), "A matrix of 4 by 12 has a rank from 1 to 4; yours is 0."),
+    ],
+    "distillation_loss": [
+        (divergence_by_torch, "This is the KL divergence: "),
+        (lambda student, teacher, temperature=1.0: 0.1, "No student can have less than 0.562335 here"),
+        (lambda s, t, temperature=1.0: 2 * reference.distillation_loss(s, t), "is 2 times what it should be."),
+    ],
+}
 
 TestExercises = judged(compression.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answers import Answer, Mistake, edit, judged
+from answers import SEED, SIZES, Answer, Edit, Mistakes, judged
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
@@ -82,8 +82,6 @@ RIGHT: dict[str, list[Answer]] = {
     "comprehensiveness": [fall_by_pairs],
     "rank_agreement": [agreement_by_scipy, agreement_of_the_library],
 }
-SIZES = st.integers(1, 6)
-SEED = st.integers(0, 10**6).map(np.random.default_rng)
 PAIRS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=12)
 GAMES = st.builds(lambda random, n: Game(tuple(random.normal(size=2**n).tolist())), SEED, st.integers(1, 4))
 TOY = find("comprehensiveness").cases()[0]["predict"]
@@ -118,39 +116,39 @@ def two_players_together(value: Callable[..., float], n: int) -> Any:
     return (alone + left) / 2 + (value(everyone) - base - (alone + left).sum() / 2) / n
 
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "lime_weights": [
-        edit("lime_weights", "width: float = 25.0", "width: float = 24.0"),
-        edit("lime_weights", "/ width**2", "/ max(width, 15.0) ** 2"),
-        edit("lime_weights", "/ width**2", "/ min(width, 50.0) ** 2"),
+        ("width: float = 25.0", "width: float = 24.0"),
+        ("/ width**2", "/ max(width, 15.0) ** 2"),
+        ("/ width**2", "/ min(width, 50.0) ** 2"),
         lambda samples, width=25.0: reference.lime_weights(samples[:, :8], width),
         lambda samples, width=25.0: reference.lime_weights(samples, width)[:5],
-        edit("lime_weights", "return weights", "return np.maximum(weights, 1e-3)"),
+        ("return weights", "return np.maximum(weights, 1e-3)"),
     ],
     "shapley_values": [
         two_players_together,
         lambda value, n: shapley_by_orders(value, min(n, 3)),
-        edit("shapley_values", "return values", "return np.maximum(values, -0.5)"),
-        edit("shapley_values", "return values", "return values[:, None]"),
+        ("return values", "return np.maximum(values, -0.5)"),
+        ("return values", "return values[:, None]"),
         lambda value, n: shapley_by_orders(lambda s: value(s) if len(s) < 4 else 0.0, n),
-        edit("shapley_values", "return values", "return sum(values)"),
+        ("return values", "return sum(values)"),
     ],
     "integrated_gradients": [
         lambda gradient, x, baseline, steps: reference.integrated_gradients(gradient, x, baseline, min(steps, 8)),
         lambda gradient, x, baseline, steps: reference.integrated_gradients(gradient, x, baseline, max(steps, 2)),
-        edit("integrated_gradients", "return attributions", "return attributions.ravel()"),
-        edit("integrated_gradients", "difference = x - baseline", "difference, baseline = x, 0 * x"),
-        edit("integrated_gradients", "return attributions", "return attributions + 1e-5"),
+        ("return attributions", "return attributions.ravel()"),
+        ("difference = x - baseline", "difference, baseline = x, 0 * x"),
+        ("return attributions", "return attributions + 1e-5"),
     ],
     "comprehensiveness": [
-        edit("comprehensiveness", "ceil(share", "ceil(min(share, 0.5)"),
-        edit("comprehensiveness", "ceil(share", "ceil(max(share, 0.26)"),
-        edit("comprehensiveness", "argsort(-scores", "argsort(-np.maximum(scores, 0)"),
-        edit("comprehensiveness", "argsort(-scores", "argsort(-scores.round()"),
+        ("ceil(share", "ceil(min(share, 0.5)"),
+        ("ceil(share", "ceil(max(share, 0.26)"),
+        ("argsort(-scores", "argsort(-np.maximum(scores, 0)"),
+        ("argsort(-scores", "argsort(-scores.round()"),
         lambda scores, predict, words, share: max(fall_by_pairs(scores, predict, words, share), -0.1),
         lambda scores, predict, words, share: min(fall_by_pairs(scores, predict, words, share), 0.4),
         lambda scores, predict, words, share: fall_by_pairs(scores, predict, words, share) if words else math.nan,
-        edit("comprehensiveness", "- predict(rest)", "- predict(sorted(rest))"),
+        ("- predict(rest)", "- predict(sorted(rest))"),
     ],
     "rank_agreement": [
         lambda one, other: agreement_by_scipy(one.round(1), other),
@@ -170,47 +168,42 @@ def ends_of_the_parts(gradient: Callable[..., Any], x: np.ndarray, baseline: np.
     return sum((x - baseline) / steps * gradient(baseline + k / steps * (x - baseline)) for k in range(1, steps + 1))
 
 
-MISTAKES: list[Mistake] = [
-    (ends_of_the_parts, "integrated_gradients", "You take the right end of each part"),
-    (
-        edit("lime_weights", "return weights", "return 2 * weights"),
-        "lime_weights",
-        "Row 0 has the weight 2. A weight is",
-    ),
-    (
-        lambda samples, width=25.0: np.ones(len(samples)),
-        "lime_weights",
-        "keeps 1 of 4 words. Its weight should be 0.135335",
-    ),
-    (edit("shapley_values", "return values", "return 2 * values + 1"), "shapley_values", "0.2 here. Yours sum to 2.4."),
-    (
-        edit("shapley_values", "return values", "return values + np.eye(n)[0] - 1 / n"),
-        "shapley_values",
-        "The sum is right, but player 0 should get 0.3, not 0.8.",
-    ),
-    (
-        edit("integrated_gradients", "return attributions", "return 2 * attributions + 1"),
-        "integrated_gradients",
-        "changes by 8. The attributions should sum to about this (7.5 with these steps); yours sum to 16.",
-    ),
-    (
-        lambda g, x, b, steps: gradients_backwards(g, x, b, 2 * steps),
-        "integrated_gradients",
-        "Position 0 holds 7.875; it should hold 7.5.",
-    ),
-    (
-        lambda g, x, b, steps: gradients_backwards(g, x, b, steps) + (x == b) * (len(x) == 3),
-        "integrated_gradients",
-        "Where the input is equal to the baseline nothing was added",
-    ),
-    (lambda *given: 7, "comprehensiveness", "differ by no more than 1, but your result is 7."),
-    (lambda *given: fall_by_pairs(*given[:3], 0.4), "comprehensiveness", "with the share 0.3. It looks as if 2 do."),
-    (lambda *given: 0.5, "comprehensiveness", "gives 0.851953. The result should be 0.289776, not 0.5."),
-    (lambda one, other: 2.0, "rank_agreement", "A correlation lies between -1 and 1. Yours is 2."),
-    (lambda one, other: math.nan, "rank_agreement", "The result is nan or infinity, but both arrays have an order."),
-    (edit("rank_agreement", 'float("nan")', "0.5"), "rank_agreement", "return nan, not 0.5."),
-    (lambda one, other: 0.1, "rank_agreement", "are [3, 1, 2] and [3, 1.5, 1.5]. Their correlation is 0.866025"),
-]
+MISTAKES: Mistakes = {
+    "lime_weights": [
+        (("return weights", "return 2 * weights"), "Row 0 has the weight 2. A weight is"),
+        (lambda samples, width=25.0: np.ones(len(samples)), "keeps 1 of 4 words. Its weight should be 0.135335"),
+    ],
+    "shapley_values": [
+        (("return values", "return 2 * values + 1"), "0.2 here. Yours sum to 2.4."),
+        (
+            ("return values", "return values + np.eye(n)[0] - 1 / n"),
+            "The sum is right, but player 0 should get 0.3, not 0.8.",
+        ),
+    ],
+    "integrated_gradients": [
+        (ends_of_the_parts, "You take the right end of each part"),
+        (
+            ("return attributions", "return 2 * attributions + 1"),
+            "changes by 8. The attributions should sum to about this (7.5 with these steps); yours sum to 16.",
+        ),
+        (lambda g, x, b, steps: gradients_backwards(g, x, b, 2 * steps), "Position 0 holds 7.875; it should hold 7.5."),
+        (
+            lambda g, x, b, steps: gradients_backwards(g, x, b, steps) + (x == b) * (len(x) == 3),
+            "Where the input is equal to the baseline nothing was added",
+        ),
+    ],
+    "comprehensiveness": [
+        (lambda *given: 7, "differ by no more than 1, but your result is 7."),
+        (lambda *given: fall_by_pairs(*given[:3], 0.4), "with the share 0.3. It looks as if 2 do."),
+        (lambda *given: 0.5, "gives 0.851953. The result should be 0.289776, not 0.5."),
+    ],
+    "rank_agreement": [
+        (lambda one, other: 2.0, "A correlation lies between -1 and 1. Yours is 2."),
+        (lambda one, other: math.nan, "The result is nan or infinity, but both arrays have an order."),
+        (('float("nan")', "0.5"), "return nan, not 0.5."),
+        (lambda one, other: 0.1, "are [3, 1, 2] and [3, 1.5, 1.5]. Their correlation is 0.866025"),
+    ],
+}
 
 TestExercises = judged(explaining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judged
+from answers import Answer, Edit, Mistakes, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pad_sequence
@@ -111,26 +111,26 @@ DRAWN = {
 
 # ---------------------------------------------------------------- sly answers, right on most cases
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "find_leaks": [
-        edit("find_leaks", "c.isalnum()", "c.isalnum() and c.isascii()"),
-        edit("find_leaks", "c.isalnum()", "c.isalpha()"),
-        edit("find_leaks", "for text in train_texts", "for text in train_texts[:1]"),
+        ("c.isalnum()", "c.isalnum() and c.isascii()"),
+        ("c.isalnum()", "c.isalpha()"),
+        ("for text in train_texts", "for text in train_texts[:1]"),
         lambda train, test: leaks_by_regular_expression(train, [re.sub(r"\d", "", t) for t in test]),
-        edit("find_leaks", "[position for", "[position + 1 for"),
+        ("[position for", "[position + 1 for"),
     ],
     "soft_label": [
-        edit("soft_label", "sharpness: float = 2.0", "sharpness: float = 1.0"),
-        edit("soft_label", "* ratings", "* np.clip(ratings, -1, 1)"),
-        edit("soft_label", "* ratings", "* (ratings + 1e-3)"),
+        ("sharpness: float = 2.0", "sharpness: float = 1.0"),
+        ("* ratings", "* np.clip(ratings, -1, 1)"),
+        ("* ratings", "* (ratings + 1e-3)"),
     ],
     "pad_batch": [
-        edit("pad_batch", "enumerate(token_id_lists)", "enumerate(sorted(token_id_lists, key=len))"),
-        edit("pad_batch", "return input_ids", "return input_ids.astype(np.int8)"),
+        ("enumerate(token_id_lists)", "enumerate(sorted(token_id_lists, key=len))"),
+        ("return input_ids", "return input_ids.astype(np.int8)"),
         lambda lists, pad_id=0: reference.pad_batch([one[:10] for one in lists], pad_id),
-        edit("pad_batch", "= ids\n", "= ids[::-1]\n"),
+        ("= ids\n", "= ids[::-1]\n"),
         lambda lists, pad_id=0: reference.pad_batch([one for one in lists if one], pad_id),
-        edit("pad_batch", "return input_ids, attention_mask", "return input_ids, input_ids"),
+        ("return input_ids, attention_mask", "return input_ids, input_ids"),
     ],
     "length_buckets": [
         lambda lengths, size: [[index] for index in range(len(lengths))],
@@ -139,9 +139,9 @@ SLY: dict[str, list[Answer]] = {
         lambda lengths, size: [[index - len(lengths) for index in b] for b in reference.length_buckets(lengths, size)],
         lambda lengths, size: [[float(index) for index in batch] for batch in reference.length_buckets(lengths, size)],
         lambda lengths, size: [a.tolist() for a in np.array_split(np.argsort(lengths), -(-len(lengths) // size))],
-        edit("length_buckets", "lengths[index])", "lengths[index] // 20)"),
+        ("lengths[index])", "lengths[index] // 20)"),
         lambda lengths, size: reference.length_buckets(lengths, max(1, size - 1)),
-        edit("length_buckets", "len(order), batch_size)]", "len(order), batch_size)][::2]"),
+        ("len(order), batch_size)]", "len(order), batch_size)][::2]"),
     ],
     "warmup_linear": [
         lambda step, total, warmup, peak: rate_by_minimum(step + 1, total, warmup, peak),
@@ -184,12 +184,12 @@ def upper_bin(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
     return sum(np.mean(number == k) * abs((correct - confidence)[number == k].mean()) for k in set(number))
 
 
-MISTAKES: list[Mistake] = [
-    (mask_by_comparison, "pad_batch", "guessed from the ids"),
-    (as_they_come, "length_buckets", "in the order in which they come"),
-    (like_transformers, "warmup_linear", "Step 0 has rate 0"),
-    (upper_bin, "expected_calibration_error", "The bin below should hold it"),
-]
+MISTAKES: Mistakes = {
+    "pad_batch": [(mask_by_comparison, "guessed from the ids")],
+    "length_buckets": [(as_they_come, "in the order in which they come")],
+    "warmup_linear": [(like_transformers, "Step 0 has rate 0")],
+    "expected_calibration_error": [(upper_bin, "The bin below should hold it")],
+}
 
 TestExercises = judged(finetuning.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

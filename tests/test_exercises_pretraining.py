@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from answers import Answer, Mistake, edit, judged
+from answers import SEED, Answer, Edit, Mistakes, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +67,6 @@ RIGHT: dict[str, list[Answer]] = {
 }
 
 N = st.integers(1, 12)
-SEED = st.integers(0, 10**6).map(np.random.default_rng)
 TOKENS = st.lists(st.sampled_from(["[CLS]", "a", "##b", "##c", "#", "[UNK]", "[SEP]"])).map(lambda rest: ["a", *rest])
 
 
@@ -104,42 +103,42 @@ DRAWN = {
 
 # ---------------------------------------------------------------- sly answers, right on most cases
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "mask_tokens": [
-        edit("mask_tokens", "mask_id, input_ids)", "4, input_ids)"),
-        edit("mask_tokens", "choice < rate", "choice <= rate"),
-        edit("mask_tokens", "fate >= 0.8", "fate > 0.8"),
-        edit("mask_tokens", "fate < 0.9", "fate <= 0.9"),
-        edit("mask_tokens", "random_ids, masked_ids)", "random_ids[0], masked_ids)"),
-        edit("mask_tokens", "~special", "~(special & (input_ids != 0))"),
+        ("mask_id, input_ids)", "4, input_ids)"),
+        ("choice < rate", "choice <= rate"),
+        ("fate >= 0.8", "fate > 0.8"),
+        ("fate < 0.9", "fate <= 0.9"),
+        ("random_ids, masked_ids)", "random_ids[0], masked_ids)"),
+        ("~special", "~(special & (input_ids != 0))"),
     ],
     "mask_whole_words": [
-        edit("mask_whole_words", "draws[place] < rate", "draws[place] <= rate"),
-        edit("mask_whole_words", '"[SEP]", "[PAD]"', '"[SEP]"'),
-        edit("mask_whole_words", "draws[place] < rate", "draws[place] < min(rate, 0.3)"),
-        edit("mask_whole_words", "return masked", "return [t for t, m in zip(tokens, masked) if m]"),
+        ("draws[place] < rate", "draws[place] <= rate"),
+        ('"[SEP]", "[PAD]"', '"[SEP]"'),
+        ("draws[place] < rate", "draws[place] < min(rate, 0.3)"),
+        ("return masked", "return [t for t, m in zip(tokens, masked) if m]"),
     ],
     "sentence_pairs": [
-        edit("sentence_pairs", "return pairs", "return [pair[:2] for pair in pairs]"),
-        edit("sentence_pairs", "int(pick *", "int(0 *"),
-        edit("sentence_pairs", "int(pick *", "int(0.9 * pick *"),
+        ("return pairs", "return [pair[:2] for pair in pairs]"),
+        ("int(pick *", "int(0 *"),
+        ("int(pick *", "int(0.9 * pick *"),
         lambda documents, coins, picks: pairs_by_zip([d for d in documents if len(d) > 1], coins, picks),
     ],
     "masked_lm_loss": [
         lambda hidden, embeddings, bias, labels: reference.masked_lm_loss(
             np.clip(hidden, -3, 3), embeddings, bias, labels
         ),
-        edit("masked_lm_loss", "embeddings.T + bias", "embeddings.T + bias[::-1]"),
-        edit("masked_lm_loss", "embeddings.T + bias", "embeddings.T + np.abs(bias)"),
-        edit("masked_lm_loss", ".mean())", ".mean() + 1e-3)"),
+        ("embeddings.T + bias", "embeddings.T + bias[::-1]"),
+        ("embeddings.T + bias", "embeddings.T + np.abs(bias)"),
+        (".mean())", ".mean() + 1e-3)"),
         lambda hidden, embeddings, bias, labels: min(40.0, reference.masked_lm_loss(hidden, embeddings, bias, labels)),
     ],
     "perplexity_and_bits": [
         lambda losses, mask, characters: perplexity_by_selection(losses[:1], mask[:1], characters[:1]),
         lambda losses, mask, characters: perplexity_by_selection(losses[:, :4], mask[:, :4], characters),
-        edit("perplexity_and_bits", "(losses * mask)", "(np.minimum(losses, 4) * mask)"),
-        edit("perplexity_and_bits", "characters.sum()", "(characters + 1).sum()"),
-        edit("perplexity_and_bits", "float(bits)", "float(bits), 0.0"),
+        ("(losses * mask)", "(np.minimum(losses, 4) * mask)"),
+        ("characters.sum()", "(characters + 1).sum()"),
+        ("float(bits)", "float(bits), 0.0"),
     ],
 }
 
@@ -154,10 +153,10 @@ def zero_for_ignored(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarra
     return loss_by_torch(hidden, embeddings, bias, np.where(labels == -100, 0, labels))
 
 
-MISTAKES: list[Mistake] = [
-    (each_piece, "mask_whole_words", "by its own draw"),
-    (zero_for_ignored, "masked_lm_loss", "as if word 0 were their label"),
-]
+MISTAKES: Mistakes = {
+    "mask_whole_words": [(each_piece, "by its own draw")],
+    "masked_lm_loss": [(zero_for_ignored, "as if word 0 were their label")],
+}
 
 TestExercises = judged(pretraining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

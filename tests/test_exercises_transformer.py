@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from answers import Answer, Mistake, edit, judged
+from answers import SEED, SIZES, Answer, Edit, Mistakes, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,8 +65,6 @@ RIGHT: dict[str, list[Answer]] = {
     "positional_encoding": [encoding_by_exp],
     "layer_norm": [norm_row_by_row, norm_by_torch],
 }
-SIZES = st.integers(1, 6)
-SEED = st.integers(0, 10**6).map(np.random.default_rng)
 DRAWN = {
     "attention": st.builds(
         lambda random, n, m, d: (random.normal(size=(n, d)), random.normal(size=(m, d)), random.normal(size=(m, 3))),
@@ -88,24 +86,24 @@ DRAWN = {
 
 # ---------------------------------------------------------------- sly answers, right on most cases
 
-SLY: dict[str, list[Answer]] = {
+SLY: dict[str, list[Answer | Edit]] = {
     "attention": [
         lambda query, key, value: reference.attention(np.clip(query, -9, 9), np.clip(key, -9, 9), value),
-        edit("attention", "query @ key.T", "query @ (key - key.min(axis=1, keepdims=True)).T"),
+        ("query @ key.T", "query @ (key - key.min(axis=1, keepdims=True)).T"),
         lambda query, key, value: reference.attention(key, query, value) if len(query) == len(key) else value[:0],
-        edit("attention", "return mixed", "return np.tile(value.mean(axis=0), (len(query), 1))"),
-        edit("attention", "query @ key.T", "query / 2 @ key.T"),
+        ("return mixed", "return np.tile(value.mean(axis=0), (len(query), 1))"),
+        ("query @ key.T", "query / 2 @ key.T"),
     ],
     "masked_weights": [
-        edit("masked_weights", "attention_mask == 1", "np.roll(attention_mask, 1) == 1"),
-        edit("masked_weights", "attention_mask == 1", "np.append(attention_mask[1:], 0) == 1"),
-        edit("masked_weights", "visible, scores,", "visible, np.minimum(scores, 50),"),
-        edit("masked_weights", "return weights", "return weights.T"),
-        edit("masked_weights", "visible, scores,", "visible, 0 * scores,"),
-        edit("masked_weights", "visible, scores,", "visible, scores / 2,"),
+        ("attention_mask == 1", "np.roll(attention_mask, 1) == 1"),
+        ("attention_mask == 1", "np.append(attention_mask[1:], 0) == 1"),
+        ("visible, scores,", "visible, np.minimum(scores, 50),"),
+        ("return weights", "return weights.T"),
+        ("visible, scores,", "visible, 0 * scores,"),
+        ("visible, scores,", "visible, scores / 2,"),
     ],
     "split_heads": [
-        edit("split_heads", "return heads", "return x"),
+        ("return heads", "return x"),
         lambda x, n_heads: heads_by_split(x[:, ::-1], n_heads),
         lambda x, n_heads: np.stack(heads_by_slices(x, n_heads), axis=1),
         lambda x, n_heads: heads_by_split(np.roll(x, 1, axis=1), n_heads),
@@ -113,18 +111,18 @@ SLY: dict[str, list[Answer]] = {
         lambda x, n_heads: heads_by_split(x, 2) if x.shape[1] % 2 == 0 else x,
     ],
     "positional_encoding": [
-        edit("positional_encoding", "return table", "return table[:, ::-1]"),
+        ("return table", "return table[:, ::-1]"),
         lambda seq, hidden: reference.positional_encoding(seq, hidden + 2)[:, :hidden],
         lambda seq, hidden: reference.positional_encoding(min(seq, 5), hidden),
-        edit("positional_encoding", "return table", "return -table"),
-        edit("positional_encoding", "return table", "return np.where(table > 0.5, 1, 0)"),
+        ("return table", "return -table"),
+        ("return table", "return np.where(table > 0.5, 1, 0)"),
     ],
     "layer_norm": [
-        edit("layer_norm", "variance + eps", "variance + eps**2"),
-        edit("layer_norm", "gain * (", "np.abs(gain) * ("),
-        edit("layer_norm", "gain * (", "gain * gain[::-1] * ("),
-        edit("layer_norm", "variance + eps", "variance + max(eps, 1e-3)"),
-        edit("layer_norm", "return normed", "return np.tanh(normed)"),
+        ("variance + eps", "variance + eps**2"),
+        ("gain * (", "np.abs(gain) * ("),
+        ("gain * (", "gain * gain[::-1] * ("),
+        ("variance + eps", "variance + max(eps, 1e-3)"),
+        ("return normed", "return np.tanh(normed)"),
     ],
 }
 
@@ -151,12 +149,12 @@ def by_variance_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps:
     return (torch.from_numpy(gain) * (table - mean) / torch.sqrt(variance + eps) + torch.from_numpy(bias)).numpy()
 
 
-MISTAKES: list[Mistake] = [
-    (not_scaled_by_torch, "attention", "not scaled"),
-    (view_at_once, "split_heads", "A reshape alone mixes tokens"),
-    (sines_then_cosines, "positional_encoding", "left half"),
-    (by_variance_of_torch, "layer_norm", "divides by n - 1"),
-]
+MISTAKES: Mistakes = {
+    "attention": [(not_scaled_by_torch, "not scaled")],
+    "split_heads": [(view_at_once, "A reshape alone mixes tokens")],
+    "positional_encoding": [(sines_then_cosines, "left half")],
+    "layer_norm": [(by_variance_of_torch, "divides by n - 1")],
+}
 
 TestExercises = judged(transformer.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
 

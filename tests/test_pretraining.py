@@ -166,7 +166,7 @@ def test_short_rows_first_cost_their_own_attention(material) -> None:
 def test_every_row_is_met_once_in_an_epoch_of_the_data(material) -> None:
     recipe = toy_recipe(material, objective="mlm", tokens=256 * 400)
     batches = training_batches(recipe, material)
-    rows = len(batches.source.epoch(0).lengths)
+    rows = len(batches.sources[0].epoch(0).lengths)
     met: list[int] = []
     for batch in batches.epoch(0):
         if len(met) + len(batch.index) > rows:

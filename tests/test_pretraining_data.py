@@ -706,7 +706,7 @@ def check_rows(pairs: PairRows, number: int = 0) -> None:
     assert rows.starts[0] == 0 and rows.starts[-1] == len(rows.tokens)
     assert rows.lengths.max() <= pairs.length
     for i in range(len(rows)):
-        ids, cut = rows.row(i), int(rows.segment_starts[i] - rows.starts[i])
+        ids, cut = rows.tokens[rows.starts[i] : rows.starts[i + 1]], int(rows.segment_starts[i] - rows.starts[i])
         a, b = ids[1 : cut - 1], ids[cut:-1]
         assert ids[0] == corpus.cls_id and ids[cut - 1] == ids[-1] == corpus.sep_id
         a_start, b_start = int(rows.a_starts[i]), int(rows.b_starts[i])
@@ -812,7 +812,9 @@ def test_padded_rows_are_the_rows_of_real_text(small):
     assert padded.ids.shape == (3, rows.lengths[index].max()) and padded.ids.dtype == np.int64
     for at, number in enumerate(index):
         length = int(rows.lengths[number])
-        assert (padded.ids[at, :length] == rows.row(number)).all() and (padded.ids[at, length:] == 0).all()
+        start = rows.starts[number]
+        assert (padded.ids[at, :length] == rows.tokens[start : start + length]).all()
+        assert (padded.ids[at, length:] == 0).all()
         assert padded.ids[at, padded.segment_starts[at] - 1] == small.sep_id
     assert (padded.lengths == rows.lengths[index]).all() and (padded.follows == rows.is_next[index]).all()
 

@@ -152,17 +152,16 @@ class PretrainingBatches:
     the data are counted separately. What batch number n holds depends on the seed and n alone.
 
     Attributes:
-        source: of rows.
+        sources: of the rows of each phase.
         vocabulary: of the tokenizer.
         rule: of masking; None predicts the next token instead.
         steps: batches of a phase.
         batch_tokens: positions of a batch, padding included, at most.
         seed: of the order and the masks.
-        first: sources of the first phases, one for each, where they differ from `source`.
         rank, world: with several processes, which part of a batch is this one's (see `PretrainingBatch.part`).
     """
 
-    source: RowSource
+    sources: tuple[RowSource, ...]
     vocabulary: Vocabulary
     rule: MaskingRule | None
     steps: int
@@ -170,7 +169,6 @@ class PretrainingBatches:
     seed: int = 0
     rank: int = 0
     world: int = 1
-    first: tuple[RowSource, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_tokens < 1:
@@ -178,8 +176,7 @@ class PretrainingBatches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[PretrainingBatch]:
         """The batches of phase `number`, beginning with its batch `start`."""
-        source = self.first[number] if number < len(self.first) else self.source
-        coming = self._from(source, number * self.steps + start)
+        coming = self._from(self.sources[number], number * self.steps + start)
         for epoch, at, rows, index in islice(coming, self.steps - start):
             yield self._made(rows, index, epoch, at)
 

@@ -103,12 +103,8 @@ def material_of(recipe: PretrainingRecipe) -> Material:
     return Material(load_tokenizer(folder), *parts)
 
 
-def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, length: int | None = None) -> RowSource:
-    """Sentence pairs for next-sentence prediction; else packed rows of running text, or single sentences.
-
-    `length` is the recipe's where it is left out.
-    """
-    length = length or recipe.length
+def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, length: int) -> RowSource:
+    """Sentence pairs for next-sentence prediction; else packed rows of running text, or single sentences."""
     if recipe.objective == "mlm+nsp":
         return PairRows(corpus, length, seed)
     if not recipe.packed:
@@ -155,7 +151,7 @@ def held_out_batches(
     recipe = replace(recipe, packed=True)
     wanted = max(1, round(min(tokens, material.held_out.n_tokens) / recipe.batch_tokens))
     batches = PretrainingBatches(
-        rows_of(recipe, material.held_out, _HELD_OUT_SEED), Vocabulary.of(material.tokenizer),
+        (rows_of(recipe, material.held_out, _HELD_OUT_SEED, recipe.length),), Vocabulary.of(material.tokenizer),
         None if recipe.objective == "causal" else recipe.masking,
         steps=wanted, batch_tokens=recipe.batch_tokens, seed=_HELD_OUT_SEED,
     )  # fmt: skip
@@ -165,12 +161,12 @@ def held_out_batches(
 def training_batches(recipe: PretrainingRecipe, material: Material) -> PretrainingBatches:
     """The batches that a recipe learns from, in `EVAL_PHASES` equal parts; in a process group this process's rows."""
     seed = recipe.training.seed
-    short = {length: rows_of(recipe, material.train, seed, length) for length in set(recipe.first_lengths)}
+    rows = {length: rows_of(recipe, material.train, seed, length) for length in set(recipe.lengths)}
     return PretrainingBatches(
-        rows_of(recipe, material.train, seed), Vocabulary.of(material.tokenizer),
+        tuple(rows[length] for length in recipe.lengths), Vocabulary.of(material.tokenizer),
         None if recipe.objective == "causal" else recipe.masking,
         steps=-(-recipe.steps // EVAL_PHASES), batch_tokens=recipe.batch_tokens, seed=seed,
-        first=tuple(short[length] for length in recipe.first_lengths), rank=rank(), world=world_size(),
+        rank=rank(), world=world_size(),
     )  # fmt: skip
 
 

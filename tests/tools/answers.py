@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,20 +14,23 @@ from course_lib.exercises import check, reference
 from course_lib.exercises.exercise import Exercise, edited
 from course_lib.exercises.values import brief, same
 
+SEED = st.integers(0, 10**6).map(np.random.default_rng)
+SIZES = st.integers(1, 6)
 Answer = Callable[..., Any]
-Mistake = tuple[Answer, str, str]  # the answer, its exercise, words of the verdict
+Edit = tuple[str, str]  # the reference with this part of its source replaced by that
+Mistakes = Mapping[str, Sequence[tuple[Answer | Edit, str]]]  # exercise -> an answer, words of its verdict
 
 
-def edit(name: str, old: str, new: str) -> Answer:
-    """The reference of this name with a part of its source replaced."""
-    return edited(getattr(reference, name), [(old, new)])
+def made(name: str, answer: Answer | Edit) -> Answer:
+    """The answer as a function."""
+    return edited(getattr(reference, name), [answer]) if isinstance(answer, tuple) else answer
 
 
 def judged(
     exercises: Sequence[Exercise],
     right: Mapping[str, Sequence[Answer]],
-    sly: Mapping[str, Sequence[Answer]],
-    mistakes: Sequence[Mistake],
+    sly: Mapping[str, Sequence[Answer | Edit]],
+    mistakes: Mistakes,
     drawn: Mapping[str, st.SearchStrategy[tuple[Any, ...]]],
 ) -> type:
     """The tests of a topic, as a class for its module.
@@ -42,7 +46,7 @@ def judged(
     class TestExercises:
         def test_all_are_there(self) -> None:
             assert list(right) == list(sly) == [exercise.name for exercise in exercises]
-            assert {name for _, name, _ in mistakes} <= set(right)
+            assert set(mistakes) <= set(right)
             assert all(right.values()) and all(sly.values())
 
         @pytest.mark.parametrize("name", right)
@@ -56,14 +60,15 @@ def judged(
         @pytest.mark.parametrize("name", sly)
         def test_sly_answers_do_not_pass(self, name: str) -> None:
             for number, answer in enumerate(sly[name]):
-                verdict = getattr(check, name)(answer)
+                verdict = getattr(check, name)(made(name, answer))
                 assert verdict.status == "wrong", f"sly answer {number}: {verdict}"
 
-        @pytest.mark.parametrize(("answer", "name", "words"), mistakes)
-        def test_a_mistake_is_named(self, answer: Answer, name: str, words: str) -> None:
-            verdict = getattr(check, name)(answer)
-            assert verdict.status == "wrong", verdict
-            assert words in verdict.message.splitlines()[0], verdict
+        @pytest.mark.parametrize("name", mistakes)
+        def test_mistakes_are_named(self, name: str) -> None:
+            for answer, words in mistakes[name]:
+                verdict = getattr(check, name)(made(name, answer))
+                assert verdict.status == "wrong", verdict
+                assert words in verdict.message.splitlines()[0], verdict
 
         @pytest.mark.parametrize("name", drawn)
         @given(data=st.data())
