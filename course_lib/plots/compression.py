@@ -79,8 +79,9 @@ def pareto(table: pd.DataFrame, x: str = "megabytes", floor: float | None = None
     allowed = ys >= (-math.inf if floor is None else floor - _CLOSE)
     on_front = pareto_front(xs, ys, measure.better, allowed)
     ax, title = new_axes(7.0, 4.5), f"No model has an accuracy of {floor or 0:.1%} or more"
-    steps = "steps-post" if measure.better == "low" else "steps-pre"
-    ax.plot(xs[on_front], ys[on_front], drawstyle=steps, color=series_style(0).colour, linewidth=1.4, zorder=2)
+    xs_twice, ys_twice = np.repeat(xs[on_front], 2), np.repeat(ys[on_front], 2)
+    corners = (xs_twice[1:], ys_twice[:-1]) if measure.better == "low" else (xs_twice[:-1], ys_twice[1:])
+    ax.plot(*corners, color=series_style(0).colour, linewidth=1.4, zorder=2)
     if floor is not None:
         ax.axhline(floor, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"at least {floor:.1%}", zorder=1)
     if on_front.any():

@@ -74,7 +74,7 @@ def draw_front(
 
 _DISTANCES = (8, 16, 26, 38, 52, 68)  # points between a point and its name
 _DIRECTIONS = ((1, 0), (-1, 0), (1, 0.8), (-1, 0.8), (1, -0.8), (-1, -0.8), (0, 1.4), (0, -1.4))  # best first
-_COVERED, _CROSSED = 1000, 30  # what it costs to cover a name or point, and an error bar, in points of distance
+_COVERED, _CROSSED = 1000, 30  # what it costs to cover a name or point, and a line or bar, in points of distance
 
 
 def _name_points(
@@ -86,6 +86,9 @@ def _name_points(
     bottoms, tops = (places + sign * ends[:, None] * (0, 1) for sign, ends in zip((-1, 1), lengths, strict=True))
     ends = zip(ax.transData.transform(bottoms), ax.transData.transform(tops), strict=True)
     bars = [Bbox([low - 2, high + 2]) for low, high in ends]
+    lines = [
+        line.get_transform().transform_path(line.get_path()) for line in ax.lines if line.get_linestyle() != "None"
+    ]
     for name, place, ink in zip(names, places, inks, strict=True):
         text = ax.annotate(
             name, place, (0, 0), textcoords="offset points", va="center", fontsize=9, color=ink, zorder=4,
@@ -96,7 +99,8 @@ def _name_points(
         for distance, direction in product(_DISTANCES, _DIRECTIONS):
             box = _move(text, distance, direction)
             outside = not (ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1)
-            cost = _COVERED * (box.count_overlaps(taken) + outside) + _CROSSED * box.count_overlaps(bars)
+            crossed = box.count_overlaps(bars) + sum(line.intersects_bbox(box, filled=False) for line in lines)
+            cost = _COVERED * (box.count_overlaps(taken) + outside) + _CROSSED * crossed
             costs[distance, direction] = cost + distance
         best = min(costs, key=lambda option: costs[option])
         taken.append(_move(text, *best))
