@@ -16,9 +16,8 @@ from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes
 from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
 from course_lib.text.document import Document
+from course_lib.widgets.attacks import MOST_WEIGHTS, loss_surface_explorer, watch_attack
 from course_lib.widgets.judgement import LABEL, MEANING, vote_on_attacks
-from course_lib.widgets.live_attack import MOST_WEIGHTS, watch_attack
-from course_lib.widgets.loss_surface import loss_surface_explorer
 
 # ---------------------------------------------------------------- an attack, step by step
 
@@ -343,9 +342,3 @@ def test_a_wider_ball_holds_a_higher_loss():
     assert (
         "nothing in the ball is higher than the text itself (loss 1.00 nats, the true class has 36.8%)" in words.value
     )
-
-
-@pytest.mark.parametrize("epsilons", [[], [1], [-1, 2], [float("nan"), 1]])
-def test_the_slider_needs_radii(epsilons):
-    with pytest.raises(BadInput, match="epsilons are"):
-        loss_surface_explorer(SURFACE, epsilons=epsilons)

@@ -13,8 +13,7 @@ import torch
 from course_lib import widgets
 from course_lib.compression.quantization import fit_qparams, quantization_error
 from course_lib.errors import BadInput
-from course_lib.widgets.bits import LAYOUTS
-from course_lib.widgets.pareto import what_is_left
+from course_lib.widgets.compression import LAYOUTS, what_is_left
 
 # ---------------------------------------------------------------- bits
 
@@ -68,14 +67,6 @@ def test_errors_and_bytes_are_those_of_the_grid(bits, name, parameters, integers
     assert f"{3072 / (integers + scales):.1f} times smaller" in said
 
 
-def test_a_range_that_clips_can_be_asked_for():
-    whole, clipped = (widgets.bits_slider(WEIGHTS, method=range_).children for range_ in ("minmax", "mse"))
-    assert whole[2].value != clipped[2].value
-    assert (
-        f"{quantization_error(WEIGHTS, fit_qparams(WEIGHTS, 4, method='mse')).max_abs:.3g} at most" in clipped[2].value
-    )
-
-
 def test_each_setting_is_asked_once_and_then_remembered():
     asked = Asked()
     bits, scales, words, _ = widgets.bits_slider(WEIGHTS, asked).children
@@ -122,18 +113,17 @@ def test_what_goes_wrong_is_shown_and_asked_again(trouble, said):
 
 
 @pytest.mark.parametrize(
-    ("weight", "range_", "said"),
+    ("weight", "said"),
     [
-        (WEIGHTS[0], "minmax", "shape"),
-        (torch.zeros(0, 3), "minmax", "shape"),
-        (torch.full((2, 2), torch.nan), "minmax", "weights hold an infinity or a NaN"),
-        ([[1.0]], "minmax", "weights are list"),
-        (WEIGHTS, "max", "method is 'max'"),
+        (WEIGHTS[0], "shape"),
+        (torch.zeros(0, 3), "shape"),
+        (torch.full((2, 2), torch.nan), "weights hold an infinity or a NaN"),
+        ([[1.0]], "weights are list"),
     ],
 )
-def test_what_is_no_matrix_is_named(weight, range_, said):
+def test_what_is_no_matrix_is_named(weight, said):
     with pytest.raises(BadInput, match=said):
-        widgets.bits_slider(weight, method=range_)
+        widgets.bits_slider(weight)
 
 
 def test_a_weight_that_learns_stays_as_it_is():

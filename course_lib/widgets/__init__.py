@@ -1,22 +1,19 @@
-"""Things to move in a notebook, each with a picture or a number that answers.
+"""Interactive widgets for notebooks, each with a figure or a number that follows its controls.
 
 Every function returns one ipywidgets widget: name it on the last line of a cell and it is shown.
 """
 
+from course_lib.widgets.attacks import loss_surface_explorer, watch_attack
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
-from course_lib.widgets.bits import bits_slider
+from course_lib.widgets.compression import bits_slider, pareto_explorer
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
 from course_lib.widgets.judgement import vote_on_attacks
-from course_lib.widgets.live_attack import watch_attack
-from course_lib.widgets.loss_surface import loss_surface_explorer
 from course_lib.widgets.masked_word import watch_mask
-from course_lib.widgets.pareto import pareto_explorer
-from course_lib.widgets.prediction import watch_prediction
+from course_lib.widgets.prediction import calibration_explorer, watch_prediction
 from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
 from course_lib.widgets.samples import sampling
-from course_lib.widgets.temperature import calibration_explorer
 
 __all__ = [
     "bits_slider",

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from course_lib.errors import BadInput
 from course_lib.explain import Attribution, MaskableText, word_ranks
+from course_lib.text.classifiers import Classifier
 from course_lib.widgets.base import control_style, error_message, live_box, message
-from course_lib.widgets.prediction import Classifier, class_names
+from course_lib.widgets.prediction import class_names
 
 ORDERS = {
     "for": "what speaks most for the class first",

@@ -13,8 +13,9 @@ from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
 from course_lib.plots.scored_text import decimals, describe_error, format_score
+from course_lib.text.classifiers import Classifier
 from course_lib.widgets.base import error_message, message
-from course_lib.widgets.prediction import Classifier, class_names
+from course_lib.widgets.prediction import class_names
 
 Settings = Mapping[str, Any]
 Outcome = Attribution | Exception  # the explanation of a method, or its error

@@ -1,29 +1,23 @@
-"""Type a sentence and watch the model change its mind."""
+"""Type a sentence and watch the prediction change; move the temperature and see the calibration change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any, Protocol
+from typing import Any
 
 import ipywidgets
 import numpy as np
+from numpy.typing import ArrayLike
 
-from course_lib import corpora
+from course_lib import corpora, evaluation, plots
 from course_lib.errors import BadInput
-from course_lib.widgets.base import bar, error_message, live_box, sentence_line
+from course_lib.text.classifiers import Classifier
+from course_lib.widgets.base import bar, control_style, error_message, live_box, message, picture, sentence_line
 
 MOST_BARS = 10
 BEST, OTHER = "#2f6fb0", "#9fcbe8"  # colours of the bars
 SENTIMENT = dict(enumerate(corpora.CLASSES))
-
-
-class Classifier(Protocol):
-    """What is asked of a model here: scikit-learn's convention."""
-
-    @property
-    def classes_(self) -> Any: ...
-    def predict_proba(self, texts: list[str]) -> Any: ...
 
 
 def watch_prediction(
@@ -92,3 +86,34 @@ def _label(words: str) -> str:
         '<div aria-live="polite" style="font-size:1.3em;margin:0.3em 0">'
         f'<span class="prediction-label">{escape(words)}</span></div>'
     )
+
+
+def calibration_explorer(probabilities: ArrayLike, labels: ArrayLike) -> ipywidgets.VBox:
+    """A slider for the temperature, the reliability plot, and what the temperature does to ECE and log loss.
+
+    Args:
+        probabilities: (n, classes) of held-out sentences, rows sum to 1.
+        labels: (n,) column numbers.
+
+    Returns:
+        A box of the class `temperature-explorer`: slider (children[0]), words (children[1], HTML) and the
+        picture.
+
+    Raises:
+        BadInput: lengths differ, rows do not sum to 1, NaN, unknown labels, or nothing there.
+    """
+    slider = ipywidgets.FloatSlider(
+        value=1.0, min=0.25, max=4.0, step=0.05, description="Temperature", **control_style()
+    )  # fmt: skip
+    words, shown = ipywidgets.HTML(), picture()
+
+    def show(_: object = None) -> None:
+        tempered = evaluation.temper(probabilities, slider.value)
+        found = evaluation.evaluate(tempered, labels)
+        words.value = message(
+            f"Temperature {slider.value:.2f}: ECE {found.ece:.3f}, log loss {found.log_loss:.3f} nats. "
+            f"Accuracy {found.accuracy.estimate:.1%}, at every temperature."
+        )
+        shown.value = plots.to_png(plots.reliability(evaluation.calibration(tempered, labels)))
+
+    return live_box("temperature-explorer", [slider], [words, shown], show)

@@ -15,9 +15,9 @@ from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
 from course_lib.plots.explanations import strongest_words
 from course_lib.plots.scored_text import describe_error
-from course_lib.text.classifiers import check_scores
+from course_lib.text.classifiers import Classifier, check_scores
 from course_lib.widgets.base import control_style, error_message, live_box, message, picture
-from course_lib.widgets.prediction import Classifier, class_names
+from course_lib.widgets.prediction import class_names
 
 COUNTS = (50, 100, 200, 500, 1000, 2000, 5000)
 CALLED = {"lime": "LIME", "shap": "SHAP"}
