@@ -26,9 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: left out by `make check`: takes more than about two seconds")
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def figures_are_closed() -> Iterator[None]:
-    """Figures that one file leaves open are not found by the next one."""
+    """Figures that one test leaves open are not found by the next one."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from interruption import interrupt_command_at
+from command_runs import interrupt_command_at, told
 from toy_classifiers import LABELS, LEARNING, MIXED, QUICK, RATINGS, TEXTS, fitted, tiny, transformers_logits
 
 from course_lib import assets, commands
@@ -58,15 +58,6 @@ def write_table(path: Path, kinds: dict[str, tuple[str, ...]] = WORDS, times: in
             for number, (label, words) in enumerate(kinds.items()):
                 writer.writerows([f"a {word} film number {i}", label, 1.5 - 3 * number] for word in words)
     return path
-
-
-def told(capsys) -> dict:
-    """Standard output as the one JSON object that it must be."""
-    out = capsys.readouterr().out
-    assert out.endswith("\n") and out.count("\n") == 1
-    answer = json.loads(out)
-    assert isinstance(answer, dict)
-    return answer
 
 
 TOY = ["--encoder", "tiny", "--epochs", "1", "--json"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from interruption import interrupt_command_at
+from command_runs import interrupt_command_at, told
 from safetensors.torch import load_file
 
 from course_lib.commands import main
@@ -26,11 +26,6 @@ SMALL = PretrainingRecipe(
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "small", SMALL)
-
-
-def told(capsys) -> dict:
-    """The one JSON object on standard output."""
-    return json.loads(capsys.readouterr().out)
 
 
 def pretrain(*more: str) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from command_runs import told
 from toy_classifiers import RATINGS, TEXTS, fitted, tiny
 
 from course_lib.commands import explain as module
@@ -19,14 +18,6 @@ from course_lib.explain import METHODS, explain
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted().save(tmp_path_factory.mktemp("explain") / "model")
-
-
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    out = capsys.readouterr().out
-    assert out.endswith("\n") and out.count("\n") == 1
-    answer = json.loads(out)
-    assert isinstance(answer, dict)
-    return answer
 
 
 @pytest.mark.parametrize("method", ["shap", "lime", "ig", "attention", "shap-package"])

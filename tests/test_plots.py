@@ -246,12 +246,6 @@ FIGURES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
-
 def first(drawn: Axes | tuple[Axes, ...]) -> Axes:
     return drawn[0] if isinstance(drawn, tuple) else drawn
 

@@ -78,12 +78,6 @@ FIGURES = {  # name -> (function, its arguments, what the title of the first axe
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
-
 def title(ax) -> str:
     return ax.get_title(loc="left").replace("\n", " ")
 

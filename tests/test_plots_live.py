@@ -1,7 +1,6 @@
 """The live curve of a training run is drawn often enough, seldom enough, and once."""
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -11,12 +10,6 @@ from course_lib import plots
 from course_lib.plots import training
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 class Screen:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_games import Spotter
 
 from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes
 from course_lib.attacks.pgd import LossSurface
@@ -20,20 +21,6 @@ from course_lib.widgets.attacks import MOST_WEIGHTS, loss_surface_explorer, watc
 from course_lib.widgets.judgement import LABEL, MEANING, vote_on_attacks
 
 # ---------------------------------------------------------------- an attack, step by step
-
-
-class Spotter:
-    """A classifier of the third kind: positive for a text with the word "good" in it."""
-
-    classes_ = np.array([0, 1])
-
-    def __init__(self) -> None:
-        self.calls: list[list[str]] = []
-
-    def predict_proba(self, texts: list[str]) -> np.ndarray:
-        self.calls.append(list(texts))
-        positive = np.array([0.9 if "good" in text.split() else 0.25 for text in texts])
-        return np.stack([1 - positive, positive], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)

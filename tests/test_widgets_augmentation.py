@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_games import Spotter
 
 from course_lib.augmentation import PunctuationInsertion, RandomDeletion, RandomSwap, TypoNoise, words_changed
 from course_lib.errors import BadInput
@@ -15,20 +16,6 @@ from course_lib.widgets.augmentation import MAX_SEED, REWRITES, _seeds, watch_au
 
 OPERATIONS = {"deletion": RandomDeletion, "swap": RandomSwap, "aeda": PunctuationInsertion, "typos": TypoNoise}
 SENTENCE = "a good film with a clever story and a sad end"
-
-
-class Spotter:
-    """A classifier of the third kind: positive for a text with the word "good" in it. It counts its calls."""
-
-    classes_ = np.array([0, 1])
-
-    def __init__(self) -> None:
-        self.calls: list[list[str]] = []
-
-    def predict_proba(self, texts: list[str]) -> np.ndarray:
-        self.calls.append(list(texts))
-        positive = np.array([0.9 if "good" in text.split() else 0.25 for text in texts])
-        return np.stack([1 - positive, positive], axis=1).astype(np.float32)
 
 
 class Noted:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytest
-
 
 class Interrupted(Exception):
     """Stands for a power cut."""
@@ -20,11 +18,3 @@ def interrupt_at(step: int, error: type[BaseException] = Interrupted) -> Callabl
             raise error
 
     return callback
-
-
-def interrupt_command_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the user stops every command that trains (Ctrl-C) when this step is done."""
-    from course_lib.commands.progress import ProgressBar
-
-    callback = interrupt_at(step, KeyboardInterrupt)
-    monkeypatch.setattr(ProgressBar, "__call__", lambda bar, row: callback(row))

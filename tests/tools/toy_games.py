@@ -49,3 +49,17 @@ class Three:
         counts = np.array([[sum(word[0] == name for word in WORD.findall(text)) for name in "abc"] for text in texts])
         rows = np.exp(counts.astype(float))
         return rows / rows.sum(1, keepdims=True)
+
+
+class Spotter:
+    """A classifier of the third kind: positive for a text with the word "good" in it. It counts its calls."""
+
+    classes_ = np.array([0, 1])
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
+        self.calls.append(list(texts))
+        positive = np.array([0.9 if "good" in text.split() else 0.25 for text in texts])
+        return np.stack([1 - positive, positive], axis=1).astype(np.float32)
