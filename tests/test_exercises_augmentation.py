@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from answers import SEED, Answer, Edit, Mistakes, judged
-from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.augmentation.mixup import mix
@@ -162,35 +160,12 @@ def test_what_is_no_list_of_words_is_said(name: str, result: object, words: str)
 # ---------------------------------------------------------------- what the operations promise
 
 
-@given(DRAWN["random_swap"])
-def test_a_swap_keeps_all_words_and_moves_at_most_two_each(drawn: tuple[list[str], np.ndarray, float]) -> None:
-    words, draws, alpha = drawn
-    before = list(words)
-    swapped = reference.random_swap(words, draws, alpha)
-    assert words == before and swapped is not words
-    assert Counter(swapped) == Counter(words)
-    moved = sum(a != b for a, b in zip(words, swapped, strict=True))
-    assert moved <= 2 * max(1, int(alpha * len(words)))
-
-
 def test_every_pair_of_places_is_swapped_as_often() -> None:
     draws, words = np.random.default_rng(0).random((20_000, 1, 2)), list("abcd")
     found = Counter("".join(reference.random_swap(words, draw)) for draw in draws)
     assert len(found) == 6, "pairs of four places, none with itself"
     for count in found.values():
         assert count / len(draws) == pytest.approx(1 / 6, abs=4 * (5 / 36 / len(draws)) ** 0.5)
-
-
-@given(DRAWN["random_deletion"])
-def test_a_deletion_leaves_a_part_in_order_and_never_nothing(drawn: tuple[list[str], np.ndarray, float]) -> None:
-    words, draws, p = drawn
-    numbered = [f"{i}:{word}" for i, word in enumerate(words)]
-    kept = reference.random_deletion(numbered, draws, p)
-    places = [int(word.split(":")[0]) for word in kept]
-    assert places == sorted(set(places)) and places
-    dropped = [i for i in range(len(words)) if i not in places]
-    assert all(draws[i] < p for i in dropped)
-    assert all(draws[i] >= p for i in places) or len(places) == 1
 
 
 def test_shares_of_the_deletion() -> None:
@@ -200,17 +175,6 @@ def test_shares_of_the_deletion() -> None:
     assert kept / 50_000 == pytest.approx(0.9, abs=4 * (0.09 / 50_000) ** 0.5)
     last = Counter(reference.random_deletion(["a", "b", "c"], random.random(3), 1.0)[0] for _ in range(3000))
     assert all(count / 3000 == pytest.approx(1 / 3, abs=4 * (2 / 9 / 3000) ** 0.5) for count in last.values())
-
-
-@given(DRAWN["insert_punctuation"])
-def test_punctuation_adds_one_to_a_third_and_touches_no_word(drawn: tuple[Any, ...]) -> None:
-    words, *_ = drawn
-    result = reference.insert_punctuation(*drawn)
-    marks = [word for word in result if word in ".;?:!,"]
-    assert [word for word in result if word not in ".;?:!,"] == words
-    assert 1 <= len(marks) <= max(1, len(words) / 3)
-    assert result[-1] not in marks, "a mark stands before a word"
-    assert all(one not in marks or other not in marks for one, other in itertools.pairwise(result))
 
 
 def test_numbers_and_marks_are_drawn_evenly() -> None:
@@ -223,14 +187,6 @@ def test_numbers_and_marks_are_drawn_evenly() -> None:
     total = sum(marks.values())
     assert sorted(marks) == sorted(".;?:!,")
     assert all(count / total == pytest.approx(1 / 6, abs=4 * (5 / 36 / total) ** 0.5) for count in marks.values())
-
-
-@given(DRAWN["mixup"])
-def test_mixup_keeps_sums(drawn: tuple[np.ndarray, np.ndarray, np.ndarray, float]) -> None:
-    vectors, *_ = drawn
-    rows, targets = reference.mixup(*drawn)
-    np.testing.assert_allclose(rows.sum(axis=0), vectors.sum(axis=0), atol=1e-9)
-    np.testing.assert_allclose(targets.sum(axis=1), 1)
 
 
 def test_the_loss_of_a_mixed_target_is_the_mixture_of_losses() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from answers import SEED, Answer, Edit, Mistakes, judged
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.exercises import check, reference
@@ -231,15 +230,6 @@ def test_pairs_are_balanced_and_never_of_the_same_document() -> None:
         assert (one == other and after == place + 1) if is_next else one != other
     share = np.mean([is_next for *_, is_next in pairs])
     assert share == pytest.approx(0.5, abs=4 * (0.25 / len(pairs)) ** 0.5)
-
-
-@given(st.integers(2, 5000), st.integers(1, 9))
-@settings(max_examples=30)
-def test_a_fair_die_has_its_sides_as_perplexity(sides: int, tokens: int) -> None:
-    losses = np.full((2, tokens), np.log(sides))
-    characters = np.array([3 * tokens, tokens])
-    perplexity, bits = reference.perplexity_and_bits(losses, np.ones((2, tokens)), characters)
-    assert perplexity == pytest.approx(sides) and bits == pytest.approx(np.log2(sides) / 2)
 
 
 def test_the_worked_examples_of_the_tasks() -> None:

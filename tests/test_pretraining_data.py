@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -219,19 +218,6 @@ def test_pieces_hold_neighbours_only():
 # WordPiece
 
 
-def by_hand(word: str, vocabulary: set[str]) -> list[str]:
-    """Greedy longest match first: from the left, the longest piece that is in the vocabulary."""
-    pieces: list[str] = []
-    while word:
-        prefix = "##" if pieces else ""
-        found = next((end for end in range(len(word), 0, -1) if prefix + word[:end] in vocabulary), None)
-        if found is None:
-            return ["[UNK]"]
-        pieces.append(prefix + word[:found])
-        word = word[found:]
-    return pieces
-
-
 LOW = ["low " * 5 + "lower " * 2]
 
 
@@ -244,13 +230,6 @@ def test_the_pieces_of_a_tiny_text_by_hand():
     assert set(words[5 + len(alphabet) :]) == {"lo", "low", "##er", "lower"}
     assert words.index("lo") < words.index("low") < words.index("lower")
     assert made.tokenize("low lower lore") == ["low", "lower", "lo", "##r", "##e"]
-
-
-def test_it_cuts_words_as_by_hand(tokenizer, few):
-    vocabulary = set(tokenizer.get_vocab())
-    words = sorted(count_words([document.text for document in few[-60:]]))[::7]
-    assert len(words) > 300
-    assert [tokenizer.tokenize(word) for word in words] == [by_hand(word, vocabulary) for word in words]
 
 
 def test_words_are_counted_as_bert_parts_them(few):
@@ -330,13 +309,6 @@ def test_compression_by_hand():
     assert compression(made, ["low"])["whole_words"] == 1
     with pytest.raises(BadInput, match="no word"):
         compression(made, ["", " "])
-
-
-def test_more_places_mean_fewer_tokens(few):
-    lines = [document.text for document in few[8:]]
-    made = [train_wordpiece(lines, vocab_size=size) for size in (300, 800, 2500)]
-    sizes = [compression(tokenizer, lines)["tokens_per_word"] for tokenizer in made]
-    assert sizes == sorted(sizes, reverse=True) and sizes[0] > 1.3 * sizes[-1]
 
 
 @pytest.mark.parametrize(
@@ -642,26 +614,6 @@ def test_only_ordinary_places_are_asked_and_only_asked_ones_change(seed, n, leng
     assert (seen[~chosen] == ids[~chosen]).all()
     again = masked(ids, MaskingRule(rate=rate, strategy=strategy), seed)
     assert (again[0] == seen).all() and (again[1] == labels).all()
-
-
-def test_it_masks_as_transformers_collator_does(tokenizer, small):
-    """Rate and fates of both, side by side: a chi-square test of homogeneity."""
-    from transformers import DataCollatorForLanguageModeling
-
-    ids = StreamRows(small).epoch(0).ids[:200].astype(np.int64)
-    special = np.zeros(len(tokenizer), dtype=bool)
-    special[tokenizer.all_special_ids] = True
-    random = np.random.default_rng(0)
-    ours = mask_tokens(ids, special[ids], MaskingRule(), random, mask_id=tokenizer.mask_token_id, special=special)
-    torch.manual_seed(0)
-    collator = DataCollatorForLanguageModeling(tokenizer)
-    theirs = collator([{"input_ids": row.tolist(), "special_tokens_mask": special[row].tolist()} for row in ids])
-    table = []
-    for seen, labels in (ours, (theirs["input_ids"].numpy(), theirs["labels"].numpy())):
-        chosen, hidden = labels != IGNORED, seen == tokenizer.mask_token_id
-        kinds = (~chosen & ~special[ids], chosen & hidden, chosen & ~hidden & (seen != ids), chosen & (seen == ids))
-        table.append([int(kind.sum()) for kind in kinds])
-    assert stats.chi2_contingency(table).pvalue > ENOUGH
 
 
 @pytest.mark.parametrize("strategy", ["token", "word", "span"])
