@@ -122,7 +122,7 @@ def test_the_darker_the_cell_the_larger_its_weight_and_every_number_is_there(n, 
 def test_the_habits_of_a_head_are_told():
     shift = np.eye(4, k=-1) + np.diag([1.0, 0, 0, 0])
     told = habits(shift, ["[CLS]", "a", "b", "[SEP]"])
-    assert "“b” reads “a” (100%)" in told
+    assert "“b” attends to “a” (100%)" in told
     assert "25% to itself" in told and "50% to special tokens" in told and "100% to the token before" in told
     assert "100% to special tokens" in habits(np.ones((1, 1)), ["[CLS]"])
 
@@ -178,7 +178,7 @@ def test_the_courses_encoder_fits():
     with torch.no_grad():
         expected = encoder.attention_maps(torch.tensor([[0, 2, 3, 4, 1]]))[1, 0, 2, 3, 1].item()
     box.children[1].value, box.children[2].value, box.children[3].value = 2, 3, "bidirectional"
-    assert f"“three” reads “one”: {expected:.1%}" in box.children[4].value
+    assert f"“three” attends to “one”: {expected:.1%}" in box.children[4].value
 
 
 # ---------------------------------------------------------------- masked words

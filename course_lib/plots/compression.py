@@ -126,9 +126,9 @@ def weight_histogram(weights: Tensor, qparams: QuantParams) -> tuple[Axes, Axes]
     numbers = values.numpy(force=True)
     ax, below = plt.subplots(2, 1, figsize=(6.6, 4.2), sharex=True, height_ratios=[5, 1])[1]
     edges = np.histogram_bin_edges(numbers, BINS).tolist()
-    said = f"clipped: {clipped.mean():.2%} of the weights" if clipped.any() else ""
+    label = f"clipped: {clipped.mean():.2%} of the weights" if clipped.any() else ""
     ax.hist(numbers.ravel(), edges, color=series_style(4).colour, edgecolor=series_style(0).colour, label="weights")
-    ax.hist(numbers[clipped], edges, color=series_style(1).colour, edgecolor="white", hatch="///", label=said)
+    ax.hist(numbers[clipped], edges, color=series_style(1).colour, edgecolor="white", hatch="///", label=label)
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.7)
     if clipped.any():
@@ -195,8 +195,8 @@ def accuracy_by_slice(table: pd.DataFrame) -> Axes:
     ax.plot(rows["before"], places, "o", color=first, markerfacecolor="white", markersize=8, label="before")
     ax.plot(rows["after"], places, "s", color=second, markersize=6, label="after")
     for place, (right, points) in enumerate(zip(rows[["before", "after"]].max(axis=1), rows["points"], strict=True)):
-        said = "no change" if abs(points) < 0.05 else f"{points:+.1f} points".replace("-", MINUS)
-        ax.annotate(said, (right, place), (9, 0), textcoords="offset points", va="center", fontsize=9)
+        text = "no change" if abs(points) < 0.05 else f"{points:+.1f} points".replace("-", MINUS)
+        ax.annotate(text, (right, place), (9, 0), textcoords="offset points", va="center", fontsize=9)
     style.name_rows(ax, [f"{name} (n={n:,.0f})" for name, n in zip(rows["slice"], rows["n"], strict=True)])
     low, high = rows[["before", "after"]].min().min(), rows[["before", "after"]].max().max()
     span = max(high - low, 0.02)

@@ -92,8 +92,8 @@ def strongest_words(runs: Sequence[Attribution], most: int = MOST_WORDS) -> list
 def drawable(word: str) -> str:
     """A word for a figure: cut when long; characters that the font does not have are written as name or code."""
     known, hidden = _characters(), _MODIFIERS if len(word) > 1 else ""
-    said = "".join(sign if ord(sign) in known else f"[{_name(sign)}]" for sign in word if sign not in hidden)
-    return said if len(said) <= MOST_LETTERS else said[: MOST_LETTERS - 1] + "…"
+    text = "".join(sign if ord(sign) in known else f"[{_name(sign)}]" for sign in word if sign not in hidden)
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 
 def _name(sign: str) -> str:
@@ -165,10 +165,10 @@ def _method_style(name: str, number: int, points: int = 1) -> dict[str, Any]:
 def _fastest(side: str, areas: Mapping[str, Any]) -> str:
     mine = {name: area for name, area in areas.items() if name != RANDOM} or dict(areas)
     best = (min if side == "deletion" else max)(mine, key=lambda name: mine[name])
-    said = f"{mine[best]:.2f}".replace("-", MINUS)
+    text = f"{mine[best]:.2f}".replace("-", MINUS)
     if len(mine) == 1:
-        return f"{side.capitalize()}: mean {said} ({best})"
-    return f"{best} {'falls' if side == 'deletion' else 'rises'} fastest: mean {said}"
+        return f"{side.capitalize()}: mean {text} ({best})"
+    return f"{best} {'falls' if side == 'deletion' else 'rises'} fastest: mean {text}"
 
 
 # ---- agreement, time, sanity -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def under_attack(table: pd.DataFrame) -> Axes:
     """
     style.check_fractions(check_columns(table, "attack", "n", "before", "under"), "before", "under")
     ax, places = new_axes(height=1.3 + 0.62 * len(table)), np.arange(len(table))
-    for column, said, shift, hatch, colour in (
+    for column, name, shift, hatch, colour in (
         ("before", "before", -0.19, "", series_style(4).colour),
         ("under", "under attack", 0.19, "///", "white"),
     ):
@@ -45,7 +45,7 @@ def under_attack(table: pd.DataFrame) -> Axes:
             places + shift, rows[column], 0.36, xerr=style.whiskers(rows[column], rows["low"], rows["high"]), capsize=3,
             ecolor=INK, hatch=hatch, color=colour, edgecolor=series_style(0).colour,
         )  # fmt: skip
-        ax.bar_label(bars, [f"{value:.1%} {said}" for value in rows[column]], padding=5)
+        ax.bar_label(bars, [f"{value:.1%} {name}" for value in rows[column]], padding=5)
     style.name_rows(ax, [f"{name}\n(n={n:,.0f})" for name, n in zip(table["attack"], table["n"], strict=True)])
     ax.set_xlim(0, 1.3)
     ax.set_xticks(np.linspace(0, 1, 6))

@@ -55,7 +55,7 @@ class Frame:
         queries: texts so far.
         text: the best so far.
         probability: of the true class, for that text.
-        said: what the model says of that text.
+        predicted: the class that the model predicts for that text.
         reached: whether the attack has its goal.
         weights: of the words by position, as last measured; empty before.
     """
@@ -65,7 +65,7 @@ class Frame:
     queries: int
     text: str
     probability: float
-    said: str
+    predicted: str
     reached: bool
     weights: dict[int, float]
 
@@ -120,7 +120,7 @@ def watch_attack(
         button.disabled, button.description = True, "attacking …"
         try:
             put_in(_film(classifier, attacks, recipe.value, line.value, names, seed))
-        except Exception as error:  # of any model or attack, even one half written: shown, not hidden
+        except Exception as error:  # of any model or attack, even an unfinished one: shown, not hidden
             put_in()
             answer.value = f"<p>There is no attack to show.</p>{error_message(error)}"
         finally:
@@ -193,9 +193,9 @@ def _frames(classifier: Classifier, steps: Sequence[Step], truth: int, called: S
         if not all(0 <= at < words for at in new):
             raise BadInput(f"weights are of the positions {sorted(new)}", f"use those of the {words} words")
         weights = new or weights
-        said, probability = called[int(row.argmax())], float(row[truth])
+        predicted, probability = called[int(row.argmax())], float(row[truth])
         frames.append(
-            Frame(step.note, step.queries, queries, step.text, probability, said, bool(step.reached), weights)
+            Frame(step.note, step.queries, queries, step.text, probability, predicted, bool(step.reached), weights)
         )
     return frames
 
@@ -208,26 +208,26 @@ def _picture(film: Film, number: int) -> str:
     """The HTML of one frame: what was queried, the text, the probability, the weights."""
     frame, last = film.frames[number], len(film.frames) - 1
     cost = "1 text" if frame.step_queries == 1 else f"{frame.step_queries:,} texts"
-    told = f"Step {number} of {last}: {frame.note} ({cost}). Queries so far: {frame.queries:,}."
+    sentence = f"Step {number} of {last}: {frame.note} ({cost}). Queries so far: {frame.queries:,}."
     text = inline(film.frames[0].text, frame.text)
     return (
-        f'<p class="attack-step" aria-live="polite">{escape(told)}</p>'
+        f'<p class="attack-step" aria-live="polite">{escape(sentence)}</p>'
         f'<p class="attack-text" style="font-size:1.15em;line-height:1.7">{text}</p>'
-        f'<p class="attack-said">{escape(_said(film, number))}</p>'
+        f'<p class="attack-said">{escape(_prediction(film, number))}</p>'
         f"{bar(f'p({film.truth})', frame.probability, f'{frame.probability:.1%}')}{_weights(film, frame)}"
     )
 
 
-def _said(film: Film, number: int) -> str:
-    """What the model says now, and whether the attack is at its end."""
+def _prediction(film: Film, number: int) -> str:
+    """What the model predicts now, and whether the attack is at its end."""
     frame, last = film.frames[number], len(film.frames) - 1
-    told = f"The model {'still ' if number and frame.said == film.truth else ''}says {frame.said}"
-    told += "." if number else ": taken as the true class."
+    sentence = f"The model {'still ' if number and frame.predicted == film.truth else ''}says {frame.predicted}"
+    sentence += "." if number else ": taken as the true class."
     if frame.reached:
-        return f"{told} The attack has reached its goal."
+        return f"{sentence} The attack has reached its goal."
     if number == last:
-        return f"{told} The attack {'gives up here' if number else 'found nothing that it may change'}."
-    return told
+        return f"{sentence} The attack {'gives up here' if number else 'found nothing that it may change'}."
+    return sentence
 
 
 def _weights(film: Film, frame: Frame) -> str:

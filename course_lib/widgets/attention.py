@@ -1,4 +1,4 @@
-"""Type a sentence and see who looks at whom, layer by layer and head by head, with and without the causal mask."""
+"""Type a sentence and see the attention of each layer and head, with and without the causal mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from course_lib.widgets.base import control_style, error_message, live_box, sent
 
 MOST_TOKENS = 32  # a wider table does not fit beside its words
 _SAMPLES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # shades that the legend shows
-WAYS = ("bidirectional", "causal")
+MASKS = ("bidirectional", "causal")
 _HIDDEN = "repeating-linear-gradient(45deg,#fff 0 3px,#c9c9c9 3px 4px)"
 _STYLE = (
     "<style>.attention-table{border-collapse:collapse;background:#fff;color:#222;font-size:12px}"
@@ -28,7 +28,7 @@ _STYLE = (
 
 
 class Encoder(Protocol):
-    """What is asked of an encoder here; `course_lib.encoder.BertEncoder` is one."""
+    """What this widget needs of an encoder; `course_lib.encoder.BertEncoder` is one."""
 
     causal: bool
 
@@ -39,7 +39,7 @@ class Encoder(Protocol):
 
 
 class Tokenizer(Protocol):
-    """What is asked of a tokenizer here, as transformers' have it."""
+    """What this widget needs of a tokenizer, as transformers' have it."""
 
     def __call__(self, text: str, *, truncation: bool, max_length: int) -> Any: ...
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]: ...
@@ -50,7 +50,7 @@ def watch_attention(
 ) -> ipywidgets.VBox:
     """A line to type in, sliders for layer and head, a switch for the causal mask, and the attention map.
 
-    Each row of the map is a word that asks, each column one that is read; the darker, the more. A cell shows its
+    Each row of the map is a query token, each column a key token; the darker, the more. A cell shows its
     number when the mouse rests on it. It never raises: what goes wrong is shown in place of the map.
 
     Args:
@@ -66,13 +66,13 @@ def watch_attention(
     layer, head = (
         _slider(name, n) for name, n in (("Layer", encoder.config.n_layers), ("Head", encoder.config.n_heads))
     )
-    way = ipywidgets.ToggleButtons(options=WAYS, value=WAYS[int(encoder.causal)], style={"button_width": "8em"})
+    mask = ipywidgets.ToggleButtons(options=MASKS, value=MASKS[int(encoder.causal)], style={"button_width": "8em"})
     answer, known = ipywidgets.HTML(), _LastMaps(encoder, tokenizer)
 
     def show(_: object = None) -> None:
-        answer.value = _answer(known, line.value, layer.value, head.value, way.value == "causal")
+        answer.value = _answer(known, line.value, layer.value, head.value, mask.value == "causal")
 
-    return live_box("watch-attention", [line, layer, head, way], [answer], show)
+    return live_box("watch-attention", [line, layer, head, mask], [answer], show)
 
 
 def _slider(name: str, n: int) -> ipywidgets.IntSlider:
@@ -121,26 +121,26 @@ def _answer(known: _LastMaps, text: str, layer: int, head: int, causal: bool) ->
         tokens, maps = known(text, causal)
         cut = f" Only the first {MOST_TOKENS} tokens are shown." if known.is_cut(text) else ""
         weights = maps[layer - 1, head - 1]
-        told = f"Layer {layer}, head {head}, {WAYS[int(causal)]}. {habits(weights, tokens)}{cut}"
-        return f"<p style='max-width:640px'>{escape(told)}</p>{table(weights, tokens, causal)}"
-    except Exception as error:  # of any encoder or tokenizer, even one half written: shown, not hidden
+        sentence = f"Layer {layer}, head {head}, {MASKS[int(causal)]}. {habits(weights, tokens)}{cut}"
+        return f"<p style='max-width:640px'>{escape(sentence)}</p>{table(weights, tokens, causal)}"
+    except Exception as error:  # of any encoder or tokenizer, even an unfinished one: shown, not hidden
         return f"<p>There is no map.</p>{error_message(error)}"
 
 
 def habits(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str]) -> str:
-    """What a head does, in words: its strongest link, and how much it gives to a word itself, its left neighbour and
-    the special tokens, averaged over the words that ask."""
+    """What a head does, in words: its strongest link, and how much attention a token pays to itself, its left
+    neighbour and the special tokens, on average."""
     special = np.array([token.startswith("[") and token.endswith("]") for token in tokens])
-    shares = {"itself": np.diag(weights).mean(), "special tokens": weights[:, special].sum(axis=1).mean()}
+    fractions = {"itself": np.diag(weights).mean(), "special tokens": weights[:, special].sum(axis=1).mean()}
     if len(tokens) > 1:
-        shares["the token before"] = np.diag(weights, k=-1).mean()
-    told = ", ".join(f"{share:.0%} to {name}" for name, share in shares.items())
-    words = f"On average a token gives {told}."
+        fractions["the token before"] = np.diag(weights, k=-1).mean()
+    sentence = ", ".join(f"{fraction:.0%} to {name}" for name, fraction in fractions.items())
+    words = f"On average a token gives {sentence}."
     links = weights * ~(np.eye(len(tokens), dtype=bool) | special[None, :] | special[:, None])
     if not links.any():
         return words
-    asks, read = divmod(int(links.argmax()), len(tokens))
-    link = f"“{tokens[asks]}” reads “{tokens[read]}” ({links.max():.0%})"
+    query, key = divmod(int(links.argmax()), len(tokens))
+    link = f"“{tokens[query]}” attends to “{tokens[key]}” ({links.max():.0%})"
     return f"Strongest link outside the special tokens: {link}. {words}"
 
 
@@ -155,7 +155,7 @@ def table(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str],
     later = f"<td style='background:{_HIDDEN}'></td><td style='border:0'>hidden: comes later</td>" if causal else ""
     return (
         f'{_STYLE}<div style="overflow-x:auto"><table class="attention-table"><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div><p>Rows ask, columns are read:</p>"
+        f"<tbody>{body}</tbody></table></div><p>Rows are query tokens, columns are key tokens:</p>"
         f'<table class="attention-table attention-legend"><tr>{samples}{later}</tr></table>'
     )
 
@@ -168,7 +168,7 @@ def _shade(weight: float) -> str:
 def _cells(weights: NDArray[np.float64], tokens: Sequence[str], row: int, causal: bool) -> str:
     cells = []
     for column, weight in enumerate(weights):
-        link = f"“{tokens[row]}” reads “{tokens[column]}”"
+        link = f"“{tokens[row]}” attends to “{tokens[column]}”"
         if causal and column > row:
             cells.append(f'<td title="{escape(link)}: hidden" style="background:{_HIDDEN}"></td>')
         else:

@@ -92,7 +92,7 @@ def watch_augmentation(
             operation = operations[choice.value](strength.value)
             rows = _rows(operation, line.value, _seeds(seed.value), judge, names, vectors)
             answer.value = _table(operation, line.value, rows, seed.value)
-        except Exception as error:  # of any operation or judge, even one half written: shown, not hidden
+        except Exception as error:  # of any operation or judge, even an unfinished one: shown, not hidden
             answer.value = f"<p>There is no rewrite to show.</p>{error_message(error)}"
 
     for control in (line, choice, strength, seed):
@@ -149,9 +149,11 @@ def _table(operation: Operation, text: str, rows: Sequence[Row], seed: int) -> s
     """The HTML of the original and its rewrites."""
     new = rows[1:]
     flipped, same = sum(row.flipped for row in new), sum(row.text == text for row in new)
-    told = f"{len(new)} rewrites by {operation} (seed {seed})."
-    told += f" For {flipped} of them the judge predicts another label than for the original." if rows[0].label else ""
-    told += f" {same} of them are unchanged: no word could be changed, or none was drawn." if same else ""
+    sentence = f"{len(new)} rewrites by {operation} (seed {seed})."
+    sentence += (
+        f" For {flipped} of them the judge predicts another label than for the original." if rows[0].label else ""
+    )
+    sentence += f" {same} of them are unchanged: no word could be changed, or none was drawn." if same else ""
     heads = ("rewrite", "words", "cosine", "judge's label" if rows[0].label else "")
     head = "".join(f"<b>{name}</b>" for name in heads)
     first = (
@@ -159,14 +161,14 @@ def _table(operation: Operation, text: str, rows: Sequence[Row], seed: int) -> s
     )
     body = "".join(_line(text, row) for row in new)
     return (
-        f'<p class="augmentation-told" aria-live="polite">{escape(told)}</p>'
+        f'<p class="augmentation-told" aria-live="polite">{escape(sentence)}</p>'
         f'<div class="augmentation-rewrites" style="{_GRID}">{head}{first}{body}</div>'
     )
 
 
 def _line(text: str, row: Row) -> str:
-    said = f"<b>{escape(row.label)}, changed</b>" if row.flipped else escape(row.label)
+    label = f"<b>{escape(row.label)}, changed</b>" if row.flipped else escape(row.label)
     return (
         f'<span style="font-size:1.08em">{inline(text, row.text)}</span><span>{row.changed:.0%}</span>'
-        f"<span>{row.cosine:.2f}</span><span>{said}</span>"
+        f"<span>{row.cosine:.2f}</span><span>{label}</span>"
     )

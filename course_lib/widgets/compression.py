@@ -62,15 +62,15 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None) -> ipywidgets.
                 what_rounding_does(weight, qparams, chosen[1]),
                 plots.to_png(plots.weight_histogram(weight, qparams)[0]),
             )
-        said, shown.value = drawn[chosen]
+        sentence, shown.value = drawn[chosen]
         if evaluate is not None and chosen not in accuracies:
-            words.value = message(f"{said} The accuracy is being computed …")
+            words.value = message(f"{sentence} The accuracy is being computed …")
             try:
                 accuracies[chosen] = float(evaluate(*chosen))
-            except Exception as trouble:  # of any model, even one half written: shown, not hidden
-                words.value = message(f"{said} There is no accuracy to show.") + error_message(trouble)
+            except Exception as trouble:  # of any model, even an unfinished one: shown, not hidden
+                words.value = message(f"{sentence} There is no accuracy to show.") + error_message(trouble)
                 return
-        words.value = message(said + (f" Accuracy: {accuracies[chosen]:.1%}." if chosen in accuracies else ""))
+        words.value = message(sentence + (f" Accuracy: {accuracies[chosen]:.1%}." if chosen in accuracies else ""))
 
     return live_box("bits-slider", [bits, layout], [words, shown], show)
 
@@ -137,8 +137,8 @@ def pareto_explorer(table: pd.DataFrame, parent: str | None = None) -> ipywidget
 
     def show(_: object = None) -> None:
         floor = top - points.value / 100
-        said = what_is_left(table, points.value, top, x.value)
-        words.value = message(escape(said))
+        sentence = what_is_left(table, points.value, top, x.value)
+        words.value = message(escape(sentence))
         shown.value = plots.to_png(plots.pareto(table, x.value, floor=floor))
 
     return live_box("pareto-explorer", [x, points], [words, shown], show)

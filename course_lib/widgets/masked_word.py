@@ -93,7 +93,7 @@ def _answer(fill: Fill, text: str, word: Word | None) -> str:
         return f"<p>Click on a word to mask it.{more}</p>"
     try:
         found = _checked(fill(masked), masked.count(MASK))
-    except Exception as error:  # of any model, even one half written: shown, not hidden
+    except Exception as error:  # of any model, even an unfinished one: shown, not hidden
         return f"<p>There are no candidates.</p>{error_message(error)}"
     mine = -1 if word is None else masked[: word.start].count(MASK)
     parts = [
@@ -128,10 +128,10 @@ def _checked(found: Any, masks: int) -> list[list[tuple[str, float]]]:
 def _candidates(name: str, pairs: list[tuple[str, float]], original: str) -> str:
     """The candidates of one mask as bars, and where the word that stood there is among them."""
     order = sorted(pairs, key=lambda pair: -pair[1])
-    told = f"{name}“{order[0][0]}” is likeliest ({order[0][1]:.1%})."
+    sentence = f"{name}“{order[0][0]}” is likeliest ({order[0][1]:.1%})."
     if original:
         places = [place for place, (token, _) in enumerate(order, start=1) if token.lower() == original.lower()]
         rank = f"number {places[0]} ({order[places[0] - 1][1]:.1%})" if places else f"not among the first {len(order)}"
-        told += f" The text has “{original}”: {rank}."
+        sentence += f" The text has “{original}”: {rank}."
     bars = "".join(bar(token, p, f"{p:.1%}", bold=token.lower() == original.lower()) for token, p in order[:MOST_BARS])
-    return f'<p class="mask-candidates" aria-live="polite">{escape(told)}</p>{bars}'
+    return f'<p class="mask-candidates" aria-live="polite">{escape(sentence)}</p>{bars}'

@@ -51,7 +51,7 @@ def answer_to(text: str, classifier: Classifier, names: Mapping[Any, str] | None
         return _label("type a sentence")
     try:
         probabilities, called = _predict(text, classifier, names)
-    except Exception as error:  # of any model, even one half written: shown, not hidden
+    except Exception as error:  # of any model, even an unfinished one: shown, not hidden
         return _label("no prediction") + error_message(error)
     best = int(probabilities.argmax())
     order = [int(i) for i in np.argsort(-probabilities, kind="stable")[:MOST_BARS]]

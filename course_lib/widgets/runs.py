@@ -142,7 +142,7 @@ def compare_settings(
 
     def show(_: object = None) -> None:
         chosen = tuple(slider.value for slider in sliders)
-        words.value = message(escape(_told(runs, chosen, settings, value, unigram_entropy)))
+        words.value = message(escape(_outcome(runs, chosen, settings, value, unigram_entropy)))
         shown.layout.display = "" if chosen in runs else "none"
         if chosen in runs:
             shown.value = plots.to_png(plots.loss_curves(named, unigram_entropy, _name(settings, chosen), value))
@@ -177,7 +177,7 @@ def _name(settings: Sequence[str], key: tuple[Any, ...]) -> str:
     return ", ".join(f"{setting.replace('_', ' ')} {_text(part)}" for setting, part in zip(settings, key, strict=True))
 
 
-def _told(
+def _outcome(
     runs: dict[tuple[Any, ...], pd.DataFrame],
     chosen: tuple[Any, ...],
     settings: Sequence[str],
@@ -190,13 +190,13 @@ def _told(
         return f"{name}: no such run was stored. Move a slider to one that was."
     ends = {key: float(smoothed(rows, value)[value].iloc[-1]) for key, rows in runs.items()}  # as drawn
     end, place = ends[chosen], 1 + sum(other < ends[chosen] for other in ends.values())
-    told = f"{name}: the loss ends at {end:.2f} nats, place {place} of {len(ends)}."
+    sentence = f"{name}: the loss ends at {end:.2f} nats, place {place} of {len(ends)}."
     best = min(ends, key=lambda key: ends[key])
     if place > 1:
-        told += f" The best run has {ends[best]:.2f} nats, with {_name(settings, best)}."
+        sentence += f" The best run has {ends[best]:.2f} nats, with {_name(settings, best)}."
     if unigram_entropy is not None and end >= unigram_entropy:
-        told += f" That is no better than word frequencies alone ({unigram_entropy:.2f} nats)."
-    return told
+        sentence += f" That is no better than word frequencies alone ({unigram_entropy:.2f} nats)."
+    return sentence
 
 
 def _text(value: Any) -> str:
