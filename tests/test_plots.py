@@ -21,7 +21,7 @@ from course_lib.attacks.pgd import LossSurface
 from course_lib.compression.quantization import fake_quantize, fit_qparams, quantization_error
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
-from course_lib.plots import compression, pretraining, scatter, style
+from course_lib.plots import compression, scatter, style
 
 mpl.use("Agg")
 
@@ -407,7 +407,7 @@ def test_few_losses_are_drawn_as_they_are_and_many_are_averaged():
 
 def test_only_the_chosen_run_has_a_colour():
     ax = plots.loss_curves({"a": losses([5.0, 4.0]), "b": losses([6.0, 3.0])}, chosen="a")
-    assert [line.get_color() == pretraining.OTHER_RUNS for line in ax.lines[:2]] == [False, True]
+    assert [line.get_color() == style.OTHER_RUNS for line in ax.lines[:2]] == [False, True]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "the other runs"]
 
 

@@ -21,7 +21,6 @@ MOST_NUMBERS = 10  # tokens up to which an attention map has room for its number
 MOST_ROWS = 60  # of a loss curve; more are averaged, since single batches are noisy
 NOT_PREDICTED = -100
 LINE_INCHES = 7.2  # of tokens in a picture of masks
-OTHER_RUNS = "#bdbdbd"  # beside the chosen one
 
 
 def short_number(value: float, _: Any = None) -> str:
@@ -189,10 +188,10 @@ def loss_curves(
     for number, (name, curve) in enumerate(curves.items()):
         options = style.line_style(0 if name == chosen else number, len(curve)) | {"label": name, "zorder": 3}
         if chosen not in (None, name):
-            options = {"color": OTHER_RUNS, "linewidth": 1.0, "zorder": 2}
+            options = {"color": style.OTHER_RUNS, "linewidth": 1.0, "zorder": 2}
         ax.plot(curve["tokens"], curve[value], **options)
     if chosen is not None and len(runs) > 1:
-        ax.plot([], [], color=OTHER_RUNS, label="the other runs")
+        ax.plot([], [], color=style.OTHER_RUNS, label="the other runs")
     if unigram_entropy is not None:
         words = f"word frequencies alone ({unigram_entropy:.2f} nats)"
         ax.axhline(unigram_entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)), label=words)

@@ -33,6 +33,7 @@ R = TypeVar("R")
 INK, GREY, PALE = "#222222", "#8a8a8a", "#dcdcdc"
 MINUS = "\u2212"  # read aloud as "minus", which a hyphen is not
 SHADES = 12  # of a heat map
+OTHER_RUNS = "#bdbdbd"  # beside the chosen one
 
 SETTINGS: Any = {  # Any: matplotlib 3.11 types each key, 3.9 none
     "axes.axisbelow": True,

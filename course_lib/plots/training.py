@@ -21,7 +21,6 @@ from course_lib.plots.style import GREY, INK, check_columns, course_style, new_a
 
 SECONDS_BETWEEN_DRAWINGS = 2.0
 LARGEST_FRACTION = 0.03  # of the training time that the live curve may take
-OTHER_RUNS = "#bdbdbd"  # beside the chosen one
 
 
 @course_style
@@ -196,10 +195,10 @@ def stored_curves(curves: pd.DataFrame, chosen: Mapping[str, float]) -> tuple[Ax
             run = rows[np.isfinite(rows[value])]
             mine = key == (chosen["learning_rate"], chosen["epochs"])
             marker = ("o" if mine else ".") if len(run) < 12 else ""
-            colour, width = (series_style(0).colour, 2.4) if mine else (OTHER_RUNS, 1.0)
+            colour, width = (series_style(0).colour, 2.4) if mine else (style.OTHER_RUNS, 1.0)
             ax.plot(run["step"], run[value], color=colour, linewidth=width, marker=marker, zorder=3 if mine else 2)
     axes[0].plot([], [], color=series_style(0).colour, linewidth=2.4, label="the chosen run")
-    axes[0].plot([], [], color=OTHER_RUNS, label="the other runs")
+    axes[0].plot([], [], color=style.OTHER_RUNS, label="the other runs")
     style.legend_below(axes[0])
     set_labels(axes[0], f"Training loss of {runs.ngroups} runs", "step", "training loss (nats)")
     set_labels(axes[1], "Accuracy on validation sentences", "step", "validation accuracy")
