@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,6 @@ from course_lib.exercises import reference
 from course_lib.exercises.topics import basics
 
 # ---------------------------------------------------------------- other right answers
-
-
-def softmax_in_loops(logits: Any) -> list[list[float]]:
-    rows = []
-    for row in logits:
-        powers = [math.exp(value - max(row)) for value in row]
-        rows.append([power / sum(powers) for power in powers])
-    return rows
 
 
 def softmax_by_scipy(logits: np.ndarray) -> Any:
@@ -45,7 +36,7 @@ def pieces_by_tokenizers(word: str, vocabulary: set[str]) -> list[str]:
 
 
 RIGHT: dict[str, list[Answer]] = {
-    "softmax": [softmax_in_loops, softmax_by_scipy],
+    "softmax": [softmax_by_scipy],
     "accuracy": [accuracy_in_a_loop, accuracy_by_sklearn],
     "word_pieces": [pieces_by_tokenizers],
 }

@@ -13,7 +13,6 @@ import torch
 from answers import Answer, Edit, Mistakes, judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.utils.rnn import pad_sequence
 
 from course_lib import corpora
 from course_lib.cleaning import normalise
@@ -45,12 +44,6 @@ def pad_with_lists(token_id_lists: list[list[int]], pad_id: int = 0) -> list[lis
     return [ids, [[1] * len(one) + [0] * (width - len(one)) for one in token_id_lists]]
 
 
-def pad_with_torch(token_id_lists: list[list[int]], pad_id: int = 0) -> Any:
-    rows = [torch.tensor(one, dtype=torch.long) for one in token_id_lists]
-    ids = pad_sequence(rows, batch_first=True, padding_value=pad_id)
-    return ids, pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-
-
 def buckets_downwards(lengths: list[int], batch_size: int) -> list[list[int]]:
     order = list(np.argsort(lengths)[::-1])
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
@@ -66,10 +59,6 @@ def rate_by_minimum(step: int, total_steps: int, warmup_steps: int, peak: float)
     return peak * min((step + 1) / (warmup_steps + 1), (total_steps - step) / (total_steps - warmup_steps))
 
 
-def rate_by_interpolation(step: int, total_steps: int, warmup_steps: int, peak: float) -> Any:
-    return np.interp(step, [-1, warmup_steps, total_steps], [0, peak, 0])
-
-
 def rate_of_the_course(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
     config = TrainingConfig(learning_rate=peak, warmup=warmup_steps / total_steps, schedule="linear")
     return learning_rate_at(step, total_steps, config)
@@ -83,9 +72,9 @@ def ece_by_edges(confidence: np.ndarray, correct: np.ndarray, bins: int) -> floa
 RIGHT: dict[str, list[Answer]] = {
     "find_leaks": [leaks_by_regular_expression, leaks_as_array],
     "soft_label": [soft_label_by_softmax, corpora.soft_labels],
-    "pad_batch": [pad_with_lists, pad_with_torch],
+    "pad_batch": [pad_with_lists],
     "length_buckets": [buckets_downwards, buckets_as_arrays],
-    "warmup_linear": [rate_by_minimum, rate_by_interpolation, rate_of_the_course],
+    "warmup_linear": [rate_by_minimum, rate_of_the_course],
     "expected_calibration_error": [ece_by_edges],
 }
 TEXTS = st.lists(st.sampled_from(["Good film!", "good  film", "bad-film", "bad film", "film", "FILM..."]))
