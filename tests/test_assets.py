@@ -28,6 +28,11 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
+def member(path: str, content: bytes, **more: object) -> dict[str, object]:
+    """An entry of the manifest: a file of an archive with its hash."""
+    return {"path": path, "sha256": digest(content), **more}
+
+
 def zipped(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -71,17 +76,10 @@ class Shelf:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / archive).write_bytes(content)
         facts: dict[str, object] = {
-            "what": "a toy",
-            "package": f"toy-{name}",
-            "version": "1.0",
-            "kind": "sdist" if archive.endswith(".gz") else "wheel",
-            "archive": archive,
-            "sha256": digest(content),
-            "archive_bytes": len(content),
-            "unpacked_bytes": 100,
-            "licence": "none",
-            "card": "cards/toy.md",
-        }
+            "what": "a toy", "package": f"toy-{name}", "version": "1.0", "licence": "none", "card": "cards/toy.md",
+            "kind": "sdist" if archive.endswith(".gz") else "wheel", "archive": archive, "sha256": digest(content),
+            "archive_bytes": len(content), "unpacked_bytes": 100,
+        }  # fmt: skip
         lines = [f"{key} = {json.dumps(value)}" for key, value in {**facts, **more}.items()]
         rows = [", ".join(f"{key} = {json.dumps(value)}" for key, value in row.items()) for row in members]
         lines.append("members = [" + ", ".join(f"{{ {row} }}" for row in rows) + "]")
@@ -116,11 +114,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
 def put_words(shelf: Shelf, **more: object) -> None:
     content = zipped({"toy/a.txt": A, "toy/deep/b.txt": B, "toy/code.py": b"raise SystemExit", **INFO})
-    members: list[dict[str, object]] = [
-        {"path": "toy/a.txt", "sha256": digest(A)},
-        {"path": "toy/deep/b.txt", "sha256": digest(B)},
-    ]
-    shelf.put("words", WHEEL, content, members, **more)
+    shelf.put("words", WHEEL, content, [member("toy/a.txt", A), member("toy/deep/b.txt", B)], **more)
 
 
 def tree(folder: Path) -> set[str]:
@@ -163,28 +157,23 @@ def test_an_sdist_runs_none_of_its_code(shelf: Shelf) -> None:
         "toy-source-1.0/PKG-INFO": b"Metadata-Version: 1.0\nName: toy-source\nVersion: 1.0\n",
         "toy-source-1.0/data/a.txt": A,
     }
-    member: dict[str, object] = {"path": "toy-source-1.0/data/a.txt", "sha256": digest(A)}
-    shelf.put("source", "toy-source-1.0.tar.gz", tarred(files), [member])
+    shelf.put("source", "toy-source-1.0.tar.gz", tarred(files), [member("toy-source-1.0/data/a.txt", A)])
     shelf.empty_downloads()
     assert (assets.path("source") / "a.txt").read_bytes() == A
     assert not ran.exists()
 
 
 def test_an_archive_within_the_archive(shelf: Shelf) -> None:
-    inner = tarred({"in/a.txt": A})
-    files = {"toy-source-1.0/more.tar.gz": inner, "toy-source-1.0/setup.py": b""}
-    member: dict[str, object] = {"path": "in/a.txt", "sha256": digest(A)}
-    shelf.put("nested", "toy-nested-1.0.tar.gz", tarred(files), [member], inside="toy-source-1.0/more.tar.gz")
+    inner = "toy-nested-1.0/more.tar.gz"
+    content = tarred({inner: tarred({"in/a.txt": A}), "toy-nested-1.0/setup.py": b""})
+    shelf.put("nested", "toy-nested-1.0.tar.gz", content, [member("in/a.txt", A)], inside=inner)
     assert tree(assets.path("nested")) == {"a.txt", ".asset.json"}
 
 
 def test_members_by_pattern(shelf: Shelf) -> None:
     files = {"toy/x/1.txt": A, "toy/x/2.txt": B, "toy/x/note.md": b"", "toy/x/deep/3.txt": A, **INFO}
     listing = f"{digest(A)}  1.txt\n{digest(B)}  2.txt\n"  # what sha256sum prints
-    member: dict[str, object] = {
-        "path": "toy/x/*.txt", "into": "all", "files": 2, "sha256": digest(listing.encode()),
-    }  # fmt: skip
-    shelf.put("words", WHEEL, zipped(files), [member])
+    shelf.put("words", WHEEL, zipped(files), [member("toy/x/*.txt", listing.encode(), into="all", files=2)])
     folder = assets.path("words")
     assert tree(folder) == {"all/1.txt", "all/2.txt", ".asset.json"}
     (folder / "all" / "2.txt").write_bytes(B[:-1] + b"!")
@@ -259,8 +248,7 @@ def test_a_broken_stamp(shelf: Shelf, stamp: str | None) -> None:
 
 def test_a_new_pin_is_fetched_again(shelf: Shelf) -> None:
     assets.path("words")
-    content = zipped({"toy/a.txt": B, **INFO})
-    shelf.put("words", WHEEL, content, [{"path": "toy/a.txt", "sha256": digest(B)}])
+    shelf.put("words", WHEEL, zipped({"toy/a.txt": B, **INFO}), [member("toy/a.txt", B)])
     assert assets.status() == {"words": "outdated"}
     assert tree(assets.path("words")) == {"a.txt", ".asset.json"}
     assert (assets.path("words") / "a.txt").read_bytes() == B
@@ -305,16 +293,16 @@ def test_a_truncated_archive_by_hand_and_no_network(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "message"),
+    ("listed", "message"),
     [
-        ({"path": "toy/none.txt", "sha256": digest(A)}, r"holds 0 files toy/none\.txt, expected 1"),
-        ({"path": "toy/a.txt", "sha256": digest(B)}, rf"expected sha256 {digest(B)}, met {digest(A)}"),
-        ({"path": "toy/*.txt", "files": 2, "sha256": digest(B)}, r"holds 1 files toy/\*\.txt, expected 2"),
+        (member("toy/none.txt", A), r"holds 0 files toy/none\.txt, expected 1"),
+        (member("toy/a.txt", B), rf"expected sha256 {digest(B)}, met {digest(A)}"),
+        (member("toy/*.txt", B, files=2), r"holds 1 files toy/\*\.txt, expected 2"),
     ],
     ids=["missing", "wrong hash", "too few"],
 )
-def test_an_archive_without_the_listed_members(shelf: Shelf, member: dict[str, object], message: str) -> None:
-    shelf.put("words", WHEEL, (shelf.root / "index" / WHEEL).read_bytes(), [member])
+def test_an_archive_without_the_listed_members(shelf: Shelf, listed: dict[str, object], message: str) -> None:
+    shelf.put("words", WHEEL, (shelf.root / "index" / WHEEL).read_bytes(), [listed])
     with pytest.raises(CorruptAsset, match=message):
         assets.path("words")
     assert assets.status() == {"words": "missing"}
@@ -322,17 +310,15 @@ def test_an_archive_without_the_listed_members(shelf: Shelf, member: dict[str, o
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "toy/../../evil.txt", "toy/sub/evil.txt"])
 def test_paths_that_lead_elsewhere_are_not_written(shelf: Shelf, name: str) -> None:
-    listing = f"{digest(A)}  a.txt\n"
-    member: dict[str, object] = {"path": "toy/*.txt", "files": 1, "sha256": digest(listing.encode())}
-    shelf.put("words", WHEEL, zipped({name: b"evil", "toy/a.txt": A, **INFO}), [member])
+    listed = member("toy/*.txt", f"{digest(A)}  a.txt\n".encode(), files=1)
+    shelf.put("words", WHEEL, zipped({name: b"evil", "toy/a.txt": A, **INFO}), [listed])
     assert tree(assets.path("words")) == {"a.txt", ".asset.json"}
     assert not [file for file in shelf.root.rglob("evil*")]
 
 
 @pytest.mark.parametrize("name", ["toy/..\\evil.txt", "toy/C:evil.txt", "toy/a?.txt"])
 def test_names_that_are_not_safe_on_every_system(shelf: Shelf, name: str) -> None:
-    member: dict[str, object] = {"path": "toy/*.txt", "files": 1, "sha256": digest(b"")}
-    shelf.put("words", WHEEL, zipped({name: A, **INFO}), [member])
+    shelf.put("words", WHEEL, zipped({name: A, **INFO}), [member("toy/*.txt", b"", files=1)])
     with pytest.raises(CorruptAsset, match="not safe to write"):
         assets.path("words")
 
@@ -340,14 +326,13 @@ def test_names_that_are_not_safe_on_every_system(shelf: Shelf, name: str) -> Non
 def test_links_are_not_followed(shelf: Shelf) -> None:
     files = {"toy-link-1.0/PKG-INFO": b"Metadata-Version: 1.0\nName: toy-link\nVersion: 1.0\n"}
     content = tarred(files, link=("toy-link-1.0/a.txt", "/etc/hostname"))
-    shelf.put("link", "toy-link-1.0.tar.gz", content, [{"path": "toy-link-1.0/a.txt", "sha256": digest(A)}])
+    shelf.put("link", "toy-link-1.0.tar.gz", content, [member("toy-link-1.0/a.txt", A)])
     with pytest.raises(CorruptAsset, match="holds 0 files"):
         assets.path("link")
 
 
 def test_a_right_hash_of_something_unreadable(shelf: Shelf) -> None:
-    garbage = b"pinned by mistake"
-    shelf.put("words", WHEEL, garbage, [{"path": "toy/a.txt", "sha256": digest(A)}])
+    shelf.put("words", WHEEL, b"pinned by mistake", [member("toy/a.txt", A)])
     with pytest.raises(CorruptAsset, match="cannot be read"):
         assets.path("words")
 
