@@ -246,12 +246,9 @@ FIGURES = {
 }  # fmt: skip
 
 
-def first(drawn: Axes | tuple[Axes, ...]) -> Axes:
-    return drawn[0] if isinstance(drawn, tuple) else drawn
-
-
 def title(drawn: Axes | tuple[Axes, ...]) -> str:
-    return first(drawn).get_title(loc="left").replace("\n", " ")
+    ax = drawn[0] if isinstance(drawn, tuple) else drawn
+    return ax.get_title(loc="left").replace("\n", " ")
 
 
 def texts(ax: Axes) -> list[str]:
@@ -272,31 +269,30 @@ def whisker_ends(ax: Axes, axis: int = 1) -> list[list[float]]:
     return [part[:, axis].tolist() for part in segments if part[0][axis] != part[1][axis]]
 
 
-def fits_its_frame(figure) -> bool:
-    figure.canvas.draw()
-    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    return (
-        ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
-    )  # fmt: skip
-
-
 # ---------------------------------------------------------------- every figure
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_title_states_the_finding_and_the_figure_can_be_read(name):
-    function, arguments, said = FIGURES[name]
+def check_figure(function, arguments: tuple, said: str) -> None:
+    """The title says this, axes are named, nothing is cut off, and it can be read in grey."""
     before, drawn = dict(mpl.rcParams), function(*arguments)
     assert dict(mpl.rcParams) == before  # the user's own settings stay
     assert said in title(drawn)
     axes = drawn if isinstance(drawn, tuple) else (drawn,)
-    assert axes[-1].get_xlabel()
-    assert all(ax.get_ylabel() or ax.get_yticklabels()[0].get_text() for ax in axes)
-    assert fits_its_frame(first(drawn).figure)
-    png = plots.to_png(first(drawn))
+    assert axes[-1].get_xlabel() or any(ticks(axes[-1].xaxis))
+    assert axes[0].get_ylabel() or any(ticks(axes[0].yaxis))
+    figure = axes[0].figure
+    figure.canvas.draw()
+    frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
+    png = plots.to_png(axes[0])
     assert png.startswith(b"\x89PNG") and len(png) < 26_000 and not plt.get_fignums()
     grey = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert grey.min() < 60 and (grey > 250).mean() > 0.2  # dark ink on a white page
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_title_states_the_finding_and_the_figure_can_be_read(name):
+    check_figure(*FIGURES[name])
 
 
 def test_every_function_has_a_figure_here():

@@ -70,7 +70,7 @@ def cost_of_success(table: pd.DataFrame) -> Axes:
     style.check_fractions(check_columns(table, "attack", "queries", "success", "n"), "success")
     if not (table["queries"] > 0).all():
         raise BadInput(f"the queries are {table['queries'].tolist()}", "pass the mean per text, above 0")
-    ax, rows = new_axes(7.0, 4.2), style.with_wilson(table, "success")
+    ax, rows = new_axes(6.4, 4.0), style.with_wilson(table, "success")
     best = rows.sort_values(["success", "queries"], ascending=[False, True], kind="stable").iloc[0]
     title = f"{best['attack']} succeeds most often ({best['success']:.1%}): {best['queries']:,.0f} queries per text"
     set_labels(ax, title, "queries per attacked text (log scale)", "success rate")
