@@ -645,6 +645,7 @@ def test_finetune_shows_what_it_will_take_on_standard_error(table, tmp_path, cap
     said = capsys.readouterr()
     assert "training: about" in said.err and "on this machine" in said.err
     assert "test_accuracy" in said.out and "{" not in said.out
+    assert "recall  neg " in said.out and ", pos " in said.out
 
 
 def test_finetune_names_missing_data(tmp_path, capsys, monkeypatch):

@@ -83,7 +83,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         "out": str(options.out),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    return result, [f"{name:>20}  {value}" for name, value in result.items()], 0
+    by_class = ", ".join(f"{name} {value}" for name, value in result["recall"].items())
+    return result, [f"{name:>20}  {value}" for name, value in (result | {"recall": by_class}).items()], 0
 
 
 def _check_ratings(frame: pd.DataFrame, column: str) -> None:
