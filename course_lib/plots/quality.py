@@ -114,7 +114,7 @@ def errors_by(table: pd.DataFrame, x: str) -> Axes:
         BadInput: no rows, or a column is missing.
     """
     check_columns(table, x, "n", "accuracy", "low", "high")
-    ax, places, wrong = new_axes(height=max(3.4, 1.4 + 0.33 * len(table))), np.arange(len(table)), 1 - table["accuracy"]
+    ax, places, wrong = new_axes(height=max(3.4, 1.4 + 0.28 * len(table))), np.arange(len(table)), 1 - table["accuracy"]
     ax.barh(
         places, wrong, xerr=style.whiskers(wrong, 1 - table["high"], 1 - table["low"]), color=series_style(4).colour,
         edgecolor=series_style(0).colour, ecolor=INK, capsize=3,
