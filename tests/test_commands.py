@@ -383,6 +383,9 @@ def test_what_standard_output_cannot_write_is_escaped(model, monkeypatch):
 class Terminal(io.StringIO):
     """Standard input at which somebody sits."""
 
+    def __str__(self) -> str:
+        return "terminal"
+
     def isatty(self) -> bool:
         return True
 

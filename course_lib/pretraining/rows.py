@@ -167,6 +167,10 @@ class Pairs:
         """Tokens of each row, special ones included."""
         return np.diff(self.starts)
 
+    def row(self, number: int) -> Int64[NDArray[np.int64], "length"]:
+        """The ids of one row."""
+        return self.tokens[self.starts[number] : self.starts[number + 1]].astype(np.int64)
+
     def padded(self, index: _Ints) -> PaddedRows:
         """Some of the rows, as the batches take them."""
         lengths, starts = self.lengths[index], self.starts[:-1][index]
