@@ -44,9 +44,10 @@ def test_for_a_reader(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--model", str(model), "--method", "exact", "--text", "an awful film"]) == 0
     out = capsys.readouterr().out
     assert "  awful +" in out and "++++" in out and "(standard error)" in out and "queries     8 in" in out
+    assert main(["explain", "--model", str(model), "--method", "attention", "--text", "an awful film"]) == 0
+    assert "error       not known" in capsys.readouterr().out
     assert main(["explain", "--model", str(model), "--method", "attention", "--text", "..."]) == 0
-    out = capsys.readouterr().out
-    assert "There is no word to explain." in out and "not known" in out
+    assert "There is no word to explain." in capsys.readouterr().out
     assert main(["explain", "--method", "list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
 
