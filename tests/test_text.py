@@ -54,6 +54,7 @@ def test_a_document_holds_its_text_and_the_places_of_its_words(text):
         ("cafe\u0301 bar", ["cafe\u0301", "bar"]),
         ("한국어 영화", ["한국어", "영화"]),
         ("Привет мир", ["Привет", "мир"]),
+        ("फ़िल्म अच्छी", ["फ़िल्म", "अच्छी"]),
     ],
 )
 def test_scripts_without_blanks_are_split_into_characters(text, words):

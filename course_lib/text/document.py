@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
-# Words as the tools of the attack literature split them: letters and digits, with ' - _ * @ and accents inside.
-WORD = re.compile(r"[^\W_](?:\w|['\-*@\u0300-\u036f])*")
+# Words as the tools of the attack literature split them: letters and digits, with ' - _ * @ and marks inside.
+WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}_'\-*@]*")
 
 # Scripts that write no blanks between words. Each character there, with its combining marks, is a unit of its own.
 _WITHOUT_BLANKS = regex.compile(
@@ -19,7 +18,7 @@ _WITHOUT_BLANKS = regex.compile(
 )
 
 
-def word_spans(text: str, pattern: re.Pattern[str] = WORD) -> list[tuple[int, int]]:
+def word_spans(text: str, pattern: regex.Pattern[str] = WORD) -> list[tuple[int, int]]:
     """Start and end of each word of a text, in characters.
 
     A word is a match of the pattern. Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan, which are written
@@ -54,7 +53,7 @@ class Document:
     changed: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, text: str, pattern: re.Pattern[str] = WORD) -> Document:
+    def of(cls, text: str, pattern: regex.Pattern[str] = WORD) -> Document:
         """Splits a text as `word_spans` does; `Document.of(text).text` is the same text."""
         spans = word_spans(text, pattern)
         ends, starts = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
