@@ -175,7 +175,7 @@ class BertEncoder(nn.Module):
             MissingAsset, CorruptAsset: the folder holds none, or a damaged one.
         """
         config, weights, training = bert_weights(source, dropout)
-        encoder = cls(config)
+        encoder = cls(config).to(next(iter(weights.values())).device)
         missing, unexpected = encoder.load_state_dict(weights, strict=False)
         lacking = [name for name in missing if not name.startswith("pooler.")]  # a missing pooler is drawn
         if lacking or unexpected:

@@ -54,19 +54,21 @@ def measure(model: BertForPretraining, batches: Iterable[PretrainingBatch]) -> M
     Raises:
         BadInput: there is no batch.
     """
-    loss = right = predicted = right_pairs = pairs = 0.0
+    scores, right_pairs = list[Tensor](), list[Tensor]()  # read at the end: reading makes the CPU wait for a GPU
+    predicted = pairs = 0
     for batch in batches:
         hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        found = _word_scores(model, hidden.flatten(0, 1)[batch.positions], batch.targets)
-        loss, right, predicted = loss + found[0], right + found[1], predicted + len(batch.targets)
+        scores.append(_word_scores(model, hidden.flatten(0, 1)[batch.positions], batch.targets))
+        predicted += len(batch.targets)
         if batch.follows is not None and model.next_sentence is not None:
-            right_pairs += float((model.follows(hidden).argmax(1) == batch.follows).sum())
+            right_pairs.append((model.follows(hidden).argmax(1) == batch.follows).sum())
             pairs += len(batch.follows)
     if not predicted:
         raise BadInput("there is no held-out batch", "use more held-out text")
+    loss, right = map(sum, zip(*torch.cat(scores).tolist(), strict=True))
     mean = loss / predicted
-    perplexity, next_sentence = math.exp(min(mean, 700.0)), right_pairs / pairs if pairs else None
-    return Measures(mean, perplexity, right / predicted, int(predicted), next_sentence, int(pairs))
+    next_sentence = int(torch.stack(right_pairs).sum()) / pairs if pairs else None
+    return Measures(mean, math.exp(min(mean, 700.0)), right / predicted, predicted, next_sentence, pairs)
 
 
 @torch.inference_mode()
@@ -87,8 +89,8 @@ def loss_by_mask_type(model: BertForPretraining, batches: Iterable[PretrainingBa
         types: dict[str, Bool[Tensor, "predicted"]] = {"masked": masked, "kept": kept, "random": ~(masked | kept)}
         for name, chosen in types.items():
             loss, n = sums.get(name, (0.0, 0))
-            added = _word_scores(model, hidden[batch.positions[chosen]], batch.targets[chosen])[0]
-            sums[name] = (loss + added, n + int(chosen.sum()))
+            added = _word_scores(model, hidden[batch.positions[chosen]], batch.targets[chosen])[:, 0]
+            sums[name] = (loss + sum(added.tolist()), n + int(chosen.sum()))
     if not sums:
         raise BadInput("there is no held-out batch", "use more held-out text")
     return {name: loss / n for name, (loss, n) in sums.items() if n}
@@ -96,15 +98,15 @@ def loss_by_mask_type(model: BertForPretraining, batches: Iterable[PretrainingBa
 
 def _word_scores(
     model: BertForPretraining, chosen: Float[Tensor, "predicted hidden"], targets: Int[Tensor, "predicted"]
-) -> tuple[float, float]:
-    """(sum of the losses in nats, number of right predictions), a part of the positions at a time."""
-    loss = right = 0.0
+) -> Float[Tensor, "parts 2"]:
+    """Sum of the losses in nats and number of right predictions, a row for each part of the positions."""
+    rows = []
     for start in range(0, len(targets), _POSITIONS_AT_ONCE):
         part = slice(start, start + _POSITIONS_AT_ONCE)
         logits = model.words(chosen[part], model.encoder.word_embeddings).float()
-        loss += float(F.cross_entropy(logits, targets[part], reduction="sum"))
-        right += float((logits.argmax(1) == targets[part]).sum())
-    return loss, right
+        loss = F.cross_entropy(logits, targets[part], reduction="sum")
+        rows.append(torch.stack([loss, (logits.argmax(1) == targets[part]).sum().float()]))
+    return torch.stack(rows) if rows else chosen.new_empty(0, 2)
 
 
 def unigram_entropy(tokens: NDArray[np.integer]) -> float:
