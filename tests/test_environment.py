@@ -216,9 +216,11 @@ def test_lab_signs_the_notebooks_and_changes_none(tmp_path: Path) -> None:
 
 def test_lab_starts_although_a_notebook_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "torn.ipynb").write_text('{"cells": [')
+    torn = tmp_path / "notebooks" / "torn.ipynb"
+    torn.write_text('{"cells": [')
     monkeypatch.setattr(set_up, "ROOT", tmp_path)
-    lab.trust(tmp_path / "signatures")
+    lab.trust(tmp_path / "signatures")  # raises nothing
+    assert torn.read_text() == '{"cells": ['
 
 
 def test_lab_starts_although_the_cache_cannot_be_written(

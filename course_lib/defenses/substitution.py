@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from course_lib import wordnet
 from course_lib.attacks.constraints import STOP_WORDS
 from course_lib.attacks.transformations import TYPOS
-from course_lib.batching import Batch, collate
+from course_lib.batching import Batch, collate, tokenizer_lock
 from course_lib.classifier import Loss
 from course_lib.defenses.preprocessing import TextNormalizer
 from course_lib.errors import BadInput
@@ -111,9 +111,10 @@ class _Rewriter:
         texts = [self.documents[row].text for row in rows]
         for i, document, choices, mine in zip(changing, documents, candidates, gains, strict=True):
             texts[i] = self._changed(document, choices, mine, draws[i])
-        encoded = self.settings.tokenizer(
-            texts, truncation=True, max_length=self.settings.max_length, return_attention_mask=False
-        )["input_ids"]
+        with tokenizer_lock:  # other threads may predict with the same tokenizer
+            encoded = self.settings.tokenizer(
+                texts, truncation=True, max_length=self.settings.max_length, return_attention_mask=False
+            )["input_ids"]
         made = collate(encoded, np.arange(len(rows)), self.pad_id)
         return Batch(made.input_ids, made.attention_mask, batch.index.cpu()).to(batch.index.device)
 
@@ -173,7 +174,9 @@ class _Rewriter:
         """(n, hidden): the mean embedding of each word's tokens."""
         if new := [word for word in words if word not in self.tokens]:
             inside = [f" {word}" for word in new]  # byte-level tokens of a word differ after a blank
-            found = self.settings.tokenizer(inside, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            with tokenizer_lock:
+                encoded = self.settings.tokenizer(inside, add_special_tokens=False, return_attention_mask=False)
+            found = encoded["input_ids"]
             self.tokens.update(zip(new, found, strict=True))
         tokens = [self.tokens[word] for word in words]
         flat = torch.tensor([i for one in tokens for i in one], device=table.device)
