@@ -22,7 +22,7 @@ from course_lib.attacks.report import AttackReport, AttackResult
 from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
-from course_lib.exercises.topics import adversarial
+from course_lib.exercises.topics import adversarial, defenses
 from course_lib.exercises.topics.adversarial import ToyClassifier
 from course_lib.text.document import Document
 
@@ -239,7 +239,7 @@ MISTAKES: Mistakes = {
     ],
 }
 
-TestExercises = judged(adversarial.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*adversarial.EXERCISES, *defenses.EXERCISES), RIGHT, SLY, MISTAKES, DRAWN)
 
 
 @pytest.mark.parametrize("shift", [2e-6, 5e-6, 2e-5, 1.0])

@@ -18,15 +18,14 @@ from toy_games import tangled
 from course_lib import explain
 from course_lib.exercises import reference
 from course_lib.exercises.catalogue import find
-from course_lib.exercises.topics import explaining
+from course_lib.exercises.topics import explaining, faithfulness
 from course_lib.exercises.topics.explaining import (
     Game,
     GradientFunction,
     NoSuchPlayer,
-    NotWords,
-    ToyClassifier,
     WrongShape,
 )
+from course_lib.exercises.topics.faithfulness import NotWords, ToyClassifier
 from course_lib.explain.gradients import quadrature
 from course_lib.explain.shapley import all_coalitions
 
@@ -205,7 +204,7 @@ MISTAKES: Mistakes = {
     ],
 }
 
-TestExercises = judged(explaining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*explaining.EXERCISES, *faithfulness.EXERCISES), RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what the learners' functions are called with
 

@@ -13,7 +13,9 @@ from course_lib.exercises.topics import (
     augmentation,
     basics,
     compression,
+    defenses,
     explaining,
+    faithfulness,
     finetuning,
     pretraining,
     transformer,
@@ -26,8 +28,10 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "03": (finetuning,),
     "04": (augmentation,),
     "05": (adversarial,),
-    "06": (compression,),
-    "07": (explaining,),
+    "06": (defenses,),
+    "07": (compression,),
+    "08": (explaining,),
+    "09": (faithfulness,),
 }
 
 

@@ -499,8 +499,8 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "03_finetuning_bert": move_the_sliders,
     "04_data_augmentation": rewrite_a_sentence,
     "05_adversarial_examples": break_a_sentence,
-    "06_compression": take_bits_away,
-    "07_explainability": ask_for_reasons,
+    "07_compression": take_bits_away,
+    "08_explaining_predictions": ask_for_reasons,
 }
 
 
