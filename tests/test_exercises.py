@@ -17,17 +17,18 @@ from notebook_cells import NOTEBOOKS as FOLDER
 from notebook_cells import exercise_cells, find, read, write_exercises
 
 from course_lib.errors import BadInput, CourseError
-from course_lib.exercises import ClaimFailed, check, claim, reference, texts
-from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, number_of, quiz_of
+from course_lib.exercises import ClaimFailed, check, checking, claim, reference, texts
+from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, place_of, texts_of
 from course_lib.exercises.cells import blocks, check_cell, quiz, stub
 from course_lib.exercises.cells import of_notebook as cells_of_notebook
 from course_lib.exercises.checking import check_answer
 from course_lib.exercises.execution import MAX_STEPS, is_stub, run_answer
-from course_lib.exercises.exercise import Answer, Exercise, edited
-from course_lib.exercises.texts import LETTERS, exercise_texts
+from course_lib.exercises.exercise import Answer, Exercise, Refused, edited
+from course_lib.exercises.texts import LETTERS, topic_text
 from course_lib.exercises.values import WIDEST, brief, plain
 
-NAMES = list(EXERCISES)
+NAMES = list(EXERCISES)  # with the stages of builds
+FUNCTIONS = [name for name, exercise in EXERCISES.items() if exercise.run is None]  # called with a case's values alone
 
 
 class WithoutMistakes(Exercise):
@@ -36,9 +37,19 @@ class WithoutMistakes(Exercise):
     wrong_answers: Mapping[str, Answer] = {}
 
 
+def notebook_scope(name: str) -> dict[str, Any]:
+    """The names that a learner has before an exercise; before a stage of a build, also torch and the earlier stages."""
+    scope: dict[str, Any] = {"np": np, "check": check}
+    if place_of(name)[0] == "Stage":
+        scope |= {"math": math, "torch": torch, "nn": torch.nn, "F": torch.nn.functional}
+        earlier = [other for other in NAMES[: NAMES.index(name)] if EXERCISES[other].topic == EXERCISES[name].topic]
+        scope |= {other: getattr(reference, other) for other in earlier}
+    return scope
+
+
 def defined_by(source: str, name: str) -> Callable[..., Any]:
-    """What a learner has after running the cell `source`: nothing but `np` is imported before."""
-    scope: dict[str, Any] = {"np": np}
+    """What a learner has after running the cell `source`."""
+    scope = notebook_scope(name)
     exec(source, scope)
     function = scope[name]
     assert callable(function)
@@ -52,10 +63,11 @@ def defined_by(source: str, name: str) -> Callable[..., Any]:
 def test_parts_of_an_exercise(name: str) -> None:
     exercise = EXERCISES[name]
     text = exercise.text
-    assert 1 <= text.minutes <= 30
+    assert 1 <= text.minutes <= 45
     assert len(set(text.hints)) == len(text.hints) == 3
-    assert len(text.mistakes) >= 3
-    assert len(exercise.cases()) >= 5
+    is_stage = place_of(name)[0] == "Stage"
+    assert len(text.mistakes) >= (5 if is_stage else 3)
+    assert len(exercise.cases()) >= (2 if is_stage else 5)
     assert text.task.startswith("**Why it matters.** ")
     why, task = text.task.split("\n\n**Your task.** ")
     for part in (why, task, *text.hints):
@@ -66,7 +78,7 @@ def test_parts_of_an_exercise(name: str) -> None:
 
 def test_every_text_has_its_exercise_in_the_same_order() -> None:
     topics = [module.__name__.rpartition(".")[2] for modules in NOTEBOOKS.values() for module in modules]
-    assert list(EXERCISES) == [name for topic in topics for name in exercise_texts(topic)]
+    assert list(EXERCISES) == [name for topic in topics for name in topic_text(topic).exercises]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,6 +110,14 @@ TOPIC = """# A topic
 - You triple.
   - `2 *` → `3 *`
 
+## Build: A doubler (difficulty 4 of 5, about 60 minutes)
+
+In one stage.
+
+## Project: Double your own (about 2 hours)
+
+Do it.
+
 ## Quiz
 
 **Question 1.** Which?
@@ -114,6 +134,8 @@ TOPIC = """# A topic
     [
         ("difficulty 1", "difficulty 9", "the section '## double: twice as much"),
         ("### Hints", "### Hint", "has 2 parts"),
+        ("difficulty 4", "difficulty 0", "the heading '## Build: A doubler"),
+        ("(about 2 hours)", "about 2 hours", "the heading '## Project: Double your own"),
         ("`2 *` → `3 *`", "`2 *` -> `3 *`\n  - `4` → `5`", 'the mistake "You triple." has'),
         ("- [x] This", "- [ ] This", 'the question "Which\\?" does not have one right option'),
         ("- [ ] That", "- [x] That", 'the question "Which\\?" does not have one right option'),
@@ -123,14 +145,17 @@ def test_a_text_that_does_not_have_its_form(
     old: str, new: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(texts, "TOPICS", tmp_path)
-    monkeypatch.setattr(texts, "_file", texts._file.__wrapped__)
+    monkeypatch.setattr(texts, "topic_text", topic_text.__wrapped__)
     (tmp_path / "topic.md").write_text(TOPIC, encoding="utf-8")
-    assert exercise_texts("topic")["double"].mistakes[0].edits == (("2 *", "3 *"),)
-    assert texts.questions("topic")[0].right == "a"
+    stored = texts.topic_text("topic")
+    assert stored.exercises["double"].mistakes[0].edits == (("2 *", "3 *"),)
+    assert stored.questions[0].right == "a"
+    assert stored.build == texts.BuildText("A doubler", 4, 60, "In one stage.")
+    assert stored.project == texts.ProjectText("Double your own", "2 hours", "Do it.")
     assert old in TOPIC
     (tmp_path / "topic.md").write_text(TOPIC.replace(old, new), encoding="utf-8")
     with pytest.raises(BadInput, match=rf"topic\.md does not have the form of a topic: .*{message}"):
-        exercise_texts("topic")
+        texts.topic_text("topic")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,7 +173,8 @@ def test_stub_is_not_attempted_and_the_notebook_goes_on(name: str) -> None:
     assert checker(function).status == "not attempted"
     stand_in = checker.or_reference(function)
     case = EXERCISES[name].cases()[0]
-    assert brief(stand_in(*case.values())) == brief(getattr(reference, name)(*case.values()))
+    run = EXERCISES[name].run
+    assert run_answer(stand_in, case, run).agrees_with(run_answer(getattr(reference, name), case, run))
     assert checker(stand_in) == checker(function), "running the check cell twice must not turn into a pass"
 
 
@@ -156,7 +182,8 @@ def test_stub_is_not_attempted_and_the_notebook_goes_on(name: str) -> None:
 def test_wrong_answers_get_their_own_messages(name: str, recwarn: pytest.WarningsRecorder) -> None:
     """Also where a learner writes them in another way, with lists in the place of arrays."""
     for message, function in EXERCISES[name].wrong_answers.items():
-        for answer in (function, lambda *arguments, function=function: plain(function(*arguments))):
+        with_lists = lambda *arguments, function=function: plain(function(*arguments))  # noqa: E731
+        for answer in (function, with_lists)[: 2 if name in FUNCTIONS else 1]:
             verdict = getattr(check, name)(answer)
             assert verdict.status == "wrong", message
             assert verdict.message.startswith(message + "\n"), (message, verdict)
@@ -169,14 +196,14 @@ def test_wrong_answers_get_their_own_messages(name: str, recwarn: pytest.Warning
 def test_wrong_answer_is_also_caught_without_its_message(name: str) -> None:
     """The judge alone must reject it: recognising a mistake only words a rejection, it does not make one."""
     exercise = EXERCISES[name]
-    unnamed = WithoutMistakes(exercise.reference, exercise.arguments, exercise.judge)
+    unnamed = WithoutMistakes(exercise.reference, exercise.arguments, exercise.judge, exercise.run)
     for message, function in exercise.wrong_answers.items():
         verdict = check_answer(unnamed, function)
         assert verdict.status == "wrong", message
         assert message not in verdict.message or "changes" in message
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_results_of_wrong_type_or_shape(name: str) -> None:
     numbers = ([], (), -1.5, True, float("nan"), np.zeros((2, 2, 2)), [["a"], [None]], [[1, 2], [3]], (None, None))
     for result in ("text", {}, object(), *numbers):
@@ -186,7 +213,7 @@ def test_results_of_wrong_type_or_shape(name: str) -> None:
             assert verdict.message.startswith("The result should"), verdict
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_answer_that_raises(name: str) -> None:
     def broken(*arguments: Any) -> Any:
         found = {"a": 1}
@@ -199,7 +226,7 @@ def test_an_answer_that_raises(name: str) -> None:
     assert f"given     {next(iter(EXERCISES[name].cases()[0]))} = " in verdict.message
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_answer_with_too_few_parameters_or_without_a_return(name: str) -> None:
     def silent(*arguments: Any) -> None:
         getattr(reference, name)(*arguments)
@@ -253,7 +280,7 @@ def test_checks_give_the_same_every_time_and_share_no_state(name: str) -> None:
     assert [brief(list(c.values())) for c in exercise.cases()] == [brief(list(c.values())) for c in exercise.cases()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_answer_learned_by_heart_fails(name: str) -> None:
     """Knowing the results of any one case, and giving them always, is not enough."""
     for case in EXERCISES[name].cases():
@@ -276,7 +303,9 @@ def as_tensor(result: Any) -> Any:
 
 
 @pytest.mark.parametrize("form", [plain, of_parts(as_float32), of_parts(as_tensor)], ids=["lists", "float32", "tensor"])
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "quantize_dequantize"])  # its int8 is a part of it
+@pytest.mark.parametrize(
+    "name", [name for name in FUNCTIONS if name != "quantize_dequantize"]
+)  # its int8 is a part of it
 def test_a_right_result_in_another_form_passes(name: str, form: Callable[[Any], Any]) -> None:
     verdict = getattr(check, name)(lambda *arguments: form(getattr(reference, name)(*arguments)))
     assert verdict.status == "passed", verdict
@@ -302,7 +331,7 @@ SPOILT: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("change", SPOILT)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_right_result_that_is_spoilt_does_not_pass(name: str, change: str) -> None:
     """Unless that leaves every single result as it is, or gives batches that are as good."""
 
@@ -314,6 +343,90 @@ def test_a_right_result_that_is_spoilt_does_not_pass(name: str, change: str) -> 
         run_answer(exercise.reference, case).agrees_with(run_answer(spoilt, case)) for case in exercise.cases()
     )
     assert getattr(check, name)(spoilt).status == ("passed" if as_good else "wrong")
+
+
+# ---------------------------------------------------------------- stages of builds: classes, and what is run with them
+
+
+class Scaled(torch.nn.Module):
+    """Multiplies by one learned number."""
+
+    def __init__(self, start: float) -> None:
+        """Start with this number."""
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scale x, of any shape."""
+        return self.factor * x
+
+
+def run_scaled(answer: Answer, start: float, row: list[float]) -> Any:
+    module = answer(start)
+    if not isinstance(module, torch.nn.Module):
+        raise Refused("Scaled should be an nn.Module.")
+    return module(torch.tensor(row)).tolist()
+
+
+SCALED = WithoutMistakes(
+    Scaled,
+    lambda: [(2.0, [1.0, 3.0]), (0.5, [4.0])],
+    lambda case, expected, got: None if expected == got else "The numbers are off.",
+    run_scaled,
+)
+
+
+class Forgetful(torch.nn.Module):
+    def __init__(self, start: float) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.factor * x
+
+
+def test_a_class_is_an_answer() -> None:
+    assert repr(check_answer(SCALED, Scaled)) == "passed: Scaled is right on all 2 cases."
+    assert SCALED.cases()[1] == {"start": 0.5, "row": [4.0]}
+    off = edited(Scaled, [("self.factor * x", "self.factor + x")])
+    assert check_answer(SCALED, off).message.splitlines() == [
+        "The numbers are off.", "    given     start = 2", "              row = [1, 3]", "    expected  [2, 6]",
+        "    got       [3, 5]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (lambda start: start, "wrong", "Give the class itself, without brackets"),
+        (Scaled(1.0), "wrong", "Give the class itself, without brackets"),
+        (Forgetful, "wrong", "Your class raised AttributeError (in line 2 of its forward)."),
+        (dict, "wrong", "Your class raised TypeError."),
+        (type("Other", (), {"__init__": lambda self, start: None, "x": lambda self: 1}), "wrong", "be an nn.Module."),
+    ],
+)
+def test_classes_that_are_not_right(answer: Any, status: str, words: str) -> None:
+    verdict = check_answer(SCALED, answer)
+    assert verdict.status == status
+    assert words in verdict.message.splitlines()[0]
+
+
+def test_the_stub_of_a_class_keeps_signatures_docstrings_and_super() -> None:
+    source = SCALED.stub
+    assert source.count("        ...") == 2
+    assert "super().__init__()\n        ..." in source
+    assert "self.factor" not in source
+    scope = {"torch": torch}
+    exec(source, scope)
+    assert is_stub(scope["Scaled"]) and not is_stub(Scaled)
+    assert check_answer(SCALED, scope["Scaled"]).status == "not attempted"
+    assert "Write the methods of Scaled" in check_answer(SCALED, scope["Scaled"]).message
+
+
+def test_a_stage_continues_with_the_reference_class() -> None:
+    stand_in = checking.Checker(SCALED).or_reference(Forgetful)
+    assert isinstance(stand_in, type) and issubclass(stand_in, Scaled)
+    assert checking.Checker(SCALED)(stand_in).status == "wrong", "checking again must not turn into a pass"
+    assert checking.Checker(SCALED)(Scaled).status == "passed", "the reference itself has no verdict"
 
 
 # ---------------------------------------------------------------- verdicts, names, stubs
@@ -431,7 +544,7 @@ def test_claim_about_something_that_is_not_true_or_false(value: object) -> None:
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_quiz(notebook: str) -> None:
-    questions = quiz_of(notebook)
+    questions = [question for text in texts_of(notebook) for question in text.questions]
     assert len(questions) == 5
     assert len({question.right for question in questions}) >= 3, "the right letter should not be guessable"
     for question in questions:
@@ -447,8 +560,8 @@ def test_quiz(notebook: str) -> None:
 
 
 def test_quiz_of_a_notebook_without_one() -> None:
-    with pytest.raises(BadInput, match="'99' has no quiz"):
-        quiz_of("99")
+    with pytest.raises(BadInput, match="'99' has no exercises"):
+        texts_of("99")
 
 
 # ---------------------------------------------------------------- cells, and the notebooks that hold them
@@ -458,12 +571,15 @@ def test_quiz_of_a_notebook_without_one() -> None:
 def test_blocks(name: str) -> None:
     task, stub_cell, checking, hints = blocks(name)
     text = EXERCISES[name].text
-    assert task["source"].startswith(f"### Exercise {number_of(name)}: {text.title}\n")
+    kind, number, of = place_of(name)
+    place = f"Stage {number} of {of}" if kind == "Stage" else f"Exercise {number}"
+    assert task["source"].startswith(f"### {place}: {text.title}\n")
     for part in (f"({text.difficulty} of 5)", f"{text.minutes} minutes", text.task):
         assert part in task["source"]
     assert stub_cell["tags"] == ["exercise"]
-    assert stub_cell["source"].startswith(f"def {name}(")
-    assert stub_cell["source"].endswith('"""\n    ...')
+    is_class = isinstance(EXERCISES[name].reference, type)
+    assert stub_cell["source"].startswith(f"class {name}" if is_class else f"def {name}(")
+    assert stub_cell["source"].endswith("\n        ..." if is_class else '"""\n    ...')
     assert checking["source"] == check_cell(name)
     assert [cell["type"] for cell in (task, stub_cell, checking, hints)] == ["markdown", "code", "code", "markdown"]
     for summary in ("Hint 1", "Hint 2", "Hint 3", "Solution"):
@@ -478,7 +594,7 @@ def test_blocks(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_check_cell_runs_and_the_solution_shown_passes(name: str) -> None:
     _, first, second = check_cell(name).splitlines()
-    scope: dict[str, Any] = {"np": np, "check": check}
+    scope = notebook_scope(name)
     exec(stub(name), scope)
     for _ in range(2):  # running the cell again changes nothing
         exec(first, scope)
@@ -518,5 +634,7 @@ def test_exercises_are_written_into_a_notebook() -> None:
         cell.source = "changed by hand"
     assert write_exercises(notebook, "00") == read(file)
     notebook.cells.remove(exercise_cells(notebook)[5])
-    with pytest.raises(ValueError, match=r"has 12 cells of exercises and quiz, and needs these 13: .*def accuracy"):
+    with pytest.raises(
+        ValueError, match=r"has \d+ cells of exercises, build, project and quiz, and needs these \d+: .*def accuracy"
+    ):
         write_exercises(notebook, "00")

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from course_lib.errors import BadInput, CourseError
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.texts import Question, questions
+from course_lib.exercises.texts import TopicText, topic_text
 from course_lib.exercises.topics import (
     adversarial,
     augmentation,
@@ -35,8 +35,15 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
 }
 
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for modules in NOTEBOOKS.values() for module in modules for exercise in module.EXERCISES
+def _stages(module: ModuleType) -> tuple[Exercise, ...]:
+    return getattr(module, "BUILD", ())
+
+
+EXERCISES: dict[str, Exercise] = {  # and the stages of builds
+    exercise.name: exercise
+    for modules in NOTEBOOKS.values()
+    for module in modules
+    for exercise in (*module.EXERCISES, *_stages(module))
 }
 
 
@@ -61,24 +68,27 @@ def of_notebook(notebook: str) -> list[Exercise]:
     return [exercise for module in NOTEBOOKS.get(notebook, ()) for exercise in module.EXERCISES]
 
 
-def number_of(name: str) -> int:
-    """The number of an exercise within its notebook, from 1."""
+def stages_of(notebook: str) -> list[Exercise]:
+    """The stages of the build of a notebook ("03"), in order; an empty list where it has none."""
+    return [stage for module in NOTEBOOKS.get(notebook, ()) for stage in _stages(module)]
+
+
+def place_of(name: str) -> tuple[str, int, int]:
+    """Where an exercise is among its like: ("Exercise", 2, 5), or ("Stage", 1, 4) in a build."""
     return next(
-        number
+        (kind, names.index(name) + 1, len(names))
         for notebook in NOTEBOOKS
-        for number, exercise in enumerate(of_notebook(notebook), start=1)
-        if exercise.name == name
+        for kind, some in (("Exercise", of_notebook(notebook)), ("Stage", stages_of(notebook)))
+        if name in (names := [exercise.name for exercise in some])
     )
 
 
-def quiz_of(notebook: str) -> tuple[Question, ...]:
-    """The questions of a notebook ("03").
+def texts_of(notebook: str) -> list[TopicText]:
+    """The texts of the topics of a notebook ("03").
 
     Raises:
-        BadInput: that notebook has no quiz.
+        BadInput: there are none.
     """
     if notebook not in NOTEBOOKS:
-        raise BadInput(f"notebook {notebook!r} has no quiz", f"use one of {', '.join(NOTEBOOKS)}")
-    return tuple(
-        question for module in NOTEBOOKS[notebook] for question in questions(module.__name__.rpartition(".")[2])
-    )
+        raise BadInput(f"notebook {notebook!r} has no exercises", f"use one of {', '.join(NOTEBOOKS)}")
+    return [topic_text(module.__name__.rpartition(".")[2]) for module in NOTEBOOKS[notebook]]

@@ -1,8 +1,8 @@
 """Notebook cells of the exercises and quizzes, made from the tested text.
 
 A notebook has the cells of `of_notebook(number)`, in this order: `make format` writes them, and a test compares.
-The stub and the solution use built-ins and `np`, so the notebook's first code cell has `import numpy as np`
-and `from course_lib.exercises import check`.
+The stubs and solutions use built-ins and `np` (those of a build also `math`, `torch`, `nn` and `F`), so the notebook's
+first code cell imports these and has `from course_lib.exercises import check`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Cell(TypedDict):
 def markdown_block(name: str) -> str:
     """Heading, difficulty, minutes, why it matters, and the task."""
     text = catalogue.find(name).text
-    dots = "\u25cf" * text.difficulty + "\u25cb" * (5 - text.difficulty)
-    return "\n\n".join(
-        [
-            f"### Exercise {catalogue.number_of(name)}: {text.title}",
-            f"Difficulty {dots} ({text.difficulty} of 5), about {text.minutes} minutes",
-            text.task,
-        ]
-    )
+    kind, number, of = catalogue.place_of(name)
+    place = f"Stage {number} of {of}" if kind == "Stage" else f"Exercise {number}"
+    return "\n\n".join([f"### {place}: {text.title}", _effort(text.difficulty, text.minutes), text.task])
+
+
+def _effort(difficulty: int, minutes: int) -> str:
+    dots = "\u25cf" * difficulty + "\u25cb" * (5 - difficulty)
+    return f"Difficulty {dots} ({difficulty} of 5), about {minutes} minutes"
 
 
 def stub(name: str) -> str:
@@ -44,7 +44,7 @@ def check_cell(name: str) -> str:
     catalogue.find(name)
     return "\n".join(
         [
-            "# Yours if it passes, else the course's, so that the notebook goes on:",
+            "# Your version if it passes, otherwise the course's, so that the notebook can continue:",
             f"{name} = check.{name}.or_reference({name})",
             f"check.{name}({name})",
         ]
@@ -65,17 +65,40 @@ def markdown_hints(name: str) -> str:
 def blocks(name: str) -> list[Cell]:
     """The four cells of an exercise: task, stub, check, hints. Insert them in this order."""
     return [
-        {"type": "markdown", "source": markdown_block(name), "tags": ["exercise-task"]},
+        _markdown("exercise-task", markdown_block(name)),
         {"type": "code", "source": stub(name), "tags": ["exercise"]},
         {"type": "code", "source": check_cell(name), "tags": ["exercise-check"]},
-        {"type": "markdown", "source": markdown_hints(name), "tags": ["exercise-hints"]},
+        _markdown("exercise-hints", markdown_hints(name)),
     ]
 
 
 def of_notebook(notebook: str) -> list[Cell]:
-    """All cells of exercises and quiz that a notebook ("03") has, in order; none where it has no exercises."""
+    """All generated cells of a notebook ("03"), in order: exercises, build, project and quiz; none without exercises."""
     cells = [cell for exercise in catalogue.of_notebook(notebook) for cell in blocks(exercise.name)]
-    return [*cells, quiz(notebook)] if cells else []
+    if not cells:
+        return []
+    stages = [cell for stage in catalogue.stages_of(notebook) for cell in blocks(stage.name)]
+    return [*cells, *_builds(notebook), *stages, *_projects(notebook), quiz(notebook)]
+
+
+def _builds(notebook: str) -> list[Cell]:
+    return [
+        _markdown("build", f"## Build: {build.title}", _effort(build.difficulty, build.minutes), build.text)
+        for text in catalogue.texts_of(notebook)
+        if (build := text.build)
+    ]
+
+
+def _projects(notebook: str) -> list[Cell]:
+    return [
+        _markdown("project", f"## Open project: {project.title}", f"About {project.time}", project.text)
+        for text in catalogue.texts_of(notebook)
+        if (project := text.project)
+    ]
+
+
+def _markdown(tag: str, *paragraphs: str) -> Cell:
+    return {"type": "markdown", "source": "\n\n".join(paragraphs), "tags": [tag]}
 
 
 def _question(number: int, question: Question) -> str:
@@ -85,12 +108,12 @@ def _question(number: int, question: Question) -> str:
     reasons = [
         f"- **{letter})** {'Right' if option.right else 'Wrong'}: {option.because}" for letter, option in options
     ]
-    answer = "\n".join([f"It is **{question.right}**.", "", *reasons])
+    answer = "\n".join([f"**{question.right}** is right.", "", *reasons])
     return "\n".join([f"**Question {number}.** {question.text}", "", *shown, "", _fold("Answer", answer)])
 
 
 def quiz(notebook: str) -> Cell:
     """The quiz of a notebook ("03") as one Markdown cell, answers folded."""
-    head = "## Quiz\n\nAnswer in your head first, then open the fold."
-    questions = [_question(number, one) for number, one in enumerate(catalogue.quiz_of(notebook), start=1)]
-    return {"type": "markdown", "source": "\n\n".join([head, *questions]), "tags": ["quiz"]}
+    questions = [question for text in catalogue.texts_of(notebook) for question in text.questions]
+    shown = [_question(number, one) for number, one in enumerate(questions, start=1)]
+    return _markdown("quiz", "## Quiz", "Choose an answer before you open the fold.", *shown)

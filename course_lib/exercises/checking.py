@@ -37,11 +37,11 @@ def _problem(exercise: Exercise, case: Case, expected: Any, outcome: Outcome) ->
     return outcome.failure or exercise.judge(case, expected, outcome.value)
 
 
-def _outcomes(answer: Answer, cases: list[Case]) -> list[Outcome]:
+def _outcomes(exercise: Exercise, answer: Answer) -> list[Outcome]:
     """One for each case; none after a case that does not end, so that the learner need not wait for more."""
     outcomes: list[Outcome] = []
-    for case in cases:
-        outcomes.append(run_answer(answer, case))
+    for case in exercise.cases():
+        outcomes.append(run_answer(answer, case, exercise.run))
         if outcomes[-1].failure == TOO_MANY_STEPS:
             break
     return outcomes
@@ -50,7 +50,7 @@ def _outcomes(answer: Answer, cases: list[Case]) -> list[Outcome]:
 @functools.cache
 def _course_outcome(exercise: Exercise, function: Answer, case: int) -> Outcome:
     """What the course's own function, the reference or a known mistake, does with one case; computed once."""
-    return run_answer(function, exercise.cases()[case])
+    return run_answer(function, exercise.cases()[case], exercise.run)
 
 
 def _known_mistake(exercise: Exercise, outcomes: list[Outcome]) -> str | None:
@@ -77,14 +77,16 @@ def check_answer(exercise: Exercise, answer: Any) -> Verdict:
     name = exercise.name
     not_attempted = Verdict(
         "not attempted",
-        f"Write the body of {name} in the cell above and run both cells. "
-        f"Until then the notebook goes on with the course's {name}.",
+        f"Write {'the methods' if isinstance(exercise.reference, type) else 'the body'} of {name} in the cell above "
+        "and run both cells. "
+        f"Until then the notebook continues with the course's {name}.",
     )
     if is_stub(answer):
         return not_attempted
-    if not callable(answer):
-        return Verdict("wrong", f"Give the function itself, without brackets: check.{name}({name}).")
-    outcomes = _outcomes(answer, exercise.cases())
+    what = "class" if isinstance(exercise.reference, type) else "function"
+    if not callable(answer) or isinstance(answer, type) < isinstance(exercise.reference, type):
+        return Verdict("wrong", f"Give the {what} itself, without brackets: check.{name}({name}).")
+    outcomes = _outcomes(exercise, answer)
     cases = exercise.cases()[: len(outcomes)]
     if any(outcome.value is ... for outcome in outcomes):
         return not_attempted
@@ -112,7 +114,7 @@ class Checker:
         return stored if isinstance(stored, Verdict) else check_answer(self.exercise, answer)
 
     def or_reference(self, answer: Any) -> Answer:
-        """`answer` itself if it passes, else the reference, so that the notebook can go on.
+        """`answer` itself if it passes, else the reference, so that the notebook can continue.
 
         The stand-in remembers why it is there: checking it again says "not attempted" or "wrong" as before.
         """
@@ -121,9 +123,18 @@ class Checker:
             function: Answer = answer
             return function
 
-        @functools.wraps(self.exercise.reference)
-        def stand_in(*arguments: Any, **named: Any) -> Any:
-            return self.exercise.reference(*arguments, **named)
-
+        stand_in = _copy(self.exercise.reference)
         setattr(stand_in, _VERDICT, verdict)
         return stand_in
+
+
+def _copy(reference: Answer) -> Answer:
+    """Another function or class that does the same, to which a verdict can be attached."""
+    if isinstance(reference, type):
+        return type(reference.__name__, (reference,), {"__doc__": reference.__doc__})
+
+    @functools.wraps(reference)
+    def copied(*arguments: Any, **named: Any) -> Any:
+        return reference(*arguments, **named)
+
+    return copied

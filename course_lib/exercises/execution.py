@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dis
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Answer, Case
+from course_lib.exercises.exercise import Answer, Case, Refused, Run
 from course_lib.exercises.values import plain, same
 
 MAX_STEPS = 1_000_000  # bytecode steps, a quarter of a second; a right answer needs some thousand for a case
@@ -49,15 +50,28 @@ class _StepLimitExceeded(BaseException):
 
 
 def is_stub(answer: Any) -> bool:
-    """True for None, `...`, and a function whose body does nothing (`...`, `pass`, `return None`)."""
+    """True for None, `...`, a function whose body does nothing (`...`, `pass`, `return None`), a class of such."""
     if answer is None or answer is ...:
         return True
+    if isinstance(answer, type):
+        methods = [method for name, method in _methods(answer).items() if name != "__init__"]
+        return bool(methods) and all(map(is_stub, methods))
     code = getattr(answer, "__code__", None)
     if not isinstance(code, CodeType):
         return False
     steps = list(dis.get_instructions(code))
     values = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]
     return all(step.opname in _DOES_NOTHING for step in steps) and all(v in (None, ...) for v in values)
+
+
+def _methods(answer: type) -> dict[str, Any]:
+    return {name: method for name, method in vars(answer).items() if inspect.isfunction(method)}
+
+
+def _home(answer: Answer) -> dict[str, Any] | None:
+    """The names among which the learner wrote the answer, such as the notebook's."""
+    function = next(iter(_methods(answer).values()), None) if isinstance(answer, type) else answer
+    return getattr(function, "__globals__", None)
 
 
 @contextmanager
@@ -67,7 +81,7 @@ def _step_limit(answer: Answer) -> Iterator[None]:
     Only functions that live where `answer` lives (the notebook) are watched: to raise inside a library that
     is being imported can bring the whole process down. A debugger that is at work is left alone.
     """
-    home = getattr(answer, "__globals__", None)
+    home = _home(answer)
     steps = 0
 
     def watch(frame: FrameType, event: str, argument: Any) -> Any:
@@ -91,17 +105,25 @@ def _step_limit(answer: Answer) -> Iterator[None]:
 
 
 def _where(answer: Answer, trace: TracebackType | None) -> str:
-    """`(in its line 3)`, counted from the `def`; nothing where the error arose before the function began."""
-    code, line = getattr(answer, "__code__", None), 0
+    """`(in its line 3)`, counted from the `def`; nothing where the error arose before the function began.
+
+    For a class: `(in line 3 of its forward)`.
+    """
+    methods = [method.__code__ for method in _methods(answer).values()] if isinstance(answer, type) else []
+    code, found = getattr(answer, "__code__", None), ""
     while trace is not None:
-        if trace.tb_frame.f_code is code:
-            line = trace.tb_lineno - trace.tb_frame.f_code.co_firstlineno + 1
+        here = trace.tb_frame.f_code
+        line = trace.tb_lineno - here.co_firstlineno + 1
+        if here is code:
+            found = f" (in its line {line})"
+        elif here in methods:
+            found = f" (in line {line} of its {here.co_name})"
         trace = trace.tb_next
-    return f" (in its line {line})" if line else ""
+    return found
 
 
-def run_answer(answer: Answer, case: Case) -> Outcome:
-    """Calls `answer` with copies of the case's values, by position; a failure becomes an Outcome.
+def run_answer(answer: Answer, case: Case, run: Run | None = None) -> Outcome:
+    """Calls `answer`, or `run` with it, with copies of the case's values, by position; a failure becomes an Outcome.
 
     Warnings of numpy are not shown: where they matter, the result is wrong and the verdict says so.
     """
@@ -109,12 +131,15 @@ def run_answer(answer: Answer, case: Case) -> Outcome:
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings(), _step_limit(answer):
             warnings.simplefilter("ignore")
-            value = answer(*given.values())
+            value = run(answer, *given.values()) if run else answer(*given.values())
     except _StepLimitExceeded:
         return Outcome(failure=TOO_MANY_STEPS)
+    except Refused as refused:
+        return Outcome(failure=str(refused))
     except Exception as error:
         raised = f"{type(error).__name__}: {error}".rstrip(": ")
-        failure = f"Your function raised {type(error).__name__}{_where(answer, error.__traceback__)}."
+        what = "class" if isinstance(answer, type) else "function"
+        failure = f"Your {what} raised {type(error).__name__}{_where(answer, error.__traceback__)}."
         return Outcome(failure=failure, raised=raised)
     if plain(list(given.values())) != plain(list(case.values())):
         return Outcome(value, _CHANGED)

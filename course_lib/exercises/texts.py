@@ -15,6 +15,14 @@
     - You take the value of the best key alone.
       - `_best_key_alone`
 
+    ## Build: a BERT of your own (difficulty 5 of 5, about 75 minutes)
+
+    What is built in the stages, which are the sections that follow, of the form above.
+
+    ## Project: your own reviews (about 2 hours)
+
+    The open project, with its rubric and examples of outcomes.
+
     ## Quiz                                 the last section, in files that have one
 
     **Question 1.** Which option is right?
@@ -43,6 +51,10 @@ LETTERS = "abcdef"
 _HEADING = re.compile(
     r"## (?P<name>\w+): (?P<title>.+) \(difficulty (?P<difficulty>[1-5]) of 5, about (?P<minutes>\d+) minutes\)"
 )
+_BUILD = re.compile(
+    r"## Build: (?P<title>.+) \(difficulty (?P<difficulty>[1-5]) of 5, about (?P<minutes>\d+) minutes\)"
+)
+_PROJECT = re.compile(r"## Project: (?P<title>.+) \(about (?P<time>[\w ]+)\)")
 _EDIT = re.compile(r"`(?P<old>[^`]+)` → `(?P<new>[^`]+)`")
 _ITEM = re.compile(r"^(?:- |\d\. )", re.MULTILINE)
 
@@ -81,6 +93,25 @@ class ExerciseText:
     task: str
     hints: tuple[str, ...]
     mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True)
+class BuildText:
+    """What a learner reads before the stages of a build."""
+
+    title: str
+    difficulty: int
+    minutes: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ProjectText:
+    """The open project of a topic: `time` in words ("2 hours"), and the task with its rubric; Markdown."""
+
+    title: str
+    time: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -146,32 +177,49 @@ def _question(text: str) -> Question:
     return Question(question, tuple(options))
 
 
+@dataclass(frozen=True)
+class TopicText:
+    """All that one file of `topics/` holds; what it has no section for is None or empty."""
+
+    exercises: dict[str, ExerciseText]
+    build: BuildText | None
+    project: ProjectText | None
+    questions: tuple[Question, ...]
+
+
+def _build(section: str) -> BuildText:
+    heading, _, text = section.partition("\n")
+    if (found := _BUILD.fullmatch(heading)) is None:
+        raise BadInput(f"the heading {heading!r}", 'write "## Build: title (difficulty 5 of 5, about 75 minutes)"')
+    return BuildText(found["title"], int(found["difficulty"]), int(found["minutes"]), text.strip())
+
+
+def _project(section: str) -> ProjectText:
+    heading, _, text = section.partition("\n")
+    if (found := _PROJECT.fullmatch(heading)) is None:
+        raise BadInput(f"the heading {heading!r}", 'write "## Project: title (about 2 hours)"')
+    return ProjectText(found["title"], found["time"], text.strip())
+
+
 @functools.cache
-def _file(topic: str) -> tuple[dict[str, ExerciseText], tuple[Question, ...]]:
+def topic_text(topic: str) -> TopicText:
+    """What learners read about one topic.
+
+    Raises:
+        BadInput: a section does not have the form above, or a question does not have one right option.
+    """
     file = TOPICS / f"{topic}.md"
-    exercises, _, quiz = file.read_text(encoding="utf-8").partition("\n## Quiz\n")
+    text, _, quiz = file.read_text(encoding="utf-8").partition("\n## Quiz\n")
+    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]
+    builds = [section for section in sections if section.startswith("## Build: ")]
+    projects = [section for section in sections if section.startswith("## Project: ")]
+    questions = re.split(r"^\*\*Question \d+\.\*\* ", quiz, flags=re.MULTILINE)[1:]
     try:
-        return (
-            dict(_exercise(section) for section in re.split(r"^(?=## )", exercises, flags=re.MULTILINE)[1:]),
-            tuple(_question(text) for text in re.split(r"^\*\*Question \d+\.\*\* ", quiz, flags=re.MULTILINE)[1:]),
+        return TopicText(
+            exercises=dict(_exercise(one) for one in sections if one not in builds + projects),
+            build=_build(*builds) if builds else None,
+            project=_project(*projects) if projects else None,
+            questions=tuple(map(_question, questions)),
         )
     except ValueError as error:
         raise BadInput(f"{file.name} does not have the form of a topic: {error}", f"see {__name__}") from error
-
-
-def exercise_texts(topic: str) -> dict[str, ExerciseText]:
-    """Texts of the exercises of one topic, by the exercise's name, in the order of the file.
-
-    Raises:
-        BadInput: a section does not have the form above.
-    """
-    return _file(topic)[0]
-
-
-def questions(topic: str) -> tuple[Question, ...]:
-    """The quiz of one topic; empty where the file has none.
-
-    Raises:
-        BadInput: a question has no right option, or more than one.
-    """
-    return _file(topic)[1]

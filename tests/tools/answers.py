@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.exercises import check, reference
+from course_lib.exercises.catalogue import find
 from course_lib.exercises.exercise import Exercise, edited
 from course_lib.exercises.values import brief, same
 
@@ -36,7 +37,7 @@ def judged(
     """The tests of a topic, as a class for its module.
 
     Args:
-        exercises: those of the topic; each has its entries in `right` and `sly`.
+        exercises: those of the topic, and the stages of its build; each has its entries in `right` and `sly`.
         right: other right answers.
         sly: answers that are right on most cases.
         mistakes: known mistakes written in another way than the stored ones, and others on which the judge has a word.
@@ -74,10 +75,10 @@ def judged(
         @given(data=st.data())
         @settings(max_examples=40)
         def test_the_reference_agrees_with_other_right_answers(self, name: str, data: st.DataObject) -> None:
-            arguments = data.draw(drawn[name])
-            expected = getattr(reference, name)(*arguments)
+            arguments, run = data.draw(drawn[name]), find(name).run or (lambda answer, *given: answer(*given))
+            expected = run(getattr(reference, name), *arguments)
             for answer in right[name]:
-                got = answer(*arguments)
+                got = run(answer, *arguments)
                 assert same(expected, got), f"{answer.__name__}: {brief(got)} in the place of {brief(expected)}"
 
     return TestExercises

@@ -104,11 +104,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-EXERCISE_TAGS = {"exercise-task", "exercise", "exercise-check", "exercise-hints", "quiz"}
+EXERCISE_TAGS = {"exercise-task", "exercise", "exercise-check", "exercise-hints", "build", "project", "quiz"}
 
 
 def exercise_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The cells of exercises and quiz, which are generated from course_lib/exercises."""
+    """The cells of exercises, build, project and quiz, which are generated from course_lib/exercises."""
     return [cell for cell in notebook.cells if EXERCISE_TAGS & set(cell.metadata.get("tags", []))]
 
 
@@ -122,7 +122,8 @@ def write_exercises(notebook: NotebookNode, number: str) -> NotebookNode:
     found = [(cell.cell_type, list(cell.metadata.tags)) for cell in cells]
     if found != [(cell["type"], cell["tags"]) for cell in generated]:
         raise ValueError(
-            f"notebook {number} has {len(cells)} cells of exercises and quiz, and needs these {len(generated)}: "
+            f"notebook {number} has {len(cells)} cells of exercises, build, project and quiz, "
+            f"and needs these {len(generated)}: "
             + "; ".join(f"{' '.join(cell['tags'])}: {cell['source'].splitlines()[0]}" for cell in generated)
         )
     for cell, new in zip(cells, generated, strict=True):
