@@ -73,7 +73,7 @@ def blocks(name: str) -> list[Cell]:
 
 
 def of_notebook(notebook: str) -> list[Cell]:
-    """All generated cells of a notebook ("03"), in order: exercises, build, project and quiz; none without exercises."""
+    """All generated cells of a notebook ("03"): exercises, build, project, quiz; none without exercises."""
     cells = [cell for exercise in catalogue.of_notebook(notebook) for cell in blocks(exercise.name)]
     if not cells:
         return []
