@@ -22,7 +22,7 @@ TEST_STAMP := $(VENV)/.installed-test
 SET_UP := $(PYTHON) course_lib/set_up.py --venv $(VENV) --torch $(TORCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab bundle test check course notebooks results bench format data clean
+.PHONY: help lab bundle test check course notebooks pictures results bench format data clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -46,6 +46,9 @@ course: $(TEST_STAMP) data ## run every notebook, compare with its stored output
 
 notebooks: $(TEST_STAMP) data ## run every notebook again (preset cpu) and store its outputs
 	$(PY) tests/tools/run_notebooks.py store $(NOTEBOOKS)
+
+pictures: $(TEST_STAMP) data ## open the notebooks in a browser and store a picture of each widget for readers
+	STORE_PICTURES=1 $(PY) -m pytest -q tests/browser -k pictures
 
 results: $(TEST_STAMP) data ## compute the results that ship with the course again, store them, print what moved
 	PYTHONPATH=tests/tools $(PY) -m results make $(RESULTS)

@@ -285,7 +285,7 @@ def check_figure(function, arguments: tuple, said: str) -> None:
     frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
     assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
     png = plots.to_png(axes[0])
-    assert png.startswith(b"\x89PNG") and len(png) < 26_000 and not plt.get_fignums()
+    assert png.startswith(b"\x89PNG") and len(png) < 60_000 and not plt.get_fignums()
     grey = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert grey.min() < 60 and (grey > 250).mean() > 0.2  # dark ink on a white page
 

@@ -6,6 +6,7 @@ Needs Chromium (found on the PATH, or named by the variable CHROMIUM). Screensho
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -26,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from needed_cells import RUN_WHOLE, cells_to_run
-from notebook_cells import ROOT, find, may_raise, read
-from run_notebooks import without_own_runs
+from notebook_cells import ROOT, find, may_raise, put_widget_pictures, read
+from run_notebooks import replace, without_own_runs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request
@@ -304,6 +305,28 @@ def test_the_first_answer_comes_soon(opened: Opened, record_property: Callable[[
 def test_widgets_are_shown(opened: Opened) -> None:
     opened.page.wait_for_selector(".jp-Notebook .jupyter-widgets", timeout=30_000)
     assert opened.page.get_by_text("Error displaying widget").count() == 0
+
+
+def test_pictures_of_widgets(opened: Opened) -> None:
+    """Each widget before it is moved. With STORE_PICTURES (`make pictures`), the notebook keeps them for readers."""
+    taken = {number: photograph_widgets(opened, number) for number in opened.cells}
+    assert any(taken.values())
+    if os.environ.get("STORE_PICTURES"):
+        notebook = read(opened.path)
+        pictures = {notebook.cells[number].source: some for number, some in taken.items()}
+        replace(opened.path, put_widget_pictures(notebook, pictures))
+        opened.before = opened.path.read_bytes()
+
+
+def photograph_widgets(opened: Opened, number: int) -> list[str]:
+    """Pictures (PNG, base64) of the widgets below one cell."""
+    cell = opened.page.locator(".jp-Notebook .jp-Cell").nth(number)
+    found = []
+    for order, widget in enumerate(cell.locator(".jp-OutputArea-output:has(.jupyter-widgets)").all()):
+        widget.scroll_into_view_if_needed()
+        opened.photograph(f"widget-{number}-{order}", widget)
+        found.append(base64.b64encode((ARTEFACTS / f"{opened.path.stem}-widget-{number}-{order}.png").read_bytes()))
+    return [picture.decode() for picture in found]
 
 
 def test_nothing_leaves_this_machine(opened: Opened) -> None:

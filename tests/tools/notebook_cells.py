@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,27 @@ def write_exercises(notebook: NotebookNode, number: str) -> NotebookNode:
         )
     for cell, new in zip(cells, generated, strict=True):
         cell.source = new["source"]
+    return notebook
+
+
+def widget_outputs(cell: NotebookNode) -> list[NotebookNode]:
+    """The stored outputs of a cell that are widgets in JupyterLab."""
+    return [one for one in cell.get("outputs", []) if WIDGET_TEXT.match(one.get("data", {}).get("text/plain", ""))]
+
+
+def widget_pictures(notebook: NotebookNode) -> dict[str, list[str]]:
+    """Source of a cell -> the pictures (PNG, base64) of its widgets, which readers see where no kernel runs."""
+    return {
+        cell.source: [output.data["image/png"] for output in widget_outputs(cell) if "image/png" in output.data]
+        for cell in notebook.cells
+    }
+
+
+def put_widget_pictures(notebook: NotebookNode, pictures: Mapping[str, Sequence[str]]) -> NotebookNode:
+    """Gives each widget its picture, as far as there is one, in place, and returns the notebook."""
+    for cell in notebook.cells:
+        for output, picture in zip(widget_outputs(cell), pictures.get(cell.source, []), strict=False):
+            output.data["image/png"] = _small_picture(picture)
     return notebook
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 
 import nbformat
 from nbformat import NotebookNode
-from notebook_cells import PROGRESS, WIDGET, code_cells, coverage, is_compared, may_raise
+from notebook_cells import PROGRESS, WIDGET, code_cells, coverage, is_compared, may_raise, widget_outputs
 
 LEAST_COMPARED = 0.60  # of the code cells
-MOST_BYTES = 400_000
+MOST_BYTES = 400_000  # without pictures
+MOST_PICTURE_BYTES = 1_000_000
 FOLDERS = "home|Users|root|tmp|work|opt|usr|var|private|mnt|srv"
 ABSOLUTE_PATH = re.compile(rf"(?<![\w:/.])(?:/(?:{FOLDERS})/|~/|[A-Z]:\\+)\w")
 SHELL = re.compile(
@@ -96,15 +97,27 @@ def _pictures(notebook: NotebookNode) -> Iterator[str]:
         kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
         if WIDGET in kinds:
             yield f"the output of cell {number} holds the id of a widget of a past run: run `make notebooks`"
+        if any("image/png" not in output.data for output in widget_outputs(cell)):
+            yield f"cell {number} shows a widget, and readers without a kernel see nothing: run `make pictures`"
         # nbval would compare its text, which differs by machine.
         if "image/svg+xml" in kinds and is_compared(cell):
             yield f"cell {number} draws SVG and is compared: draw PNG, or mark it NBVAL_IGNORE_OUTPUT"
 
 
 def _small(notebook: NotebookNode) -> Iterator[str]:
-    size = len(nbformat.writes(notebook).encode())
-    if size > MOST_BYTES:
-        yield f"the file has {size:,} bytes; {MOST_BYTES:,} are allowed"
+    pictures = [
+        len(content)
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for kind, content in output.get("data", {}).items()
+        if kind.startswith("image/")
+    ]
+    size = len(nbformat.writes(notebook).encode()) - sum(pictures)
+    if size > MOST_BYTES or sum(pictures) > MOST_PICTURE_BYTES:
+        yield (
+            f"the file has {size:,} bytes and {sum(pictures):,} of pictures; "
+            f"{MOST_BYTES:,} and {MOST_PICTURE_BYTES:,} are allowed"
+        )
 
 
 def _compared(notebook: NotebookNode) -> Iterator[str]:

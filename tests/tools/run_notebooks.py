@@ -22,7 +22,19 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from notebook_cells import ROOT, Coverage, code_cells, coverage, find, length, normalise, read, write_exercises
+from notebook_cells import (
+    ROOT,
+    Coverage,
+    code_cells,
+    coverage,
+    find,
+    length,
+    normalise,
+    put_widget_pictures,
+    read,
+    widget_pictures,
+    write_exercises,
+)
 
 SANITIZE = ROOT / "tests" / "tools" / "nbval_sanitize.cfg"
 CELL_SECONDS = 600
@@ -30,8 +42,12 @@ AT_A_TIME = 2  # notebooks that are checked beside each other
 
 
 def execute(path: Path) -> None:
-    """Runs a notebook in a fresh kernel and replaces the file by its stored form when every cell went well."""
+    """Runs a notebook in a fresh kernel and replaces the file by its stored form when every cell went well.
+
+    The pictures of its widgets stay: only a browser can take them (tests/browser).
+    """
     notebook = read(path)
+    pictures = widget_pictures(notebook)
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -42,10 +58,10 @@ def execute(path: Path) -> None:
         coalesce_streams=True,
     )
     client.execute()
-    _replace(path, normalise(notebook))
+    replace(path, put_widget_pictures(normalise(notebook), pictures))
 
 
-def _replace(path: Path, notebook: NotebookNode) -> None:
+def replace(path: Path, notebook: NotebookNode) -> None:
     """Writes beside the file, then puts it in the file's place: never half a notebook."""
     beside = path.with_suffix(".ipynb.part")
     nbformat.write(notebook, beside)
@@ -56,7 +72,7 @@ def form(paths: Sequence[Path]) -> int:
     """Puts the notebooks into their stored form (exercises, ids, and so on), outputs kept; always 0."""
     for path in paths:
         if (normal := normalise(write_exercises(read(path), path.name[:2]))) != read(path):
-            _replace(path, normal)
+            replace(path, normal)
             print(f"{path.name}: put into its stored form")
     return 0
 
