@@ -1,4 +1,4 @@
-"""Probabilities out of scores, accuracy, and how BERT cuts words."""
+"""Probabilities from scores, accuracy, and how BERT splits words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from course_lib.exercises.values import array_problem, kind, numbers_of, plain, 
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits (n, classes) into probabilities (n, classes): each row adds up to 1."""
+    """Turn logits (n, classes) into probabilities (n, classes): each row sums to 1."""
     shifted = logits - logits.max(axis=1, keepdims=True)  # the largest of each row is now 0
     powers = np.exp(shifted)
     probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
@@ -77,17 +77,17 @@ def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
     return None if same(expected, got) else "The fraction is off."
 
 
-# ---------------- WordPiece, the way in which BERT cuts a word into pieces that it knows
-# Greedy longest match first, as in BERT (Devlin et al. 2019, arXiv:1810.04805) with the vocabulary idea of Wu et al.
-# 2016 (arXiv:1609.08144, section 4.1).
+# ---------------- WordPiece: how BERT splits a word into pieces of its vocabulary
+# Greedy longest match first, as in the code published with BERT (Devlin et al. 2019); the idea of word pieces is that of
+# Schuster & Nakajima 2012.
 
 
 def word_pieces(word: str, vocabulary: set[str]) -> list[str]:
-    """Cut a word into pieces of the vocabulary, longest first; ["[UNK]"] where that cannot be done."""
+    """Split a word into pieces of the vocabulary, longest first; ["[UNK]"] where this is impossible."""
     pieces: list[str] = []
     start = 0
     while start < len(word):
-        mark = "##" if start > 0 else ""  # a piece that goes on a word is written with ## before it
+        mark = "##" if start > 0 else ""  # a piece that continues a word has the prefix ##
         ends = [e for e in range(start + 1, len(word) + 1) if mark + word[start:e] in vocabulary]
         if not ends:
             return ["[UNK]"]
@@ -116,14 +116,14 @@ def _word_pieces_cases() -> list[Arguments]:
 
 
 def _piece_problem(pieces: list[str], word: str, vocabulary: set[str]) -> str:
-    """What is wrong with a cut that is not the expected one."""
+    """What is wrong with a split that is not the expected one."""
     for piece in pieces:
         if piece not in vocabulary and piece != "[UNK]":
             return f"The piece {piece!r} is not in the vocabulary."
     joined = "".join(piece.removeprefix("##") for piece in pieces)
     if joined != word and "[UNK]" not in pieces:
         return f"Your pieces put together give {joined!r}, not {word!r}."
-    return "The word is cut in another way than longest piece first."
+    return "You did not split the word by the longest piece first."
 
 
 def _judge_word_pieces(case: Case, expected: Any, got: Any) -> str | None:
