@@ -94,7 +94,7 @@ def per_cent_in_a_loop(predictions: Any, labels: Any) -> float:
 
 
 MISTAKES: Mistakes = {
-    "softmax": [(no_maximum_in_loops, "exp() overflows"), (columns_by_transposing, "Each column adds up to 1")],
+    "softmax": [(no_maximum_in_loops, "exp() overflows"), (columns_by_transposing, "Each column sums to 1")],
     "accuracy": [(per_cent_in_a_loop, "a percentage")],
 }
 

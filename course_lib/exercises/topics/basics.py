@@ -78,7 +78,7 @@ def _judge_accuracy(case: Case, expected: Any, got: Any) -> str | None:
 
 
 # ---------------- WordPiece: how BERT splits a word into pieces of its vocabulary
-# Greedy longest match first, as in the code published with BERT (Devlin et al. 2019); the idea of word pieces is that of
+# Greedy longest match first, as in the code published with BERT (Devlin et al. 2019). The idea of word pieces is due to
 # Schuster & Nakajima 2012.
 
 
