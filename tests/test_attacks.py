@@ -31,7 +31,6 @@ from course_lib.attacks import (
     ConfidenceReduction,
     Document,
     EachWordOnce,
-    Genetic,
     GradientBeam,
     GradientGuided,
     Greedy,
@@ -206,9 +205,7 @@ def test_another_seed_gives_other_texts(tiny: TextClassifier) -> None:
     assert len(set(runs)) > 1
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "genetic")) for name in RECIPES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "pwws")) for name in RECIPES])
 def test_texts_at_the_edge(name: str, tiny: TextClassifier) -> None:
     texts = ["", " ", "...", "a", "the", "🙂 good 🙂", "good " * 200]
     report = replace(recipe(name), query_budget=40).run(tiny, texts, tiny.predict(texts))
@@ -272,7 +269,7 @@ def test_a_target_is_reached_or_the_attack_fails() -> None:
 WITH_GRADIENTS = [Greedy("gradient"), GradientGuided(), GradientBeam(4, 2)]
 
 
-@pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(3), Genetic(4, 3), *WITH_GRADIENTS], ids=str)
+@pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(3), *WITH_GRADIENTS], ids=str)
 def test_a_budget_is_kept(search: Search, tiny: TextClassifier) -> None:
     for budget in range(1, 12):
         attack = Attack("test", Untargeted(), Characters(), search, query_budget=budget)
@@ -317,7 +314,6 @@ def test_bad_settings(tiny: TextClassifier) -> None:
         (MaskedWords, ("course", 0), "most is 0"),
         (AnyWord, (0,), "most is 0"),
         (Beam, (0,), "width is 0"),
-        (Genetic, (1,), "cannot search"),
         (GradientGuided, (0,), "per_position is 0"),
         (GradientBeam, (0,), "width is 0"),
         (GradientBeam, (2, 0), "per_member is 0"),
@@ -498,12 +494,6 @@ def test_weighted_saliency_takes_the_weighty_word_first() -> None:
     assert result.queries == 1 + 3 + 3 + 1  # the text, saliency, all candidates, the first that is put in
 
 
-def test_genetic_search_keeps_its_best() -> None:
-    attack = Attack("test", Untargeted(), Characters(), Genetic(8, 20), (MaxWordsChanged(1.0),))
-    results = [run_one(attack, Words(), "good great film but bad", seed=seed).status for seed in range(5)]
-    assert "succeeded" in results
-
-
 def test_steps_lead_to_what_run_finds(tiny: TextClassifier) -> None:
     text = "a good film but a bad plot"
     label = tiny.predict([text])[0]
@@ -554,15 +544,13 @@ def test_neighbours_are_near_in_the_models_table(tiny: TextClassifier) -> None:
     assert words_at(Neighbours(5, 0.999), tiny, "a good film", 1) == []
 
 
-@pytest.mark.parametrize("masked", [True, False])
-def test_masked_words_are_those_of_the_language_model(masked: bool, tiny: TextClassifier) -> None:
+def test_masked_words_are_those_of_the_language_model(tiny: TextClassifier) -> None:
     text = "the president of the united States said so ."
-    found = words_at(MaskedWords("tiny-bert", 4, masked), tiny, text, 1)
+    found = words_at(MaskedWords("tiny-bert", 4), tiny, text, 1)
     assert len(found) == 4 and "president" not in found and len(set(found)) == 4
-    if masked:
-        likely = LanguageModel.from_pretrained("tiny-bert").fill(text.replace("president", "[MASK]"), top=30)[0]
-        whole = [word for word, _ in likely if word.isalpha() and len(word) > 1 and word != "president"]
-        assert found == whole[:4]
+    likely = LanguageModel.from_pretrained("tiny-bert").fill(text.replace("president", "[MASK]"), top=30)[0]
+    whole = [word for word, _ in likely if word.isalpha() and len(word) > 1 and word != "president"]
+    assert found == whole[:4]
 
 
 # ---- rules about meaning -------------------------------------------------------------------------------------------
@@ -683,18 +671,12 @@ class Three:
 
 
 @pytest.mark.parametrize("goal", [Untargeted(), Targeted(2)], ids=str)
-@pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(1), Genetic(4, 2)], ids=str)
+@pytest.mark.parametrize("search", [Greedy(), WeightedSaliency(), Beam(1)], ids=str)
 def test_a_goal_that_was_reached_is_not_missed_for_a_higher_score(search: Any, goal: Goal) -> None:
     model = Three(TO_Y if isinstance(goal, Targeted) else AWAY)
     result = Attack("test", goal, Listed(), search).run(model, ["a good film"], ["z"]).results[0]
     assert (result.status, result.adversarial) == ("succeeded", "a nice film")
     assert (result.label, result.before, result.after) == ("z", "z", "y" if isinstance(goal, Targeted) else "x")
-
-
-def test_the_last_generation_counts() -> None:
-    """One generation: what its children reach is found."""
-    attack = Attack("test", ConfidenceReduction(0.8), Characters(("delete",)), Genetic(6, 1))
-    assert run_one(attack, Words(), "good good good").status == "succeeded"
 
 
 # ---- other scripts -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Balls of perturbations, projected gradient descent on token embeddings, the surface of the loss."""
+"""Balls of perturbations, projected gradient descent on token embeddings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from course_lib import TextClassifier
 from course_lib.attacks.perturbation import NORMS, Ball, ascend, movable
-from course_lib.attacks.pgd import PGD, LossSurface, fgsm, loss_surface
+from course_lib.attacks.pgd import PGD, fgsm
 from course_lib.batching import collate, tokenize
 from course_lib.errors import BadInput
 from course_lib.text.modules import add_to_embeddings, shared_copy
@@ -182,7 +182,6 @@ def test_the_module_is_left_as_it_was(training: bool, tiny: TextClassifier) -> N
     tiny.module_.train(training)
     torch.manual_seed(5)
     PGD(0.2, steps=2).run(tiny, TEXTS[:2], LABELS[:2])
-    loss_surface(tiny, "good film", 1, grid=2)
     assert torch.initial_seed() == 5 and torch.equal(torch.rand(1), torch.rand(1, generator=torch.manual_seed(5)))
     assert all(module.training == training for module in tiny.module_.modules())
     tiny.module_.eval()
@@ -291,68 +290,3 @@ def test_bad_input(texts: Any, labels: list[int], says: str, tiny: TextClassifie
 def test_a_model_without_gradients_is_refused() -> None:
     with pytest.raises(BadInput, match="has no gradients"):
         PGD().run(object(), ["x"], [0])  # type: ignore[arg-type]
-
-
-# ---- the surface of the loss -----------------------------------------------------------------------------------
-
-
-def test_the_surface_rises_along_the_gradient(tiny: TextClassifier) -> None:
-    surface = loss_surface(tiny, "good film", 1, span=0.02, grid=5)
-    assert surface.loss.shape == (5, 5)
-    assert surface.along.tolist() == surface.across.tolist() == pytest.approx([-0.02, -0.01, 0, 0.01, 0.02])
-    along, aside = surface.loss[:, 2], surface.loss[2]
-    assert (np.diff(along) > 0).all()
-    assert np.ptp(along) > 3 * np.ptp(aside)
-    gradient, loss = gradient_by_hand(tiny, "good film", 1)
-    assert along[2] == pytest.approx(loss, rel=1e-4)
-    assert (along[3] - along[1]) / 0.02 == pytest.approx(float(gradient[:, 1:-1].norm()), rel=0.05)
-    assert surface.probability[2, 2] == pytest.approx(tiny.predict_proba(["good film"])[0, 1], rel=1e-4)
-
-
-def test_a_seed_gives_its_surface(tiny: TextClassifier) -> None:
-    first, again, other = (loss_surface(tiny, "good film", 1, grid=3, seed=seed).loss for seed in (1, 1, 2))
-    assert (first == again).all() and (first != other).any()
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "says"),
-    [("", {}, "no token"), ("good", {"span": 0}, "span is 0"), ("good", {"grid": 1}, "grid is 1")],
-)
-def test_bad_surfaces(text: str, options: dict[str, Any], says: str, tiny: TextClassifier) -> None:
-    with pytest.raises(BadInput, match=says):
-        loss_surface(tiny, text, 1, **options)
-
-
-def bowl(n: int = 5) -> LossSurface:
-    """The loss is along + across / 10 + 2, on a square from -1 to 1."""
-    axis = np.linspace(-1, 1, n)
-    loss = axis[:, None] + axis[None, :] / 10 + 2
-    return LossSurface(axis, axis, loss)
-
-
-@pytest.mark.parametrize(
-    ("epsilon", "place"),
-    [(0, (0, 0)), (0.4, (0, 0)), (0.5, (0.5, 0)), (0.8, (0.5, 0.5)), (1, (1, 0)), (1.12, (1, 0.5)), (9, (1, 1))],
-)
-def test_the_highest_point_of_the_ball(epsilon: float, place: tuple[float, float]) -> None:
-    assert bowl().position(bowl().highest(epsilon)) == place
-
-
-@given(st.floats(0, 2), st.floats(0, 2), st.integers(2, 12))
-@settings(deadline=None, max_examples=50)
-def test_a_larger_ball_is_never_lower_and_its_top_is_inside(one: float, other: float, n: int) -> None:
-    surface = bowl(2 * n + 1)
-    small, large = (surface.highest(epsilon) for epsilon in sorted((one, other)))
-    assert surface.loss[small] <= surface.loss[large]
-    assert np.hypot(*surface.position(small)) <= min(one, other) + 1e-5
-
-
-def test_the_start_and_the_reach_of_a_surface() -> None:
-    surface = LossSurface(np.array([-2.0, 0, 1]), np.array([-3.0, 0.1, 3]), np.ones((3, 3)))
-    assert surface.start == (1, 1) and surface.reach == 1
-
-
-@pytest.mark.parametrize("epsilon", [-1, float("nan")])
-def test_a_ball_needs_a_radius(epsilon: float) -> None:
-    with pytest.raises(BadInput, match="epsilon is"):
-        bowl().highest(epsilon)

@@ -174,7 +174,7 @@ def test_transfer_of_nothing_is_refused(made: list[AttackResult]) -> None:
         transfer_table({"A": made}, {"good": Reader("good")})
 
 
-# ---- promised and true gains -----------------------------------------------------------------------------------
+# ---- predicted and true gains ----------------------------------------------------------------------------------
 
 
 def test_gains_are_the_gradients_and_the_losses() -> None:
@@ -187,19 +187,19 @@ def test_gains_are_the_gradients_and_the_losses() -> None:
     for row in table.to_dict("records"):
         assert row["old"] == document.words[row["position"]]
         gain = float(gradient.gains(row["position"], row["old"], [row["new"]])[0])
-        assert row["promised"] == pytest.approx(wrong * gain, rel=1e-3)
+        assert row["predicted"] == pytest.approx(wrong * gain, rel=1e-3)
         before, after = model.predict_proba([text, document.replace(row["position"], row["new"]).text])[:, 1]
         assert row["true"] == pytest.approx(np.log(before) - np.log(after), abs=1e-5)
 
 
-def test_a_small_step_is_promised_rightly() -> None:
+def test_a_small_step_is_predicted_rightly() -> None:
     """Where the old and the new word lie close together the first order is nearly all there is."""
     model = toy_classifiers.tiny().fit(TEXTS, LABELS)
     table = input_embeddings(model.module_).weight.data
     good, fine = model.tokenizer_.convert_tokens_to_ids(["good", "fine"])
     table[fine] = table[good] + 0.02 * (table[fine] - table[good])
     row = exchange_gains(model, "a good film", 1, Neighbours(3, 0.99)).set_index("new").loc["fine"]
-    assert row["true"] == pytest.approx(row["promised"], rel=0.2)
+    assert row["true"] == pytest.approx(row["predicted"], rel=0.2)
 
 
 @pytest.mark.parametrize(("text", "label"), [("a good film", 7), ("the", 1), ("", 1)])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from html import unescape
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,10 +13,9 @@ from hypothesis import strategies as st
 from toy_games import Spotter
 
 from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes
-from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
 from course_lib.text.document import Document
-from course_lib.widgets.attacks import MOST_WEIGHTS, loss_surface_explorer, watch_attack
+from course_lib.widgets.attacks import MOST_WEIGHTS, watch_attack
 from course_lib.widgets.judgement import LABEL, MEANING, vote_on_attacks
 
 # ---------------------------------------------------------------- an attack, step by step
@@ -307,25 +305,3 @@ def test_a_vote_that_cannot_be_written_is_asked_again(tmp_path, monkeypatch):
 def test_without_pairs_there_is_nothing_to_vote_on(tmp_path):
     box = vote_on_attacks([], tmp_path / "votes.json")
     assert "0 votes" in box.children[1].value and buttons(box) == []
-
-
-# ---------------------------------------------------------------- the loss around a text
-
-AXIS = np.linspace(-1, 1, 21)
-LOSS = np.tile(1 + AXIS[:, None], 21)
-SURFACE = LossSurface(AXIS, AXIS, LOSS)
-
-
-def test_a_wider_ball_holds_a_higher_loss():
-    box = loss_surface_explorer(SURFACE)
-    slider, words, picture = box.children
-    assert "loss-surface" in box._dom_classes and len(slider.options) == 21 and slider.value == pytest.approx(0.5)
-    assert "can climb to 1.50 nats, where the true class has 22.3%" in words.value and "0.5 along" in words.value
-    before = picture.value
-    assert bytes(before[:4]) == b"\x89PNG"
-    slider.value = 1.0
-    assert "can climb to 2.00 nats" in words.value and picture.value != before and not plt.get_fignums()
-    slider.value = 0.0
-    assert (
-        "nothing in the ball is higher than the text itself (loss 1.00 nats, the true class has 36.8%)" in words.value
-    )

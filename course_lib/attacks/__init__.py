@@ -16,11 +16,10 @@ from course_lib.attacks.constraints import (
 )
 from course_lib.attacks.difference import inline, marked, side_by_side
 from course_lib.attacks.first_order import exchange_gains
-from course_lib.attacks.genetic import Genetic
 from course_lib.attacks.goals import ConfidenceReduction, Goal, Targeted, Untargeted
 from course_lib.attacks.greedy import GradientGuided, Greedy, WeightedSaliency
 from course_lib.attacks.human_evaluation import read_votes, validity
-from course_lib.attacks.pgd import PGD, LossSurface, fgsm, loss_surface
+from course_lib.attacks.pgd import PGD, fgsm
 from course_lib.attacks.problem import Query, QueryResult, Search, SearchProblem
 from course_lib.attacks.recipes import RECIPES, recipe
 from course_lib.attacks.report import AttackReport, AttackResult, Step, transfer_table
@@ -43,13 +42,11 @@ __all__ = [
     "Constraint",
     "Document",
     "EachWordOnce",
-    "Genetic",
     "Goal",
     "GradientBeam",
     "GradientGuided",
     "Greedy",
     "KeepWords",
-    "LossSurface",
     "MaskedWords",
     "MaxEditDistance",
     "MaxWordsChanged",
@@ -73,7 +70,6 @@ __all__ = [
     "exchange_gains",
     "fgsm",
     "inline",
-    "loss_surface",
     "marked",
     "read_votes",
     "recipe",

@@ -1,4 +1,4 @@
-"""What the gradient promises of every exchange of a word, beside what the exchange does."""
+"""The first-order gain of every word substitution, beside its true gain."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from course_lib.text.document import Document
 def exchange_gains(
     classifier: Any, text: str, label: Any, transformation: Transformation | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """Every exchange of one word of a text: its first-order gain in loss, and its true one.
+    """First-order and true gain in loss of every substitution of one word.
 
     The first costs one backward pass for all of them, the second one query for each.
 
     Args:
         classifier: a fitted `TextClassifier`.
-        text: with at least one word that may be exchanged; stop words stay.
+        text: with at least one word that may be replaced; stop words stay.
         label: the true one.
         transformation: makes the candidates; synonyms when left out.
         seed: of the transformation's draws.
 
     Returns:
-        position, old, new, promised and true (both in nats), a row for each exchange.
+        position, old, new, predicted and true (both in nats), a row for each substitution.
 
     Raises:
-        BadInput: a label that is not a class of the model, nothing to exchange, or a model without gradients.
+        BadInput: a label that is not a class of the model, no word that may be replaced, or a model without gradients.
     """
     victim, document = VictimModel(classifier, Untargeted()), Document.of(text)
     victim.check_gradients()
@@ -51,7 +51,7 @@ def exchange_gains(
             rows += [(position, old, new, wrong * float(gain)) for new, gain in zip(words, gains, strict=True)]
     if not rows:
         raise BadInput(f"no word of {text!r:.80} has a candidate", "give a text with more words")
-    table = pd.DataFrame(rows, columns=["position", "old", "new", "promised"])
+    table = pd.DataFrame(rows, columns=["position", "old", "new", "predicted"])
     changed = [document.replace(position, new).text for position, _, new, _ in rows]
     losses = -np.log(np.maximum(victim.query([text, *changed])[:, column].astype(np.float64), 1e-12))
     return table.assign(true=losses[1:] - losses[0])

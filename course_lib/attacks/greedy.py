@@ -21,7 +21,7 @@ class Greedy(Search):
         importance: how a word's importance is measured: `unknown` puts [UNK] in its place (Li et al. 2016,
             arXiv:1612.08220, in DeepWordBug's public form), `deletion` leaves it out (Jin et al. 2020,
             arXiv:1907.11932, equation 2), `gradient` takes the length of the goal's gradient with respect to its
-            embedding, for one query instead of one for each word, `random` makes no query.
+            embedding, for one query instead of one for each word.
 
     Raises:
         BadInput: another importance.
@@ -30,8 +30,8 @@ class Greedy(Search):
     importance: str = "unknown"
 
     def __post_init__(self) -> None:
-        if self.importance not in ("unknown", "deletion", "gradient", "random"):
-            raise BadInput(f"importance is {self.importance!r}", "use unknown, deletion, gradient or random")
+        if self.importance not in ("unknown", "deletion", "gradient"):
+            raise BadInput(f"importance is {self.importance!r}", "use unknown, deletion or gradient")
 
     def check(self, victim: VictimModel) -> None:
         """Importance by gradient needs a model with gradients."""
@@ -49,8 +49,6 @@ class Greedy(Search):
         positions = problem.positions(problem.original)
         if not positions:
             return []
-        if self.importance == "random":
-            return problem.rng.sample(positions, len(positions))
         if self.importance == "gradient":
             result = yield Query([problem.original], "gradients")
             importance = result.gradients[0].lengths[positions]

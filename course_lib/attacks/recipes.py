@@ -18,7 +18,6 @@ from course_lib.attacks.constraints import (
     SamePartOfSpeech,
     SentenceSimilarity,
 )
-from course_lib.attacks.genetic import Genetic
 from course_lib.attacks.goals import Untargeted
 from course_lib.attacks.greedy import GradientGuided, Greedy, WeightedSaliency
 from course_lib.attacks.transformations import Characters, Synonyms
@@ -69,15 +68,6 @@ def beam_synonyms() -> Attack:
     return Attack("beam-synonyms", Untargeted(), Synonyms(), Beam(8), WORD_RULES)
 
 
-def genetic() -> Attack:
-    """WordNet synonyms bred over generations (Alzantot et al. 2018, arXiv:1804.07998).
-
-    Not the paper's: WordNet in place of counter-fitted vectors, 12 texts and 12 generations in place of 60 and 20, no
-    language model as a filter.
-    """
-    return Attack("genetic", Untargeted(), Synonyms(), Genetic(), (*WORD_RULES[:1], *WORD_RULES[2:]))
-
-
 def textfooler() -> Attack:
     """Neighbours in embedding space, importance by deletion (Jin et al. 2020, arXiv:1907.11932).
 
@@ -98,16 +88,6 @@ def bae() -> Attack:
     return Attack("bae", Untargeted(), MaskedWords(), Greedy("deletion"), rules)
 
 
-def bert_attack() -> Attack:
-    """Words that a masked language model predicts for one that it sees (Li et al. 2020, arXiv:2004.09984).
-
-    Not the paper's: the course's small masked language model, whole words only, 20 candidates in place of 48,
-    similarity at 0.6 by this course's encoder in place of 0.2 by the Universal Sentence Encoder.
-    """
-    rules = (*WORD_RULES, MaxWordsChanged(0.4), SentenceSimilarity(0.6))
-    return Attack("bert-attack", Untargeted(), MaskedWords(masked=False), Greedy("unknown"), rules)
-
-
 def hotflip() -> Attack:
     """Any word of the vocabulary, chosen by the gradient (Ebrahimi et al. 2018, arXiv:1712.06751).
 
@@ -125,10 +105,8 @@ RECIPES: dict[str, Callable[[], Attack]] = {
     "gradient-synonyms": gradient_synonyms,
     "gradient-beam": gradient_beam,
     "beam-synonyms": beam_synonyms,
-    "genetic": genetic,
     "textfooler": textfooler,
     "bae": bae,
-    "bert-attack": bert_attack,
     "hotflip": hotflip,
 }
 
@@ -155,7 +133,6 @@ QUERIES_PER_WORD = {
     "pwws": 3.2,
     "textfooler": 4.0,
     "bae": 2.2,
-    "bert-attack": 4.0,
 }
 
 

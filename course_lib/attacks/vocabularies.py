@@ -19,7 +19,6 @@ from course_lib.batching import tokenize
 from course_lib.errors import BadInput
 from course_lib.pretraining import LanguageModel
 from course_lib.text.document import Document, match_case
-from course_lib.text.gradients import TokenAlignment
 from course_lib.text.masked_lm import check_bidirectional, masked_lm_logits, whole_words
 
 _MOST_TOKENS = 128
@@ -147,13 +146,11 @@ class _LikelyWords(Substitutes):
 
 @dataclass(frozen=True)
 class MaskedWords(Transformation):
-    """What a masked language model predicts in a word's place, given the original sentence.
+    """What a masked language model predicts for a hidden word (BAE, Garg & Ramakrishnan 2020, arXiv:2004.01970).
 
     Args:
         model: a shipped model's name or a folder.
         most: of a word, the likeliest first.
-        masked: the word is hidden (BAE, Garg & Ramakrishnan 2020, arXiv:2004.01970) or left in place (BERT-Attack, Li
-            et al. 2020, arXiv:2004.09984): then the model sees what it is to replace, and one pass a sentence does.
 
     Raises:
         BadInput: `most` under 1; when run, a causal language model.
@@ -161,7 +158,6 @@ class MaskedWords(Transformation):
 
     model: str = "course"
     most: int = 20
-    masked: bool = True
 
     def __post_init__(self) -> None:
         check_most(self.most)
@@ -190,16 +186,10 @@ class MaskedWords(Transformation):
 
     def _rows(self, tokenizer: Any, document: Document) -> Iterator[tuple[int, list[int], int]]:
         """(position, token ids, place of the token that is predicted), of the words that the model reads."""
-        if self.masked:
-            texts = [document.replace(position, tokenizer.mask_token).text for position in range(len(document.words))]
-            for position, ids in enumerate(tokenize(texts, tokenizer, _MOST_TOKENS)):
-                if tokenizer.mask_token_id in ids:
-                    yield position, ids, ids.index(tokenizer.mask_token_id)
-            return
-        tokens = TokenAlignment.of(tokenizer, [document.text], [document.word_of_characters()], _MOST_TOKENS)
-        words, first = np.unique(tokens.pairs[0].words, return_index=True)
-        for position, place in zip(words.tolist(), tokens.pairs[0].tokens[first].tolist(), strict=True):
-            yield position, tokens.ids[0], place
+        texts = [document.replace(position, tokenizer.mask_token).text for position in range(len(document.words))]
+        for position, ids in enumerate(tokenize(texts, tokenizer, _MOST_TOKENS)):
+            if tokenizer.mask_token_id in ids:
+                yield position, ids, ids.index(tokenizer.mask_token_id)
 
 
 @lru_cache(maxsize=2)

@@ -32,11 +32,8 @@ from course_lib.plots.robustness import (
     cost_of_success,
     defences,
     first_order,
-    loss_surface,
     robustness_curve,
     roc,
-    transfer,
-    under_attack,
 )
 from course_lib.plots.scored_text import HeatMap, heat_map
 from course_lib.plots.style import small_png, to_png
@@ -64,7 +61,6 @@ __all__ = [
     "learning_curve",
     "length_histogram",
     "loss_curves",
-    "loss_surface",
     "mask_picture",
     "memory_bars",
     "pareto",
@@ -82,8 +78,6 @@ __all__ = [
     "stored_curves",
     "text_movement",
     "to_png",
-    "transfer",
     "transfer_matrix",
-    "under_attack",
     "weight_histogram",
 ]

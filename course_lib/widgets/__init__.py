@@ -3,7 +3,7 @@
 Every function returns one ipywidgets widget: name it on the last line of a cell and it is shown.
 """
 
-from course_lib.widgets.attacks import loss_surface_explorer, watch_attack
+from course_lib.widgets.attacks import watch_attack
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
 from course_lib.widgets.compression import bits_slider, pareto_explorer
@@ -23,7 +23,6 @@ __all__ = [
     "delete_words",
     "diagnose",
     "explain_text",
-    "loss_surface_explorer",
     "pareto_explorer",
     "sampling",
     "vote_on_attacks",

@@ -1,4 +1,4 @@
-"""Attacks: walk through the queries and changes of an attack; widen the ball around a text on its loss surface."""
+"""Step through the queries and changes of an attack."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any, Protocol
 import ipywidgets
 import numpy as np
 
-from course_lib import plots
 from course_lib.attacks.difference import inline
-from course_lib.attacks.pgd import LossSurface
 from course_lib.errors import BadInput
 from course_lib.text.classifiers import Classifier
 from course_lib.text.document import Document
-from course_lib.widgets.base import bar, control_style, error_message, live_box, message, picture, sentence_line
+from course_lib.widgets.base import bar, control_style, error_message, sentence_line
 from course_lib.widgets.prediction import class_names
 
 MOST_WEIGHTS = 12  # bars; of more words the heaviest are shown
-RADII = 21  # positions of the slider of a loss surface
 MILLISECONDS = 1500  # between two steps when they play by themselves
 
 
@@ -254,41 +251,3 @@ def _names(old: Sequence[str], new: Sequence[str]) -> Callable[[int], str]:
         return f"{old[at]} → {new[at]}" if changed else old[at]
 
     return called
-
-
-def loss_surface_explorer(surface: LossSurface) -> ipywidgets.VBox:
-    """A slider for epsilon, the picture of the loss with the ball of that radius, and what is highest in it, in words.
-
-    Args:
-        surface: loss and probability around a text.
-
-    Returns:
-        A box of the class `loss-surface`: slider (children[0]), words (children[1], HTML) and the picture.
-
-    """
-    radii = np.linspace(0, surface.reach, RADII).tolist()
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{radius:.3g}", radius) for radius in radii], value=radii[len(radii) // 2], description="Epsilon",
-        **control_style(),
-    )  # fmt: skip
-    words, shown = ipywidgets.HTML(), picture()
-
-    def show(_: object = None) -> None:
-        words.value = message(in_the_ball(surface, slider.value))
-        shown.value = plots.to_png(plots.loss_surface(surface, slider.value))
-
-    return live_box("loss-surface", [slider], [words, shown], show)
-
-
-def in_the_ball(surface: LossSurface, epsilon: float) -> str:
-    """The loss and the probability at the text and at the highest point of the ball, in words."""
-    start, top = surface.start, surface.highest(epsilon)
-    here = f"loss {surface.loss[start]:.2f} nats, the true class has {surface.probability[start]:.1%}"
-    if top == start:
-        return f"Epsilon {epsilon:.3g}: nothing in the ball is higher than the text itself ({here})."
-    along, across = surface.position(top)
-    return (
-        f"Epsilon {epsilon:.3g}: from the text itself ({here}) the loss can climb to {surface.loss[top]:.2f} nats, "
-        f"where the true class has {surface.probability[top]:.1%}; that is {along:.3g} along the gradient, "
-        f"{across:.3g} across."
-    )

@@ -427,10 +427,6 @@ def break_a_sentence(opened: Opened) -> None:
         box.get_by_role("button", name="attack").click()
         wait_until(lambda: "Queries so far" in box.inner_text(), opened.page, "no attack is shown")
     opened.photograph("attacked", box)
-    surface = opened.page.locator(".loss-surface").first
-    surface.scroll_into_view_if_needed()
-    moved(surface, lambda: press(surface.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old ball")
-    opened.photograph("surface", surface)
     votes = opened.page.locator(".vote-on-attacks").first  # looked at only: a vote given here would be a reader's
     votes.scroll_into_view_if_needed()
     assert re.search(r"Text \d+ of \d+|last text", votes.inner_text())
