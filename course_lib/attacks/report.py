@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from course_lib.errors import BadInput
+from course_lib.evaluation import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def transfer_table(made: Mapping[str, Sequence[AttackResult]], readers: Mapping[
 
     Returns:
         A row for each pair: made_against, read_by, n (texts that count), success (fraction of them that the reader
-        gets wrong).
+        misclassifies) with its 95 % interval (Wilson), low and high.
 
     Raises:
         BadInput: no text of a pair counts.
@@ -143,5 +144,6 @@ def transfer_table(made: Mapping[str, Sequence[AttackResult]], readers: Mapping[
                     f"of {len(won)} texts that fooled {source}, {name} has no original right", "attack more texts"
                 )
             wrong = np.asarray(reader.predict([result.adversarial for result in won])) != labels
-            rows.append((source, name, int(right.sum()), float(wrong[right].mean())))
-    return pd.DataFrame(rows, columns=["made_against", "read_by", "n", "success"])
+            rate = wilson_interval(int(wrong[right].sum()), int(right.sum()))
+            rows.append((source, name, int(right.sum()), rate.estimate, rate.low, rate.high))
+    return pd.DataFrame(rows, columns=["made_against", "read_by", "n", "success", "low", "high"])

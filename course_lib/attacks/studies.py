@@ -73,6 +73,19 @@ def attack_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
+def configurations(*recipes: str, model: str = "sentiment", n: int = 60, seed: int = 0) -> list[dict[str, Any]]:
+    """One of `attack_study` for each recipe."""
+    return [{"recipe": name, "n": n, "seed": seed, "model": model} for name in recipes]
+
+
+def reports(
+    *recipes: str, model: str = "sentiment", n: int = 60, seed: int = 0, fresh: bool = False
+) -> dict[str, AttackReport]:
+    """Reports of `attack_study` by recipe: those of the course's results, or computed here with `fresh`."""
+    runs = attack_study.runs(configurations(*recipes, model=model, n=n, seed=seed), fresh=fresh)
+    return {run.config["recipe"]: report_of(run) for run in runs}
+
+
 def _without_text(result: AttackResult) -> dict[str, Any]:
     stored = asdict(result)
     del stored["text"], stored["adversarial"], stored["label"]
@@ -130,6 +143,12 @@ def perplexity_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     model = LanguageModel.from_pretrained("course")
     before, after = ([getattr(result, name) for result in won] for name in ("text", "adversarial"))
     return {"before": pseudo_perplexity(model, before).tolist(), "after": pseudo_perplexity(model, after).tolist()}
+
+
+RADII: list[dict[str, Any]] = [  # of `embedding_attack_study`: both methods in the L2 ball
+    {"method": method, "norm": "l2", "epsilons": [0.0, 0.1, 0.2, 0.4, 0.8], "steps": 5, "n": 60, "seed": 0}
+    for method in ("FGSM", "PGD")
+]
 
 
 def as_attacks(reports: Mapping[str, AttackReport]) -> pd.DataFrame:

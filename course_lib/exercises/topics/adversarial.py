@@ -1,27 +1,17 @@
-"""Attacks on words and embeddings, their success rate, and a defence."""
+"""The success rate of an attack, gradient attacks on words and embeddings, and a build: an attack from four parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import (
-    array_problem,
-    as_numbers,
-    as_words,
-    first_difference,
-    numbers_of,
-    same,
-    words_problem,
-)
+from course_lib.exercises.exercise import Arguments, Case, Exercise, Refused
+from course_lib.exercises.values import array_problem, as_numbers, as_whole_numbers, as_words, brief, numbers_of, same
 
-# ---------------- of which texts an attack's success is a share
+# ---------------- which texts a success rate counts
 # Morris et al. 2020, TextAttack (arXiv:2005.05909), and most papers since count as here: texts that the model had
-# wrong before are skipped, neither succeeded nor failed.
+# wrong before are skipped: they neither succeed nor fail.
 
 
 def attack_success_rate(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
@@ -43,11 +33,15 @@ def _drawn(seed: int, n: int, classes: int) -> Arguments:
 
 def _attack_success_rate_cases() -> list[Arguments]:
     return [
-        ([1, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 1, 1, 1, 0]),  # four attacked, three fall
+        ([1, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 1, 1, 1, 0]),  # four attacked, three succeed
         ([1, 0, 1], [1, 0, 0], [1, 0, 0]),  # no success
         ([1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1]),  # all succeed
-        ([1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 1]),  # what was wrong is right afterwards
-        ([2, 0, 1, 2, 0], [2, 1, 1, 2, 2], [0, 2, 1, 1, 1]),  # three classes; wrong before, wrong otherwise after
+        ([1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 1]),  # a misclassified text is correct afterwards
+        (
+            [2, 0, 1, 2, 0],
+            [2, 1, 1, 2, 2],
+            [0, 2, 1, 1, 1],
+        ),  # three classes; misclassified before, and as another class after
         ([1, 0], [0, 1], [0, 1]),  # nothing to attack
         ([0, 0, 2], [1, 2, 1], [0, 0, 2]),  # nothing to attack either
         ([0, 0, 0], [0, 0, 0], [0, 0, 1]),
@@ -64,202 +58,30 @@ def _judge_attack_success_rate(case: Case, expected: Any, got: Any) -> str | Non
     if same(expected, rate):
         return None
     if np.isnan(expected):
-        return f"The model had all texts wrong before, so none was attacked. The rate is nan then, not {rate:.6g}."
+        return (
+            f"The model misclassified all texts before, so none was attacked. The rate should be nan, not {rate:.6g}."
+        )
     if np.isnan(rate):
-        return "The rate is nan, though some texts were right before."
+        return "The rate is nan, although some texts were classified correctly before."
     if not 0 <= rate <= 1:
         return f"The rate should lie between 0 and 1, but it is {rate:.6g}."
     right = int((case["before"] == case["labels"]).sum())
-    return (
-        f"Of {len(case['labels'])} texts, {right} were right before. The rate should be {expected:.6g}, not {rate:.6g}."
-    )
+    n = len(case["labels"])
+    return f"Of {n} texts, {right} were correct before. The rate should be {expected:.6g}, not {rate:.6g}."
 
 
-# ---------------- the search that most attacks on words share
-# Rank the words by what their loss does, then exchange one after another: Jin et al. 2020, Is BERT Really Robust?,
-# algorithm 1 (TextFooler, arXiv:1907.11932), without its rules on meaning and grammar.
-
-
-Score = Callable[[list[str]], float]
-
-
-def greedy_search(
-    words: list[str],
-    candidates: list[list[str]],
-    score: "Callable[[list[str]], float]",
-    threshold: float = 0.5,
-) -> list[str]:
-    """Words after the attack: candidates[i] may replace words[i]; score(words) is 1 - p(true class)."""
-    best, best_score = list(words), score(words)
-    importance = [score(words[:i] + words[i + 1 :]) for i in range(len(words))]
-    for i in sorted(range(len(words)), key=lambda i: -importance[i]):
-        if best_score > threshold:
-            break
-        tries = [[*best[:i], word, *best[i + 1 :]] for word in candidates[i]]
-        scores = [score(one) for one in tries]
-        if scores and max(scores) > best_score:
-            best_score = max(scores)
-            best = tries[scores.index(best_score)]
-    return best
-
-
-@dataclass(frozen=True)
-class ToyClassifier:
-    """A model of a few words: p(positive) is the sigmoid of their summed weights; "not" turns the next word round.
-
-    Args:
-        weights: of the words that it knows, in eighths, so that sums are exact and ties are ties.
-        label: 1 where positive is the true class, else 0.
-    """
-
-    weights: tuple[tuple[str, float], ...]
-    label: int = 1
-
-    def __call__(self, words: list[str]) -> float:
-        """1 - p(true class)."""
-        known, total = dict(self.weights), 0.0
-        for before, word in zip(["", *words], words, strict=False):
-            total += known.get(word, 0.0) * (-1 if before == "not" else 1)
-        return float(1 / (1 + np.exp(total if self.label else -total)))
-
-    def __repr__(self) -> str:
-        return f"<1 - p({'positive' if self.label else 'negative'})>"
-
-
-_WORD_WEIGHTS = {
-    **{"superb": 3.0, "great": 2.0, "good": 1.25, "fine": 1.0, "nice": 0.75, "film": 0.125, "movie": 0.25, "cast": 0.5},
-    **{"plain": -0.125, "odd": -0.5, "slow": -0.75, "weak": -1.0, "bad": -1.25, "dull": -2.0, "awful": -3.0},
-}
-
-
-def _search(text: str, candidates: dict[int, str], threshold: float = 0.5, label: int = 1) -> Arguments:
-    words = text.split()
-    choices = [candidates.get(i, "").split() for i in range(len(words))]
-    score = ToyClassifier(tuple(_WORD_WEIGHTS.items()), label)
-    return words, choices, score, threshold
-
-
-def _greedy_search_cases() -> list[Arguments]:
-    """Each separates right searches from some that are nearly right."""
-    return [
-        _search("the film is good", {1: "movie story", 3: "fine odd plain"}),
-        _search("a nice film with a great cast", {1: "fine plain", 2: "story", 5: "good nice", 6: "crew"}),
-        _search("not bad", {0: "hardly", 1: "dull good"}),  # the exchange that helps depends on the word before
-        _search("nice but great", {0: "odd slow", 2: "good fine"}, 0.3),
-        _search("a dull film", {1: "plain slow", 2: "movie cast"}, label=0),
-        _search("the bad cast is weak", {1: "odd plain", 2: "film superb", 4: "slow odd nice"}, label=0),
-        _search("an awful film", {1: "superb", 2: "story movie"}),  # the model is wrong before: nothing to do
-        _search("good film", {0: "great superb"}),  # nothing helps
-        _search("fine and fine and fine", {0: "plain", 2: "but", 4: "weak odd"}, 0.6),
-        _search("great good cast", {0: "fine film plain", 1: "plain", 2: "nice odd odder"}),
-        _search("so great", {0: "not", 1: "good nice"}, 0.4),
-        _search("good bad", {0: "bad", 1: "dull awful"}),  # in the end exactly 0.5 would not be enough
-        _search("cast film bad", {0: "nice film slow", 1: "cast odd", 2: "weak plain"}, 0.8),
-        _search("not dull not weak but nice", {0: "", 1: "plain bad", 2: "hardly", 3: "odd", 5: "plain odd"}),
-        _search("a movie", {0: "the", 1: "story yarn"}),  # two candidates do equally well, and 0.5 is not passed
-        _search("a good film", {0: "the", 1: "calm quiet"}),
-        _search("not the film", {1: "fine", 2: "weak"}),  # left out, a word brings its neighbours together
-        _search("not plain dull", {1: "not", 2: "film"}, label=0),
-        _search("great so movie", {0: "not", 1: "fine bad", 2: "film"}),  # an exchange changes what the others weigh
-        _search("superb fine great", {0: "not odd", 1: "a not", 2: "plain a"}),
-        _search("slow film", {0: "not", 1: "bad"}, label=0),  # what is best depends on the exchanges before
-        _search("fine so", {0: "not", 1: "weak"}),
-        _search("fine superb", {0: "not", 1: "a film"}),  # a second round would find more
-        _search("weak bad", {0: "not", 1: "movie odd"}, label=0),
-        _search("fine or fine", {0: "bad", 2: "bad"}),  # equally important: the first one first
-        _search("nice film and nice film", {0: "dull", 3: "dull"}),
-        _search("an odd movie", {1: "dull", 2: "film"}),  # wrong before
-        _search("good nice film", {0: "plain fine", 1: "odd slow"}, 0.2),
-        _search("", {}),
-    ]
-
-
-def _judge_greedy_search(case: Case, expected: Any, got: Any) -> str | None:
-    words = as_words(got)
-    if words is None:
-        return words_problem(got)
-    before, score = case["words"], case["score"]
-    if len(words) != len(before):
-        return f"The result has {len(words)} words; it should have {len(before)}. A word is exchanged, never left out."
-    for i, (old, new) in enumerate(zip(before, words, strict=True)):
-        if new != old and new not in case["candidates"][i]:
-            return f"Place {i} holds {new!r}, which is not among the candidates {case['candidates'][i]}."
-    if words == expected:
-        return None
-    reached, wanted = score(words), score(expected)
-    if reached < score(before):
-        return f"The score has fallen from {score(before):.4f} to {reached:.4f}. An attack keeps only what raises it."
-    if wanted > case["threshold"] >= reached:
-        return f"The score ends at {reached:.4f}; the search can reach {wanted:.4f}."
-    changed, needed = (sum(a != b for a, b in zip(before, one, strict=True)) for one in (words, expected))
-    if changed > needed:
-        return f"The number of exchanged words is {changed}; {needed} would do."
-    return first_difference(expected, words)
-
-
-def _put(words: list[str], i: int, word: str) -> list[str]:
-    return [*words[:i], word, *words[i + 1 :]]
-
-
-def _deletion(words: list[str], score: Score) -> list[float]:
-    return [score(words[:i] + words[i + 1 :]) for i in range(len(words))]
-
-
-def _ranked(weights: list[float]) -> list[int]:
-    return sorted(range(len(weights)), key=lambda i: -weights[i])
-
-
-def _chosen_on_the_original(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    best = list(words)
-    for i in _ranked(_deletion(words, score)):
-        if score(best) > threshold:
-            break
-        best[i] = max([words, *(_put(words, i, word) for word in candidates[i])], key=score)[i]
-    return best
-
-
-def _any_place_each_time(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    best = list(words)
-    while score(best) <= threshold:
-        tries = [_put(best, i, word) for i, choices in enumerate(candidates) for word in choices]
-        leader = max([best, *tries], key=score)
-        if leader == best:
-            break
-        best = leader
-    return best
-
-
-def _ranked_anew(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    best, open_places = list(words), set(range(len(words)))
-    while open_places and score(best) <= threshold:
-        i = next(i for i in _ranked(_deletion(best, score)) if i in open_places)
-        open_places.remove(i)
-        best = max([best, *(_put(best, i, word) for word in candidates[i])], key=score)
-    return best
-
-
-def _words_left_out(words: list[str], candidates: list[list[str]], score: Score, threshold: float = 0.5) -> Any:
-    left = list(words)
-    for i in _ranked(_deletion(words, score)):
-        if score(left) > threshold or not left:
-            break
-        if words[i] in left:
-            left.remove(words[i])
-    return left
-
-
-# ---------------- what every exchange of one token for another would do to the loss, from a single gradient
+# ---------------- first-order gains of all substitutions of one token, from a single gradient
 # Ebrahimi et al. 2018, HotFlip: White-Box Adversarial Examples for Text Classification, equations 1 and 2
-# (arXiv:1712.06751), with rows of the embedding table in the place of one-hot vectors.
+# (arXiv:1712.06751), with rows of the embedding table instead of one-hot vectors.
 
 
 def hotflip_scores(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """First-order gains in loss (tokens, vocabulary), -inf where a token would stay itself, from
+    """First-order gains in loss (tokens, vocabulary), -inf where a token would replace itself, from
     gradient (tokens, hidden), table (vocabulary, hidden) and ids (tokens,)."""
-    places = np.arange(len(ids))
+    positions = np.arange(len(ids))
     toward = gradient @ table.T  # (tokens, vocabulary)
-    scores: np.ndarray = toward - toward[places, ids][:, None]
-    scores[places, ids] = -np.inf
+    scores: np.ndarray = toward - toward[positions, ids][:, None]
+    scores[positions, ids] = -np.inf
     return scores
 
 
@@ -273,8 +95,8 @@ def _hotflip_scores_cases() -> list[Arguments]:
     return [
         ([[1.0, 3.0]], corners, [1]),
         ([[1.0, 3.0], [-2.0, 0.5]], corners, [2, 0]),
-        ([[1.0, -1.0], [0.0, 0.0]], corners, [0, 1]),  # a place without any slope
-        drawn(3, 3, [2, 0, 1], 3),  # all sizes alike: the shape tells nothing
+        ([[1.0, -1.0], [0.0, 0.0]], corners, [0, 1]),  # a position whose gradient is 0
+        drawn(3, 3, [2, 0, 1], 3),  # all sizes are equal, so the shape tells nothing
         drawn(3, 2, [4, 4, 1], 5),  # one token twice
         drawn(2, 4, [0, 1], 4),
         drawn(5, 3, [7, 0, 3, 3, 6], 8),
@@ -289,15 +111,15 @@ def _judge_hotflip_scores(case: Case, expected: Any, got: Any) -> str | None:
     places, ids = np.arange(len(case["ids"])), case["ids"]
     if (stays := np.flatnonzero(numbers[places, ids] != -np.inf)).size:
         place = int(stays[0])
-        return f"Place {place} has the score {numbers[place, ids[place]]:.6g} for its own token; it should be -inf."
+        return f"Position {place} has the score {numbers[place, ids[place]]:.6g} for its own token; it should be -inf."
     if not np.isfinite(numbers[expected > -np.inf]).all():
         place, token = np.argwhere(~np.isfinite(numbers) & (expected > -np.inf))[0]
-        return f"The exchange at place {place} for token {token} is possible, so its score is a finite number."
+        return f"The substitution at position {place} by token {token} is allowed, so its score should be finite."
     wrong = [place for place in np.ndindex(numbers.shape) if not same(expected[place], numbers[place])]
     if not wrong:
         return None
     place, token = wrong[0]
-    return f"The shape is right, but the score at place {place} for token {token} is off."
+    return f"The shape is right, but the score at position {place} for token {token} is wrong."
 
 
 # ---------------- one step uphill in the space of token embeddings
@@ -319,19 +141,19 @@ def fgsm(embedding: np.ndarray, gradient: np.ndarray, epsilon: float, norm: str)
 
 def _fgsm_cases() -> list[Arguments]:
     random = np.random.default_rng(5)
-    table, slope = random.normal(size=(2, 4, 3))
+    table, gradient = random.normal(size=(2, 4, 3))
     return [
         ([[1.0, 2.0]], [[3.0, -4.0]], 0.1, "linf"),
         ([[1.0, 2.0]], [[3.0, -4.0]], 0.1, "l2"),
         ([[1.0, 1.0], [1.0, 1.0]], [[3.0, 0.0], [0.0, 4.0]], 0.5, "l2"),  # one length for both tokens
         ([[1.0, 1.0], [1.0, 1.0]], [[3.0, 0.0], [0.0, -4.0]], 0.5, "linf"),  # the sign of 0 is 0
-        ([[-2.0, 0.5], [0.3, 4.0]], [[0.0, 0.0], [0.6, 0.8]], 2.0, "l2"),  # a token without any slope
-        ([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "l2"),  # no slope at all
+        ([[-2.0, 0.5], [0.3, 4.0]], [[0.0, 0.0], [0.6, 0.8]], 2.0, "l2"),  # a token whose gradient is 0
+        ([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "l2"),  # the whole gradient is 0
         ([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "linf"),
-        (table, slope, 0.25, "linf"),
-        (table, slope, 0.25, "l2"),
-        (table[:2], 1e-7 * slope[:2], 1.0, "l2"),  # a model that is sure has tiny gradients
-        (table[:2], 1e-7 * slope[:2], 1.0, "linf"),
+        (table, gradient, 0.25, "linf"),
+        (table, gradient, 0.25, "l2"),
+        (table[:2], 1e-7 * gradient[:2], 1.0, "l2"),  # a confident model has tiny gradients
+        (table[:2], 1e-7 * gradient[:2], 1.0, "linf"),
     ]
 
 
@@ -342,19 +164,371 @@ def _judge_fgsm(case: Case, expected: Any, got: Any) -> str | None:
     if same(expected, got):
         return None
     if not case["gradient"].any():
-        return "With a gradient of zero no direction leads uphill, and nothing should move."
+        return "If the gradient is zero, no direction raises the loss, and nothing should change."
     step = numbers - case["embedding"]
     l2 = case["norm"] == "l2"
     size = np.sqrt(np.sum(step**2)) if l2 else np.max(np.abs(step))
     measured = "step has the L2 length" if l2 else "largest change of a number is"
     if not np.isclose(size, case["epsilon"], rtol=1e-4):
         return f"The {measured} {size:.6g}; epsilon is {case['epsilon']:g}."
-    return "The step is as long as it should be, but it goes in another direction."
+    return "The size of the step is right, but its direction is wrong."
+
+
+# ---------------- a build: an attack from a goal function, a transformation, constraints and a search method
+# The four parts and their names are those of Morris et al. 2020, TextAttack (arXiv:2005.05909). The search is that of
+# Jin et al. 2020, Is BERT Really Robust?, algorithm 1 (arXiv:1907.11932), the typing errors those of Pruthi et al. 2019
+# (arXiv:1905.11268), which keep the first and the last character.
+
+
+class UntargetedClassification:
+    """Goal function: the model predicts any class but the true one. It counts its queries."""
+
+    def __init__(self, model: "Any", label: "Any", query_budget: int = 200) -> None:
+        """model has classes_ and predict_proba(texts); label, one of classes_, is the true class."""
+        self.model, self.column = model, list(model.classes_).index(label)
+        self.query_budget, self.num_queries = query_budget, 0
+
+    def get_results(self, texts: list[str]) -> list[tuple[float, bool]]:
+        """(1 - p(true class), succeeded) for each text; texts beyond the query budget have no result."""
+        texts = texts[: self.query_budget - self.num_queries]
+        if not texts:
+            return []
+        self.num_queries += len(texts)
+        probabilities = self.model.predict_proba(texts)  # (texts, classes)
+        scores = 1 - probabilities[:, self.column]
+        succeeded = probabilities.argmax(axis=1) != self.column
+        return list(zip(scores.tolist(), succeeded.tolist(), strict=True))
+
+
+class ToyModel:
+    """A model of a few words: class k has the logit signs[k] x (sum of the words' weights), or 0.2 where the sign is 0.
+
+    The word "not" negates the weight of the next word. The weights are multiples of 1/8, so sums and ties are exact.
+    """
+
+    def __init__(self, classes: list[Any], signs: list[float]) -> None:
+        self.classes_, self.signs, self.texts = np.array(classes), np.array(signs), list[str]()
+
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
+        """(texts, classes); all texts are kept in `texts`."""
+        self.texts += texts
+        weights = np.array([_weight(text.split()) for text in texts])[:, None]
+        powers = np.exp(np.where(self.signs == 0, 0.2, self.signs * weights))
+        probabilities: np.ndarray = powers / powers.sum(1, keepdims=True)
+        return probabilities
+
+
+_WORD_WEIGHTS = {
+    **{"superb": 3.0, "great": 2.0, "good": 1.25, "fine": 1.0, "nice": 0.75, "film": 0.125, "movie": 0.25, "cast": 0.5},
+    **{"plain": -0.125, "odd": -0.5, "slow": -0.75, "weak": -1.0, "bad": -1.25, "dull": -2.0, "awful": -3.0},
+}
+
+
+def _weight(words: list[str]) -> float:
+    return sum(
+        _WORD_WEIGHTS.get(word, 0.0) * (-1 if before == "not" else 1)
+        for before, word in zip(["", *words], words, strict=False)
+    )
+
+
+def _run_goal(
+    answer: Any, classes: list[Any], signs: list[float], label: Any, query_budget: int, batches: list[list[str]]
+) -> list[Any]:
+    """[results of each batch, num_queries after each batch, texts that the model was given]."""
+    model = ToyModel(classes, signs)
+    goal = answer(model, label, query_budget)
+    results, queries = [], []
+    for texts in batches:
+        results.append(_result_pairs(_method(goal, "get_results")(list(texts))))
+        queries.append(_method(goal, "num_queries"))
+    return [results, queries, len(model.texts)]
+
+
+def _method(thing: Any, name: str) -> Any:
+    if not hasattr(thing, name):
+        raise Refused(f"Your {type(thing).__name__} has no attribute {name!r}.")
+    return getattr(thing, name)
+
+
+def _result_pairs(results: Any) -> list[list[Any]]:
+    if not isinstance(results, list) or not all(isinstance(one, tuple | list) and len(one) == 2 for one in results):
+        raise Refused("get_results should return a list with one pair (score, succeeded) for each text.")
+    return [[float(score), bool(succeeded)] for score, succeeded in results]
+
+
+def _goal_cases() -> list[Arguments]:
+    two, three = [["negative", "positive"], [-1.0, 1.0]], [["positive", "neutral", "negative"], [1.0, 0.0, -1.0]]
+    return [
+        (*two, "positive", 10, [["good film", "bad film"]]),
+        (["positive", "negative"], [1.0, -1.0], "negative", 10, [["awful", "good", "odd cast"]]),  # not sorted
+        ([1, 0], [1.0, -1.0], 0, 10, [["awful", "good"], ["odd cast"], []]),
+        (*three, "positive", 10, [["film", "nice", "plain", "not nice"]]),  # p below 0.5 and still the largest
+        (*three, "neutral", 10, [["film", "bad", "great"]]),
+        (*two, "positive", 5, [["good film"], ["nice", "odd", "fine"], ["bad", "weak"], ["dull"]]),  # budget used up
+        (*two, "negative", 2, [["weak", "bad", "good"], ["good"]]),
+    ]
+
+
+def _judge_goal(case: Case, expected: Any, got: Any) -> str | None:
+    if same(expected, got):
+        return None
+    for number, (wanted, found) in enumerate(zip(expected[0], got[0], strict=True)):
+        if len(wanted) != len(found):
+            return f"Call {number} of get_results returns {len(found)} results; it should return {len(wanted)}."
+        for text, (score, won), (other, other_won) in zip(case["batches"][number], wanted, found, strict=False):
+            if not same(score, other):
+                return f"The score of {text!r} should be {score:.4f}, not {other:.4f}."
+            if won != other_won:
+                return f"For {text!r} succeeded should be {won}, not {other_won}."
+    if expected[1] != got[1]:
+        return f"num_queries should be {expected[1]} after the calls, not {got[1]}."
+    return f"The model was queried with {got[2]} texts; it should be queried with {expected[2]}."
+
+
+class WordSwapTypos:
+    """Transformation: one typing error in one word, whose first and last characters do not change."""
+
+    def get_replacement_words(self, word: str) -> list[str]:
+        """Each swap of two neighbouring inner characters and each deletion of one, without repeats and `word`."""
+        swaps = [word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(1, len(word) - 2)]
+        deletions = [word[:i] + word[i + 1 :] for i in range(1, len(word) - 1)]
+        return [new for new in dict.fromkeys(swaps + deletions) if new != word]
+
+    def __call__(self, words: list[str], index: int) -> list[list[str]]:
+        """The text, a list of words, with each replacement of the word at `index`."""
+        return [[*words[:index], new, *words[index + 1 :]] for new in self.get_replacement_words(words[index])]
+
+
+def _run_typos(answer: Any, words: list[str], index: int) -> list[Any]:
+    """[replacement words, texts], both sorted: their order does not matter."""
+    transformation = answer()
+    replacements, texts = transformation.get_replacement_words(words[index]), transformation(words, index)
+    if as_words(replacements) is None:
+        raise Refused("get_replacement_words should return a list of words.")
+    if not isinstance(texts, list) or any(as_words(text) is None for text in texts):
+        raise Refused("Calling the transformation should return a list of texts, each a list of words.")
+    return [sorted(replacements), sorted(list(text) for text in texts)]
+
+
+def _typos_cases() -> list[Arguments]:
+    return [
+        (["a", "good", "film"], 2),
+        (["a", "good", "film"], 1),  # a swap of o and o changes nothing, and both deletions are equal
+        (["great", "acting"], 0),
+        (["bad", "bad", "film"], 1),  # one inner character; the same word elsewhere stays
+        (["an", "odd", "a"], 0),
+        (["an", "odd", "a"], 2),
+        (["The", "balloon,"], 1),
+        (["fine"], 0),
+    ]
+
+
+def _judge_typos(case: Case, expected: Any, got: Any) -> str | None:
+    for name, wanted, found in zip(("get_replacement_words", "The call"), expected, got, strict=True):
+        if wanted == found:
+            continue
+        if extra := [one for one in found if one not in wanted]:
+            return f"{name} returns {brief(extra[0])}, which is none of the results that it should return."
+        if missing := [one for one in wanted if one not in found]:
+            return f"{name} does not return {brief(missing[0])}."
+        return f"{name} returns {brief(max(found, key=found.count))} more than once."
+    return None
+
+
+class Constraints:
+    """Which words may be modified, and how many of them may differ in the end."""
+
+    def __init__(self, stopwords: set[str], min_length: int = 4, max_percent: float = 0.25) -> None:
+        """stopwords in lower case; min_length in letters; max_percent as a fraction from 0 to 1."""
+        self.stopwords, self.min_length, self.max_percent = stopwords, min_length, max_percent
+
+    def modifiable_indices(self, original: list[str], current: list[str]) -> list[int]:
+        """Indices of the words that are not modified yet, are long enough, and are no stop words."""
+        letters = ["".join(c for c in word if c.isalpha()).lower() for word in original]
+        long = [len(word) >= self.min_length for word in letters]
+        unchanged = [old == new for old, new in zip(original, current, strict=True)]
+        return [i for i, word in enumerate(letters) if long[i] and unchanged[i] and word not in self.stopwords]
+
+    def allows(self, original: list[str], current: list[str]) -> bool:
+        """Whether at most max_percent of the words (rounded down, but at least one word) differ from the original."""
+        changed = sum(old != new for old, new in zip(original, current, strict=True))
+        return changed <= max(1, int(self.max_percent * len(original)))
+
+
+def _run_constraints(
+    answer: Any, stopwords: list[str], min_length: int, max_percent: float, original: str, texts: list[str]
+) -> list[Any]:
+    """[modifiable indices, allowed] for each current text."""
+    constraints, words = answer(set(stopwords), min_length, max_percent), original.split()
+    results = []
+    for text in texts:
+        indices = _method(constraints, "modifiable_indices")(list(words), text.split())
+        if as_whole_numbers(indices) is None:
+            raise Refused("modifiable_indices should return a list of whole numbers.")
+        results.append([as_whole_numbers(indices), bool(_method(constraints, "allows")(list(words), text.split()))])
+    return results
+
+
+def _constraints_cases() -> list[Arguments]:
+    text, eight = "The film is a truly great one, but long", "this film was never really very great fun"
+    return [
+        (["the", "but"], 4, 0.25, text, [text, "The film is a turly great one, but long"]),
+        (["film", "great"], 1, 0.5, "A FILM, (great) fun!", ["A FILM, (great) fun!", "A FILM, (graet) fn!"]),
+        (
+            [],
+            3,
+            0.25,
+            eight,
+            ["this flim was never really very great fun", "this flim wsa never really very great fun"],
+        ),
+        ([], 3, 0.25, eight, ["tihs flim wsa never really very great fun"]),  # 3 of 8 words
+        (["very"], 5, 0.1, eight, [eight, "this film was never really very graet fun"]),  # one word is always allowed
+        (["really"], 2, 0.4, "Really, I don't know.", ["Really, I don't know.", "Really, I dno't konw."]),
+        ([], 1, 0.3, "- 7 so it goes -", ["- 7 so it goes -", "- 7 os it geos -"]),
+    ]
+
+
+def _judge_constraints(case: Case, expected: Any, got: Any) -> str | None:
+    for text, (indices, allowed), (found, found_allowed) in zip(case["texts"], expected, got, strict=True):
+        if indices != found:
+            return f"For the current text {text!r} the modifiable indices should be {indices}, not {found}."
+        if allowed != found_allowed:
+            return f"For the current text {text!r} allows should return {allowed}, not {found_allowed}."
+    return None
+
+
+def greedy_word_swap_wir(
+    original: list[str],
+    goal: "UntargetedClassification",
+    transformation: "WordSwapTypos",
+    constraints: "Constraints",
+) -> tuple[list[str], bool]:
+    """(words, succeeded): what a greedy search finds, the most important words first."""
+    best, found = original, False
+    [(best_score, succeeded)] = goal.get_results([" ".join(original)])
+    if succeeded:
+        return best, True
+    indices = constraints.modifiable_indices(original, original)
+    without = [" ".join(original[:i] + original[i + 1 :]) for i in indices]
+    importance = [score for score, _ in goal.get_results(without)]
+    for _, i in sorted(zip(importance, indices, strict=False), key=lambda pair: -pair[0]):
+        candidates = [words for words in transformation(best, i) if constraints.allows(original, words)]
+        results = goal.get_results([" ".join(words) for words in candidates])
+        for (score, succeeded), words in zip(results, candidates, strict=False):
+            if (succeeded, score) > (found, best_score):
+                best, best_score, found = words, score, succeeded
+        if found:
+            break
+    return best, found
+
+
+def _keeps_the_last_word(
+    original: list[str], goal: Any, transformation: Any, constraints: Any
+) -> tuple[list[str], bool]:
+    best, [(_, succeeded)] = original, goal.get_results([" ".join(original)])
+    if succeeded:
+        return best, True
+    indices = constraints.modifiable_indices(original, original)
+    importance = goal.get_results([" ".join(original[:i] + original[i + 1 :]) for i in indices])
+    for _, i in sorted(zip(importance, indices, strict=False), key=lambda pair: -pair[0][0]):
+        candidates = [words for words in transformation(best, i) if constraints.allows(original, words)]
+        results = goal.get_results([" ".join(words) for words in candidates])
+        if results:
+            top = max(range(len(results)), key=lambda k: results[k][::-1])
+            best, succeeded = candidates[top], results[top][1]
+        if succeeded:
+            break
+    return best, succeeded
+
+
+class _ListedSwaps:
+    """A transformation whose replacements are given for each index."""
+
+    def __init__(self, candidates: dict[int, str]) -> None:
+        self.candidates = candidates
+
+    def __call__(self, words: list[str], index: int) -> list[list[str]]:
+        return [[*words[:index], new, *words[index + 1 :]] for new in self.candidates.get(index, "").split()]
+
+
+def _run_search(
+    answer: Any, text: str, candidates: dict[int, str], label: str, classes: list[str], query_budget: int,
+    max_percent: float, stopwords: list[str],
+) -> list[Any]:  # fmt: skip
+    """[words, succeeded, num_queries], with the course's other parts; no candidates stand for typing errors."""
+    signs = [{"positive": 1.0, "neutral": 0.0, "negative": 1.0 - len(classes)}[name] for name in classes]
+    goal = UntargetedClassification(ToyModel(classes, signs), label, query_budget)
+    transformation = _ListedSwaps(candidates) if candidates else WordSwapTypos()
+    words = text.split()
+    result = answer(words, goal, transformation, Constraints(set(stopwords), 1, max_percent))
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise Refused("The search should return a pair: the list of words, and whether it succeeded.")
+    if as_words(result[0]) is None:
+        raise Refused("The first part of the result should be a list of words.")
+    if words != text.split():
+        raise Refused("The search changes the list of the original words. Make a new list for each text.")
+    return [list(result[0]), bool(result[1]), goal.num_queries]
+
+
+def _search_case(
+    text: str, candidates: dict[int, str], label: str = "positive", neutral: bool = False, query_budget: int = 99,
+    max_percent: float = 1.0, stopwords: tuple[str, ...] = (),
+) -> Arguments:  # fmt: skip
+    classes = ["positive", "neutral", "negative"] if neutral else ["negative", "positive"]
+    return text, candidates, label, classes, query_budget, max_percent, list(stopwords)
+
+
+def _greedy_cases() -> list[Arguments]:
+    """Each separates right searches from some that are nearly right."""
+    case = _search_case
+    return [
+        case("the film is good", {1: "movie story", 3: "fine odd plain"}),
+        case("a nice film with a great cast", {1: "fine plain", 2: "story", 5: "good nice", 6: "crew"}),
+        case("not bad", {0: "hardly", 1: "dull good"}),  # what a word does depends on the word before it
+        case("a dull film", {1: "plain slow", 2: "movie cast"}, "negative"),
+        case("the bad cast is weak", {1: "odd plain", 2: "film superb", 4: "slow odd nice"}, "negative"),
+        case("an awful film", {1: "superb", 2: "story movie"}),  # misclassified before: nothing to do
+        case("good film", {0: "great superb"}),  # nothing helps
+        case("fine and fine and fine", {0: "plain", 2: "but", 4: "weak odd"}),
+        case("great good cast", {0: "fine film plain", 1: "plain", 2: "nice odd odder"}),
+        case("good bad", {0: "bad", 1: "dull awful"}, "negative"),
+        case("not dull not weak but nice", {1: "plain bad", 2: "hardly", 3: "odd", 5: "plain odd"}),
+        case("not plain dull", {1: "not", 2: "film"}, "negative"),
+        case("superb fine great", {0: "not odd", 1: "a not", 2: "plain a"}),
+        case("fine superb", {0: "not", 1: "a film"}),  # a second pass would find more
+        case("fine or fine", {0: "slow", 2: "slow"}),  # equally important: the first one first
+        case("nice cast", {0: "film movie", 1: "plain odd slow"}, neutral=True),
+        case("great", {0: "bad film not"}, "positive", neutral=True),
+        case("a film", {1: "story movie"}, "neutral", neutral=True),  # the success has the lower score
+        case("good and great and good fun", {0: "odd", 2: "slow", 4: "weak"}, max_percent=0.4),  # two of six words
+        case(
+            "great fine good nice", {0: "nice", 1: "plain", 2: "plain", 3: "odd"}, max_percent=0.5, stopwords=("fine",)
+        ),
+        case("superb great good fine", {0: "good fine plain", 1: "odd", 2: "odd", 3: "odd"}, query_budget=8),
+        case("superb great good fine", {0: "good fine plain", 1: "odd", 2: "odd", 3: "odd"}, query_budget=3),
+        case("great acting and a good plot", {}, stopwords=("and", "a"), max_percent=0.3),  # typing errors
+    ]
+
+
+def _judge_greedy(case: Case, expected: Any, got: Any) -> str | None:
+    if same(expected, got):
+        return None
+    (words, succeeded, queries), (found, found_succeeded, found_queries) = expected, got
+    if words != found:
+        return f"The search should end with {' '.join(words)!r}, not with {' '.join(found)!r}."
+    if succeeded != found_succeeded:
+        return f"The search should report succeeded = {succeeded}, not {found_succeeded}."
+    return f"The search should make {queries} queries, not {found_queries}."
 
 
 EXERCISES = (
     Exercise(attack_success_rate, _attack_success_rate_cases, _judge_attack_success_rate),
-    Exercise(greedy_search, _greedy_search_cases, _judge_greedy_search),
     Exercise(hotflip_scores, _hotflip_scores_cases, _judge_hotflip_scores),
     Exercise(fgsm, _fgsm_cases, _judge_fgsm),
+)
+BUILD = (
+    Exercise(UntargetedClassification, _goal_cases, _judge_goal, run=_run_goal),
+    Exercise(WordSwapTypos, _typos_cases, _judge_typos, run=_run_typos),
+    Exercise(Constraints, _constraints_cases, _judge_constraints, run=_run_constraints),
+    Exercise(greedy_word_swap_wir, _greedy_cases, _judge_greedy, run=_run_search),
 )
