@@ -160,6 +160,7 @@ def test_transfer_counts_texts_whose_original_is_read_rightly() -> None:
     table = transfer_table({"A": MADE}, {"good": Reader("good"), "plot": Reader("plot")}).set_index("read_by")
     assert table.loc["good", "n"] == 2 and table.loc["good", "success"] == 1.0
     assert table.loc["plot", "n"] == 2 and table.loc["plot", "success"] == 0.0
+    assert table.loc["plot", "low"] == 0 and 0.5 < table.loc["plot", "high"] < 1
 
 
 def test_a_models_own_texts_always_fool_it() -> None:

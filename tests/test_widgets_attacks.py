@@ -42,7 +42,7 @@ class Doubling:
         self.labels.append((label, seed))
         words = Document.of(text).words
         weights = self.weights or tuple((at, 0.65 * (word == "good")) for at, word in enumerate(words))
-        way = [Step("the text as it is", 1, text), Step("importance of the words", len(words), text, weights=weights)]
+        way = [Step("the original text", 1, text), Step("importance of the words", len(words), text, weights=weights)]
         way.append(Step('candidates for "<last>"', 4, text))
         changed = text.replace("good", "goood")
         return [*way, Step('candidates for "good"', 4, changed, reached=changed != text)]
@@ -74,14 +74,14 @@ def test_the_slider_walks_through_the_attack():
     seen = []
     for slider.value in range(4):
         seen.append(plain(answer.value))
-    assert "Step 0 of 3: the text as it is (1 text). Queries so far: 1." in seen[0]
-    assert "The model says positive: taken as the true class." in seen[0] and "Weight" not in seen[0]
-    assert "importance of the words (3 texts). Queries so far: 4." in seen[1] and "Weight of each word:" in seen[1]
+    assert "Step 0 of 3: the original text (1 text). Queries so far: 1." in seen[0]
+    assert "The model predicts positive. This is taken as the true class." in seen[0] and "Importance of each" not in seen[0]
+    assert "importance of the words (3 texts). Queries so far: 4." in seen[1] and "Importance of each word:" in seen[1]
     assert (
-        'candidates for "<last>" (4 texts). Queries so far: 8.The' not in seen[2] and "still says positive." in seen[2]
+        'candidates for "<last>" (4 texts). Queries so far: 8.The' not in seen[2] and "still predicts positive." in seen[2]
     )
     assert "Queries so far: 12." in seen[3]
-    assert "The model says negative. The attack has reached its goal." in seen[3]
+    assert "The model predicts negative. The attack has reached its goal." in seen[3]
 
 
 def test_changes_probability_and_weights_are_shown():
@@ -102,7 +102,7 @@ def test_the_models_own_answer_is_the_true_class():
     assert attack.labels == [(0, 7)] and "p(negative)" in box.children[3].value
     slider = box.children[2].children[1]
     slider.value = 3
-    assert "The model still says negative. The attack gives up here." in plain(box.children[3].value)
+    assert "The model still predicts negative. The attack ends here without success." in plain(box.children[3].value)
 
 
 def test_typing_attacks_nothing_and_the_button_does():
@@ -168,9 +168,9 @@ def test_models_and_recipes_that_are_not_there_are_named():
 
 
 def test_an_attack_that_may_change_nothing_says_so():
-    only = type("Only", (), {"steps": lambda self, model, text, label, seed: [Step("the text as it is", 1, text)]})()
+    only = type("Only", (), {"steps": lambda self, model, text, label, seed: [Step("the original text", 1, text)]})()
     box, _ = attacked(attack=only)
-    assert "The attack found nothing that it may change." in plain(box.children[3].value)
+    assert "The attack may change nothing in this text." in plain(box.children[3].value)
     assert box.children[2].layout.display == "none"
 
 
@@ -180,7 +180,7 @@ def test_of_many_words_the_heaviest_are_shown_in_their_order():
     box, slider = attacked(" ".join(words), Doubling(weights))
     slider.value = 1
     answer = box.children[3].value
-    assert f"the {MOST_WEIGHTS} heaviest of 19" in answer
+    assert f"the {MOST_WEIGHTS} most important of 19" in answer
     assert re.findall(r'overflow-wrap:anywhere">(w\d+)<', answer) == words[7:19]
 
 

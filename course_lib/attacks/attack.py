@@ -176,11 +176,11 @@ class Attack:
     def steps(self, classifier: Any, text: str, label: Any, seed: int = 0) -> list[Step]:
         """The path to one adversarial text, query by query; the arguments are those of `run`.
 
-        Begins with the text as it is. A text that `run` would skip has that one step.
+        Begins with the original text. A text that `run` would skip has that one step.
         """
         victim = self._victim(classifier)
         (state,) = self._begin(victim, check_texts([text]), victim.columns([label], 1), seed)
-        steps = [Step("the text as it is", 1, text, state.score, state.skipped)]
+        steps = [Step("the original text", 1, text, state.score, state.skipped)]
         while query := state.query:
             queries = state.queries
             (result,) = self._round(victim, [state])

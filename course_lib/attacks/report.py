@@ -1,4 +1,4 @@
-"""What an attack did, text by text and in all, and whom its texts fool elsewhere."""
+"""The results of an attack, text by text and in all, and how its texts transfer to other models."""
 
 from __future__ import annotations
 

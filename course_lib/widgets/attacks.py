@@ -17,7 +17,7 @@ from course_lib.text.document import Document
 from course_lib.widgets.base import bar, control_style, error_message, sentence_line
 from course_lib.widgets.prediction import class_names
 
-MOST_WEIGHTS = 12  # bars; of more words the heaviest are shown
+MOST_WEIGHTS = 12  # bars; of more words the most important are shown
 MILLISECONDS = 1500  # between two steps when they play by themselves
 
 
@@ -84,8 +84,8 @@ def watch_attack(
 ) -> ipywidgets.VBox:
     """A line to type a review in, a recipe, a button that attacks, and a slider through the attack's steps.
 
-    What the model says of the typed text is taken as its true class. The text to begin with is attacked at once; a new
-    one when the button is pressed. The slider moves with the arrow keys too, or plays by itself. It never raises: what
+    The model's prediction for the typed text is taken as its true class. The first text is attacked at once, a new one
+    when the button is pressed. The slider moves with the arrow keys too, or plays by itself. It never raises: what
     goes wrong is shown in place of the attack.
 
     Args:
@@ -218,12 +218,12 @@ def _picture(film: Film, number: int) -> str:
 def _prediction(film: Film, number: int) -> str:
     """What the model predicts now, and whether the attack is at its end."""
     frame, last = film.frames[number], len(film.frames) - 1
-    sentence = f"The model {'still ' if number and frame.predicted == film.truth else ''}says {frame.predicted}"
-    sentence += "." if number else ": taken as the true class."
+    sentence = f"The model {'still ' if number and frame.predicted == film.truth else ''}predicts {frame.predicted}"
+    sentence += "." if number else ". This is taken as the true class."
     if frame.reached:
         return f"{sentence} The attack has reached its goal."
     if number == last:
-        return f"{sentence} The attack {'gives up here' if number else 'found nothing that it may change'}."
+        return f"{sentence} The attack {'ends here without success' if number else 'may change nothing in this text'}."
     return sentence
 
 
@@ -239,8 +239,8 @@ def _weights(film: Film, frame: Frame) -> str:
         bar(called(at), max(0.0, frame.weights[at]) / most, f"{frame.weights[at]:.2g}", bold=called(at) != old[at])
         for at in kept
     )
-    more = f" (the {len(kept)} heaviest of {len(frame.weights)})" if len(kept) < len(frame.weights) else ""
-    return f'<p style="margin-bottom:0">Weight of each word{more}:</p><div class="attack-weights">{bars}</div>'
+    more = f" (the {len(kept)} most important of {len(frame.weights)})" if len(kept) < len(frame.weights) else ""
+    return f'<p style="margin-bottom:0">Importance of each word{more}:</p><div class="attack-weights">{bars}</div>'
 
 
 def _names(old: Sequence[str], new: Sequence[str]) -> Callable[[int], str]:

@@ -289,7 +289,7 @@ class WordSwapTypos:
     """Transformation: one typing error in one word, whose first and last characters do not change."""
 
     def get_replacement_words(self, word: str) -> list[str]:
-        """Each swap of two neighbouring inner characters and each deletion of one, without repeats and `word`."""
+        """All swaps of two neighbouring inner characters and deletions of one, each different word once."""
         swaps = [word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(1, len(word) - 2)]
         deletions = [word[:i] + word[i + 1 :] for i in range(1, len(word) - 1)]
         return [new for new in dict.fromkeys(swaps + deletions) if new != word]
@@ -350,7 +350,7 @@ class Constraints:
         return [i for i, word in enumerate(letters) if long[i] and unchanged[i] and word not in self.stopwords]
 
     def allows(self, original: list[str], current: list[str]) -> bool:
-        """Whether at most max_percent of the words (rounded down, but at least one word) differ from the original."""
+        """Whether at most max_percent of the words differ, rounded down; one word may always differ."""
         changed = sum(old != new for old, new in zip(original, current, strict=True))
         return changed <= max(1, int(self.max_percent * len(original)))
 
