@@ -75,10 +75,14 @@ def test_the_slider_walks_through_the_attack():
     for slider.value in range(4):
         seen.append(plain(answer.value))
     assert "Step 0 of 3: the original text (1 text). Queries so far: 1." in seen[0]
-    assert "The model predicts positive. This is taken as the true class." in seen[0] and "Importance of each" not in seen[0]
+    assert (
+        "The model predicts positive. This is taken as the true class." in seen[0]
+        and "Importance of each" not in seen[0]
+    )
     assert "importance of the words (3 texts). Queries so far: 4." in seen[1] and "Importance of each word:" in seen[1]
     assert (
-        'candidates for "<last>" (4 texts). Queries so far: 8.The' not in seen[2] and "still predicts positive." in seen[2]
+        'candidates for "<last>" (4 texts). Queries so far: 8.The' not in seen[2]
+        and "still predicts positive." in seen[2]
     )
     assert "Queries so far: 12." in seen[3]
     assert "The model predicts negative. The attack has reached its goal." in seen[3]
