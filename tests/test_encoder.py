@@ -42,7 +42,6 @@ from course_lib.encoder import (
     packing,
     padding_mask,
     parameter_count,
-    sinusoidal_positions,
     supports_cls_only,
 )
 from course_lib.encoder.weights import our_name, their_name
@@ -560,10 +559,9 @@ def test_operations_counted(config, cls_only):
 
 
 @counted
-@pytest.mark.parametrize("by_hand", [False, True], ids=["fast", "by hand"])
 @pytest.mark.parametrize(("batch_size", "seq"), [(2, 8), (5, 40)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_memory_for_the_backward_pass_counted(config, by_hand, batch_size, seq, dtype):
+def test_memory_for_the_backward_pass_counted(config, batch_size, seq, dtype):
     own = BertEncoder(config).to(dtype)
     kept: dict[int, torch.Tensor] = {}
 
@@ -572,27 +570,17 @@ def test_memory_for_the_backward_pass_counted(config, by_hand, batch_size, seq, 
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = own(torch.ones(batch_size, seq, dtype=torch.long), by_hand=by_hand)
+        output = own(torch.ones(batch_size, seq, dtype=torch.long))
     for tensor in (output, *own.parameters()):
         kept.pop(tensor.untyped_storage().data_ptr(), None)
     measured = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    counted = activation_bytes(config, batch_size, seq, dtype, by_hand=by_hand)
+    counted = activation_bytes(config, batch_size, seq, dtype)
     assert counted == pytest.approx(measured, rel=0.1)
 
 
 def test_bytes_of_whole_numbers_are_refused():
     with pytest.raises(BadInput, match=r"dtype is torch\.int64"):
         activation_bytes(SMALL, 1, 1, torch.int64)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 17))
-def test_sinusoidal_positions_are_the_papers(seq, hidden):
-    wanted = [
-        [(math.sin, math.cos)[i % 2](pos / 10000 ** ((i - i % 2) / hidden)) for i in range(hidden)]
-        for pos in range(seq)
-    ]
-    torch.testing.assert_close(sinusoidal_positions(seq, hidden), torch.tensor(wanted), atol=1e-5, rtol=0)
 
 
 # --- cls_state, which runs transformers' modules

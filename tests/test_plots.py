@@ -86,7 +86,6 @@ KEPT["agreement_low"], KEPT["agreement_high"] = KEPT["agreement"] - 0.04, KEPT["
 TOKENS = ["[CLS]", "the", "cat", "sat", "[SEP]"]
 WEIGHTS = 0.05 + 0.75 * np.eye(5)[[1, 2, 3, 1, 0]]  # "sat" (row 3) puts 80 % on "the" (column 1), as "[CLS]" does
 MASKED, ASKED = ["[CLS]", "[MASK]", "dog", "sat", "[SEP]"], [-100, 11, 12, 13, -100]
-WAVES = np.cos(np.arange(20)[:, None] / 4.0 ** np.arange(4) + np.tile([0, np.pi / 2], 2))
 PRETRAINED = {
     name: [{"step": k, "tokens": 1e4 * k, "loss": end + 5 / k} for k in range(1, 101)]
     for name, end in (("masked", 4.0), ("causal", 3.0))
@@ -95,10 +94,6 @@ SCALED = table(
     "parameters tokens flops loss",
     *((n, d, 6 * n * d, 2 + 40 * n**-0.25 + 30 * d**-0.25) for n in (3e5, 1e6, 3e6) for d in (1e6, 4e6, 16e6)),
 )
-MEMORY = {
-    "float32": {"weights": 1e8, "gradients": 1e8, "optimiser": 2e8, "activations": 1.6e9},
-    "bfloat16": {"weights": 1e8, "gradients": 1e8, "optimiser": 2e8, "activations": 8e8},
-}
 
 ATTACKS = ["deepwordbug", "textfooler", "bert_attack", "hotflip", "pwws", "genetic"]
 COST = pd.DataFrame(
@@ -174,9 +169,8 @@ FIGURES = {
         plots.label_agreement, (KEPT,),
         "After deletion of 50% of the words the judge predicts 60% of the labels, 88% before",
     ),
-    "attention_map": (plots.attention_map, (WEIGHTS, TOKENS), '"[CLS]" puts 80% of its attention on "the"'),
-    "attention_map_of_one": (plots.attention_map, ([[1.0]], ["[CLS]"]), '"[CLS]" puts 100% of its attention'),
-    "positional_encoding": (plots.positional_encoding, (WAVES,), "Cosine of neighbours: 0.8"),
+    "attention_map": (plots.attention_map, (WEIGHTS, TOKENS, "One head"), "One head"),
+    "attention_map_of_one": (plots.attention_map, ([[1.0]], ["[CLS]"], "One token"), "One token"),
     "mask_picture": (
         plots.mask_picture, (TOKENS, MASKED, ASKED),
         "3 of 3 ordinary tokens are predicted (100%): 1 masked, 1 random, 1 kept",
@@ -189,7 +183,6 @@ FIGURES = {
     "loss_curves_chosen": (plots.loss_curves, (PRETRAINED, None, "masked"), "masked ends: 4.05 nats after 1M tokens"),
     "scaling_runs": (plots.scaling_runs, (SCALED,), "9 runs, 1.8T to 288T FLOPs: loss from 4.66 to 3.44"),
     "scaling_in_tokens": (plots.scaling_runs, (SCALED, "tokens"), "9 runs, 1M to 16M tokens: loss from 4.66 to 3.44"),
-    "memory_bars": (plots.memory_bars, (MEMORY,), "float32: 2 GB, of which 80% activations"),
     "cost_of_success": (plots.cost_of_success, (COST, "Six attacks"), "Six attacks"),
     "cost_of_one": (plots.cost_of_success, (COST.head(1),), "Success rate and queries of each attack"),
     "first_order": (plots.first_order, (FIRST_ORDER, "Predicted and true"), "Predicted and true"),
@@ -333,20 +326,11 @@ def test_agreement_is_a_line_for_each_operation_by_strength_below_that_of_the_or
 
 def test_attention_map_shades_and_writes_the_given_weights():
     weights = np.array([[0.7, 0.1, 0.1, 0.1], [0, 1, 0, 0], [0.25] * 4, [0.5, 0, 0.5, 0]])
-    ax = plots.attention_map(weights, TOKENS[:4])
+    ax = plots.attention_map(weights, TOKENS[:4], "A head")
     np.testing.assert_array_equal(ax.images[0].get_array(), weights)
     assert texts(ax) == [f"{100 * weight:.0f}" for weight in weights.ravel()] and ticks(ax.xaxis) == TOKENS[:4]
-    assert '"sat" puts 50% of its attention on "[CLS]"' in title(ax)
+    assert title(ax) == "A head"
     assert texts(plots.attention_map(np.full((20, 20), 0.05), ["w"] * 20)) == []
-
-
-def test_positional_encoding_shows_the_table_and_the_cosines_of_its_rows():
-    encoding = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]])
-    ax = plots.positional_encoding(encoding)
-    np.testing.assert_array_equal(ax.images[0].get_array(), encoding)
-    near, apart = np.mean([0.6, 0.8, 0.0]), np.mean([0.0, -0.6])
-    assert ax.images[0].get_clim() == (-1, 1)
-    assert title(ax) == f"Cosine of neighbours: {near:.2f}; of positions 2 apart: {apart:.2f}"
 
 
 def test_every_mask_type_has_its_own_style_and_the_predicted_word():
@@ -390,11 +374,6 @@ def test_scaling_draws_every_run():
     assert sorted(map(tuple, drawn)) == sorted(zip(SCALED["flops"], SCALED["loss"], strict=True))
     assert [line.get_label() for line in ax.lines] == ["300k parameters", "1M parameters", "3M parameters"]
     assert ticks(plots.scaling_runs(SCALED, "parameters").xaxis) == ["300k", "1M", "3M"]
-
-
-def test_memory_bars_are_as_long_as_their_bytes():
-    ax = plots.memory_bars({"one": {"weights": 2e6, "activations": 6e6}, "two": {"weights": 2e6}})
-    assert [bar.get_width() for bar in ax.patches] == [2e6, 2e6, 6e6, 0] and texts(ax) == ["8 MB", "2 MB"]
 
 
 # ---------------------------------------------------------------- attacks and defences
@@ -604,7 +583,7 @@ def test_the_small_picture_looks_the_same_and_is_made_once():
     assert len(small) < 0.5 * len(big)
     assert np.abs(dots[0] - dots[1]).max() < 20  # of 255: no marker loses its colour
     grey = BytesIO()
-    plots.positional_encoding(np.sin(np.arange(3200.0).reshape(50, 64))).figure.savefig(grey, format="png")
+    plots.attention_map(np.eye(20) / 2 + 0.025, ["word"] * 20).figure.savefig(grey, format="png")
     for once in (small, plots.small_png(grey.getvalue())):
         assert plots.small_png(once) == once
     assert len(once) < len(grey.getvalue())
@@ -638,9 +617,6 @@ BAD = [
     (plots.attention_map, (np.eye(3), TOKENS), r"shape \(3, 3\), and there are 5 tokens"),
     (plots.attention_map, (np.eye(5) / 2, TOKENS), "rows sum to"),
     (plots.attention_map, ([], []), "0 tokens"),
-    (plots.positional_encoding, (np.ones(4),), r"shape \(4,\)"),
-    (plots.positional_encoding, (np.full((3, 2), 4.0),), "numbers up to 4"),
-    (plots.positional_encoding, (np.full((3, 2), np.nan),), "numbers up to nan"),
     (plots.mask_picture, (TOKENS, TOKENS, [-100]), "5 tokens, 5 masked ones and 1 labels"),
     (plots.mask_picture, ([], [], []), "0 tokens"),
     (plots.loss_curves, ({},), "the runs are"),
@@ -650,8 +626,6 @@ BAD = [
     (plots.scaling_runs, (SCALED, "layers"), "x is 'layers'"),
     (plots.scaling_runs, (SCALED.assign(loss=0),), "loss is 0"),
     (plots.scaling_runs, (SCALED.drop(columns="tokens"),), "no column 'tokens'"),
-    (plots.memory_bars, ({},), "layouts are {}"),
-    (plots.memory_bars, ({"a": {"weights": -1.0}},), "-1.0"),
     (plots.cost_of_success, (COST.head(0),), "no rows"),
     (plots.cost_of_success, (COST.assign(success=np.nan),), "success is nan"),
     (plots.cost_of_success, (COST.assign(queries=0),), "queries are"),

@@ -8,7 +8,7 @@ from course_lib.encoder.attention import attention_by_hand, attention_fast, caus
 from course_lib.encoder.cls_only import cls_state, supports_cls_only
 from course_lib.encoder.config import EncoderConfig
 from course_lib.encoder.counts import activation_bytes, forward_flops, parameter_count
-from course_lib.encoder.layers import EncoderLayer, sinusoidal_positions
+from course_lib.encoder.layers import EncoderLayer
 from course_lib.encoder.model import BertEncoder, start_as_bert
 from course_lib.encoder.packed import Packing, block_mask, packing
 
@@ -27,7 +27,6 @@ __all__ = [
     "packing",
     "padding_mask",
     "parameter_count",
-    "sinusoidal_positions",
     "start_as_bert",
     "supports_cls_only",
 ]

@@ -60,22 +60,19 @@ def forward_flops(config: EncoderConfig, batch: int, seq: int, cls_only: bool = 
     return flops_by_part(config, batch, seq, cls_only).total
 
 
-def activation_bytes(
-    config: EncoderConfig, batch: int, seq: int, dtype: torch.dtype = torch.float32, *, by_hand: bool = False
-) -> int:
+def activation_bytes(config: EncoderConfig, batch: int, seq: int, dtype: torch.dtype = torch.float32) -> int:
     """Memory that a forward pass keeps for the backward pass, in bytes.
 
     Counted are the tensors that autograd saves, each once, when nothing is padded, dropped or run under autocast. Not
     counted: weights, gradients and the optimiser (16 bytes a weight with AdamW in float32), what lives only for a
-    moment, the output itself, and what the heads above keep.
+    moment, the output itself, and what the heads above keep. The fused kernel of attention does not keep the table of
+    weights (seq * seq values a head): it computes it again, and keeps one number a query.
 
     Args:
         config: of the encoder.
         batch: rows.
         seq: tokens of a row.
         dtype: of weights and states.
-        by_hand: attention written out, which keeps its table of weights: seq * seq values a head. The fused kernel
-            makes it again instead, and keeps one number a query.
     """
     if not dtype.is_floating_point:
         raise BadInput(f"dtype is {dtype}", "use a floating-point type, such as torch.float32")
@@ -84,7 +81,5 @@ def activation_bytes(
     layer = 4 * width + 4 * width + 2 * inner
     # And what one more norm reads: the embeddings' (post) or the last one (pre).
     values = batch * seq * (layers * layer + width)
-    if by_hand:
-        values += layers * batch * heads * seq * seq
-    statistics = batch * seq * (2 * (2 * layers + 1) + (0 if by_hand else layers * heads))
+    statistics = batch * seq * (2 * (2 * layers + 1) + layers * heads)
     return values * dtype.itemsize + statistics * 4 + batch * seq * 8  # norms' and softmax's are float32; ids int64

@@ -92,13 +92,3 @@ class EncoderLayer(nn.Module):
 
 def _first(states: Tensor, cls_only: bool) -> Tensor:
     return states[..., :1, :] if cls_only else states
-
-
-def sinusoidal_positions(seq: int, hidden: int) -> Float[Tensor, "seq hidden"]:
-    """Positions as waves: sin and cos of pos / 10000^(2i / hidden) (Vaswani et al. 2017, section 3.5).
-
-    Nothing is learned, so there is no last position. BERT learns its positions instead.
-    """
-    wave = 10000 ** (-torch.arange(0, hidden, 2) / hidden)
-    angle = torch.arange(seq)[:, None] * wave  # (seq, half)
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :hidden]

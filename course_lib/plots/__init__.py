@@ -16,8 +16,6 @@ from course_lib.plots.pretraining import (
     attention_map,
     loss_curves,
     mask_picture,
-    memory_bars,
-    positional_encoding,
     scaling_runs,
 )
 from course_lib.plots.quality import (
@@ -62,9 +60,7 @@ __all__ = [
     "length_histogram",
     "loss_curves",
     "mask_picture",
-    "memory_bars",
     "pareto",
-    "positional_encoding",
     "rating_histogram",
     "reliability",
     "robustness_curve",

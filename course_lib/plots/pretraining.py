@@ -1,4 +1,4 @@
-"""Figures of a Transformer and its pretraining: attention, positions, masks, losses, scaling, memory."""
+"""Figures of a Transformer and its pretraining: attention, masks, losses, scaling."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ def short_number(value: float, _: Any = None) -> str:
     return EngFormatter(sep="")(float(f"{value:.3g}"))
 
 
-# ---- attention and positions -----------------------------------------------------------------------------------
+# ---- attention -------------------------------------------------------------------------------------------------
 
 
 @course_style
-def attention_map(weights: Float[NDArray[np.floating], "seq seq"], tokens: Sequence[str]) -> Axes:
+def attention_map(weights: Float[NDArray[np.floating], "seq seq"], tokens: Sequence[str], title: str = "") -> Axes:
     """One head's attention: each row is a query token, each column a key token; rows sum to 1.
 
     Args:
         weights: from 0 to 1, a row for each query token.
         tokens: of the tokenizer.
+        title: what the map shows, in your words.
 
     Raises:
         BadInput: the weights are no square of the size of the tokens, or a row does not sum to 1.
@@ -54,37 +55,7 @@ def attention_map(weights: Float[NDArray[np.floating], "seq seq"], tokens: Seque
     ax, limits = new_axes(size + 1.6, size + 0.7), (0.0, max(float(table.max()), 1e-9))
     texts = [[f"{100 * weight:.0f}" for weight in row] for row in table] if n <= MOST_NUMBERS else []
     style.draw_cells(ax, table, texts, tokens, tokens, limits, "attention weight", rotation=90)
-    others = table * (1 - np.eye(n)) if n > 1 else table
-    query, key = divmod(int(others.argmax()), n)
-    title = f'"{tokens[query]}" puts {others.max():.0%} of its attention on "{tokens[key]}"'
     set_labels(ax, title, "key token", "query token", wrap=36)
-    return ax
-
-
-@course_style
-def positional_encoding(matrix: Float[NDArray[np.floating], "seq hidden"]) -> Axes:
-    """A table of positions as shades: one row for each position, one column for each component of its vector.
-
-    Args:
-        matrix: from -1 to 1, at least two rows.
-
-    Raises:
-        BadInput: no table of at least two rows, or a number outside [-1, 1].
-    """
-    table = np.asarray(matrix, dtype=np.float64)
-    if table.ndim != 2 or len(table) < 2 or not (np.abs(table) <= 1.001).all():
-        raise BadInput(
-            f"the matrix has the shape {table.shape} and numbers up to {np.abs(table).max(initial=0):.3g}",
-            "pass sines and cosines, a row for each position, such as sinusoidal_positions(50, 64)",
-        )
-    ax, far = new_axes(6.0, 3.9), len(table) // 2
-    shades = ax.imshow(table, cmap="Greys", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-    ax.grid(visible=False)
-    style.colour_bar(ax, shades, "value")
-    rows = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
-    near, away = ((rows[:-apart] * rows[apart:]).sum(axis=1).mean() for apart in (1, far))
-    title = f"Cosine of neighbours: {near:.2f}; of positions {far} apart: {away:.2f}"
-    set_labels(ax, title, "component of the vector", "position (token)")
     return ax
 
 
@@ -160,7 +131,7 @@ def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, mask_type: str
     ax.text(x, top + 1, new, ha="center", va="center", color="white" if mask_type == "masked" else plain, bbox=paper)
 
 
-# ---- losses, scaling, memory -----------------------------------------------------------------------------------
+# ---- losses, scaling -------------------------------------------------------------------------------------------
 
 
 @course_style
@@ -260,40 +231,4 @@ def scaling_runs(points: pd.DataFrame, x: str = "flops") -> Axes:
     losses = f"loss from {points['loss'].max():.2f} to {points['loss'].min():.2f}"
     title = f"{len(points)} runs, {low} to {high} {'FLOPs' if x == 'flops' else x}: {losses}"
     set_labels(ax, title, _AXES[x], "held-out loss (nats a token, log scale)")
-    return ax
-
-
-@course_style
-def memory_bars(layouts: Mapping[str, Mapping[str, float]]) -> Axes:
-    """Memory by purpose, one bar for each way to train (or to run).
-
-    Args:
-        layouts: name -> part (weights, gradients, ...) -> bytes.
-
-    Raises:
-        BadInput: nothing to draw, or a number of bytes below 0.
-    """
-    table = pd.DataFrame(layouts).fillna(0.0).T
-    if table.empty or not (table.to_numpy() >= 0).all() or not table.to_numpy().sum():
-        raise BadInput(f"the layouts are {dict(layouts)}", "pass {name: {part: bytes}} with numbers above 0")
-    size = EngFormatter("B")
-    totals, left, ax = table.sum(axis=1), np.zeros(len(table)), new_axes(6.8, 1.6 + 0.45 * len(table))
-    for number, part in enumerate(table):
-        look = series_style(number)
-        bars = ax.barh(
-            range(len(table)), table[part], left=left, color=look.colour, edgecolor="white", hatch=look.hatch,
-            label=str(part),
-        )  # fmt: skip
-        left = left + table[part].to_numpy()
-    ax.bar_label(bars, [size(float(f"{total:.3g}")) for total in totals], padding=4)
-    style.name_rows(ax, [str(name) for name in table.index])
-    ax.xaxis.set_major_formatter(size)
-    ax.set_xlim(0, 1.18 * totals.max())
-    style.legend_below(ax)
-    worst = totals.idxmax()
-    part = table.loc[worst].idxmax()
-    title = (
-        f"{worst}: {size(float(f'{totals[worst]:.3g}'))}, of which {table.loc[worst, part] / totals[worst]:.0%} {part}"
-    )
-    set_labels(ax, title, "memory")
     return ax

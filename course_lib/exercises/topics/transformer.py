@@ -1,13 +1,17 @@
-"""Attention with its masks and heads, positions, and layer norm."""
+"""Attention with its masks and heads, layer normalization, and an encoder built from them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
 
-from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, numbers_of, same, sum_problem
+from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise, Refused
+from course_lib.exercises.values import array_problem, as_whole_numbers, kind, numbers_of, same, sum_problem
 
 # ---------------- scaled dot-product attention of one head (Vaswani et al. 2017, equation 1)
 
@@ -120,35 +124,6 @@ def _judge_split_heads(case: Case, expected: Any, got: Any) -> str | None:
     return f"The shape is right, but head {head} has a wrong number for token {token}, in its column {column}."
 
 
-# ---------------- sinusoidal positional encoding (Vaswani et al. 2017, section 3.5)
-
-
-def positional_encoding(seq: int, hidden: int) -> np.ndarray:
-    """A table (seq, hidden), hidden even: sines in the even columns, cosines in the odd ones."""
-    places = np.arange(seq)[:, None]
-    rates = 10000.0 ** (-np.arange(0, hidden, 2) / hidden)  # one for each pair of columns, from fast to slow
-    table = np.empty((seq, hidden))
-    table[:, 0::2] = np.sin(places * rates)
-    table[:, 1::2] = np.cos(places * rates)
-    return table
-
-
-def _positional_encoding_cases() -> list[Arguments]:
-    return [(2, 4), (3, 2), (1, 6), (4, 4), (5, 8), (40, 12), (3, 64)]
-
-
-def _judge_positional_encoding(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    numbers = numbers_of(got)
-    if (abs(numbers) > 1 + 1e-6).any():
-        return "A sine lies between -1 and 1; one of your numbers does not."
-    if same(expected, got):
-        return None
-    row, column = np.argwhere(~np.isclose(numbers, expected, rtol=1e-5, atol=1e-6))[0]
-    return f"The first wrong number is in row {row}, column {column}."
-
-
 # ---------------- layer normalisation (Ba, Kiros and Hinton 2016, section 3)
 
 
@@ -186,6 +161,362 @@ EXERCISES = (
     Exercise(attention, _attention_cases, _judge_attention),
     Exercise(masked_weights, _masked_weights_cases, _judge_masked_weights),
     Exercise(split_heads, _split_heads_cases, _judge_split_heads),
-    Exercise(positional_encoding, _positional_encoding_cases, _judge_positional_encoding),
     Exercise(layer_norm, _layer_norm_cases, _judge_layer_norm),
+)
+
+
+# ================ the build: an encoder in torch.nn ================
+
+# ---------------- stage 1: multi-head self-attention (Vaswani et al. 2017, section 3.2.2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention: states (batch, seq, hidden) give new states of the same shape."""
+
+    def __init__(self, hidden_size: int, n_heads: int) -> None:
+        """Create query, key, value and output: linear layers from hidden_size to hidden_size."""
+        super().__init__()
+        self.n_heads = n_heads
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self, states: torch.Tensor, attention_mask: torch.Tensor | None = None, causal: bool = False
+    ) -> torch.Tensor:
+        """attention_mask (batch, seq) is 1 for tokens and 0 for padding; causal hides later positions."""
+        batch, seq, hidden = states.shape
+        shape = (batch, seq, self.n_heads, hidden // self.n_heads)
+        query, key, value = (part(states).view(shape).transpose(1, 2) for part in (self.query, self.key, self.value))
+        scores = query @ key.transpose(-2, -1) / math.sqrt(shape[-1])  # (batch, heads, seq, seq)
+        if attention_mask is not None:
+            padding = attention_mask[:, None, None, :] == 0
+            scores = scores.masked_fill(padding, -math.inf)
+        if causal:
+            later = torch.ones(seq, seq, dtype=torch.bool).triu(1)
+            scores = scores.masked_fill(later, -math.inf)
+        mixed = scores.softmax(dim=-1) @ value  # (batch, heads, seq, hidden / heads)
+        merged = mixed.transpose(1, 2).reshape(batch, seq, hidden)
+        result: torch.Tensor = self.output(merged)
+        return result
+
+
+def _filled(answer: Answer, reference: type[nn.Module], sizes: tuple[Any, ...], seed: int) -> Any:
+    """The module `answer(*sizes)` in double precision, with weights drawn from `seed`, in evaluation mode.
+
+    Raises:
+        Refused: it is not an nn.Module, or its parameters are not those of the reference.
+    """
+    name, module = reference.__name__, answer(*sizes)
+    if not isinstance(module, nn.Module):
+        raise Refused(f"{name} is not an nn.Module. Begin with `class {name}(nn.Module):`.")
+    found, random = dict(module.named_parameters()), np.random.default_rng(seed)
+    wanted = dict(reference(*sizes).named_parameters())
+    for parameter, tensor in wanted.items():
+        if parameter not in found:
+            raise Refused(f"{name} has no parameter named {parameter}. Use the names that the task gives.")
+        if (shape := tuple(found[parameter].shape)) != tuple(tensor.shape):
+            raise Refused(f"The parameter {parameter} has the shape {shape}, but it should be {tuple(tensor.shape)}.")
+    if extra := sorted(set(found) - set(wanted)):
+        raise Refused(f"{name} has a parameter {extra[0]} that the task does not mention.")
+    module.double().eval()
+    with torch.no_grad():
+        for parameter, tensor in wanted.items():
+            drawn = torch.from_numpy(random.normal(0.0, 0.6, size=tuple(tensor.shape)))
+            module.get_parameter(parameter).copy_(drawn + float("norm.weight" in parameter))
+    return module
+
+
+def _mask_of(lengths: list[int]) -> torch.Tensor | None:
+    """1 for tokens and 0 for padding, (batch, seq), or None for rows of equal lengths."""
+    places = torch.arange(max(lengths))
+    return (places < torch.tensor(lengths)[:, None]).long() if len(set(lengths)) > 1 else None
+
+
+def _array(result: Any) -> np.ndarray:
+    if not isinstance(result, torch.Tensor):
+        raise Refused(f"forward returns {type(result).__name__}. Return a tensor.")
+    return result.detach().numpy()
+
+
+def _states(lengths: list[int], hidden_size: int, seed: int) -> torch.Tensor:
+    random = np.random.default_rng([seed, 1])
+    return torch.from_numpy(random.normal(size=(len(lengths), max(lengths), hidden_size)))
+
+
+def _run_self_attention(
+    answer: Answer, hidden_size: int, n_heads: int, lengths: list[int], causal: bool, seed: int
+) -> np.ndarray:
+    module = _filled(answer, SelfAttention, (hidden_size, n_heads), seed)
+    return _array(module(_states(lengths, hidden_size, seed), _mask_of(lengths), causal))
+
+
+def _self_attention_cases() -> list[Arguments]:
+    return [
+        (2, 1, [1], False, 0),
+        (2, 1, [2], False, 1),
+        (4, 2, [3], False, 2),
+        (4, 2, [3], True, 3),
+        (4, 2, [2, 3], False, 4),
+        (6, 3, [4, 2, 3], True, 5),
+    ]
+
+
+def _judge_states(case: Case, expected: Any, got: Any) -> str | None:
+    """Compares the states of all tokens; those of padding may be anything."""
+    if np.shape(got) != np.shape(expected):
+        return array_problem(expected, got)
+    real = np.arange(max(case["lengths"])) < np.array(case["lengths"])[:, None]
+    if problem := array_problem(expected[real], np.asarray(got)[real]):
+        return problem + (" Is everything hidden from a token, so that its softmax is 0/0?" if "nan" in problem else "")
+    if same(expected[real], np.asarray(got)[real]):
+        return None
+    masks = [name for name, used in (("padding", not real.all()), ("a causal mask", case["causal"])) if used]
+    where = f" The case has {' and '.join(masks)}." if masks else " The case has no padding and no causal mask."
+    return "The shape is right, but the numbers are wrong." + where
+
+
+# ---------------- stage 2: one encoder layer (Devlin et al. 2019; Hendrycks and Gimpel 2016 for GELU)
+
+
+class TransformerLayer(nn.Module):
+    """One encoder layer: attention and a feed-forward block, each with a residual connection and a norm."""
+
+    def __init__(self, hidden_size: int, n_heads: int, intermediate_size: int, eps: float) -> None:
+        """Create attention, attention_norm, expand, contract and output_norm."""
+        super().__init__()
+        self.attention = SelfAttention(hidden_size, n_heads)
+        self.attention_norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.expand = nn.Linear(hidden_size, intermediate_size)
+        self.contract = nn.Linear(intermediate_size, hidden_size)
+        self.output_norm = nn.LayerNorm(hidden_size, eps=eps)
+
+    def forward(
+        self, states: torch.Tensor, attention_mask: torch.Tensor | None = None, causal: bool = False
+    ) -> torch.Tensor:
+        """The new states, of the same shape as states (batch, seq, hidden)."""
+        attended = self.attention(states, attention_mask, causal)
+        hidden = self.attention_norm(states + attended)
+        inner = F.gelu(self.expand(hidden))
+        output: torch.Tensor = self.output_norm(hidden + self.contract(inner))
+        return output
+
+
+def _run_layer(answer: Answer, sizes: list[int], eps: float, lengths: list[int], causal: bool, seed: int) -> np.ndarray:
+    module = _filled(answer, TransformerLayer, (*sizes, eps), seed)
+    return _array(module(_states(lengths, sizes[0], seed), _mask_of(lengths), causal))
+
+
+def _layer_cases() -> list[Arguments]:
+    return [
+        ([2, 1, 3], 1e-5, [1], False, 0),
+        ([4, 2, 8], 1e-5, [3], False, 1),
+        ([4, 2, 6], 0.5, [3], False, 2),
+        ([4, 2, 6], 1e-5, [3], True, 3),
+        ([4, 2, 8], 1e-5, [3, 2], False, 4),
+        ([6, 3, 8], 0.1, [2, 4], True, 5),
+    ]
+
+
+# ---------------- stage 3: the whole encoder (Devlin et al. 2019, figure 2)
+
+
+class Bert(nn.Module):
+    """BERT's encoder: input_ids (batch, seq) give the last layer's states (batch, seq, hidden)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        n_layers: int,
+        n_heads: int,
+        intermediate_size: int,
+        max_positions: int,
+        eps: float = 1e-12,
+    ) -> None:
+        """Create the embeddings words, positions and segments (two rows), then norm and the list layers."""
+        super().__init__()
+        self.words = nn.Embedding(vocab_size, hidden_size)
+        self.positions = nn.Embedding(max_positions, hidden_size)
+        self.segments = nn.Embedding(2, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+        sizes = (hidden_size, n_heads, intermediate_size, eps)
+        self.layers = nn.ModuleList([TransformerLayer(*sizes) for _ in range(n_layers)])
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, causal: bool = False
+    ) -> torch.Tensor:
+        """All tokens belong to the first sentence, so each gets row 0 of segments."""
+        places = torch.arange(input_ids.shape[1])
+        embedded = self.words(input_ids) + self.positions(places) + self.segments.weight[0]
+        states: torch.Tensor = self.norm(embedded)
+        for layer in self.layers:
+            states = layer(states, attention_mask, causal)
+        return states
+
+
+def _run_bert(answer: Answer, sizes: list[int], eps: float, lengths: list[int], causal: bool, seed: int) -> np.ndarray:
+    module = _filled(answer, Bert, (*sizes, eps), seed)
+    random = np.random.default_rng([seed, 2])
+    input_ids = torch.from_numpy(random.integers(0, sizes[0], size=(len(lengths), max(lengths))))
+    return _array(module(input_ids, _mask_of(lengths), causal))
+
+
+def _bert_cases() -> list[Arguments]:
+    return [
+        ([5, 2, 1, 1, 3, 4], 1e-5, [1], False, 0),
+        ([7, 4, 1, 2, 6, 5], 1e-5, [4], False, 1),
+        ([7, 4, 2, 2, 6, 3], 0.5, [3], False, 2),
+        ([7, 4, 3, 2, 6, 6], 1e-5, [4], True, 3),
+        ([9, 4, 2, 2, 6, 5], 1e-5, [3, 5], False, 4),
+        ([9, 6, 2, 3, 8, 5], 0.1, [2, 4, 3], True, 5),
+    ]
+
+
+# ---------------- stage 4: weights from transformers
+
+
+def load_weights(model: Bert, weights: dict[str, torch.Tensor]) -> Bert:
+    """Copy weights, which have the names of transformers' BertModel, into model and return model."""
+    replacements = {
+        "embeddings.word_embeddings": "words",
+        "embeddings.position_embeddings": "positions",
+        "embeddings.token_type_embeddings": "segments",
+        "embeddings.LayerNorm": "norm",
+        "encoder.layer": "layers",
+        "attention.self": "attention",
+        "attention.output.dense": "attention.output",
+        "attention.output.LayerNorm": "attention_norm",
+        "intermediate.dense": "expand",
+        "output.dense": "contract",
+        "output.LayerNorm": "output_norm",
+    }
+    renamed = {}
+    for name, tensor in weights.items():
+        if name.startswith("pooler") or name.endswith("position_ids"):
+            continue
+        for old, new in replacements.items():
+            name = name.replace(old, new)
+        renamed[name] = tensor
+    model.load_state_dict(renamed)
+    return model
+
+
+_BERT_NAMES = {
+    "words": "embeddings.word_embeddings",
+    "positions": "embeddings.position_embeddings",
+    "segments": "embeddings.token_type_embeddings",
+    "norm": "embeddings.LayerNorm",
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "expand": "intermediate.dense",
+    "contract": "output.dense",
+    "output_norm": "output.LayerNorm",
+}
+
+
+def _transformers_name(name: str) -> str:
+    """`layers.0.expand.weight` -> `encoder.layer.0.intermediate.dense.weight`."""
+    part, _, kind = name.rpartition(".")
+    if not part.startswith("layers."):
+        return f"{_BERT_NAMES[part]}.{kind}"
+    _, number, rest = part.split(".", 2)
+    return f"encoder.layer.{number}.{_BERT_NAMES[rest]}.{kind}"
+
+
+def _run_load_weights(answer: Answer, sizes: list[int], extra: list[str], seed: int) -> list[np.ndarray]:
+    model, source = (_filled(Bert, Bert, tuple(sizes), one) for one in (seed, seed + 100))
+    weights = {_transformers_name(name): tensor.clone() for name, tensor in source.state_dict().items()}
+    width = sizes[1]
+    shapes = {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,), "embeddings.position_ids": (1, 4)}
+    loaded = answer(model, weights | {name: torch.zeros(shapes[name]) for name in extra})
+    if loaded is None:
+        raise Refused("Your function gives None. Return the model.")
+    if not isinstance(loaded, nn.Module):
+        raise Refused(f"Your function gives {type(loaded).__name__}. Return the model.")
+    return [tensor.detach().numpy().copy() for tensor in loaded.state_dict().values()]
+
+
+def _load_weights_cases() -> list[Arguments]:
+    pooler = ["pooler.dense.weight", "pooler.dense.bias"]
+    return [
+        ([5, 2, 1, 1, 3, 4], [], 0),
+        ([5, 4, 1, 2, 4, 4], pooler, 1),
+        ([6, 4, 2, 2, 6, 3], pooler, 2),
+        ([6, 4, 3, 1, 4, 3], [*pooler, "embeddings.position_ids"], 3),
+        ([4, 4, 11, 2, 4, 4], ["embeddings.position_ids"], 4),
+    ]
+
+
+def _judge_load_weights(case: Case, expected: Any, got: Any) -> str | None:
+    names = list(Bert(*case["sizes"]).state_dict())
+    if not isinstance(got, list) or len(got) != len(names):
+        return "The model that you return does not have the parameters of the model that you were given."
+    for name, wanted, found in zip(names, expected, got, strict=True):
+        if problem := array_problem(wanted, found):
+            return f"{name}: {problem}"
+        if not same(wanted, found):
+            return f"{name} does not hold the values of {_transformers_name(name)}."
+    return None
+
+
+# ---------------- stage 5: greedy generation
+
+
+def generate(model: Bert, prompt: list[int], n_new: int) -> list[int]:
+    """Return the prompt and n_new more token ids, each the most likely one after all before it."""
+    ids = list(prompt)
+    longest = model.positions.num_embeddings
+    with torch.no_grad():
+        for _ in range(n_new):
+            states = model(torch.tensor([ids[-longest:]]), causal=True)
+            logits = model.words.weight @ states[0, -1]
+            ids.append(int(logits.argmax()))
+    return ids
+
+
+def _run_generate(answer: Answer, sizes: list[int], prompt: list[int], n_new: int, seed: int) -> list[int]:
+    model = _filled(Bert, Bert, tuple(sizes), seed)
+    before = [tensor.clone() for tensor in model.parameters()]
+    ids: list[int] = answer(model, prompt, n_new)
+    if not all(map(torch.equal, before, model.parameters())):
+        raise Refused("Your function changes the weights of the model. It should only read them.")
+    return ids
+
+
+def _generate_cases() -> list[Arguments]:
+    return [
+        ([8, 4, 2, 2, 6, 12], [3], 1, 0),
+        ([8, 4, 2, 2, 6, 12], [1, 5, 2], 3, 1),
+        ([12, 6, 3, 2, 8, 16], [7, 0, 4, 9], 8, 2),
+        ([12, 6, 3, 3, 8, 16], [2, 11], 0, 3),
+        ([12, 6, 2, 2, 8, 5], [1, 2, 3], 9, 4),
+        ([12, 6, 2, 2, 8, 4], [5, 6, 7, 8, 9, 10], 6, 5),
+    ]
+
+
+def _judge_generate(case: Case, expected: Any, got: Any) -> str | None:
+    ids = as_whole_numbers(got)
+    if ids is None:
+        return f"The result should be a list of whole numbers, but it is {kind(got)}."
+    if len(ids) != len(expected):
+        return f"The result should have {len(expected)} token ids, the prompt and the new ones, but it has {len(ids)}."
+    if ids[: len(case["prompt"])] != case["prompt"]:
+        return "The result should begin with the prompt."
+    if ids == expected:
+        return None
+    place = next(n for n, (wanted, found) in enumerate(zip(expected, ids, strict=True)) if wanted != found)
+    return f"The first wrong token is new token {place - len(case['prompt']) + 1}."
+
+
+BUILD = (
+    Exercise(SelfAttention, _self_attention_cases, _judge_states, run=_run_self_attention),
+    Exercise(TransformerLayer, _layer_cases, _judge_states, run=_run_layer),
+    Exercise(Bert, _bert_cases, _judge_states, run=_run_bert),
+    Exercise(load_weights, _load_weights_cases, _judge_load_weights, run=_run_load_weights),
+    Exercise(generate, _generate_cases, _judge_generate, run=_run_generate),
 )
