@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -202,30 +203,39 @@ class SelfAttention(nn.Module):
         return result
 
 
+@functools.cache
+def _shapes(reference: type[nn.Module], sizes: tuple[Any, ...]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in reference(*sizes).named_parameters()}
+
+
+def _drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tensor]:
+    """Random weights in double precision; those of a norm are near 1."""
+    random = np.random.default_rng(seed)
+    return {
+        name: torch.from_numpy(random.normal(float("norm.weight" in name), 0.6, size=shape))
+        for name, shape in shapes.items()
+    }
+
+
 def _filled(answer: Answer, reference: type[nn.Module], sizes: tuple[Any, ...], seed: int) -> Any:
-    """The module `answer(*sizes)` in double precision, with weights drawn from `seed`, in evaluation mode.
+    """The module `answer(*sizes)` in evaluation mode, with weights drawn from `seed`.
 
     Raises:
         Refused: it is not an nn.Module, or its parameters are not those of the reference.
     """
-    name, module = reference.__name__, answer(*sizes)
+    name, module, shapes = reference.__name__, answer(*sizes), _shapes(reference, sizes)
     if not isinstance(module, nn.Module):
         raise Refused(f"{name} is not an nn.Module. Begin with `class {name}(nn.Module):`.")
-    found, random = dict(module.named_parameters()), np.random.default_rng(seed)
-    wanted = dict(reference(*sizes).named_parameters())
-    for parameter, tensor in wanted.items():
+    found = {parameter: tuple(tensor.shape) for parameter, tensor in module.named_parameters()}
+    for parameter, shape in shapes.items():
         if parameter not in found:
             raise Refused(f"{name} has no parameter named {parameter}. Use the names that the task gives.")
-        if (shape := tuple(found[parameter].shape)) != tuple(tensor.shape):
-            raise Refused(f"The parameter {parameter} has the shape {shape}, but it should be {tuple(tensor.shape)}.")
-    if extra := sorted(set(found) - set(wanted)):
+        if found[parameter] != shape:
+            raise Refused(f"The parameter {parameter} has the shape {found[parameter]}, but it should be {shape}.")
+    if extra := sorted(set(found) - set(shapes)):
         raise Refused(f"{name} has a parameter {extra[0]} that the task does not mention.")
-    module.double().eval()
-    with torch.no_grad():
-        for parameter, tensor in wanted.items():
-            drawn = torch.from_numpy(random.normal(0.0, 0.6, size=tuple(tensor.shape)))
-            module.get_parameter(parameter).copy_(drawn + float("norm.weight" in parameter))
-    return module
+    module.double().load_state_dict(_drawn(shapes, seed), strict=False)
+    return module.eval()
 
 
 def _mask_of(lengths: list[int]) -> torch.Tensor | None:
@@ -429,8 +439,8 @@ def _transformers_name(name: str) -> str:
 
 
 def _run_load_weights(answer: Answer, sizes: list[int], extra: list[str], seed: int) -> list[np.ndarray]:
-    model, source = (_filled(Bert, Bert, tuple(sizes), one) for one in (seed, seed + 100))
-    weights = {_transformers_name(name): tensor.clone() for name, tensor in source.state_dict().items()}
+    model, source = _filled(Bert, Bert, tuple(sizes), seed), _drawn(_shapes(Bert, tuple(sizes)), seed + 100)
+    weights = {_transformers_name(name): tensor for name, tensor in source.items()}
     width = sizes[1]
     shapes = {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,), "embeddings.position_ids": (1, 4)}
     loaded = answer(model, weights | {name: torch.zeros(shapes[name]) for name in extra})
@@ -453,7 +463,7 @@ def _load_weights_cases() -> list[Arguments]:
 
 
 def _judge_load_weights(case: Case, expected: Any, got: Any) -> str | None:
-    names = list(Bert(*case["sizes"]).state_dict())
+    names = list(_shapes(Bert, tuple(case["sizes"])))
     if not isinstance(got, list) or len(got) != len(names):
         return "The model that you return does not have the parameters of the model that you were given."
     for name, wanted, found in zip(names, expected, got, strict=True):
@@ -491,11 +501,11 @@ def _run_generate(answer: Answer, sizes: list[int], prompt: list[int], n_new: in
 def _generate_cases() -> list[Arguments]:
     return [
         ([8, 4, 2, 2, 6, 12], [3], 1, 0),
-        ([8, 4, 2, 2, 6, 12], [1, 5, 2], 3, 1),
-        ([12, 6, 3, 2, 8, 16], [7, 0, 4, 9], 8, 2),
+        ([8, 4, 2, 2, 6, 12], [1, 5, 2], 3, 44),
+        ([12, 6, 3, 2, 8, 16], [7, 0, 4, 9], 8, 26),
         ([12, 6, 3, 3, 8, 16], [2, 11], 0, 3),
-        ([12, 6, 2, 2, 8, 5], [1, 2, 3], 9, 4),
-        ([12, 6, 2, 2, 8, 4], [5, 6, 7, 8, 9, 10], 6, 5),
+        ([12, 6, 2, 2, 8, 5], [1, 2, 3], 9, 59),
+        ([12, 6, 2, 2, 8, 4], [5, 6, 7, 8, 9, 10], 6, 24),
     ]
 
 
