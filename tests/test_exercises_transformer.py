@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from answers import SEED, SIZES, Answer, Edit, Mistakes, judged
 from hypothesis import strategies as st
+from torch import nn
 
 from course_lib.exercises import reference
 from course_lib.exercises.topics import transformer
@@ -40,13 +42,6 @@ def heads_by_split(x: np.ndarray, n_heads: int) -> np.ndarray:
     return np.stack(np.split(x, n_heads, axis=1)).astype(np.float32)
 
 
-def encoding_by_exp(seq: int, hidden: int) -> Any:
-    """As in The Annotated Transformer: the power as an exponential of a logarithm."""
-    rates = torch.exp(torch.arange(0, hidden, 2, dtype=torch.float64) * -(np.log(10000.0) / hidden))
-    angles = torch.arange(seq)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
-
-
 def norm_row_by_row(x: Any, gain: Any, bias: Any, eps: float = 1e-12) -> list[Any]:
     return [(row - row.mean()) / (row.var() + eps) ** 0.5 * gain + bias for row in x]
 
@@ -56,12 +51,68 @@ def norm_by_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float 
     return torch.nn.functional.layer_norm(table, (x.shape[1],), weight, shift, eps)
 
 
+class AttentionByTorch(transformer.SelfAttention):
+    def forward(self, states: torch.Tensor, attention_mask: Any = None, causal: bool = False) -> torch.Tensor:
+        visible = torch.ones(len(states), 1, states.shape[1], states.shape[1], dtype=torch.bool)
+        visible = visible.tril() if causal else visible
+        if attention_mask is not None:
+            visible = visible & attention_mask.bool()[:, None, None]
+        parts = [torch.stack(part(states).chunk(self.n_heads, dim=2), dim=1) for part in self.linear_layers()]
+        mixed = F.scaled_dot_product_attention(*parts, attn_mask=visible)
+        return torch.as_tensor(self.output(torch.cat(list(mixed.unbind(dim=1)), dim=2)))
+
+    def linear_layers(self) -> tuple[nn.Linear, ...]:
+        return self.query, self.key, self.value
+
+
+class LayerInOneLine(transformer.TransformerLayer):
+    def forward(self, x: torch.Tensor, attention_mask: Any = None, causal: bool = False) -> torch.Tensor:
+        h = self.attention_norm(self.attention(x, attention_mask=attention_mask, causal=causal) + x)
+        return torch.as_tensor(self.output_norm(self.contract(nn.GELU()(self.expand(h))) + h))
+
+
+class BertByAppending(transformer.Bert):
+    def __init__(
+        self, vocab: int, hidden: int, n_layers: int, heads: int, inner: int, places: int, eps: float = 1e-12
+    ) -> None:
+        super().__init__(vocab, hidden, n_layers, heads, inner, places, eps)
+        self.layers = nn.ModuleList()
+        for _ in range(n_layers):
+            self.layers.append(LayerInOneLine(hidden, heads, inner, eps))
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: Any = None, causal: bool = False) -> torch.Tensor:
+        states = self.words.weight[input_ids] + self.positions.weight[: input_ids.shape[1]]
+        states = self.norm(states + self.segments(torch.zeros_like(input_ids)))
+        for layer in self.layers:
+            states = layer(states, attention_mask, causal)
+        return torch.as_tensor(states)
+
+
+def load_by_copying(model: transformer.Bert, weights: dict[str, torch.Tensor]) -> transformer.Bert:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[transformer._transformers_name(name)])
+    return model
+
+
+def generate_with_tensors(model: transformer.Bert, prompt: list[int], n_new: int) -> list[int]:
+    ids = torch.tensor([prompt])
+    for _ in range(n_new):
+        states = model(ids[:, -model.positions.weight.shape[0] :], causal=True)
+        ids = torch.cat([ids, (states[:, -1:] @ model.words.weight.T).argmax(dim=-1)], dim=1)
+    return [int(number) for number in ids[0]]
+
+
 RIGHT: dict[str, list[Answer]] = {
     "attention": [attention_by_torch, attention_to_centred_keys],
     "masked_weights": [weights_by_torch],
     "split_heads": [heads_by_slices, heads_by_split],
-    "positional_encoding": [encoding_by_exp],
     "layer_norm": [norm_row_by_row, norm_by_torch],
+    "SelfAttention": [AttentionByTorch],
+    "TransformerLayer": [LayerInOneLine],
+    "Bert": [BertByAppending],
+    "load_weights": [load_by_copying],
+    "generate": [generate_with_tensors],
 }
 DRAWN = {
     "attention": st.builds(
@@ -75,10 +126,16 @@ DRAWN = {
     "split_heads": st.builds(
         lambda seq, heads, width: (np.arange(seq * heads * width).reshape(seq, -1), heads), SIZES, SIZES, SIZES
     ),
-    "positional_encoding": st.tuples(st.integers(1, 40), st.integers(1, 20).map(lambda pairs: 2 * pairs)),
     "layer_norm": st.builds(
         lambda random, n, h, eps: (random.normal(2, 5, (n, h)), random.normal(size=h), random.normal(size=h), eps),
         *(SEED, SIZES, st.integers(2, 9), st.floats(1e-12, 1)),
+    ),
+    "SelfAttention": st.tuples(
+        st.sampled_from([6, 12]),
+        st.sampled_from([1, 2, 3]),
+        st.lists(SIZES, min_size=1, max_size=3),
+        st.booleans(),
+        st.integers(0, 99),
     ),
 }
 
@@ -108,19 +165,43 @@ SLY: dict[str, list[Answer | Edit]] = {
         lambda x, n_heads: heads_by_split(x[::-1], n_heads),
         lambda x, n_heads: heads_by_split(x, 2) if x.shape[1] % 2 == 0 else x,
     ],
-    "positional_encoding": [
-        ("return table", "return table[:, ::-1]"),
-        lambda seq, hidden: reference.positional_encoding(seq, hidden + 2)[:, :hidden],
-        lambda seq, hidden: reference.positional_encoding(min(seq, 5), hidden),
-        ("return table", "return -table"),
-        ("return table", "return np.where(table > 0.5, 1, 0)"),
-    ],
     "layer_norm": [
         ("variance + eps", "variance + eps**2"),
         ("gain * (", "np.abs(gain) * ("),
         ("gain * (", "gain * gain[::-1] * ("),
         ("variance + eps", "variance + max(eps, 1e-3)"),
         ("return normed", "return np.tanh(normed)"),
+    ],
+    "SelfAttention": [
+        ("math.sqrt(shape[-1])", "math.sqrt(2)"),
+        ("attention_mask[:, None", "attention_mask[:1, None"),
+        ("if causal:", "if causal and seq > 3:"),
+        ("if causal:", "if causal and attention_mask is None:"),
+        ("(merged)", "(merged) + states"),
+    ],
+    "TransformerLayer": [
+        ("self.contract(inner))", "0.99 * self.contract(inner))"),
+        ("F.gelu(", "F.silu("),
+        ("attention_mask, causal)", "attention_mask, causal and len(states) < 2)"),
+        ("self.output_norm(hidden +", "self.attention_norm(hidden +"),
+    ],
+    "Bert": [
+        ("range(n_layers)", "range(min(n_layers, 2))"),
+        ("self.positions(places)", "self.positions(places % 4)"),
+        ("in self.layers:", "in self.layers[:2]:"),
+        ("nn.Embedding(2,", "nn.Embedding(1,"),
+    ],
+    "load_weights": [
+        lambda model, weights: model,
+        lambda model, weights: [*model.parameters()],
+        lambda model, weights: load_by_copying(transformer.Bert(5, 2, 1, 1, 3, 4), weights),
+        ('if name.startswith("pooler")', 'if ".attention.self.key" in name or name.startswith("pooler")'),
+    ],
+    "generate": [
+        ("ids[-longest:]", "ids[-longest + 1 :]"),
+        ("range(n_new)", "range(max(n_new, 1))"),
+        ("range(n_new)", "range(min(n_new, 6))"),
+        ("ids = list(prompt)", "ids = prompt"),
     ],
 }
 
@@ -136,25 +217,36 @@ def view_at_once(x: np.ndarray, n_heads: int) -> Any:
     return torch.from_numpy(x).view(n_heads, x.shape[0], x.shape[1] // n_heads)
 
 
-def sines_then_cosines(seq: int, hidden: int) -> Any:
-    angles = np.outer(np.arange(seq), 10000.0 ** -(np.arange(0, hidden, 2) / hidden))
-    return np.hstack([np.sin(angles), np.cos(angles)])
-
-
 def by_variance_of_torch(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-12) -> Any:
     table = torch.from_numpy(x)
     mean, variance = table.mean(1, keepdim=True), table.var(1, keepdim=True)
     return (torch.from_numpy(gain) * (table - mean) / torch.sqrt(variance + eps) + torch.from_numpy(bias)).numpy()
 
 
+class NotAModule:
+    def __init__(self, hidden_size: int, n_heads: int) -> None: ...
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return states + 1
+
+
+class OtherNames(nn.Module):
+    def __init__(self, hidden_size: int, n_heads: int) -> None:
+        super().__init__()
+        self.q = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, states: torch.Tensor, *masks: Any) -> torch.Tensor:
+        return torch.as_tensor(self.q(states))
+
+
 MISTAKES: Mistakes = {
     "attention": [(not_scaled_by_torch, "not scaled")],
+    "SelfAttention": [(NotAModule, "is not an nn.Module"), (OtherNames, "has no parameter named query.weight")],
     "split_heads": [(view_at_once, "A reshape alone mixes tokens")],
-    "positional_encoding": [(sines_then_cosines, "left half")],
     "layer_norm": [(by_variance_of_torch, "divides by n - 1")],
 }
 
-TestExercises = judged(transformer.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*transformer.EXERCISES, *transformer.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what references promise
 
@@ -183,5 +275,3 @@ def test_the_worked_examples_of_the_tasks() -> None:
     heads = reference.split_heads(np.arange(8).reshape(2, 4), 2)
     assert heads.tolist() == [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
     np.testing.assert_allclose(reference.layer_norm(np.array([[1.0, 3.0]]), np.ones(2), np.zeros(2)), [[-1, 1]])
-    table = reference.positional_encoding(2, 4)
-    np.testing.assert_allclose(table, [[0, 1, 0, 1], [np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)]])

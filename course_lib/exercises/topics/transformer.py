@@ -266,9 +266,9 @@ def _self_attention_cases() -> list[Arguments]:
     return [
         (2, 1, [1], False, 0),
         (2, 1, [2], False, 1),
-        (4, 2, [3], False, 2),
+        (6, 2, [3], False, 2),
         (4, 2, [3], True, 3),
-        (4, 2, [2, 3], False, 4),
+        (8, 2, [2, 3], False, 4),
         (6, 3, [4, 2, 3], True, 5),
     ]
 
