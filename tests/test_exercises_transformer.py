@@ -72,13 +72,11 @@ class LayerInOneLine(transformer.TransformerLayer):
 
 
 class BertByAppending(transformer.Bert):
-    def __init__(
-        self, vocab: int, hidden: int, n_layers: int, heads: int, inner: int, places: int, eps: float = 1e-12
-    ) -> None:
-        super().__init__(vocab, hidden, n_layers, heads, inner, places, eps)
+    def __init__(self, vocab: int, hidden: int, n_layers: int, heads: int, places: int, eps: float) -> None:
+        super().__init__(vocab, hidden, n_layers, heads, places, eps)
         self.layers = nn.ModuleList()
         for _ in range(n_layers):
-            self.layers.append(LayerInOneLine(hidden, heads, inner, eps))
+            self.layers.append(LayerInOneLine(hidden, heads, 4 * hidden, eps))
 
     def forward(self, input_ids: torch.Tensor, attention_mask: Any = None, causal: bool = False) -> torch.Tensor:
         states = self.words.weight[input_ids] + self.positions.weight[: input_ids.shape[1]]
@@ -194,7 +192,7 @@ SLY: dict[str, list[Answer | Edit]] = {
     "load_weights": [
         lambda model, weights: model,
         lambda model, weights: [*model.parameters()],
-        lambda model, weights: load_by_copying(transformer.Bert(5, 2, 1, 1, 3, 4), weights),
+        lambda model, weights: load_by_copying(transformer.Bert(5, 2, 1, 1, 4, 1e-12), weights),
         ('if name.startswith("pooler")', 'if ".attention.self.key" in name or name.startswith("pooler")'),
     ],
     "generate": [

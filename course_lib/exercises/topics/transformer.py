@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -203,7 +202,6 @@ class SelfAttention(nn.Module):
         return result
 
 
-@functools.cache
 def _shapes(reference: type[nn.Module], sizes: tuple[Any, ...]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in reference(*sizes).named_parameters()}
 
@@ -336,22 +334,15 @@ class Bert(nn.Module):
     """BERT's encoder: input_ids (batch, seq) give the last layer's states (batch, seq, hidden)."""
 
     def __init__(
-        self,
-        vocab_size: int,
-        hidden_size: int,
-        n_layers: int,
-        n_heads: int,
-        intermediate_size: int,
-        max_positions: int,
-        eps: float = 1e-12,
+        self, vocab_size: int, hidden_size: int, n_layers: int, n_heads: int, n_positions: int, eps: float
     ) -> None:
-        """Create the embeddings words, positions and segments (two rows), then norm and the list layers."""
+        """Create the embeddings words, positions and segments (2 rows), then norm and the list layers."""
         super().__init__()
         self.words = nn.Embedding(vocab_size, hidden_size)
-        self.positions = nn.Embedding(max_positions, hidden_size)
+        self.positions = nn.Embedding(n_positions, hidden_size)
         self.segments = nn.Embedding(2, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=eps)
-        sizes = (hidden_size, n_heads, intermediate_size, eps)
+        sizes = (hidden_size, n_heads, 4 * hidden_size, eps)
         self.layers = nn.ModuleList([TransformerLayer(*sizes) for _ in range(n_layers)])
 
     def forward(
@@ -375,12 +366,12 @@ def _run_bert(answer: Answer, sizes: list[int], eps: float, lengths: list[int], 
 
 def _bert_cases() -> list[Arguments]:
     return [
-        ([5, 2, 1, 1, 3, 4], 1e-5, [1], False, 0),
-        ([7, 4, 1, 2, 6, 5], 1e-5, [4], False, 1),
-        ([7, 4, 2, 2, 6, 3], 0.5, [3], False, 2),
-        ([7, 4, 3, 2, 6, 6], 1e-5, [4], True, 3),
-        ([9, 4, 2, 2, 6, 5], 1e-5, [3, 5], False, 4),
-        ([9, 6, 2, 3, 8, 5], 0.1, [2, 4, 3], True, 5),
+        ([5, 2, 1, 1, 4], 1e-5, [1], False, 0),
+        ([7, 4, 1, 2, 5], 1e-5, [4], False, 1),
+        ([7, 4, 2, 2, 3], 0.5, [3], False, 2),
+        ([7, 4, 3, 2, 6], 1e-5, [4], True, 3),
+        ([9, 4, 2, 2, 5], 1e-5, [3, 5], False, 4),
+        ([9, 6, 2, 3, 5], 0.1, [2, 4, 3], True, 5),
     ]
 
 
@@ -413,6 +404,7 @@ def load_weights(model: Bert, weights: dict[str, torch.Tensor]) -> Bert:
     return model
 
 
+_EPS = 1e-12  # BERT's
 _BERT_NAMES = {
     "words": "embeddings.word_embeddings",
     "positions": "embeddings.position_embeddings",
@@ -439,7 +431,8 @@ def _transformers_name(name: str) -> str:
 
 
 def _run_load_weights(answer: Answer, sizes: list[int], extra: list[str], seed: int) -> list[np.ndarray]:
-    model, source = _filled(Bert, Bert, tuple(sizes), seed), _drawn(_shapes(Bert, tuple(sizes)), seed + 100)
+    all_sizes = (*sizes, _EPS)
+    model, source = _filled(Bert, Bert, all_sizes, seed), _drawn(_shapes(Bert, all_sizes), seed + 100)
     weights = {_transformers_name(name): tensor for name, tensor in source.items()}
     width = sizes[1]
     shapes = {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,), "embeddings.position_ids": (1, 4)}
@@ -454,16 +447,16 @@ def _run_load_weights(answer: Answer, sizes: list[int], extra: list[str], seed: 
 def _load_weights_cases() -> list[Arguments]:
     pooler = ["pooler.dense.weight", "pooler.dense.bias"]
     return [
-        ([5, 2, 1, 1, 3, 4], [], 0),
-        ([5, 4, 1, 2, 4, 4], pooler, 1),
-        ([6, 4, 2, 2, 6, 3], pooler, 2),
-        ([6, 4, 3, 1, 4, 3], [*pooler, "embeddings.position_ids"], 3),
-        ([4, 4, 11, 2, 4, 4], ["embeddings.position_ids"], 4),
+        ([5, 2, 1, 1, 4], [], 0),
+        ([5, 4, 1, 2, 4], pooler, 1),
+        ([6, 4, 2, 2, 3], pooler, 2),
+        ([6, 4, 3, 1, 3], [*pooler, "embeddings.position_ids"], 3),
+        ([4, 2, 11, 1, 4], ["embeddings.position_ids"], 4),
     ]
 
 
 def _judge_load_weights(case: Case, expected: Any, got: Any) -> str | None:
-    names = list(_shapes(Bert, tuple(case["sizes"])))
+    names = list(_shapes(Bert, (*case["sizes"], _EPS)))
     if not isinstance(got, list) or len(got) != len(names):
         return "The model that you return does not have the parameters of the model that you were given."
     for name, wanted, found in zip(names, expected, got, strict=True):
@@ -490,7 +483,7 @@ def generate(model: Bert, prompt: list[int], n_new: int) -> list[int]:
 
 
 def _run_generate(answer: Answer, sizes: list[int], prompt: list[int], n_new: int, seed: int) -> list[int]:
-    model = _filled(Bert, Bert, tuple(sizes), seed)
+    model = _filled(Bert, Bert, (*sizes, _EPS), seed)
     before = [tensor.clone() for tensor in model.parameters()]
     ids: list[int] = answer(model, prompt, n_new)
     if not all(map(torch.equal, before, model.parameters())):
@@ -500,12 +493,12 @@ def _run_generate(answer: Answer, sizes: list[int], prompt: list[int], n_new: in
 
 def _generate_cases() -> list[Arguments]:
     return [
-        ([8, 4, 2, 2, 6, 12], [3], 1, 0),
-        ([8, 4, 2, 2, 6, 12], [1, 5, 2], 3, 44),
-        ([12, 6, 3, 2, 8, 16], [7, 0, 4, 9], 8, 26),
-        ([12, 6, 3, 3, 8, 16], [2, 11], 0, 3),
-        ([12, 6, 2, 2, 8, 5], [1, 2, 3], 9, 59),
-        ([12, 6, 2, 2, 8, 4], [5, 6, 7, 8, 9, 10], 6, 24),
+        ([8, 4, 2, 2, 12], [3], 1, 0),
+        ([8, 4, 2, 2, 12], [1, 5, 2], 3, 31),
+        ([12, 6, 3, 2, 16], [7, 0, 4, 9], 8, 39),
+        ([12, 6, 3, 3, 16], [2, 11], 0, 3),
+        ([12, 6, 2, 2, 5], [1, 2, 3], 9, 10),
+        ([12, 6, 2, 2, 4], [5, 6, 7, 8, 9, 10], 6, 23),
     ]
 
 
