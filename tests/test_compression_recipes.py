@@ -144,9 +144,10 @@ def test_damage_names_who_loses() -> None:
     parent = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.1, 0.9]])
     worse = np.array([[0.1, 0.9], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])
     table = accuracy_by_slice(frame, worse, parent)
-    assert list(table.columns) == ["slice", "n", "before", "after", "lost"]
+    assert list(table.columns) == ["slice", "n", "before", "after", "lost", "low", "high"]
     assert table["lost"].is_monotonic_decreasing
     assert table["lost"].iloc[0] == 100.0
+    assert ((table["low"] <= table["lost"]) & (table["lost"] <= table["high"])).all()
     assert (accuracy_by_slice(frame, parent, parent)["lost"] == 0).all()
 
 

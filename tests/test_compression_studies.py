@@ -46,8 +46,14 @@ def test_a_run_keeps_the_model_and_its_figures(toy: Path) -> None:
     assert result["model_bytes"] == (toy / studies.EXPORT / "model.onnx").stat().st_size
     before = fitted().predict(test["text"].tolist()) == test["label"].to_numpy()
     assert result["lost"] == pytest.approx(100 * (np.mean(before) - right), abs=1e-6)
-    assert np.allclose(result["probabilities"], student.predict_proba(test["text"].tolist())[:, 1], atol=1e-3)
-    assert result["times_as_fast"] > 0 and 0 <= result["attacked"] <= 1
+    validation = corpora.part("movie_reviews", "validation")
+    for model, name, part in (
+        (student, "validation", validation),
+        (student, "test", test),
+        (fitted(), "parent_test", test),
+    ):
+        assert np.allclose(result[name], model.predict_proba(part["text"].tolist())[:, 1], atol=1e-3)
+    assert result["times_as_fast"] > 0
 
 
 def test_the_estimate_follows_texts_and_epochs(toy: Path) -> None:

@@ -1,11 +1,11 @@
 """Smaller and faster models at nearly the same accuracy, each technique by hand and with its error.
 
 `quantization` and `gptq` round tensors to few bits, `post_training` the weights and activations of classifiers.
-`pruning` removes weights, neurons, heads and layers, and `importance` ranks them; `vocabulary` shrinks the embedding
-table, and `low_rank` splits matrices. `distillation` trains a small model on a large one's outputs; `students` are not
-transformers, and in `early_exit` easy texts leave early. `onnx_graph`, `onnx_export` and `onnx_classifier` bring the
-result to ONNX Runtime; `measure` compares it with its parent, and `recipes` does all of it in one call; `studies` keeps
-the results. `linear_layers` finds the matrices of an encoder for all of them.
+`pruning` removes weights, neurons and layers, and `importance` ranks the neurons; `vocabulary` shrinks the embedding
+table, and `low_rank` splits matrices. `distillation` trains a small model on a large one's outputs. `onnx_graph`,
+`onnx_export` and `onnx_classifier` bring the result to ONNX Runtime; `measure` compares it with its parent, and
+`recipes` does all of it in one call; `studies` keeps the results. `linear_layers` finds the matrices of an encoder for
+all of them.
 """
 
 from course_lib.compression.distillation import (
@@ -15,11 +15,10 @@ from course_lib.compression.distillation import (
     teacher_outputs,
     unlabelled_texts,
 )
-from course_lib.compression.early_exit import exit_table, fit_early_exit
 from course_lib.compression.gptq import gptq_quantize
-from course_lib.compression.importance import compute_importance, layer_importance
+from course_lib.compression.importance import neuron_importance
 from course_lib.compression.linear_layers import linear_layers
-from course_lib.compression.low_rank import factorize_layers, low_rank_factors, rank_within
+from course_lib.compression.low_rank import factorize_layers, low_rank_factors
 from course_lib.compression.measure import Speed, accuracy_by_slice, macs_per_token, quality, resident_memory, speed
 from course_lib.compression.onnx_classifier import OnnxClassifier
 from course_lib.compression.onnx_export import export_onnx
@@ -34,12 +33,8 @@ from course_lib.compression.post_training import (
 from course_lib.compression.pruning import (
     drop_layers,
     magnitude_mask,
-    mask_heads,
-    movement_scores,
-    n_of_m_mask,
     prune_ffn,
     prune_weights,
-    sparsity_of,
 )
 from course_lib.compression.quantization import (
     QuantParams,
@@ -60,7 +55,6 @@ from course_lib.compression.recipes import (
     search_plans,
     shrink,
 )
-from course_lib.compression.students import train_student
 from course_lib.compression.vocabulary import cluster_embeddings, token_counts, trim_vocabulary
 
 __all__ = [
@@ -75,28 +69,22 @@ __all__ = [
     "cluster_embeddings",
     "compress",
     "compress_cost",
-    "compute_importance",
     "distill",
     "distill_layers",
     "distillation_loss",
     "drop_layers",
-    "exit_table",
     "export_onnx",
     "factorize_layers",
     "fake_quantize",
-    "fit_early_exit",
     "fit_qparams",
     "gptq_quantize",
     "int8_matmul",
-    "layer_importance",
     "linear_layers",
     "low_rank_factors",
     "macs_per_token",
     "magnitude_mask",
-    "mask_heads",
     "model_bytes",
-    "movement_scores",
-    "n_of_m_mask",
+    "neuron_importance",
     "pack_int4",
     "plans_within",
     "prune_ffn",
@@ -107,15 +95,12 @@ __all__ = [
     "quantize_dynamic",
     "quantize_static",
     "quantize_weights",
-    "rank_within",
     "resident_memory",
     "search_plans",
     "shrink",
-    "sparsity_of",
     "speed",
     "teacher_outputs",
     "token_counts",
-    "train_student",
     "trim_vocabulary",
     "unlabelled_texts",
     "unpack_int4",

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib.batching import check_texts
 from course_lib.compression.onnx_classifier import MODEL_FILE
 from course_lib.errors import BadInput, CourseError
-from course_lib.evaluation import bootstrap, by_slice, calibration
+from course_lib.evaluation import bootstrap, calibration
+from course_lib.evaluation.mistakes import slice_masks
 from course_lib.text.classifiers import Classifier, columns_of
 
 _SECONDS = 300  # to load and predict; more means that something hangs
@@ -138,16 +139,25 @@ def accuracy_by_slice(
         classes: the class of each column; the labels are numbers of columns when left out.
 
     Returns:
-        slice, n, before, after, lost (percentage points), largest loss first.
+        slice, n, before, after, lost (percentage points), low and high, largest loss first. The intervals of the k
+        losses are paired bootstraps that hold together: each has a confidence of 1 - 0.05 / k (Bonferroni).
 
     Raises:
         BadInput: probabilities that do not fit the frame.
     """
-    before, after = (by_slice(frame, predicted, classes) for predicted in (parent, probabilities))
-    table = before[["slice", "n", "accuracy"]].rename(columns={"accuracy": "before"})
-    table["after"] = after["accuracy"].to_numpy()
-    table["lost"] = 100 * (table["before"] - table["after"])
-    return table.sort_values("lost", ascending=False, ignore_index=True)
+    columns = columns_of(
+        np.arange(parent.shape[1]) if classes is None else np.asarray(classes), frame["label"], len(frame)
+    )
+    if not len(frame) == len(parent) == len(probabilities):
+        raise BadInput(f"{len(frame)} rows, {len(parent)} predictions", "predict every row of the frame")
+    right_before, right_after = (predicted.argmax(1) == columns for predicted in (parent, probabilities))
+    masks, rows = slice_masks(frame), []
+    for name, mask in masks.items():
+        before, after = right_before[mask].astype(float), right_after[mask].astype(float)
+        lost = bootstrap(100 * (before - after), resamples=5000, confidence=1 - 0.05 / len(masks))
+        figures = {"before": before.mean(), "after": after.mean(), "lost": lost.estimate}
+        rows.append({"slice": name, "n": int(mask.sum()), **figures, "low": lost.low, "high": lost.high})
+    return pd.DataFrame(rows).sort_values("lost", ascending=False, ignore_index=True)
 
 
 def macs_per_token(file: str | Path) -> int:

@@ -20,8 +20,6 @@ from course_lib.compression.quantization import QuantParams, check_finite, fake_
 from course_lib.errors import BadInput
 
 EMBEDDINGS = "embeddings"  # the embedding table, beside the names of `LINEAR_LAYERS`
-_METHODS = ("minmax", "percentile")
-_SAMPLE = 1_000_000  # values that `percentile` keeps
 _EXACT = 1024  # products of two int8 whose sum float32 still represents exactly: 1024 * 128 * 128 = 2^24
 _MOST = 2**17  # so many products could overflow an int32
 
@@ -132,24 +130,28 @@ def quantize_dynamic(classifier: TextClassifier) -> TextClassifier:
     return _with_int8_layers(classifier, {})
 
 
-def quantize_static(
-    classifier: TextClassifier, texts: Sequence[str], method: str = "minmax", percentile: float = 99.99
-) -> TextClassifier:
+def quantize_static(classifier: TextClassifier, texts: Sequence[str]) -> TextClassifier:
     """As `quantize_dynamic`, but with one range for the inputs of each layer, calibrated beforehand on texts.
 
     (Krishnamoorthi 2018, arXiv:1806.08342, section 3.) It computes less per prediction, and outliers of one token
-    make the quantisation steps of all others wide.
+    make the quantisation steps of all others wide. The range is affine, since activations are seldom centred on 0.
 
     Args:
         texts: n > 0 texts of the kind that it will read, without labels.
-        method, percentile: as in `Observer`.
 
     Raises:
-        BadInput: as `bert_encoder` and `Observer`, or no text.
+        BadInput: as `bert_encoder`, or no text.
     """
-    observers = {place: Observer(method, percentile) for place in linear_layers(classifier)}
-    observe_inputs(classifier, texts, lambda place, inputs: observers[place].observe(inputs))
-    return _with_int8_layers(classifier, {place: observer.qparams() for place, observer in observers.items()})
+    ranges: dict[Place, Tensor] = {}  # (2,), the smallest and the largest value so far
+
+    def observe(place: Place, inputs: Tensor) -> None:
+        values = check_finite(inputs, "activations").flatten()
+        values = torch.cat([ranges[place], values]) if place in ranges else values
+        ranges[place] = torch.stack([values.amin(), values.amax()])
+
+    observe_inputs(classifier, texts, observe)
+    found = {place: qparams_of_range(low, high, 8, symmetric=False) for place, (low, high) in ranges.items()}
+    return _with_int8_layers(classifier, found)
 
 
 def _with_int8_layers(classifier: TextClassifier, qparams: dict[Place, QuantParams]) -> TextClassifier:
@@ -158,66 +160,6 @@ def _with_int8_layers(classifier: TextClassifier, qparams: dict[Place, QuantPara
         for name, path in LINEAR_LAYERS.items():
             layer.set_submodule(path, Int8Linear(layer.get_submodule(path), qparams.get((number, name))))
     return copied
-
-
-class Observer:
-    """Collects the range of activations over some batches, for static quantisation.
-
-    Args:
-        method: `minmax` uses the smallest and the largest value; `percentile` leaves out the outermost ones, so that a
-            few outliers do not make every step wide.
-        percentile: the percentage of values that stays inside; half of the rest is cut off at either end. Beyond a
-            million values it is computed on a uniform random sample.
-
-    Raises:
-        BadInput: an unknown method, or a percentile outside ]0, 100].
-    """
-
-    def __init__(self, method: str = "minmax", percentile: float = 99.99) -> None:
-        if method not in _METHODS:
-            raise BadInput(f"method is {method!r}", f"use one of {', '.join(_METHODS)}")
-        if not 0 < percentile <= 100:
-            raise BadInput(f"percentile is {percentile!r}", "use a number above 0, up to 100, such as 99.99")
-        self.method, self.percentile = method, percentile
-        self._values = torch.empty(0)
-        self._keys = torch.empty(0, dtype=torch.float64)
-        self._generator = torch.Generator().manual_seed(0)
-
-    def observe(self, values: Float[Tensor, "*shape"]) -> None:
-        """Adds the activations of one batch.
-
-        Raises:
-            BadInput: no value, or values that are not finite.
-        """
-        values = check_finite(values, "activations").flatten()
-        values = torch.cat([self._values.to(values.device), values])
-        if self.method == "minmax":
-            self._values = torch.stack([values.amin(), values.amax()])
-        else:
-            self._values = self._sample(values)
-
-    def _sample(self, values: Tensor) -> Tensor:
-        """Those with the largest random keys: a uniform sample of all values so far, in one pass over them."""
-        new = torch.rand(len(values) - len(self._keys), generator=self._generator, dtype=torch.float64)
-        self._keys = torch.cat([self._keys, new])
-        if len(values) > _SAMPLE:
-            self._keys, chosen = self._keys.topk(_SAMPLE)
-            values = values[chosen.to(values.device)]
-        return values
-
-    def qparams(self) -> QuantParams:
-        """One scale for all activations, 8 bits; affine, since activations are seldom centred on 0.
-
-        Raises:
-            BadInput: no batch was observed.
-        """
-        if not len(self._values):
-            raise BadInput("the observer has seen no batch", "call observe on a few batches first")
-        low, high = self._values[0], self._values[-1]
-        if self.method == "percentile":
-            cut = (1 - self.percentile / 100) / 2
-            low, high = (self._values.quantile(share) for share in (cut, 1 - cut))
-        return qparams_of_range(low, high, 8, symmetric=False)
 
 
 def token_qparams(x: Float[Tensor, "*batch hidden"]) -> QuantParams:
@@ -253,7 +195,7 @@ def int8_linear(
         weight_int8: symmetric, with the scales `weight_scale`.
         weight_scale: of each row.
         bias: added at the end.
-        qparams: of the activations, calibrated (`Observer.qparams`); one scale per token when left out.
+        qparams: of the activations, calibrated; one scale per token when left out.
 
     Returns:
         float32.

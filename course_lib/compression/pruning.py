@@ -1,13 +1,8 @@
-"""Pruning: single weights, attention heads, feed-forward neurons and whole layers.
+"""Pruning: single weights, feed-forward neurons and whole layers.
 
 A weight mask is True where a weight is kept. A zero in a dense matrix is multiplied like any other number: it saves
-neither time nor memory until the matrix is stored and multiplied in a sparse form. Zeros anywhere need the position of
-every number that is left; zeros in a pattern (`n_of_m_mask`) need two bits each, and NVIDIA's GPUs have circuits for
-them.
-
-`drop_layers` and `prune_ffn` give a smaller dense model, which needs no special kernels: its configuration has the new
-shape, and any transformers reads it. Heads cannot be removed like that: in a plain `BertModel` every layer has
-`num_attention_heads` heads of hidden size / that many values, so `mask_heads` sets them to zero.
+neither time nor memory until the matrix is stored and multiplied in a sparse form. `drop_layers` and `prune_ffn` give a
+smaller dense model, which needs no special kernels: its configuration has the new shape, and any transformers reads it.
 """
 
 from __future__ import annotations
@@ -27,85 +22,36 @@ from course_lib.classifier import TextClassifier
 from course_lib.compression.linear_layers import bert_encoder, check_integer, linear_layers
 from course_lib.errors import BadInput
 
-PATTERNS = ("unstructured", "2:4")
-
-
-def score_mask(scores: Float[Tensor, "*shape"], sparsity: float, per_row: bool = False) -> Bool[Tensor, "*shape"]:
-    """Keeps the highest scores; exactly `round(sparsity * n)` of n are removed. Of equal ones the first are kept.
-
-    Args:
-        scores: of the weights, in any unit.
-        sparsity: the fraction that is removed, from 0 to 1.
-        per_row: removes equally many of each row (last dimension), instead of the lowest of all.
-
-    Raises:
-        BadInput: a fraction outside of 0 to 1, or scores that are NaN.
-    """
-    _check_sparsity(sparsity)
-    if scores.isnan().any():
-        raise BadInput(f"{int(scores.isnan().sum())} scores are NaN", "look at the weights: training went wrong")
-    rows = scores if per_row else scores.flatten()
-    removed = round(sparsity * rows.shape[-1])
-    if not rows.numel() or removed == rows.shape[-1]:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    least = rows.kthvalue(removed + 1, dim=-1, keepdim=True).values  # the lowest score kept; faster than sorting
-    above, equal = rows > least, rows == least
-    room = rows.shape[-1] - removed - above.sum(-1, keepdim=True)
-    return (above | (equal & (equal.cumsum(-1) <= room))).reshape(scores.shape)
-
-
-def _check_sparsity(sparsity: float) -> None:
-    if not isinstance(sparsity, Real) or not 0 <= float(sparsity) <= 1:
-        raise BadInput(f"sparsity is {sparsity!r}", "use a fraction from 0 (all are kept) to 1 (none is kept)")
-
 
 def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor, "*shape"]:
-    """Keeps the weights farthest from zero (Han et al. 2015, arXiv:1506.02626). Raises as `score_mask`."""
-    return score_mask(weight.abs(), sparsity)
+    """Keeps the weights farthest from zero (Han et al. 2015, arXiv:1506.02626).
 
-
-def n_of_m_mask(weight: Float[Tensor, "*rows inputs"], n: int = 2, m: int = 4) -> Bool[Tensor, "*rows inputs"]:
-    """Keeps the n weights farthest from zero in each m neighbours of a row; of equal ones the first.
-
-    With 2 of 4 a sparse tensor core stores half of the numbers and two bits for the position of each, and multiplies up
-    to twice as fast (Mishra et al. 2021, arXiv:2104.08378).
-
-    Raises:
-        BadInput: n or m out of range, rows that m does not divide, or weights that are NaN.
-    """
-    m = check_integer(m, "m", 1, max(1, weight.shape[-1]))
-    n = check_integer(n, "n", 0, m)
-    if weight.shape[-1] % m:
-        raise BadInput(f"rows of {weight.shape[-1]} weights cannot be divided into groups of {m}", "use another m")
-    groups = weight.unflatten(-1, (-1, m))  # (*rows, groups, m)
-    return score_mask(groups.abs(), 1 - n / m, per_row=True).flatten(-2)
-
-
-def movement_scores(
-    weight: Float[Tensor, "*shape"], gradient: Float[Tensor, "*shape"], before: Tensor | float = 0.0
-) -> Float[Tensor, "*shape"]:
-    """Scores that favour weights which training moves away from zero: before - w * dL/dw.
-
-    Added up over the steps of fine-tuning, for `score_mask` (Sanh et al. 2020, arXiv:2005.07683; without
-    the learning rate). A large weight that moves towards zero has a low score, though `magnitude_mask` would keep it.
+    Exactly `round(sparsity * n)` of n are removed. Of weights of equal size the first are kept.
 
     Args:
-        weight, gradient: of the loss, at this step.
-        before: the scores of the steps so far.
+        sparsity: the fraction that is removed, from 0 to 1.
 
     Raises:
-        BadInput: weight and gradient of different shapes.
+        BadInput: a fraction outside of 0 to 1, or weights that are NaN.
     """
-    if weight.shape != gradient.shape:
-        raise BadInput(f"weight is {tuple(weight.shape)}, gradient {tuple(gradient.shape)}", "give equal shapes")
-    scores: Tensor = before - weight.detach() * gradient.detach()
-    return scores
+    if not isinstance(sparsity, Real) or not 0 <= float(sparsity) <= 1:
+        raise BadInput(f"sparsity is {sparsity!r}", "use a fraction from 0 (all are kept) to 1 (none is kept)")
+    if weight.isnan().any():
+        raise BadInput(f"{int(weight.isnan().sum())} weights are NaN", "look at the weights: training went wrong")
+    sizes = weight.abs().flatten()
+    removed = round(sparsity * len(sizes))
+    if removed == len(sizes):
+        return torch.zeros_like(weight, dtype=torch.bool)
+    least = sizes.kthvalue(removed + 1).values  # the smallest size kept; faster than sorting
+    above, equal = sizes > least, sizes == least
+    room = len(sizes) - removed - above.sum()
+    return (above | (equal & (equal.cumsum(0) <= room))).reshape(weight.shape)
 
 
 # ---- weights of a classifier ----------------------------------------------------------------------------------
 
 
-def prune_weights(classifier: TextClassifier, sparsity: float = 0.5, pattern: str = "unstructured") -> TextClassifier:
+def prune_weights(classifier: TextClassifier, sparsity: float = 0.5) -> TextClassifier:
     """A classifier with zeros in its linear layers, by magnitude. It is neither faster nor smaller: see above.
 
     The weights of all layers are compared, so that a layer of small ones loses more. Biases, norms, the embedding
@@ -113,34 +59,18 @@ def prune_weights(classifier: TextClassifier, sparsity: float = 0.5, pattern: st
 
     Args:
         sparsity: fraction of the weights that become zero.
-        pattern: `unstructured` (anywhere), or `2:4` (`n_of_m_mask`), for `sparsity=0.5` only.
 
     Raises:
-        BadInput: not a fitted BERT classifier, an unknown pattern, or a sparsity that does not fit the pattern.
+        BadInput: not a fitted BERT classifier, or a sparsity outside of 0 to 1.
     """
-    if pattern not in PATTERNS:
-        raise BadInput(f"pattern is {pattern!r}", f"use one of {', '.join(PATTERNS)}")
-    _check_sparsity(sparsity)
-    if pattern == "2:4" and sparsity != 0.5:
-        raise BadInput(f"sparsity is {sparsity} with the pattern 2:4", "use 0.5, or pattern='unstructured'")
     pruned = copy.deepcopy(classifier)
     weights = [linear.weight for linear in linear_layers(pruned).values()]
-    if pattern == "2:4":
-        masks = [n_of_m_mask(weight) for weight in weights]
-    else:
-        together = magnitude_mask(torch.cat([weight.flatten() for weight in weights]), sparsity)
-        parts = together.split([weight.numel() for weight in weights])
-        masks = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+    together = magnitude_mask(torch.cat([weight.flatten() for weight in weights]), sparsity)
+    parts = together.split([weight.numel() for weight in weights])
     with torch.no_grad():
-        for weight, mask in zip(weights, masks, strict=True):
-            weight.masked_fill_(~mask, 0.0)  # a product with the mask would leave zeros that are negative
+        for weight, part in zip(weights, parts, strict=True):
+            weight.masked_fill_(~part.view_as(weight), 0.0)  # a product with the mask would leave negative zeros
     return pruned
-
-
-def sparsity_of(classifier: TextClassifier) -> float:
-    """Fraction of zeros in the linear layers, from 0 to 1. Raises BadInput as `prune_weights`."""
-    weights = [linear.weight for linear in linear_layers(classifier).values()]
-    return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
 # ---- parts of a classifier ------------------------------------------------------------------------------------
@@ -190,7 +120,7 @@ def prune_ffn(classifier: TextClassifier, size: int, importance: ArrayLike) -> T
 
     Args:
         size: neurons per layer afterwards.
-        importance: (layers, neurons), such as `compute_importance(...).neurons`.
+        importance: (layers, neurons), such as `neuron_importance` gives.
 
     Raises:
         BadInput: as `bert_encoder`; a size above the present one, or importances of another shape or not finite.
@@ -228,28 +158,3 @@ def _keep_neurons(layer: Any, kept: Tensor) -> None:
 
 def _parameter(old: Tensor, values: Tensor) -> nn.Parameter:
     return nn.Parameter(values.detach().clone(), requires_grad=old.requires_grad)
-
-
-def mask_heads(classifier: TextClassifier, mask: ArrayLike | Tensor) -> TextClassifier:
-    """A classifier whose pruned heads contribute nothing: their columns of the attention output matrix are zero.
-
-    They are still computed, so it saves neither time nor memory (see above): it shows which heads could be removed.
-
-    Args:
-        mask: (layers, heads), True or 1 where a head is kept, such as `score_mask` of `Importance.heads`.
-
-    Raises:
-        BadInput: not a fitted BERT classifier, or a mask of another shape or with other values.
-    """
-    config = bert_encoder(classifier).config
-    shape = (config.num_hidden_layers, config.num_attention_heads)
-    kept = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
-    if kept.shape != shape or not np.isin(kept, (0, 1)).all():
-        raise BadInput(f"mask has shape {kept.shape}, or values other than 0 and 1", f"give True or False, {shape}")
-    masked = copy.deepcopy(classifier)
-    with torch.no_grad():
-        for layer, row in zip(bert_encoder(masked).encoder.layer, kept.astype(bool), strict=True):
-            weight = layer.attention.output.dense.weight
-            by_head = weight.unflatten(1, (len(row), -1))  # (hidden, heads, size), the same memory
-            by_head[:, torch.from_numpy(~row).to(weight.device)] = 0.0
-    return masked

@@ -16,7 +16,7 @@ from course_lib import machine
 from course_lib.batching import tokenize
 from course_lib.classifier import TextClassifier
 from course_lib.compression.distillation import distill, distill_layers, teacher_outputs
-from course_lib.compression.importance import compute_importance
+from course_lib.compression.importance import neuron_importance
 from course_lib.compression.linear_layers import bert_encoder
 from course_lib.compression.onnx_export import ExportReport, check_export_dir, export_onnx
 from course_lib.compression.onnx_graph import SHARED, Bits
@@ -73,7 +73,7 @@ def shrink(parent: TextClassifier, plan: Plan, texts: Sequence[str]) -> TextClas
     student, config = parent, bert_encoder(parent).config
     if plan.ffn_size is not None and plan.ffn_size != config.intermediate_size:
         some = list(texts[:_IMPORTANCE_TEXTS])
-        student = prune_ffn(student, plan.ffn_size, compute_importance(student, some, parent.predict(some)).neurons)
+        student = prune_ffn(student, plan.ffn_size, neuron_importance(student, some, parent.predict(some)))
     if plan.layers is not None and plan.layers != config.num_hidden_layers:
         student = drop_layers(student, evenly_spaced_layers(config.num_hidden_layers, plan.layers))
     if plan.embedding_clusters is not None and plan.embedding_clusters < config.vocab_size:

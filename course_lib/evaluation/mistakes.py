@@ -120,17 +120,29 @@ def by_slice(
         BadInput: probabilities that do not fit the frame, no sentence in any slice, or a column that is missing.
     """
     right = _right(frame, probabilities, classes)
+    rows = [
+        {"slice": name, "share": float(mask.mean()), **_level(right[mask])}
+        for name, mask in slice_masks(frame, slices).items()
+    ]
+    return pd.DataFrame(rows)[["slice", "n", "share", "accuracy", "low", "high"]]
+
+
+def slice_masks(frame: pd.DataFrame, slices: Mapping[str, Slice] | None = None) -> dict[str, Mask]:
+    """Which sentences belong to each kind of sentence, (n,) each; kinds without a sentence are left out.
+
+    Args:
+        frame, slices: as in `by_slice`.
+
+    Raises:
+        BadInput: no sentence in any slice.
+    """
     words = corpora.lexicon()
     chosen = (SLICES | _RATED if _has_ratings(frame) else SLICES) if slices is None else slices
     masks = {name: choose(frame, words) for name, choose in chosen.items()}
-    rows = [
-        {"slice": name, "share": float(mask.mean()), **_level(right[mask])}
-        for name, mask in masks.items()
-        if mask.any()
-    ]
-    if not rows:
-        raise BadInput(f"none of {len(right)} sentences is in one of the slices {list(chosen)}", "pass other slices")
-    return pd.DataFrame(rows)[["slice", "n", "share", "accuracy", "low", "high"]]
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    if not masks:
+        raise BadInput(f"none of {len(frame)} sentences is in one of the slices {list(chosen)}", "pass other slices")
+    return masks
 
 
 def hardest(

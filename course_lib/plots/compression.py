@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from course_lib.errors import BadInput
 from course_lib.plots import style
@@ -30,22 +29,21 @@ class Measure(NamedTuple):
 
     name: str  # of the axis
     unit: str  # after a number
-    best: str  # what the model at the good end is called
     better: Better
 
 
 MEASURES = {
-    "megabytes": Measure("size of the model file (MB, log scale)", " MB", "smallest", "low"),
-    "median_ms": Measure("median time for one text (ms, log scale)", " ms", "fastest", "low"),
-    "p99_ms": Measure("99th percentile of the time for one text (ms, log scale)", " ms", "fastest", "low"),
-    "texts_a_second": Measure("texts a second (log scale)", " texts a second", "fastest", "high"),
+    "megabytes": Measure("size of the model file (MB, log scale)", " MB", "low"),
+    "median_ms": Measure("median time for one text (ms, log scale)", " ms", "low"),
+    "p99_ms": Measure("99th percentile of the time for one text (ms, log scale)", " ms", "low"),
+    "texts_a_second": Measure("texts a second (log scale)", " texts a second", "high"),
 }
 
 
 def measure_of(column: str) -> Measure:
     """What is known of a column; of any other one, that less of it is better."""
     plain = column.replace("_", " ")
-    return MEASURES.get(column, Measure(f"{plain} (log scale)", f" {plain}", "lowest", "low"))
+    return MEASURES.get(column, Measure(f"{plain} (log scale)", f" {plain}", "low"))
 
 
 def amount(column: str, value: float) -> str:
@@ -54,7 +52,7 @@ def amount(column: str, value: float) -> str:
 
 
 @course_style
-def pareto(table: pd.DataFrame, x: str = "megabytes", floor: float | None = None) -> Axes:
+def pareto(table: pd.DataFrame, x: str = "megabytes", floor: float | None = None, title: str = "") -> Axes:
     """Models by what they cost and how accurate they are, and the front of those that no other one dominates.
 
     A model is dominated where another is at least as good in both and better in one. The line is the best accuracy
@@ -66,6 +64,7 @@ def pareto(table: pd.DataFrame, x: str = "megabytes", floor: float | None = None
         x: cost, above 0: `megabytes`, `median_ms`, `p99_ms`, `texts_a_second` or any other column of which less is
             better.
         floor: the least accuracy that is acceptable: models below it are shown, but cannot be on the front.
+        title: of the figure.
 
     Raises:
         BadInput: no rows, a column is missing, an accuracy is not from 0 to 1, or x is not above 0.
@@ -78,16 +77,12 @@ def pareto(table: pd.DataFrame, x: str = "megabytes", floor: float | None = None
     xs, ys = rows[x].to_numpy(float), rows["accuracy"].to_numpy(float)
     allowed = ys >= (-math.inf if floor is None else floor - _CLOSE)
     on_front = pareto_front(xs, ys, measure.better, allowed)
-    ax, title = new_axes(7.0, 4.5), f"No model has an accuracy of {floor or 0:.1%} or more"
+    ax = new_axes(7.0, 4.5)
     xs_twice, ys_twice = np.repeat(xs[on_front], 2), np.repeat(ys[on_front], 2)
     corners = (xs_twice[1:], ys_twice[:-1]) if measure.better == "low" else (xs_twice[:-1], ys_twice[1:])
     ax.plot(*corners, color=series_style(0).colour, linewidth=1.4, zorder=2)
     if floor is not None:
         ax.axhline(floor, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"at least {floor:.1%}", zorder=1)
-    if on_front.any():
-        best = rows[on_front].iloc[0 if measure.better == "low" else -1]
-        title = f"{on_front.sum()} of {len(rows)} on the front; "
-        title += f"{measure.best}: {best['model']} ({amount(x, best[x])}, {best['accuracy']:.1%})"
     set_labels(ax, title, measure.name, "accuracy", wrap=68)
     style.percent_axis(ax.yaxis)
     lengths = style.whiskers(ys, rows["low"], rows["high"]) if len(ends) == 2 else np.zeros((2, len(rows)))
@@ -97,7 +92,7 @@ def pareto(table: pd.DataFrame, x: str = "megabytes", floor: float | None = None
 
 
 @course_style
-def weight_histogram(weights: Tensor, qparams: QuantParams) -> tuple[Axes, Axes]:
+def weight_histogram(weights: Tensor, qparams: QuantParams, title: str = "") -> tuple[Axes, Axes]:
     """How often each weight occurs, and below it the numbers that the quantization grid has.
 
     Where rows or groups have scales of their own, the grids of the narrowest and of the widest are drawn. Weights that
@@ -106,6 +101,7 @@ def weight_histogram(weights: Tensor, qparams: QuantParams) -> tuple[Axes, Axes]
     Args:
         weights: any shape, finite.
         qparams: of these weights.
+        title: of the figure.
 
     Returns:
         The axes of the histogram and of the grids.
@@ -115,9 +111,9 @@ def weight_histogram(weights: Tensor, qparams: QuantParams) -> tuple[Axes, Axes]
     """
     import torch
 
-    from course_lib.compression.quantization import check_finite, quantization_error  # loads torch: not on import
+    from course_lib.compression.quantization import check_finite  # loads torch: not on import
 
-    lost, values = quantization_error(weights, qparams), check_finite(weights)
+    values = check_finite(weights)
     codes = (torch.full_like(values, end, dtype=torch.int32) for end in (qparams.low, qparams.high))
     low, high = (qparams.dequantize(code) for code in codes)  # the ends of each weight's own grid
     steps = qparams.high - qparams.low
@@ -142,21 +138,20 @@ def weight_histogram(weights: Tensor, qparams: QuantParams) -> tuple[Axes, Axes]
         points = np.linspace(float(low[used][at]), float(high[used][at]), steps + 1)
         below.plot(points, np.full(len(points), row), "|-", color=series_style(0).colour, linewidth=0.7, markersize=9)
     style.name_rows(below, list(chosen))
-    scales = qparams.scale.numel()
-    quality = "no error" if math.isinf(lost.sqnr_db) else f"SQNR {lost.sqnr_db:.1f} dB"
-    title = f"{qparams.bits} bits, {'one scale' if scales == 1 else f'{scales:,} scales'}: "
-    set_labels(ax, f"{title}largest error {lost.max_abs:.3g}, {quality}", "", "weights (log scale)")
+    set_labels(ax, title, "", "weights (log scale)")
     below.set_xlabel("value of a weight")
     return ax, below
 
 
 @course_style
-def sensitivity(matrix_errors: pd.DataFrame) -> Axes:
+def sensitivity(matrix_errors: pd.DataFrame, title: str = "", bar: str = "mean change of a logit") -> Axes:
     """The error from quantizing one matrix alone: a row for each layer, a column for each matrix; darker is worse.
 
     Args:
         matrix_errors: layer, matrix (such as "query") and error (the mean change of a logit), a row for each matrix of
             each layer, as `compression.quantization_sensitivity` returns them.
+        title: of the figure.
+        bar: what the shades show.
 
     Raises:
         BadInput: no rows, a column is missing, a number is not finite, or a matrix occurs twice.
@@ -170,41 +165,31 @@ def sensitivity(matrix_errors: pd.DataFrame) -> Axes:
     ax, high = new_axes(2.6 + 0.95 * len(names), 1.5 + 0.42 * len(layers)), max(float(np.nanmax(grid)), 1e-12)
     digits = max(0, 1 - math.floor(math.log10(high)))
     texts = [["" if np.isnan(cell) else f"{cell:.{digits}f}" for cell in line] for line in grid]
-    style.draw_cells(ax, grid, texts, [str(layer) for layer in layers], names, (0, high), "mean change of a logit")
-    worst = table.iloc[int(np.argmax(table["error"]))]
-    title = f"Most sensitive: {worst['matrix']} of layer {worst['layer']} ({worst['error']:.{digits}f})"
+    style.draw_cells(ax, grid, texts, [str(layer) for layer in layers], names, (0, high), bar)
     set_labels(ax, title, "quantized matrix", "layer")
     return ax
 
 
 @course_style
-def accuracy_by_slice(table: pd.DataFrame) -> Axes:
-    """Accuracy on kinds of sentences before and after, the largest loss on top.
+def accuracy_by_slice(table: pd.DataFrame, title: str = "") -> Axes:
+    """The loss of accuracy on kinds of sentences with its interval, the largest loss on top.
 
     Args:
-        table: slice, n, before and after (accuracies from 0 to 1), as `compression.accuracy_by_slice` returns it.
+        table: slice, n, lost, low and high (percentage points), as `compression.accuracy_by_slice` returns it.
+        title: of the figure.
 
     Raises:
-        BadInput: no rows, a column is missing, or an accuracy is not from 0 to 1.
+        BadInput: no rows, or a column is missing.
     """
-    style.check_fractions(check_columns(table, "slice", "n", "before", "after"), "before", "after")
-    rows = table.assign(points=100 * (table["after"] - table["before"])).sort_values("points", kind="stable")
-    ax, places = new_axes(7.0, 1.6 + 0.36 * len(table)), np.arange(len(rows))
-    ax.hlines(places, rows["before"], rows["after"], color=GREY, linewidth=2.2, zorder=1)
-    first, second = (series_style(number).colour for number in (0, 1))
-    ax.plot(rows["before"], places, "o", color=first, markerfacecolor="white", markersize=8, label="before")
-    ax.plot(rows["after"], places, "s", color=second, markersize=6, label="after")
-    for place, (right, points) in enumerate(zip(rows[["before", "after"]].max(axis=1), rows["points"], strict=True)):
-        text = "no change" if abs(points) < 0.05 else f"{points:+.1f} points".replace("-", MINUS)
-        ax.annotate(text, (right, place), (9, 0), textcoords="offset points", va="center", fontsize=9)
+    check_columns(table, "slice", "n", "lost", "low", "high")
+    rows = table.sort_values("lost", ascending=False, kind="stable")
+    ax, places = new_axes(7.0, 1.3 + 0.36 * len(table)), np.arange(len(rows))
+    lengths = style.whiskers(rows["lost"], rows["low"], rows["high"])
+    ax.axvline(0, color=INK, linewidth=1)
+    ax.errorbar(rows["lost"], places, xerr=lengths, fmt="o", color=series_style(0).colour, ecolor=GREY, capsize=4)
+    for place, lost in enumerate(rows["lost"]):
+        text = f"{lost:.1f}".replace("-", MINUS)
+        ax.annotate(text, (lost, place), (0, 6), textcoords="offset points", ha="center", fontsize=9)
     style.name_rows(ax, [f"{name} (n={n:,.0f})" for name, n in zip(rows["slice"], rows["n"], strict=True)])
-    low, high = rows[["before", "after"]].min().min(), rows[["before", "after"]].max().max()
-    span = max(high - low, 0.02)
-    ax.set_xlim(low - 0.08 * span, high + 0.3 * span)  # room for the points at the right
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    style.percent_axis(ax.xaxis)
-    style.legend_below(ax)
-    worst = rows.iloc[0]
-    title = f"Largest loss: {-worst['points']:.1f} points, {worst['slice']}"
-    set_labels(ax, title if worst["points"] <= -0.05 else "No kind of sentence loses accuracy", "accuracy")
+    set_labels(ax, title, "accuracy lost (percentage points), with intervals that hold together at 95 %")
     return ax
