@@ -22,6 +22,7 @@ from course_lib.compression import (
     OnnxClassifier,
     Plan,
     accuracy_by_slice,
+    compare_with_parent,
     compress,
     compress_cost,
     export_onnx,
@@ -135,6 +136,17 @@ def test_quality_by_hand() -> None:
     assert found.low <= 0.5 <= found.high
     with pytest.raises(BadInput, match="shapes"):
         quality(mine[:2], parent, np.array([0, 0, 1, 0]), np.array([0, 1]))
+
+
+def test_models_beside_their_parent_by_hand() -> None:
+    parent = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
+    worse = np.array([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6], [0.2, 0.8]])
+    labels, classes = np.array(["b", "b", "a", "b"]), np.array(["b", "a"])  # columns are not sorted
+    table = compare_with_parent({"same": parent, "worse": worse}, parent, labels, classes).set_index("model")
+    assert table.loc["same"].tolist() == [0.75, 0.0, 0.0, 0.0, 0.0]
+    assert table.loc["worse", ["accuracy", "change"]].tolist() == [0.5, -25.0]
+    assert table.loc["worse", "low"] <= -25 <= table.loc["worse", "high"] <= 0
+    assert table.loc["worse", "moved"] == pytest.approx(1.0 / 8)
 
 
 def test_damage_names_who_loses() -> None:

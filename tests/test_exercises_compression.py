@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from course_lib.compression import pruning
 from course_lib.compression.distillation import distillation_loss
-from course_lib.compression.low_rank import rank_within
 from course_lib.compression.quantization import QuantParams, fit_qparams
 from course_lib.exercises import reference
 from course_lib.exercises.topics import compression
+from course_lib.exercises.topics.compression import pack_weight
 
 # ---------------------------------------------------------------- other right answers
 
@@ -50,17 +50,79 @@ def loss_of_the_library(student: np.ndarray, teacher: np.ndarray, temperature: f
     return distillation_loss(torch.from_numpy(student), torch.from_numpy(teacher), temperature)
 
 
-def rank_by_floor(out: int, inputs: int, share: float) -> Any:
-    rank = np.clip(np.floor(share / (1 / out + 1 / inputs) + 1e-9), 1, min(out, inputs)).astype(int)
-    return np.array([rank, rank * (out + inputs)])
+# ---------------------------------------------------------------- the same for the stages of the build
+
+
+def packed_by_shifts(weight: np.ndarray, bits: int, block: int) -> Any:
+    """Each row as one large whole number."""
+    high, packed, scales = 2 ** (bits - 1) - 1, [], []
+    for row in weight:
+        number, row_scales = 0, []
+        for start in range(0, len(row), block):
+            part = row[start : start + block].astype(np.float64)
+            scale = np.float16(abs(part).max() / high or 1.0)
+            row_scales.append(scale)
+            for place, value in enumerate(part, start):
+                code = int(np.clip(np.rint(np.float32(value) / np.float32(scale)), -high, high)) + high
+                number |= code << (bits * place)
+        packed.append(list(number.to_bytes(math.ceil(bits * len(row) / 8), "little")))
+        scales.append(row_scales)
+    return np.array(packed, np.uint8), np.array(scales, np.float16)
+
+
+def unpacked_by_shifts(packed: np.ndarray, scales: np.ndarray, bits: int, block: int) -> Any:
+    rows = [int.from_bytes(row.tobytes(), "little") for row in packed]
+    places = range(scales.shape[1] * block)
+    codes = [[(row >> (bits * place)) % 2**bits - (2 ** (bits - 1) - 1) for place in places] for row in rows]
+    blocks = torch.tensor(codes, dtype=torch.float32).unflatten(1, (-1, block))
+    return (blocks * torch.from_numpy(scales).float()[..., None]).flatten(1)
+
+
+def bytes_of_empty_arrays(shapes: dict[str, tuple[int, ...]], plan: dict[str, int], block: int) -> int:
+    arrays = [np.empty(shape, np.float32) for name, shape in shapes.items() if name not in plan]
+    for name, bits in plan.items():
+        arrays += pack_weight(np.ones(shapes[name], np.float32), bits, block)
+    return sum(array.nbytes for array in arrays)
+
+
+def bits_by_recursion(shapes: Any, damage: Any, budget: int, block: int, plan: dict[str, int] | None = None) -> Any:
+    plan = plan or {name: sorted(choices)[-1] for name, choices in damage.items()}
+    size = reference.plan_bytes(shapes, plan, block)
+    if size <= budget:
+        return plan
+    best, least = None, math.inf
+    for name in damage:
+        below = sorted(damage[name])[: sorted(damage[name]).index(plan[name])]
+        if below:
+            other = plan | {name: below[-1]}
+            added = damage[name][below[-1]] - damage[name][plan[name]]
+            price = added / (size - reference.plan_bytes(shapes, other, block))
+            if price < least:
+                best, least = other, price
+    if best is None:
+        raise ValueError
+    return bits_by_recursion(shapes, damage, budget, block, best)
+
+
+def applied_in_two_passes(weights: Any, plan: dict[str, int], block: int) -> Any:
+    pairs = {name: pack_weight(weights[name], bits, block) for name, bits in plan.items()}
+    stored = {name: weight for name, weight in weights.items() if name not in plan}
+    for name, pair in pairs.items():
+        stored |= dict(zip((f"{name}.packed", f"{name}.scales"), pair, strict=True))
+    read = {name: np.asarray(unpacked_by_shifts(*pair, plan[name], block)) for name, pair in pairs.items()}
+    return stored, {name: read.get(name, weight) for name, weight in weights.items()}
 
 
 RIGHT: dict[str, list[Answer]] = {
     "quantize_dequantize": [quantized_by_torch],
     "choose_scale": [scale_by_both_ends],
     "magnitude_mask": [mask_by_torch, mask_of_the_library],
-    "rank_for_budget": [rank_by_floor],
     "distillation_loss": [loss_of_the_library],
+    "pack_weight": [packed_by_shifts],
+    "unpack_weight": [unpacked_by_shifts],
+    "plan_bytes": [bytes_of_empty_arrays],
+    "choose_bits": [bits_by_recursion],
+    "apply_plan": [applied_in_two_passes],
 }
 BITS = st.integers(2, 8)
 
@@ -78,12 +140,30 @@ DRAWN = {
         lambda random, rows, columns, sparsity: (random.integers(-3, 4, (rows, columns)).astype(float), sparsity),
         *(SEED, SIZES, SIZES, st.floats(0, 1)),
     ),
-    "rank_for_budget": st.tuples(st.integers(1, 400), st.integers(1, 400), st.integers(1, 300).map(lambda n: n / 100)),
     "distillation_loss": st.builds(
         lambda random, batch, classes, size, t: (*random.normal(scale=size, size=(2, batch, classes)), t),
         *(SEED, SIZES, st.integers(2, 4), st.sampled_from([1.0, 300.0]), st.floats(0.3, 20)),
     ),
-}
+    "unpack_weight": st.builds(
+        lambda random, rows, blocks, block, bits: (
+            *pack_weight(random.normal(size=(rows, blocks * block)).astype(np.float32), bits, block), bits, block,
+        ),
+        *(SEED, SIZES, SIZES, SIZES, BITS),
+    ),
+    "plan_bytes": st.builds(
+        lambda rows, blocks, block, bits: ({"a": (rows, blocks * block), "b": (rows,)}, {"a": bits}, block),
+        *(SIZES, SIZES, SIZES, BITS),
+    ),
+    "choose_bits": st.builds(
+        lambda random, rows, budget: (
+            shapes := {f"m{number}": (count, 8) for number, count in enumerate(rows)},
+            {name: dict(zip((3, 4, 6, 8), sorted(random.random(4))[::-1], strict=True)) for name in shapes},
+            budget,
+            4,
+        ),
+        *(SEED, st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 500)),
+    ),
+}  # fmt: skip
 
 # ---------------------------------------------------------------- sly answers, right on most cases
 
@@ -114,12 +194,6 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("return mask", "return mask.astype(float)"),
         ("return mask", "return (mask & (sizes != 0))"),
     ],
-    "rank_for_budget": [
-        lambda out, inputs, share: reference.rank_for_budget(out, inputs, min(share, 1.0)),
-        lambda out, inputs, share: reference.rank_for_budget(out, inputs, max(share, 0.25)),
-        lambda out, inputs, share: reference.rank_for_budget(out, inputs, round(share, 1)),
-        ("return rank, rank * (out + inputs)", "return rank, rank"),
-    ],
     "distillation_loss": [
         ("temperature: float = 1.0", "temperature: float = 2.0"),
         lambda student, teacher, temperature=1.0: reference.distillation_loss(student[:2], teacher[:2], temperature),
@@ -130,6 +204,36 @@ SLY: dict[str, list[Answer | Edit]] = {
         lambda student, teacher, temperature=1.0: reference.distillation_loss(
             np.clip(student, -700, 700), teacher, temperature
         ),
+    ],
+    "pack_weight": [
+        lambda weight, bits, block: reference.pack_weight(weight, min(bits, 7), block),
+        ("scales.astype(np.float32), bits)", "scales.astype(np.float32) * 1.001, bits)"),
+        ("return packed,", "return packed.astype(np.int64),"),
+    ],
+    "unpack_weight": [
+        lambda packed, scales, bits, block: reference.unpack_weight(packed, scales[:, :1], bits, block),
+        ("steps).astype(np.float32)", "steps)"),
+        ("(integers * steps)", "(integers * steps).round(3)"),
+    ],
+    "plan_bytes": [
+        lambda shapes, plan, block: reference.plan_bytes(shapes, plan, 4),
+        ("return total", "return max(total, 17)"),
+        ("math.prod(shape)", "shape[0] * (shape[1] if len(shape) > 1 else 1)"),
+    ],
+    "choose_bits": [
+        ("> budget", "> budget + 1"),
+        lambda shapes, damage, budget, block: reference.choose_bits(shapes, damage, max(budget, 160), block),
+        lambda shapes, damage, budget, block: reference.choose_bits(
+            dict(list(shapes.items())[:2]), damage, budget, block
+        ),
+    ],
+    "apply_plan": [
+        ("restored[name] = weight.astype(np.float32)", "restored[name] = weight.astype(np.float64)"),
+        (
+            "unpack_weight(packed, scales, plan[name], block)",
+            "unpack_weight(packed, scales, plan[name], block).round(2)",
+        ),
+        ("if name in plan:", "if plan.get(name, 8) < 8:"),
     ],
 }
 
@@ -154,32 +258,51 @@ MISTAKES: Mistakes = {
     "quantize_dequantize": [
         (lambda v, scale, bits: (np.full(v.shape, 300), v), "from -127 to 127; yours go from 300 to 300"),
         (lambda v, scale, bits: (np.full(v.shape, 1), v), "Position 1 holds the integer 1; it should"),
-        ((PAIR, "return integers, 0 * values + 0.5"), "Position 1 of the"),
-        ((PAIR, "return integers.astype(int), 0 * values"), "come as int64."),
+        ((PAIR, "return integers, 0 * values + 0.5"), "Position 1 of the numbers"),
+        ((PAIR, "return integers.astype(int), 0 * values"), "their type is int64."),
         (lambda v, scale, bits: [[1, 2], v], "The integers: The result should be numbers in the shape"),
     ],
     "choose_scale": [
-        (scale_plus_a_little, "gets the scale 0, or nearly 0"),
-        (lambda weight, bits: np.ones((len(weight), 1)), "Row 0 reaches to 1.27, so its scale is 0.01."),
+        (scale_plus_a_little, "gets a scale of 0 or nearly 0"),
+        (lambda weight, bits: np.ones((len(weight), 1)), "The largest size in row 0 is 1.27, so its scale is 0.01."),
         (("return scale", "return -scale"), "has to be above 0"),
     ],
     "magnitude_mask": [
-        (lambda weight, sparsity: ones(weight.shape), "Of 4 weights round(0.5 * 4) = 2 should go; 0 do."),
-        (lambda weight, sparsity: mask_by_torch(weight[::-1].copy(), sparsity), "a weight of the size"),
-    ],
-    "rank_for_budget": [
-        (lambda out, inputs, share: (3, 48), "factors hold 48 weights; that is more than 0.5 * 48."),
-        (lambda out, inputs, share: (1, 16), "16 weights; a larger rank fits in 0.5 * 64."),
-        (lambda out, inputs, share: (0, 0), "A matrix of 4 by 12 has a rank from 1 to 4; yours is 0."),
+        (lambda weight, sparsity: ones(weight.shape), "round(0.5 * 4) = 2 weights should be removed; you remove 0."),
+        (lambda weight, sparsity: mask_by_torch(weight[::-1].copy(), sparsity), "you keep a weight of size"),
     ],
     "distillation_loss": [
-        (divergence_by_torch, "This is the KL divergence: "),
-        (lambda student, teacher, temperature=1.0: 0.1, "No student can have less than 0.562335 here"),
+        (divergence_by_torch, "You return the KL divergence, "),
+        (lambda student, teacher, temperature=1.0: 0.1, "No student has a loss below 0.562335 here"),
         (lambda s, t, temperature=1.0: 2 * reference.distillation_loss(s, t), "is 2 times what it should be."),
+    ],
+    "pack_weight": [
+        (
+            lambda weight, bits, block: (weight.astype(np.uint8), weight),
+            "The packed array: The result should be numbers",
+        ),
+        (("& 1", "& 0"), "Byte 0 of row 0 is 00000000 in binary; it should be 00001110."),
+        (
+            ("choose_scale(blocks, bits)", "(2 * choose_scale(blocks, bits))"),
+            "The scale of block 0 of row 0 should be 1.",
+        ),
+    ],
+    "unpack_weight": [(("integers * steps", "integers * steps + 1"), "Weight (0, 0) should be 7; yours is 8.")],
+    "plan_bytes": [(lambda shapes, plan, block: 10, "You count 6 bytes too few.")],
+    "choose_bits": [
+        (lambda shapes, damage, budget, block: dict.fromkeys(damage, 5), "'a' gets 5 bits; the choices are [3, 4, 8]."),
+        (lambda shapes, damage, budget, block: dict.fromkeys(damage, 8), "the budget is 319."),
+        (lambda shapes, damage, budget, block: {}, "a dictionary with a number for each"),
+        (lambda shapes, damage, budget, block: dict.fromkeys(damage, 3), "'a' should get 8 bits; yours gets 3."),
+    ],
+    "apply_plan": [
+        (lambda weights, plan, block: 3, "should be a pair of dictionaries, but it is an int"),
+        (lambda weights, plan, block: (weights, weights), "The stored arrays should have the names"),
+        (("pack_weight(weight,", "pack_weight(2 * weight,"), "'query.scales' of the stored arrays does not hold"),
     ],
 }
 
-TestExercises = judged(compression.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*compression.EXERCISES, *compression.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- references against the library
 
@@ -206,15 +329,14 @@ def test_ties_are_those_of_the_library(drawn: tuple[np.ndarray, float, int]) -> 
     assert integers.tolist() == grid.quantize(torch.from_numpy(halves)).tolist()
 
 
-@given(DRAWN["rank_for_budget"])
-def test_the_rank_is_that_of_the_library(drawn: tuple[int, int, float]) -> None:
-    out, inputs, share = drawn
-    per_cent = round(100 * share)
-    rank, count = reference.rank_for_budget(out, inputs, share)
-    exact = max(1, min(per_cent * out * inputs // (100 * (out + inputs)), out, inputs))
-    assert (rank, count) == (exact, exact * (out + inputs))
-    if per_cent * out * inputs >= 100 * (out + inputs):
-        assert rank == rank_within((out, inputs), share * out * inputs)
+def test_a_weight_moves_by_half_a_step_and_the_float16_scale() -> None:
+    weight = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float32)
+    for bits in (2, 3, 4, 5, 6, 8):
+        packed, scales = pack_weight(weight, bits, 16)
+        back = reference.unpack_weight(packed, scales, bits, 16)
+        high = 2 ** (bits - 1) - 1
+        assert (np.abs(back - weight) <= np.repeat(scales.astype(np.float64), 16, axis=1) * (0.5 + high / 2048)).all()
+        assert packed.nbytes + scales.nbytes == reference.plan_bytes({"a": weight.shape}, {"a": bits}, 16)
 
 
 # ---------------------------------------------------------------- what the texts say
@@ -230,11 +352,9 @@ def test_the_worked_examples_of_the_tasks() -> None:
     assert reference.magnitude_mask(np.array([1, -1, 1, 1]), 0.5).tolist() == [True, True, False, False]
     third = np.log(3)
     assert round(reference.distillation_loss(np.array([[0, third]]), np.array([[third, 0]])), 3) == 1.112
-    assert reference.rank_for_budget(8, 8, 0.5) == (2, 32)
-    assert reference.rank_for_budget(4, 12, 0.5) == (1, 16)
-    assert 2 * (4 + 12) == 32 > 0.5 * 4 * 12 == 24
-    assert 192 * (384 + 384) == 384 * 384 < int(0.9 * 384) * (384 + 384)
-    assert 0.57 * 200 * 200 / 400 == 56.99999999999999
+    assert reference.plan_bytes({"a": (2, 8)}, {"a": 4}, 4) == 16
+    packed, scales = pack_weight(np.array([[7, -7, 0, 3]], np.float32), 4, 4)
+    assert packed.tolist() == [[14, 167]] and scales.tolist() == [[1.0]] and 167 == 7 + 16 * 10
     assert 0.29 * 100 == 28.999999999999996
 
 
@@ -243,11 +363,4 @@ def test_the_numbers_of_the_quiz() -> None:
     assert round(0.02 / shared) == 0, "with one scale the small row is lost"
     assert round(0.02 / own) == 127
     assert round(shared, 3) == 0.063
-    assert 100 * 1.96 * math.sqrt(0.88 * 0.12 / 2000) == pytest.approx(1.4, abs=0.05)
-    models = {"A": (90, 12, -88.0), "B": (23, 4, -87.8), "C": (23, 6, -87.2), "D": (12, 5, -87.0)}  # less is better
-    beaten = [
-        name
-        for name, one in models.items()
-        if any(all(x <= y for x, y in zip(other, one, strict=True)) and other != one for other in models.values())
-    ]
-    assert beaten == ["C"]
+    assert 100 * 1.96 * math.sqrt(0.87 * 0.13 / 2000) == pytest.approx(1.5, abs=0.05)

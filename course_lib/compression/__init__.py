@@ -19,7 +19,15 @@ from course_lib.compression.gptq import gptq_quantize
 from course_lib.compression.importance import neuron_importance
 from course_lib.compression.linear_layers import linear_layers
 from course_lib.compression.low_rank import factorize_layers, low_rank_factors
-from course_lib.compression.measure import Speed, accuracy_by_slice, macs_per_token, quality, resident_memory, speed
+from course_lib.compression.measure import (
+    Speed,
+    accuracy_by_slice,
+    compare_with_parent,
+    macs_per_token,
+    quality,
+    resident_memory,
+    speed,
+)
 from course_lib.compression.onnx_classifier import OnnxClassifier
 from course_lib.compression.onnx_export import export_onnx
 from course_lib.compression.onnx_graph import Bits
@@ -67,6 +75,7 @@ __all__ = [
     "Speed",
     "accuracy_by_slice",
     "cluster_embeddings",
+    "compare_with_parent",
     "compress",
     "compress_cost",
     "distill",

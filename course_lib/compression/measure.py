@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib.batching import check_texts
 from course_lib.compression.onnx_classifier import MODEL_FILE
 from course_lib.errors import BadInput, CourseError
-from course_lib.evaluation import bootstrap, calibration
+from course_lib.evaluation import bootstrap, calibration, paired_bootstrap
 from course_lib.evaluation.mistakes import slice_masks
 from course_lib.text.classifiers import Classifier, columns_of
 
@@ -126,6 +126,36 @@ def quality(probabilities: NDArray[Any], parent: NDArray[Any], labels: ArrayLike
         largest_change=float(change.max()),
         mean_change=float(change.mean()),
     )
+
+
+def compare_with_parent(
+    predictions: Mapping[str, NDArray[Any]], parent: NDArray[Any], labels: ArrayLike, classes: NDArray[Any]
+) -> pd.DataFrame:
+    """Several compressed models beside the parent, all on the same texts.
+
+    Args:
+        predictions: name of the model -> probabilities, (n, classes).
+        parent: the parent's probabilities, (n, classes).
+        labels: (n,), of `classes`.
+        classes: the class of each column, in any order.
+
+    Returns:
+        model, accuracy; change (of the accuracy from the parent's, percentage points) with low and high, the 95 %
+        interval of the paired difference; and moved, the mean absolute change of a probability.
+
+    Raises:
+        BadInput: sizes that differ, or a label that is not one of the classes.
+    """
+    wanted = columns_of(classes, labels, len(parent))
+    before = 100.0 * (parent.argmax(1) == wanted)
+    rows = []
+    for name, probabilities in predictions.items():
+        after = 100.0 * (probabilities.argmax(1) == wanted)
+        change = paired_bootstrap(after, before)
+        interval = {"change": change.estimate, "low": change.low, "high": change.high}
+        moved = float(np.abs(probabilities - parent).mean())
+        rows.append({"model": name, "accuracy": after.mean() / 100, **interval, "moved": moved})
+    return pd.DataFrame(rows)
 
 
 def accuracy_by_slice(

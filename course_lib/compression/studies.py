@@ -19,6 +19,7 @@ from course_lib.errors import BadInput
 from course_lib.experiments import experiment
 
 EXPORT = "export"  # folder of a run, for `OnnxClassifier`
+SMALL_AND_FAST = [{"plan": "small", "texts": 7000}, {"plan": "fast", "texts": 7000, "epochs": 2}]  # of notebook 07
 
 
 def plan_of(config: dict[str, Any]) -> Plan:

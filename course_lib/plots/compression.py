@@ -191,5 +191,5 @@ def accuracy_by_slice(table: pd.DataFrame, title: str = "") -> Axes:
         text = f"{lost:.1f}".replace("-", MINUS)
         ax.annotate(text, (lost, place), (0, 6), textcoords="offset points", ha="center", fontsize=9)
     style.name_rows(ax, [f"{name} (n={n:,.0f})" for name, n in zip(rows["slice"], rows["n"], strict=True)])
-    set_labels(ax, title, "accuracy lost (percentage points), with intervals that hold together at 95 %")
+    set_labels(ax, title, "accuracy lost (percentage points), simultaneous 95 % intervals")
     return ax
