@@ -67,4 +67,4 @@ def _rank(shape: torch.Size, fraction: float) -> int:
     rank = int(fraction * shape.numel() / sum(shape) + 1e-9)  # rounding may put a whole number just below itself
     if rank < 1:
         raise BadInput(f"fraction is {fraction}", f"rank 1 takes {sum(shape)} of {shape.numel()} numbers")
-    return min(rank, *shape)
+    return min(rank, int(shape[0]), int(shape[1]))

@@ -304,7 +304,8 @@ def unpack_weight(packed: np.ndarray, scales: np.ndarray, bits: int, block: int)
     codes = (stream.reshape(rows, inputs, bits).astype(np.int32) << np.arange(bits)).sum(axis=2)
     integers = codes - (2 ** (bits - 1) - 1)
     steps = np.repeat(scales.astype(np.float32), block, axis=1)
-    return (integers * steps).astype(np.float32)
+    weight: np.ndarray = (integers * steps).astype(np.float32)
+    return weight
 
 
 def _use_unpack_weight(answer: Answer, packed: np.ndarray, scales: np.ndarray, bits: int, block: int) -> Any:
@@ -397,7 +398,9 @@ def _choose_bits_cases() -> list[Arguments]:
     uneven = {"small": (4, 8), "large": (32, 32), "bias": (32,)}
     two = {"small": {8: 0.0, 4: 0.1}, "large": {8: 0.0, 4: 0.5}}
     random = np.random.default_rng(7)
-    shapes = {f"m{number}": (int(rows), 16) for number, rows in enumerate(random.integers(2, 30, 5))}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"m{number}": (int(rows), 16) for number, rows in enumerate(random.integers(2, 30, 5))
+    }
     drawn = {
         name: dict(zip((3, 4, 6, 8), (4.0, 1.0, 0.2, 0.05) * random.gamma(2, size=()), strict=True)) for name in shapes
     }
