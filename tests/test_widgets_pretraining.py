@@ -159,7 +159,7 @@ def test_what_goes_wrong_with_a_map_is_shown_and_can_be_mended(error, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(encoder, "attention_maps", fail)
         box.children[0].value = "another sentence"
-        assert "There is no map" in box.children[4].value and "<long>" not in box.children[4].value
+        assert "The attention map cannot be shown" in box.children[4].value and "<long>" not in box.children[4].value
         assert not encoder.causal
     box.children[0].value = "and one more"
     assert len(cells(box.children[4].value)) == 25

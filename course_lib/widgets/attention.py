@@ -124,7 +124,7 @@ def _answer(known: _LastMaps, text: str, layer: int, head: int, causal: bool) ->
         sentence = f"Layer {layer}, head {head}, {MASKS[int(causal)]}. {habits(weights, tokens)}{cut}"
         return f"<p style='max-width:640px'>{escape(sentence)}</p>{table(weights, tokens, causal)}"
     except Exception as error:  # of any encoder or tokenizer, even an unfinished one: shown, not hidden
-        return f"<p>There is no map.</p>{error_message(error)}"
+        return f"<p>The attention map cannot be shown.</p>{error_message(error)}"
 
 
 def habits(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str]) -> str:
@@ -152,7 +152,7 @@ def table(weights: Float[NDArray[np.float64], "seq seq"], tokens: Sequence[str],
         for row, token in enumerate(tokens)
     )
     samples = "".join(f"<td style='background:{_shade(p)}'></td><td style='border:0'>{p:.0%}</td>" for p in _SAMPLES)
-    later = f"<td style='background:{_HIDDEN}'></td><td style='border:0'>hidden: comes later</td>" if causal else ""
+    later = f"<td style='background:{_HIDDEN}'></td><td style='border:0'>hidden: later token</td>" if causal else ""
     return (
         f'{_STYLE}<div style="overflow-x:auto"><table class="attention-table"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div><p>Rows are query tokens, columns are key tokens:</p>"
