@@ -308,7 +308,7 @@ def test_bad_settings(tiny: TextClassifier) -> None:
 @pytest.mark.parametrize(
     ("part", "setting", "says"),
     [
-        (Synonyms, (True, 0), "most is 0"),
+        (Synonyms, (0,), "most is 0"),
         (Neighbours, (0,), "most is 0"),
         (Neighbours, (5, 2.0), "least_cosine is 2.0"),
         (MaskedWords, ("course", 0), "most is 0"),

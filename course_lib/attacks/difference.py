@@ -8,7 +8,6 @@ from difflib import SequenceMatcher
 from html import escape
 from typing import NamedTuple
 
-from course_lib.errors import BadInput
 from course_lib.text.document import Document
 
 ALIKE = 0.5  # of difflib's ratio; words less alike are another word, whose single characters say nothing
@@ -65,7 +64,7 @@ def inline(original: str, adversarial: str) -> str:
     return f'{_STYLE}<span class="text-difference" style="white-space:pre-wrap">{"".join(parts)}</span>'
 
 
-def side_by_side(pairs: Iterable[tuple[str, str]], notes: Sequence[str] | None = None) -> str:
+def side_by_side(pairs: Iterable[tuple[str, str]]) -> str:
     """Originals and adversarial texts beside each other as HTML; what was changed is struck out left, underlined right.
 
     Changed words carry a title that says what became what. Inside them the changed characters are bold and darker,
@@ -73,22 +72,12 @@ def side_by_side(pairs: Iterable[tuple[str, str]], notes: Sequence[str] | None =
 
     Args:
         pairs: of original and adversarial text.
-        notes: a line for each pair, such as "positive -> negative".
-
-    Raises:
-        BadInput: not one note for each pair.
     """
     rows = list(pairs)
     if not rows:
         return "<p>There is no pair of texts to show.</p>"
-    if notes is not None and len(notes) != len(rows):
-        raise BadInput(f"there are {len(notes)} notes for {len(rows)} pairs", "pass one note for each pair")
-    heads = ["original", "adversarial", *(["the model's prediction"] if notes is not None else [])]
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    body = "".join(
-        f"<tr>{_cells(*row)}{'' if notes is None else f'<td>{escape(notes[number])}</td>'}</tr>"
-        for number, row in enumerate(rows)
-    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("original", "adversarial"))
+    body = "".join(f"<tr>{_cells(*row)}</tr>" for row in rows)
     return f'{_STYLE}<table class="text-difference"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 

@@ -145,17 +145,15 @@ class Characters(_WordTransformation):
 
 @dataclass(frozen=True)
 class Synonyms(_WordTransformation):
-    """WordNet's synonyms, inflected as the word is.
+    """WordNet's synonyms for the word's likely part of speech (a heuristic), inflected as the word is.
 
     Args:
-        same_part_of_speech: only for the part of speech that the word seems to have in its sentence (a heuristic).
         most: of a word, the commonest senses first.
 
     Raises:
         BadInput: `most` under 1.
     """
 
-    same_part_of_speech: bool = True
     most: int = 50
 
     def __post_init__(self) -> None:
@@ -163,7 +161,7 @@ class Synonyms(_WordTransformation):
 
     def words(self, document: Document, position: int, rng: random.Random) -> list[str]:
         """The word's synonyms in this sentence."""
-        pos = wordnet.likely_pos(document.words, position) if self.same_part_of_speech else None
+        pos = wordnet.likely_pos(document.words, position)
         return list(wordnet.synonyms(document.words[position], pos)[: self.most])
 
 

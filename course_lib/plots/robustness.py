@@ -38,7 +38,7 @@ def cost_of_success(table: pd.DataFrame, title: str = "Success rate and queries 
     style.percent_axis(ax.yaxis)
     xs, ys, low, high = rows[["queries", "success", "low", "high"]].to_numpy(float).T
     names, lengths = rows["attack"].astype(str).tolist(), style.whiskers(ys, low, high)
-    draw_front(ax, xs, ys, lengths, names, "another is as cheap and succeeds more often")
+    draw_front(ax, xs, ys, lengths, names, "another needs fewer queries and succeeds more often")
     return ax
 
 
