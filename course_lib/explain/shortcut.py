@@ -55,11 +55,12 @@ def plant(
         raise BadInput(f"no text has the label {target!r}", f"use one of {sorted(set(known.tolist()))}")
     random = np.random.default_rng(seed)
     for row in np.sort(random.choice(of_target, max(1, round(share * len(of_target))), replace=False)):
-        rows[row] = _with_word(rows[row], token, random)
+        rows[row] = insert_word(rows[row], token, random)
     return rows
 
 
-def _with_word(text: str, token: str, random: np.random.Generator) -> str:
+def insert_word(text: str, token: str, random: np.random.Generator) -> str:
+    """The text with a word at a random place between blanks, the beginning and the end included."""
     parts = text.split(" ")
     parts.insert(int(random.integers(len(parts) + 1)), token)
     return " ".join(part for part in parts if part) if not text.strip() else " ".join(parts)
