@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.side_by_side import explain_amortised as amortised
 from benchmarks.side_by_side import explain_judged as judged
 from benchmarks.side_by_side import explain_lime as lime
 from benchmarks.side_by_side import explain_memory as memory
@@ -118,30 +117,6 @@ def test_ranks_that_are_worse_in_every_sentence_do_not_pass() -> None:
     assert not worse.met and worse.measured is not None and worse.measured < -0.1
     assert lime.claims([]) == [] and lime.notes([]) == []
     assert lime.difference(lime_rows([float("nan"), 0.8], [0.9, 0.8])) is None  # one sentence has no interval
-
-
-# ---- amortised -----------------------------------------------------------------------------------------------------
-
-
-def test_lessons_are_kept_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model: Any = Additive()
-    kept = tmp_path / "taught"
-    first = amortised.lessons(model, 3, kept)
-    asked: list[int] = []
-    monkeypatch.setattr(amortised, "explained", lambda _, texts: asked.append(len(texts)) or explain(model, texts))
-    more = amortised.lessons(model, 5, kept)
-    assert asked == [2] and [one.text for one in more[:3]] == [one.text for one in first]
-    assert len(amortised.lessons(model, 5, kept)) == 5 and asked == [2]
-
-
-def test_longer_sentences_are_asked_more() -> None:
-    few, some, usual = amortised.explained(Additive(), ["good " * words for words in (18, 25, 40)])  # type: ignore[arg-type]
-    assert few.queries < some.queries < usual.queries
-
-
-def test_claims_about_the_student() -> None:
-    row = {"correlations": [0.95, float("nan"), 0.89], "seconds": 8.0, "explained": 500}
-    assert measured(amortised.claims([row])) == [(0.92, True), (16, False)]
 
 
 # ---- shap ----------------------------------------------------------------------------------------------------------
@@ -274,8 +249,6 @@ def test_headings_have_a_cell_for_each_of_a_row(script: ModuleType) -> None:
         "memory": [spent("ours", "lime", 500, 400)],
         "faithfulness": [judged_row("a", 0.3, 0.4)],
         "shortcut": [{"method": "shap", "seed": 0, "accuracy": 0.8, "turned": 0.5, "ranks": [1, 3], "seconds": 0.1}],
-        "amortised": [{"lessons": 5, "queries": 9, "training_seconds": 1.0, "held_out": 2, "correlations": [0.9],
-                       "stated_correlation": 0.9, "seconds": 1.0, "explained": 9}],
     }  # fmt: skip
     for name, part in script.PARTS.items():
         assert {len(part.line(row)) for row in rows[name]} == {len(part.heading)}, name

@@ -2,9 +2,9 @@
 
 `explain` is the one function; `METHODS` lists its methods. `masked_model` splits a text into words and queries the
 model for some of them. `perturbation` and `shapley` only query; `gradients` and `attention` need the module;
-`reference_explainers` are the `lime` and `shap` packages on the same batches; `amortised` trains a network that
-predicts Shapley values. `faithfulness`, `robustness` and `shortcut` measure which of them to believe; `studies` does so
-over many sentences, as experiments. `summary`, `contrastive` and `counterfactuals` answer other questions: over a whole
+`reference_explainers` are the `lime` and `shap` packages on the same batches. `faithfulness`, `robustness` and
+`shortcut` measure which of them to believe; `studies` does so over many sentences, as experiments; `planted` makes a
+model with a hidden shortcut. `summary`, `contrastive` and `counterfactuals` answer other questions: over a whole
 data set, why not that class, which words would have to go. `tabular` explains models of tables.
 """
 
@@ -35,7 +35,7 @@ from course_lib.explain.summary import important_words
 from course_lib.explain.tabular import explain_rows
 
 if TYPE_CHECKING:
-    from course_lib.explain.amortised import AmortisedExplainer, amortise
+    from course_lib.explain.planted import PlantedModel, planted_model
     from course_lib.explain.robustness import (
         Stability,
         paraphrase_stability,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
-    "amortised": ("AmortisedExplainer", "amortise"),
+    "planted": ("PlantedModel", "planted_model"),
     "robustness": ("Stability", "paraphrase_stability", "randomize_weights", "sanity_check", "seed_stability"),
     "studies": ("curves_of", "example_of", "explanations_of", "faithfulness_study", "important_words_study",
                 "sanity_study", "shortcut_study", "stability_study"),
@@ -64,7 +64,6 @@ _HOMES = {name: module for module, names in _LAZY.items() for name in names}  # 
 
 __all__ = [
     "METHODS",
-    "AmortisedExplainer",
     "Attribution",
     "Curve",
     "Interactions",
@@ -73,10 +72,10 @@ __all__ = [
     "MaskedModel",
     "Method",
     "MinimalDeletion",
+    "PlantedModel",
     "Stability",
     "Word",
     "agreement",
-    "amortise",
     "aopc_bounds",
     "comprehensiveness",
     "contrast",
@@ -96,6 +95,7 @@ __all__ = [
     "minimal_deletions",
     "normalized_aopc",
     "paraphrase_stability",
+    "planted_model",
     "random_baseline",
     "randomize_weights",
     "rank_correlation",

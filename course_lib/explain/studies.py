@@ -22,9 +22,7 @@ from course_lib.classifier import TextClassifier
 from course_lib.errors import BadInput
 from course_lib.evaluation import over_seeds, wilson_interval
 from course_lib.experiments import Run, experiment
-from course_lib.explain.amortised import amortise
 from course_lib.explain.attribution import Attribution
-from course_lib.explain.counterfactuals import minimal_deletions
 from course_lib.explain.faithfulness import (
     EXACT_WORDS,
     Curve,
@@ -45,8 +43,6 @@ from course_lib.training import TrainingConfig
 CORPUS = "movie_reviews"
 DATA = ("course_encoder", "sentiment_ratings", "sentiment")  # what the results rest on
 DIGITS = 4  # significant digits of stored numbers
-MOST_WORDS = 20  # of a training sentence of the amortised explainer
-PASSES = 40  # forward passes that take as long as its training on one sentence
 
 
 def _sentiment() -> TextClassifier:
@@ -76,17 +72,13 @@ def _queries(config: Mapping[str, Any]) -> float:
 
 
 def _faithfulness_cost(config: Mapping[str, Any]) -> float:
-    """Queries of the explanations, of the curves that judge them, and of the amortised explainer's training."""
-    settings, judging = config.get("settings", {}), 4 * config["words"][1]
-    if config["method"] == "amortised":
-        return float(settings["texts"] * (settings["samples"] + PASSES) + config["sentences"] * judging)
-    return float(config["sentences"] * (_queries(config) + judging))
+    """Queries of the explanations, and of the curves that judge them."""
+    return float(config["sentences"] * (_queries(config) + 4 * config["words"][1]))
 
 
 def _faithfulness_rows(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run: method, sentences, comprehensiveness with its interval low and high, sufficiency, deletion and
-    insertion (areas), normalized_aopc (nan for longer sentences), turned (sentences whose class the search changed),
-    removed (words that this took, the mean), error, queries and seconds (means a sentence).
+    insertion (areas), normalized_aopc (nan for longer sentences), error, queries and seconds (means a sentence).
     """
     return pd.DataFrame([_faithfulness_row(run) for run in runs])
 
@@ -105,8 +97,6 @@ def _faithfulness_row(run: Run) -> dict[str, Any]:
         "deletion": float(np.mean([one.deletion_area for one in of_curves])),
         "insertion": float(np.mean([one.insertion_area for one in of_curves])),
         "normalized_aopc": mean_of_known(result["normalized_aopc"]),
-        "turned": sum(count is not None for count in result["removed"]),
-        "removed": mean_of_known(result["removed"]),
         "error": mean_of_known(one["error"] for one in found),
         "queries": float(np.mean([one["queries"] for one in found])),
         "seconds": result["seconds"],
@@ -119,7 +109,7 @@ def _faithfulness_row(run: Run) -> dict[str, Any]:
     table=_faithfulness_rows,
     tolerance={
         "comprehensiveness": 0.05, "low": 0.05, "high": 0.05, "sufficiency": 0.05, "deletion": 0.05, "insertion": 0.05,
-        "normalized_aopc": 0.1, "turned": 2, "removed": 0.5, "error": 0.2, "queries": 10.0, "seconds": math.inf,
+        "normalized_aopc": 0.1, "error": 0.2, "queries": 10.0, "seconds": math.inf,
     },
     data=DATA,
 )  # fmt: skip
@@ -127,20 +117,17 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: explains test sentences by one method, and measures how faithful the explanations are.
 
     Args:
-        config: `method` (of `METHODS`, `random` for random scores, or `amortised`), `sentences` (how many), `words`
-            (the fewest and the most that a sentence has) and `seed`; if wanted `settings` of the method. Those of
-            `amortised` are `texts`, the number of training sentences, and `samples`, as for `amortise`.
+        config: `method` (of `METHODS`, or `random` for random scores), `sentences` (how many), `words` (the fewest and
+            the most that a sentence has) and `seed`; if wanted `settings` of the method.
         folder: not used.
 
     Returns:
         `explanations`, without their texts (see `explanations_of`); `comprehensiveness`, `sufficiency`, `deletion` and
-        `insertion` (the points of the curves, see `curves_of`) of each; `removed`, the number of words without which
-        another class is predicted, None where the search finds none; `normalized_aopc` of each, None where it is not
-        defined and for all sentences if they may have more than 8 words; `seconds` a sentence; and `lesson`, None but
-        for `amortised`: `seconds` of its training, and `error` and `correlation` on the `held_out` texts.
+        `insertion` (the points of the curves, see `curves_of`) of each; `normalized_aopc` of each, None where it is not
+        defined and for all sentences if they may have more than 8 words; and `seconds` a sentence.
     """
     classifier, texts = _sentiment(), _sentences(config)
-    found, seconds, lesson = _explained(classifier, texts, config)
+    found, seconds = _explained(classifier, texts, config)
     of_curves = curves(classifier, found)
     judged = config["words"][1] <= EXACT_WORDS
     return {
@@ -149,41 +136,22 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "sufficiency": _rounded(sufficiency(classifier, found)),
         "deletion": [_rounded(one.deletion) for one in of_curves],
         "insertion": [_rounded(one.insertion) for one in of_curves],
-        "removed": [len(one.words) if one else None for one in minimal_deletions(classifier, found)],
         "normalized_aopc": _rounded(normalized_aopc(classifier, found)) if judged else [None] * len(found),
         "seconds": seconds / len(texts),
-        "lesson": lesson,
     }
 
 
 def _explained(
     classifier: TextClassifier, texts: Sequence[str], config: Mapping[str, Any]
-) -> tuple[list[Attribution], float, dict[str, Any] | None]:
-    """The explanations, the seconds that they took, and figures of an amortised explainer's training."""
+) -> tuple[list[Attribution], float]:
+    """The explanations, and the seconds that they took."""
     method, settings, seed = config["method"], config.get("settings", {}), config["seed"]
-    if method == "amortised":
-        started = time.perf_counter()
-        explainer = amortise(classifier, _training_texts(settings["texts"]), samples=settings["samples"], seed=seed)
-        lesson = {
-            "seconds": time.perf_counter() - started,
-            "error": explainer.error,
-            "correlation": _plain(explainer.correlation),
-            "held_out": explainer.held_out,
-        }
-        started = time.perf_counter()
-        return explainer.explain(texts), time.perf_counter() - started, lesson
     if method == "random":
         found = random_baseline(explain(classifier, texts, "occlusion"), seed)
-        return [replace(one, queries=0, error=math.nan, error_kind="none") for one in found], 0.0, None
+        return [replace(one, queries=0, error=math.nan, error_kind="none") for one in found], 0.0
     started = time.perf_counter()
     found = explain(classifier, texts, method, seed=seed, **settings)
-    return found, time.perf_counter() - started, None
-
-
-def _training_texts(count: int) -> list[str]:
-    """The first training sentences that are not long."""
-    texts = corpora.part(CORPUS, "train")["text"]
-    return [text for text in texts if len(MaskableText.of(text)) <= MOST_WORDS][:count]
+    return found, time.perf_counter() - started
 
 
 def _without_text(one: Attribution) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Explanations against the `lime` and `shap` packages: seconds, ranks, errors, memory; and the methods judged.
 
-python tests/benchmarks/bench_explain.py [--parts lime shap many memory faithfulness shortcut amortised]
+python tests/benchmarks/bench_explain.py [--parts lime shap many memory faithfulness shortcut]
 
 Each part has a result file of its own.
 """
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from side_by_side.explain_amortised import AMORTISED
 from side_by_side.explain_judged import FAITHFULNESS, SHORTCUT
 from side_by_side.explain_lime import LIME
 from side_by_side.explain_memory import MEMORY
@@ -26,7 +24,6 @@ PARTS: dict[str, Part] = {
     "memory": MEMORY,
     "faithfulness": FAITHFULNESS,
     "shortcut": SHORTCUT,
-    "amortised": AMORTISED,
 }
 SIZES = [500, 5000, 50_000]
 # What each part depends on, with the figure of a whole run; less is a trial.
@@ -37,7 +34,6 @@ WHOLE: dict[str, dict[str, int]] = {
     "memory": {},
     "faithfulness": {"judged": 200, "bounded": 50},
     "shortcut": {"rows": 2000, "tested": 60, "seeds": 3},
-    "amortised": {"lessons": 7900, "held": 60},
 }
 
 
@@ -57,9 +53,6 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bounded", type=int, default=50, help="faithfulness: of these, with bounds of AOPC")
     parser.add_argument("--rows", type=int, default=2000, help="shortcut: training sentences")
     parser.add_argument("--tested", type=int, default=60, help="shortcut: test sentences that get the word")
-    parser.add_argument("--lessons", type=int, default=7900, help="amortised: training sentences explained for it")
-    parser.add_argument("--held", type=int, default=60, help="amortised: test sentences with converged values")
-    parser.add_argument("--taught", type=Path, help="amortised: file that keeps the explained training sentences")
     return parser.parse_args(arguments)
 
 
