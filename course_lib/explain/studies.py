@@ -44,6 +44,29 @@ CORPUS = "movie_reviews"
 DATA = ("course_encoder", "sentiment_ratings", "sentiment")  # what the results rest on
 DIGITS = 4  # significant digits of stored numbers
 
+_FORTY = {"sentences": 40, "words": [8, 16], "seed": 0}
+_TWENTY = {"sentences": 20, "words": [8, 16], "seed": 0}
+# The configurations that ship: what notebook 09 shows.
+FORTY: list[dict[str, Any]] = [
+    {"method": "lime", "settings": {"samples": 300}, **_FORTY},
+    *({"method": name, **_FORTY}
+      for name in ("shap", "occlusion", "ig", "gradient", "smoothgrad", "attention", "rollout", "random")),
+]  # fmt: skip
+SHORT = [{"method": name, "sentences": 20, "words": [5, 7], "seed": 0}
+         for name in ("exact", "occlusion", "ig", "attention", "random")]  # fmt: skip
+RANDOM_WEIGHTS = [{"method": name, "sentences": 12, "words": [8, 16], "seed": 0}
+                  for name in ("ig", "occlusion", "attention", "rollout")]  # fmt: skip
+REPEATED: list[dict[str, Any]] = [
+    *({"method": name, "change": "seed", "copies": 3, "settings": {"samples": 200}, **_TWENTY}
+      for name in ("lime", "shap")),
+    *({"method": name, "change": "typing error", "copies": 1, **_TWENTY} for name in ("shap", "occlusion", "ig")),
+]  # fmt: skip
+_PLANTED = {"rows": 2000, "tested": 40}
+SHORTCUTS: list[dict[str, Any]] = [
+    {"methods": ["lime", "shap", "occlusion", "ig", "gradient", "attention", "rollout"], "seed": 0, **_PLANTED},
+    *({"methods": ["occlusion", "ig", "gradient", "attention"], "seed": seed, **_PLANTED} for seed in (1, 2)),
+]  # fmt: skip
+
 
 def _sentiment() -> TextClassifier:
     return TextClassifier.from_pretrained("sentiment")
@@ -56,7 +79,8 @@ def rows_by_length(least: int, most: int, count: int) -> list[int]:
     return [row for row, _ in zip(rows, range(count), strict=False)]
 
 
-def _sentences(config: Mapping[str, Any]) -> list[str]:
+def sentences_of(config: Mapping[str, Any]) -> list[str]:
+    """The test sentences that a configuration with `sentences` and `words` explains."""
     texts = corpora.part(CORPUS, "test")["text"]
     least, most = config["words"]
     return [texts.iloc[row] for row in rows_by_length(least, most, config["sentences"])]
@@ -126,7 +150,7 @@ def faithfulness_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         `insertion` (the points of the curves, see `curves_of`) of each; `normalized_aopc` of each, None where it is not
         defined and for all sentences if they may have more than 8 words; and `seconds` a sentence.
     """
-    classifier, texts = _sentiment(), _sentences(config)
+    classifier, texts = _sentiment(), sentences_of(config)
     found, seconds = _explained(classifier, texts, config)
     of_curves = curves(classifier, found)
     judged = config["words"][1] <= EXACT_WORDS
@@ -169,7 +193,7 @@ def explanations_of(run: Run) -> list[Attribution]:
     """The explanations of a run of `faithfulness_study`, with their words; numbers have 4 digits."""
     facts = {"method": run.config["method"], "output": "probability", "spread": None}
     found = []
-    for text, stored in zip(_sentences(run.config), run.result["explanations"], strict=True):
+    for text, stored in zip(sentences_of(run.config), run.result["explanations"], strict=True):
         words = MaskableText.of(text).words
         place = {"text": text, "tokens": [word.text for word in words], "spans": [word.spans for word in words]}
         found.append(Attribution.from_dict({**facts, **place, **stored}))
@@ -208,7 +232,7 @@ def sanity_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     Returns:
         `stages`: the rows of `sanity_check`, None in place of nan.
     """
-    table = sanity_check(_sentiment(), _sentences(config), config["method"], seed=config["seed"])
+    table = sanity_check(_sentiment(), sentences_of(config), config["method"], seed=config["seed"])
     rows = table.to_dict("records")
     return {"stages": [{**row, "signed": _plain(row["signed"]), "absolute": _plain(row["absolute"])} for row in rows]}
 
@@ -253,7 +277,7 @@ def stability_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     if config["change"] not in CHANGES:
         raise BadInput(f"change is {config['change']!r}", f"use one of {', '.join(CHANGES)}")
-    classifier, texts, method = _sentiment(), _sentences(config), config["method"]
+    classifier, texts, method = _sentiment(), sentences_of(config), config["method"]
     settings = {"seed": config["seed"], **config.get("settings", {})}
     if config["change"] == "seed":
         found = seed_stability(classifier, texts, method, seeds=config["copies"], **settings)

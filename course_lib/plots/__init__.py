@@ -12,6 +12,7 @@ from course_lib.plots.explanations import (
     sanity,
     seed_spread,
 )
+from course_lib.plots.forest import forest
 from course_lib.plots.pretraining import (
     attention_map,
     loss_curves,
@@ -52,6 +53,7 @@ __all__ = [
     "errors_by",
     "faithfulness_against_time",
     "first_order",
+    "forest",
     "heat_map",
     "intervals",
     "label_agreement",

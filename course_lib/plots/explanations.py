@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -111,7 +111,7 @@ def _characters() -> frozenset[int]:
 
 
 @course_style
-def deletion_curves(by_method: Mapping[str, Curve | Sequence[Curve]]) -> tuple[Axes, Axes]:
+def deletion_curves(by_method: Mapping[str, Curve | Sequence[Curve]], title: str = "") -> tuple[Axes, Axes]:
     """The output while the words that speak most for the target are deleted (left) and inserted (right).
 
     Curves of several texts are averaged at equal fractions of their words. A faithful method falls fast on the left and
@@ -119,6 +119,7 @@ def deletion_curves(by_method: Mapping[str, Curve | Sequence[Curve]]) -> tuple[A
 
     Args:
         by_method: name -> curves of the same texts, as `explain.curves` returns them, or one of them.
+        title: what the figure shows.
 
     Returns:
         The axes of deletion and of insertion.
@@ -136,15 +137,16 @@ def deletion_curves(by_method: Mapping[str, Curve | Sequence[Curve]]) -> tuple[A
         if not all(np.isfinite([*one.deletion, *one.insertion]).all() for one in curves):
             raise BadInput(f"a curve of {name} is not finite", "take it from explain.curves")
     left, right = plt.subplots(1, 2, figsize=(7.6, 4.1), sharey=True)[1]
-    for ax, side, verb in ((left, "deletion", "deleted"), (right, "insertion", "inserted")):
+    for ax, side, verb, better in ((left, "deletion", "deleted", "lower"), (right, "insertion", "inserted", "higher")):
         for number, (name, curves) in enumerate(found.items()):
             fractions, heights = _mean_curve([getattr(one, side) for one in curves])
             ax.plot(fractions, heights, label=name, **_method_style(name, number, len(fractions)))
-        areas = {name: np.mean([getattr(one, f"{side}_area") for one in curves]) for name, curves in found.items()}
-        set_labels(ax, _fastest(side, areas), f"words {verb}", wrap=38)
+        set_labels(ax, f"{side}: {better} is better", f"words {verb}")
         style.percent_axis(ax.xaxis)
     left.set_ylabel("probability of the target" + (", mean over texts" if max(counts.values()) > 1 else ""))
     style.legend_below(left)
+    if title:
+        style.figure_of(left).suptitle(textwrap.fill(title, 88), fontweight="bold", fontsize=11)
     return left, right
 
 
@@ -162,25 +164,17 @@ def _method_style(name: str, number: int, points: int = 1) -> dict[str, Any]:
     return style.line_style(number, points)
 
 
-def _fastest(side: str, areas: Mapping[str, Any]) -> str:
-    mine = {name: area for name, area in areas.items() if name != RANDOM} or dict(areas)
-    best = (min if side == "deletion" else max)(mine, key=lambda name: mine[name])
-    text = f"{mine[best]:.2f}".replace("-", MINUS)
-    if len(mine) == 1:
-        return f"{side.capitalize()}: mean {text} ({best})"
-    return f"{best} {'falls' if side == 'deletion' else 'rises'} fastest: mean {text}"
-
-
 # ---- agreement, time, sanity -----------------------------------------------------------------------------------
 
 
 @course_style
-def agreement_map(table: pd.DataFrame, of: str = "scores") -> Axes:
+def agreement_map(table: pd.DataFrame, of: str = "scores", title: str = "") -> Axes:
     """The rank correlation of every two methods' scores; the darker, the more they agree.
 
     Args:
         table: a row and a column for each method, as `explain.agreement` returns it; nan where it is not defined.
-        of: what was ranked: `scores`, or their `sizes` where `explain.agreement` was called with `absolute`.
+        of: what was ranked: `scores`, or `absolute scores` where `explain.agreement` was called with `absolute`.
+        title: what the figure shows.
 
     Raises:
         BadInput: fewer than two methods, rows and columns of different names, or numbers that are not from -1 to 1.
@@ -194,21 +188,15 @@ def agreement_map(table: pd.DataFrame, of: str = "scores") -> Axes:
     texts = [["–" if math.isnan(number) else f"{number:.2f}".replace("-", MINUS) for number in row] for row in grid]
     for at in range(n):  # a method beside itself
         grid[at, at], texts[at][at] = np.nan, ""
-    pairs = {pair: grid[pair] for pair in combinations(range(n), 2) if not math.isnan(grid[pair])}
-    ax, low = style.new_axes(2.9 + 0.72 * n, 1.8 + 0.46 * n), min([0.0, *pairs.values()])
+    ax, low = style.new_axes(2.9 + 0.72 * n, 1.8 + 0.46 * n), min([0.0, *grid[~np.isnan(grid)]])
     bar = f"rank correlation of {of}, mean over texts"
     style.draw_cells(ax, grid, texts, names, names, (low, 1), bar, rotation=35)
-    title = "No two methods can be compared"
-    if pairs:
-        ends = [choose(pairs, key=lambda pair: pairs[pair]) for choose in (max, min)]
-        most, least = (f"{names[a]} and {names[b]} ({texts[a][b]})" for a, b in ends)
-        title = f"Most alike: {most}" + (f"; least: {least}" if len(pairs) > 1 else "")
-    set_labels(ax, title)
+    set_labels(ax, title, wrap=80)
     return ax
 
 
 @course_style
-def faithfulness_against_time(table: pd.DataFrame) -> Axes:
+def faithfulness_against_time(table: pd.DataFrame, title: str = "") -> Axes:
     """How faithful each method is, with its interval, against its time: the best are at the top left.
 
     Filled points are on the front: no other method is as fast and as faithful, and better in one. The method called
@@ -216,6 +204,7 @@ def faithfulness_against_time(table: pd.DataFrame) -> Axes:
 
     Args:
         table: method, seconds (above 0), comprehensiveness and its interval low and high; a row for each method.
+        title: what the figure shows.
 
     Raises:
         BadInput: no method but "random", a column is missing, seconds not above 0, or an interval that does not hold
@@ -233,16 +222,13 @@ def faithfulness_against_time(table: pd.DataFrame) -> Axes:
     ax, names = style.new_axes(7.0, 4.3), rows["method"].astype(str).tolist()
     for value in table[chance]["comprehensiveness"][:1]:
         ax.axhline(value, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="random order", zorder=1)
-    best, fastest = (f"{names[at]} ({ys[at]:.2f} in {xs[at]:.2g}\u00a0s)" for at in (ys.argmax(), xs.argmin()))
-    title = f"Highest: {best}" + (f"; fastest: {fastest}" if fastest != best else "")
-    title = title.replace("-0.", f"{MINUS}0.")
-    set_labels(ax, title, "seconds a text (log scale)", "comprehensiveness (decrease of the output)", wrap=74)
-    draw_front(ax, xs, ys, style.whiskers(ys, low, high), names, "another is as fast and more faithful")
+    set_labels(ax, title, "seconds per text (log scale)", "comprehensiveness (fall of the probability)", wrap=74)
+    draw_front(ax, xs, ys, style.whiskers(ys, low, high), names, "another method is as fast and more faithful")
     return ax
 
 
 @course_style
-def sanity(table: pd.DataFrame) -> Axes:
+def sanity(table: pd.DataFrame, title: str = "") -> Axes:
     """How much the sizes of the scores still agree while the model's weights become random from the top down.
 
     Those of a sound method fall to 0.
@@ -250,6 +236,7 @@ def sanity(table: pd.DataFrame) -> Axes:
     Args:
         table: stage, absolute (rank correlation), as `explain.sanity_check` returns it, with a column `method` where
             there are several: a line for each.
+        title: what the figure shows.
 
     Raises:
         BadInput: no rows, a column is missing, a stage occurs twice, or numbers that are not from -1 to 1.
@@ -268,10 +255,7 @@ def sanity(table: pd.DataFrame) -> Axes:
     ax.set_xticks(places, ["nothing", *named])
     ax.set_ylim(min(-0.15, grid.min().min() - 0.05), 1.05)
     style.legend_below(ax)
-    ends = grid[stages[-1]].dropna()
-    title = "Nothing can be ranked when all weights are random"
-    if len(ends):
-        most = f"{ends.max():.2f}".replace("-", MINUS)
-        title = f"All weights random: the highest rank correlation is {most} ({ends.idxmax()})"
-    set_labels(ax, title, "random weights, from the head down to", "rank correlation of the scores' sizes")
+    set_labels(
+        ax, title, "random weights from the head down to", "rank correlation of absolute scores", wrap=76
+    )  # fmt: skip
     return ax

@@ -229,8 +229,8 @@ def _judge_paired_interval(case: Case, expected: Any, got: Any) -> str | None:
 
 EXERCISES = (
     Exercise(comprehensiveness, _comprehensiveness_cases, _judge_comprehensiveness),
-    Exercise(rank_agreement, _rank_agreement_cases, _judge_rank_agreement),
     Exercise(paired_interval, _paired_interval_cases, _judge_paired_interval),
+    Exercise(rank_agreement, _rank_agreement_cases, _judge_rank_agreement),
 )
 
 # ---------------- the build, stage 1: which words does the model rely on over many texts?
@@ -258,6 +258,7 @@ def _rank_words_cases() -> list[Arguments]:
         (["fine cast", "cast fine"], [[0.25, 0.25], [0.25, 0.25]], 2),  # equal: in alphabetical order
         (["the the the plot", "plot the", "the"], [[0.2, 0.2, 0.2, -0.9], [-0.8, 0.3], [0.4]], 2),
         (["a", "b", "a"], [[0.5], [-9.0], [0.25]], 3),  # no word is left
+        (["good film with fine cast", "dull plot"], [[0.5, 0.1, -0.2, 0.4, 0.3], [-0.6, 0.05]], 1),
     ]
     return [
         ([text.split() for text in texts], [np.array(one) for one in scores], least) for texts, scores, least in rows
