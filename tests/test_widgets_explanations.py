@@ -335,24 +335,24 @@ def test_words_go_in_the_order_of_their_scores():
 def test_the_words_tell_the_fall_and_the_flip():
     slider, _, answer = deleter().children
     assert plain(answer.value).startswith(
-        "0 of 5 words deleted: the probability of liked is 65.0%. The model says liked. "
-        "In this order it takes 1 to change its mind."
+        "0 of 5 words deleted: the probability of liked is 65.0%. The model predicts liked. "
+        "In this order the prediction changes after 1 deletion."
     )
     slider.value = 1
     assert (
-        "1 of 5 words deleted: the probability of liked is 35.0%, from 65.0%. The model now says not <liked>."
+        "1 of 5 words deleted: the probability of liked is 35.0%, from 65.0%. The model now predicts not <liked>."
         in plain(answer.value)
     )
     assert "width:35.0%" in answer.value and "left:65.0%" in answer.value
     steady = widgets.delete_words(Broken(), explain(Broken(), ["good film"], "occlusion")[0]).children
-    assert "No step of this order changes it." in plain(steady[2].value)
+    assert "In this order the prediction never changes." in plain(steady[2].value)
 
 
 def test_other_orders_go_the_other_way_or_at_random():
     slider, order, answer = deleter().children
     slider.value = 1
     order.value = "against"
-    assert struck(answer.value) == ["bad"] and "85.0%" in answer.value and "still says liked" in answer.value
+    assert struck(answer.value) == ["bad"] and "85.0%" in answer.value and "still predicts liked" in answer.value
     order.value = "random"
     slider.value = 3
     first = struck(answer.value)
@@ -389,7 +389,7 @@ def test_equal_words_that_are_one_player_go_together():
 
 def test_another_class_than_the_likeliest():
     slider, _, answer = deleter(target="no").children
-    assert "probability of not <liked> is 35.0%. The model says liked." in plain(answer.value)
+    assert "probability of not <liked> is 35.0%. The model predicts liked." in plain(answer.value)
     slider.value = 1
     assert struck(answer.value) == ["bad"]
 

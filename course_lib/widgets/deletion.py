@@ -18,9 +18,9 @@ from course_lib.widgets.base import control_style, error_message, live_box, mess
 from course_lib.widgets.prediction import class_names
 
 ORDERS = {
-    "for": "what speaks most for the class first",
-    "against": "what speaks most against it first",
-    "random": "at random",
+    "for": "highest score first",
+    "against": "lowest score first",
+    "random": "random order",
 }
 
 
@@ -117,9 +117,11 @@ def _picture(masked: MaskableText, fall: _Fall, gone: int, name: str) -> str:
     if gone:
         text += f", from {first:.1%}"
     still = "still " if gone and fall.predicted[gone] == fall.predicted[0] else "now " if gone else ""
-    text += f". The model {still}says {fall.predicted[gone]}."
+    text += f". The model {still}predicts {fall.predicted[gone]}."
     flips = [step for step, word in enumerate(fall.predicted) if word != fall.predicted[0]]
-    end = f" In this order it takes {flips[0]} to change its mind." if flips else " No step of this order changes it."
+    end = " In this order the prediction never changes."
+    if flips:
+        end = f" In this order the prediction changes after {flips[0]} deletion{'s' if flips[0] > 1 else ''}."
     return (
         f"{message(escape(text + end))}"
         f'<p class="deleted-text" style="font-size:1.15em;line-height:1.8;overflow-wrap:anywhere">'

@@ -454,7 +454,7 @@ def take_bits_away(opened: Opened) -> None:
 
 
 def ask_for_reasons(opened: Opened) -> None:
-    """More samples bring another picture, another sentence other words, and words go in two orders."""
+    """More samples bring another picture, and another sentence other words."""
     samples = opened.page.locator(".explanation-sampling").first
     samples.scroll_into_view_if_needed()
     moved(samples, lambda: press(samples.locator(".noUi-handle").first, "ArrowRight"), opened.page, "50 samples")
@@ -474,6 +474,10 @@ def ask_for_reasons(opened: Opened) -> None:
     box.locator("input[type=checkbox]").last.uncheck()
     wait_until(lambda: heat.locator("tbody tr").count() == rows - 1, opened.page, "the row has not gone")
     opened.photograph("reasons", box)
+
+
+def delete_the_words(opened: Opened) -> None:
+    """The slider deletes words in the order of their scores; another order deletes other words."""
     falling = opened.page.locator(".delete-words").first
     falling.scroll_into_view_if_needed()
     words, order = falling.locator(".noUi-handle").first, falling.locator("select").first
@@ -520,6 +524,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "05_adversarial_examples": break_a_sentence,
     "07_compression": take_bits_away,
     "08_explaining_predictions": ask_for_reasons,
+    "09_faithful_explanations": delete_the_words,
 }
 
 
