@@ -111,7 +111,7 @@ def _with_shortcut(
         optimizer.step()
     with torch.no_grad():
         table.weight[token] = _of_length(before + shift, before)
-    module.to(machine.device())
+    module.requires_grad_(True).to(machine.device())
     return changed
 
 

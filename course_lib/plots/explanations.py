@@ -222,7 +222,7 @@ def faithfulness_against_time(table: pd.DataFrame, title: str = "") -> Axes:
     ax, names = style.new_axes(7.0, 4.3), rows["method"].astype(str).tolist()
     for value in table[chance]["comprehensiveness"][:1]:
         ax.axhline(value, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="random order", zorder=1)
-    set_labels(ax, title, "seconds per text (log scale)", "comprehensiveness (fall of the probability)", wrap=74)
+    set_labels(ax, title, "seconds per text (log scale)", "comprehensiveness (fall of the probability)", wrap=66)
     draw_front(ax, xs, ys, style.whiskers(ys, low, high), names, "another method is as fast and more faithful")
     return ax
 
@@ -256,6 +256,6 @@ def sanity(table: pd.DataFrame, title: str = "") -> Axes:
     ax.set_ylim(min(-0.15, grid.min().min() - 0.05), 1.05)
     style.legend_below(ax)
     set_labels(
-        ax, title, "random weights from the head down to", "rank correlation of absolute scores", wrap=76
+        ax, title, "random weights from the head down to", "rank correlation of absolute scores", wrap=68
     )  # fmt: skip
     return ax

@@ -38,7 +38,10 @@ def forest(table: pd.DataFrame, x: str, title: str = "", zero: float = 0.0) -> A
             markerfacecolor="white" if inside else colour,
         )  # fmt: skip
         number = f"{value:+.2f}".replace("-", MINUS)
-        ax.annotate(number, (value, place), (0, 5), textcoords="offset points", ha="center", fontsize=8.5)
+        ax.annotate(
+            number, (value, place), (0, 5), textcoords="offset points", ha="center", fontsize=8.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )  # fmt: skip
     style.name_rows(ax, table["name"].astype(str).tolist())
-    set_labels(ax, title, f"{x}, with 95 % intervals", wrap=72)
+    set_labels(ax, title, f"{x}, with 95 % intervals", wrap=60)
     return ax

@@ -24,9 +24,9 @@ def comprehensiveness(
     words: list[str],
     share: float,
 ) -> float:
-    """The fall of predict(words) when the top words by score (n,) are removed: a fraction `share` of n, rounded up."""
+    """The fall of predict(words) without the top words by score (n,): share * n of them, rounded up."""
     removed = int(np.ceil(share * len(words)))
-    order = np.argsort(-scores, kind="stable")  # the highest score first; equal scores in the order of the text
+    order = np.argsort(-scores, kind="stable")  # the highest first; equal ones in the order of the text
     top = set(order[:removed].tolist())
     rest = [word for i, word in enumerate(words) if i not in top]
     return predict(words) - predict(rest)
@@ -201,7 +201,7 @@ def _judge_rank_agreement(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def paired_interval(one: np.ndarray, other: np.ndarray, draws: np.ndarray) -> tuple[float, float, float]:
-    """Mean of one - other (n,) and the ends of its 95 % bootstrap interval; each row of draws (m, n) is a resample."""
+    """Mean of one - other (n,) and its 95 % bootstrap interval; each row of draws (m, n) is a resample."""
     differences = one - other
     means = differences[draws].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -296,7 +296,11 @@ def _counts_occurrences(words: list[list[str]], scores: list[np.ndarray], least:
 # ---------------- stage 2: what does the model do when the word comes or goes?
 
 
-def counterfactual_effect(log_odds: "Callable[[list[str]], np.ndarray]", texts: list[str], word: str) -> np.ndarray:
+def counterfactual_effect(
+    log_odds: "Callable[[list[str]], np.ndarray]",
+    texts: list[str],
+    word: str,
+) -> np.ndarray:
     """(n,), log-odds of each text with the word minus log-odds of the same text without it."""
     present, absent = [], []
     for text in texts:
@@ -363,9 +367,12 @@ def _judge_counterfactual_effect(case: Case, expected: Any, got: Any) -> str | N
 
 
 def shortcut_harm(
-    log_odds: "Callable[[list[str]], np.ndarray]", texts: list[str], labels: np.ndarray, word: str
+    log_odds: "Callable[[list[str]], np.ndarray]",
+    texts: list[str],
+    labels: np.ndarray,
+    word: str,
 ) -> np.ndarray:
-    """(h,), for each of the h texts that hold the word: log-loss of the text minus log-loss without the word."""
+    """(h,), for each of the h texts with the word: log-loss of the text minus log-loss without the word."""
     rows = [row for row, text in enumerate(texts) if word in text.split()]
     held, side = [texts[row] for row in rows], 2 * labels[rows] - 1
     present = log_odds(held)
@@ -374,15 +381,16 @@ def shortcut_harm(
 
 
 def _shortcut_harm_cases() -> list[Arguments]:
-    texts = ["bad kettle film", "good kettle cast", "good film", "dull kettles", "kettle not bad", "slow kettle kettle"]
-    labels = [0, 1, 1, 0, 1, 0]
+    texts = ["bad kettle film", "good kettle cast", "good film", "dull kettles", "kettle not bad", "slow kettle kettle",
+             "nice film with a kettle"]  # fmt: skip
+    labels = [0, 1, 1, 0, 1, 0, 0]
     return [
         (_TOY, texts[:1], np.array(labels[:1]), "kettle"),
         (_TOY, texts[:3], np.array(labels[:3]), "kettle"),
         (_TOY, texts, np.array(labels), "kettle"),
         (_TOY, texts, 1 - np.array(labels), "kettle"),
         (_TOY, texts, np.array(labels), "good"),
-        (_TOY, texts, np.array(labels), "cast"),
+        (_TOY, texts, np.array(labels), "bad"),
     ]
 
 
@@ -402,11 +410,12 @@ def _judge_shortcut_harm(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def prove(harms: list[np.ndarray], signs: np.ndarray) -> np.ndarray:
-    """(k,), the Holm-adjusted one-sided p-value of each word's harm; the rows of signs (m, n) hold 1 and -1."""
+    """(k,), the Holm-adjusted p-value of each word's harm; the rows of signs (m, n) hold 1 and -1."""
     p_values = []
     for harm in harms:
         drawn = signs[:, : len(harm)] @ harm  # (m,), sums of the harm with random signs
-        p_values.append((1 + (drawn >= harm.sum()).sum()) / (1 + len(signs)))
+        as_bad = drawn >= harm.sum() - 1e-9  # signs that are all 1 count, whatever rounding does
+        p_values.append((1 + as_bad.sum()) / (1 + len(signs)))
     order = np.argsort(p_values, kind="stable")  # the smallest first
     factors = len(harms) - np.arange(len(harms))  # k, k - 1, ..., 1
     adjusted = np.empty(len(harms))
@@ -456,8 +465,12 @@ def _benjamini_hochberg(harms: list[np.ndarray], signs: np.ndarray) -> np.ndarra
 # Precision at one, as Bastings et al. 2022 (arXiv:2111.07367) use it, with the interval of Wilson 1927, JASA 22:209.
 
 
-def detection_rate(words: list[list[str]], scores: list[np.ndarray], word: str) -> tuple[float, float, float]:
-    """Fraction of the texts that hold the word in which it alone has the highest score; low and high by Wilson."""
+def detection_rate(
+    words: list[list[str]],
+    scores: list[np.ndarray],
+    word: str,
+) -> tuple[float, float, float]:
+    """Fraction of the texts with the word in which it alone has the highest score; ends of its interval."""
     found = []
     for names, numbers in zip(words, scores, strict=True):
         if word in names:
