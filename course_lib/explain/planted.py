@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,8 @@ def _with_shortcut(
 ) -> TextClassifier:  # fmt: skip
     """A copy for which the word speaks for the target; the word's embedding keeps its length."""
     changed, tokenizer = copy.copy(classifier), classifier.tokenizer_
-    changed.module_ = module = copy.deepcopy(classifier.module_).cpu().float().requires_grad_(False).eval()
+    module: Any = copy.deepcopy(classifier.module_).cpu().float().requires_grad_(False).eval()
+    changed.module_ = module
     token, table = tokenizer.convert_tokens_to_ids(word), module.bert.embeddings.word_embeddings
     train = corpora.part("movie_reviews", "train", 2000)
     others = [text for text in train.loc[train["label"] != target, "text"] if len(text.split()) <= LENGTHS[1]]
@@ -117,4 +119,5 @@ def _with_shortcut(
 
 def _of_length(vector: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The vector, scaled to the other's length."""
-    return vector * other.norm() / vector.norm()
+    scaled: torch.Tensor = vector * other.norm() / vector.norm()
+    return scaled

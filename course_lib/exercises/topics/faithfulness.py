@@ -309,7 +309,8 @@ def counterfactual_effect(
         holding = words if word in words else [*words[:middle], word, *words[middle:]]
         present.append(" ".join(holding))
         absent.append(" ".join(other for other in words if other != word))
-    return log_odds(present) - log_odds(absent)
+    effect: np.ndarray = log_odds(present) - log_odds(absent)
+    return effect
 
 
 @dataclass(frozen=True)
@@ -377,7 +378,8 @@ def shortcut_harm(
     held, side = [texts[row] for row in rows], 2 * labels[rows] - 1
     present = log_odds(held)
     absent = present - counterfactual_effect(log_odds, held, word)
-    return np.logaddexp(0, -side * present) - np.logaddexp(0, -side * absent)
+    harm: np.ndarray = np.logaddexp(0, -side * present) - np.logaddexp(0, -side * absent)
+    return harm
 
 
 def _shortcut_harm_cases() -> list[Arguments]:
