@@ -21,9 +21,9 @@ from course_lib.classifier import BERTForSentimentAnalysis
 from course_lib.machine import seed_everything
 from course_lib.training import TrainingConfig, train
 
-# What a checkpoint has to carry is switched on: dropout, accumulation, averaging of weights, decay by layer.
+# What a checkpoint has to carry is switched on: dropout, accumulation.
 CONFIG = TrainingConfig(
-    epochs=3, batch_size=4, learning_rate=1e-3, accumulate=2, average_from=0.3, layer_decay=0.9, precision="float32"
+    epochs=3, batch_size=4, learning_rate=1e-3, accumulate=2, precision="float32"
 )
 STEPS = 24  # optimizer steps of the whole run
 _SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -65,7 +65,7 @@ def train_small(
     def validate(model: torch.nn.Module) -> dict[str, float]:
         return {"validation_loss": objective(model, held_out).item()}
 
-    config = CONFIG if patience is None else replace(CONFIG, patience=patience, average_from=1.0)
+    config = CONFIG if patience is None else replace(CONFIG, patience=patience)
 
     def kill(row: dict[str, float]) -> None:
         if row["step"] == kill_at and "loss" in row:

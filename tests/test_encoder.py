@@ -46,7 +46,6 @@ from course_lib.encoder import (
 )
 from course_lib.encoder.weights import our_name, their_name
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
-from course_lib.training.schedule import depth_of
 
 SMALL = EncoderConfig(
     vocab_size=50, hidden_size=32, n_layers=3, n_heads=4, intermediate_size=48, max_positions=40, n_segments=2
@@ -234,13 +233,6 @@ def test_pre_norm_equals_megatron_bert():
 
 
 # --- Names, folders, configurations
-
-
-def test_names_tell_the_depth_that_training_reads():
-    depths = {name: depth_of(name, 3) for name, _ in encoder(norm="pre").named_parameters()}
-    assert {depth for name, depth in depths.items() if name.startswith("embeddings")} == {0}
-    assert depths["layers.0.attention.query.weight"] == 1 and depths["layers.2.feed_forward.expand.bias"] == 3
-    assert depths["pooler.weight"] == depths["last_norm.weight"] == 4
 
 
 def test_there_and_back_again():

@@ -307,22 +307,6 @@ def small_lexicon(monkeypatch):
     monkeypatch.setattr(corpora, "lexicon", lambda: LEXICON)
 
 
-def test_by_length_counts_words_into_bins():
-    table = ev.by_length(FRAME, FRAME_PROBABILITIES)
-    assert table["words"].tolist() == ["1-5", "11-15"]
-    assert table["n"].tolist() == [5, 1]
-    assert table["accuracy"].tolist() == pytest.approx([4 / 5, 0])
-    assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
-
-
-@pytest.mark.parametrize(
-    ("words", "name"), [(1, "1-5"), (5, "1-5"), (6, "6-10"), (30, "26-30"), (31, "31+"), (500, "31+")]
-)
-def test_edges_of_the_lengths(words, name):
-    frame = pd.DataFrame({"text": ["word " * words], "label": [1]})
-    assert ev.by_length(frame, [[0.1, 0.9]])["words"].tolist() == [name]
-
-
 def test_by_rating_uses_the_distance_from_zero():
     table = ev.by_rating(FRAME, FRAME_PROBABILITIES).set_index("rating")
     assert table["n"].to_dict() == {"0-0.5": 2, "0.5-1": 1, "1-1.5": 1, "2-3": 2}
@@ -378,7 +362,7 @@ def test_hardest_are_the_surest_mistakes():
     assert ev.hardest(FRAME, perfect).empty
 
 
-@pytest.mark.parametrize("measure", [ev.by_length, ev.by_rating, ev.by_slice, ev.hardest])
+@pytest.mark.parametrize("measure", [ev.by_rating, ev.by_slice, ev.hardest])
 def test_frames_that_do_not_fit_are_named(measure):
     with pytest.raises(BadInput, match="6 rows of predictions and 5 rows in the frame"):
         measure(FRAME.head(5), FRAME_PROBABILITIES)

@@ -290,7 +290,7 @@ def cut_at(member: int, step: int) -> Callable[[LogEntry], None]:
 
 
 def test_an_interrupted_recipe_goes_on_where_it_was(tmp_path: Path) -> None:
-    chosen = replace(TOY, members=2, dropout=0.1, training=replace(TOY.training, epochs=4, average_from=0.5))
+    chosen = replace(TOY, members=2, dropout=0.1, training=replace(TOY.training, epochs=4))
     frame, rows = toy("x"), []
     whole = weights(fit_recipe(chosen, frame, encoder="tiny"))
     with pytest.raises(Interrupted):
@@ -451,23 +451,27 @@ def test_learning_curves(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
     assert json.loads(json.dumps(rows)) == rows
 
 
-def test_transfer_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sentiment = fit_recipe(LONGER, small.frames["movie_reviews"], encoder="tiny").save(tmp_path / "model")
-    load = TextClassifier.from_pretrained
-    toys = {"sentiment": sentiment}
-    monkeypatch.setattr(studies.TextClassifier, "from_pretrained", lambda name: load(toys.get(str(name), name)))
+def test_label_noise_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The right fraction of training labels is flipped; one rater contradicts where the corpus says so."""
+    met, frame = learned(monkeypatch), small.frames["movie_reviews"]
+    frame["opposed"] = [1.0 if i % 4 == 0 else 0.0 for i in range(len(frame))]
+    rows = frame[frame["split"] == "train"].head(16)
+    for noise, flipped in ((0.0, [0.0] * 16), (1.0, [1.0] * 16), ("one rater", rows["opposed"].tolist())):
+        result = studies.label_noise_study({"labels": 16, "noise": noise, "seed": 3}, tmp_path)
+        assert result["label_errors"] == np.mean(flipped) and is_accuracy(result["test_accuracy"], 12)
+        assert (met[-1]["labels"] != rows["label"]).tolist() == [bool(one) for one in flipped]
+        assert met[-1]["parameters"]["training"].seed == 3
+    assert is_accuracy(studies.label_noise_study({"labels": 16, "noise": 0.5, "seed": 0}, tmp_path)["label_errors"], 16)
+
+
+def test_lora_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     met = learned(monkeypatch)
-    untouched = studies.transfer_study({"then": None, "labels": 0, "seed": 0}, tmp_path)["test_accuracy"]
-    assert met == [] and set(untouched) == set(NAMES)
-    loaded = TextClassifier.from_pretrained(sentiment)
-    for name in NAMES:
-        test = small.frames[name].query("split == 'test'")
-        assert untouched[name] == loaded.score(test["text"].tolist(), test["label"])
-    trained = studies.transfer_study({"then": "tweets", "labels": 16, "seed": 5}, tmp_path)["test_accuracy"]
-    (call,) = met
-    assert set(trained) == set(NAMES) and all(is_accuracy(value, 12) for value in trained.values())
-    assert call["texts"] == small.frames["tweets"].query("split == 'train'")["text"].tolist()[:16]
-    assert call["parameters"]["encoder"] == str(sentiment) and call["parameters"]["training"].seed == 5
+    low, whole = (studies.lora_study({"labels": 16, "rank": rank, "seed": 1}, tmp_path) for rank in (4, 0))
+    assert low["trained_weights"] < 0.1 * whole["trained_weights"]
+    assert [call["parameters"]["lora_rank"] for call in met] == [4, 0]
+    assert [call["parameters"]["training"].learning_rate for call in met] == [studies.LORA_RATE, 1e-3]
+    for result in (low, whole):
+        assert len(result["right"]) == 12 and result["test_accuracy"] == np.mean(result["right"])
 
 
 @pytest.mark.parametrize(
@@ -477,7 +481,8 @@ def test_transfer_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch,
         (studies.linear_probe_study, {"labels": 100}, {"labels": 400}),
         (studies.head_study, {"kind": "probe", "labels": 16, "seed": 0}, {"kind": "lora"}),
         (studies.learning_curves, {"labels": 16, "epochs": 1, "learning_rate": 1e-4, "seed": 0}, {"epochs": 3}),
-        (studies.transfer_study, {"then": None, "labels": 500, "seed": 0}, {"then": "news"}),
+        (studies.label_noise_study, {"labels": 16, "noise": 0.2, "seed": 0}, {"labels": 160}),
+        (studies.lora_study, {"labels": 16, "rank": 4, "seed": 0}, {"labels": 160}),
     ],
     ids=lambda part: getattr(part, "name", ""),
 )
@@ -495,11 +500,6 @@ def test_tables_of_studies() -> None:
     assert curves["train_loss"].tolist()[0] == 0.6 and pd.isna(curves["train_loss"][1])
     assert pd.isna(curves["validation_accuracy"][0]) and curves["validation_accuracy"][1] == 0.8
     assert (curves[["learning_rate", "epochs"]] == [1e-4, 1]).all(axis=None)
-    pairs = studies.transfer_study.rows([
-        made("", {"then": None}, {"test_accuracy": {"news": 0.6, "tweets": 0.7}}),
-        made("", {"then": "news"}, {"test_accuracy": {"news": 0.8, "tweets": 0.5}}),
-    ]).set_index(["train", "test"])["accuracy"]  # fmt: skip
-    assert pairs["movies only", "tweets"] == 0.7 and pairs["+ news", "news"] == 0.8 and len(pairs) == 4
     plain = studies.linear_probe_study.rows([made("", {"labels": 100}, {"test_accuracy": 0.7, "right": [1, 0]})])
     assert list(plain) == ["labels", "test_accuracy", "run_seconds", "source"]
 
@@ -518,7 +518,7 @@ def test_label_efficiency_averages_seeds_and_adds_the_whole_run() -> None:
     rows = {(row.method, row.labels): row for row in table.itertuples()}
     assert rows["pretrained, fine-tuned", 100].accuracy == pytest.approx(0.72)
     assert rows["pretrained, fine-tuned", 8000].accuracy == 0.87
-    assert set(table["method"]) == {"pretrained, fine-tuned", "same shape, from scratch", "linear probe"}
+    assert set(table["method"]) == {"pretrained, fine-tuned", "same architecture, from scratch", "linear probe"}
     expected = evaluation.wilson_interval(650, 1000)
     assert (rows["linear probe", 100].low, rows["linear probe", 100].high) == (expected.low, expected.high)
     assert plots.label_efficiency(table).get_lines()

@@ -34,7 +34,7 @@ from course_lib.checkpoints import Checkpoint, CheckpointFolder
 from course_lib.classifier import BERTForSentimentAnalysis
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.machine import seed_everything
-from course_lib.training import History, LogEntry, TrainingConfig, depth_of, learning_rate_at, parameter_groups, train
+from course_lib.training import History, LogEntry, TrainingConfig, learning_rate_at, parameter_groups, train
 from course_lib.training.optimizers import make_optimizer
 
 STEADY = TrainingConfig(epochs=1, learning_rate=1e-2, schedule="constant", warmup=0.0, precision="float32")
@@ -168,24 +168,22 @@ def test_schedule_rises_to_the_peak_then_falls_and_stays_within(config: Training
 
 # ---- which weight learns how fast ----------------------------------------------------------------------------
 
-BERT_TABLE = [  # layer_decay 0.5, two layers: (name, rate over the peak, weight decay)
-    ("bert.embeddings.word_embeddings.weight", 0.125, 0.01),
-    ("bert.embeddings.LayerNorm.weight", 0.125, 0.0),
-    ("bert.encoder.layer.0.attention.self.query.weight", 0.25, 0.01),
-    ("bert.encoder.layer.0.attention.output.LayerNorm.bias", 0.25, 0.0),
-    ("bert.encoder.layer.1.intermediate.dense.weight", 0.5, 0.01),
-    ("bert.encoder.layer.1.output.dense.bias", 0.5, 0.0),
-    ("bert.pooler.dense.weight", 1.0, 0.01),
-    ("classifier.weight", 1.0, 0.01),
-    ("classifier.bias", 1.0, 0.0),
+BERT_TABLE = [  # (name, weight decay)
+    ("bert.embeddings.word_embeddings.weight", 0.01),
+    ("bert.embeddings.LayerNorm.weight", 0.0),
+    ("bert.encoder.layer.0.attention.self.query.weight", 0.01),
+    ("bert.encoder.layer.0.attention.output.LayerNorm.bias", 0.0),
+    ("bert.encoder.layer.1.intermediate.dense.weight", 0.01),
+    ("bert.pooler.dense.weight", 0.01),
+    ("classifier.weight", 0.01),
+    ("classifier.bias", 0.0),
 ]
 DISTILBERT_TABLE = [
-    ("distilbert.embeddings.position_embeddings.weight", 0.125, 0.01),
-    ("distilbert.transformer.layer.0.attention.q_lin.weight", 0.25, 0.01),
-    ("distilbert.transformer.layer.1.ffn.lin1.bias", 0.5, 0.0),
-    ("distilbert.transformer.layer.1.sa_layer_norm.weight", 0.5, 0.0),
-    ("pre_classifier.weight", 1.0, 0.01),
-    ("classifier.weight", 1.0, 0.01),
+    ("distilbert.embeddings.position_embeddings.weight", 0.01),
+    ("distilbert.transformer.layer.0.attention.q_lin.weight", 0.01),
+    ("distilbert.transformer.layer.1.ffn.lin1.bias", 0.0),
+    ("distilbert.transformer.layer.1.sa_layer_norm.weight", 0.0),
+    ("pre_classifier.weight", 0.01),
 ]
 
 
@@ -198,33 +196,13 @@ def tiny_distilbert() -> nn.Module:
 @pytest.mark.parametrize(
     ("module", "table"), [(tiny_bert, BERT_TABLE), (tiny_distilbert, DISTILBERT_TABLE)], ids=["bert", "distilbert"]
 )
-def test_groups_by_hand(module: Callable[[], nn.Module], table: list[tuple[str, float, float]]) -> None:
+def test_groups_by_hand(module: Callable[[], nn.Module], table: list[tuple[str, float]]) -> None:
     built = module()
-    groups = parameter_groups(built, replace(STEADY, layer_decay=0.5))
-    met = {id(p): (group["scale"], group["weight_decay"]) for group in groups for p in group["params"]}
+    groups = parameter_groups(built, STEADY)
+    met = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     named = dict(built.named_parameters())
-    assert [(name, *met[id(named[name])]) for name, _, _ in table] == table
+    assert [(name, met[id(named[name])]) for name, _ in table] == table
     assert sum(len(group["params"]) for group in groups) == len(named) == len(met), "each weight once"
-
-
-@pytest.mark.parametrize(
-    ("name", "depth"),
-    [("embeddings.weight", 0), ("layer.0.x", 1), ("layers.11.x", 12), ("pooler.weight", 13), ("player", 13)],
-)
-def test_depth(name: str, depth: int) -> None:
-    assert depth_of(name, 12) == depth
-
-
-def test_lower_layers_move_less() -> None:
-    """Adam's first step has the length of its rate: each weight moves by rate x decay^height, give or take
-    the epsilon in Adam's denominator."""
-    module = tiny_bert()
-    before = weights(module)
-    train(module, Fixed(range(16)), loss_of, replace(STEADY, layer_decay=0.5, weight_decay=0.0))
-    for name, share, _ in BERT_TABLE:
-        moved = (dict(module.named_parameters())[name] - before[name]).abs().max().item()
-        longest = share * STEADY.learning_rate
-        assert 0.9 * longest < moved < 1.001 * longest, name
 
 
 def test_frozen_weights_stay_and_the_others_move() -> None:
@@ -338,29 +316,7 @@ def test_the_card_gives_what_the_cpu_gives() -> None:
     assert ends[1] == pytest.approx(ends[0], abs=1e-3)
 
 
-# ---- averaging and early stopping ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("epochs", "average_from", "expected"),
-    [
-        (4, 0.5, [4, 5, 6, 7, 8]),
-        (4, 0.0, [1, 2, 3, 4, 5, 6, 7, 8]),
-        (50, 0.95, [96, 98, 100]),  # a hundred steps: every second one
-    ],
-    ids=["second-half", "all", "every-other"],
-)
-def test_average_is_the_mean_of_the_snapshots(epochs: int, average_from: float, expected: list[int]) -> None:
-    module, seen = bag(), {}
-
-    def look(row: LogEntry) -> None:
-        seen[row["step"]] = weights(module)
-
-    config = replace(STEADY, epochs=epochs, average_from=average_from)
-    train(module, Fixed(range(8), range(8, 16)), loss_of, config, callbacks=[look], log_every=1)
-    mean = {name: torch.stack([seen[step][name] for step in expected]).mean(0) for name in weights(module)}
-    assert farthest(weights(module), mean) < 1e-6
-    assert farthest(weights(module), seen[2 * epochs]) > 1e-4, "the last weights are others"
+# ---- early stopping ------------------------------------------------------------------------------------------
 
 
 def scripted(
@@ -462,7 +418,7 @@ def test_same_seed_same_weights() -> None:
 # ---- resuming ------------------------------------------------------------------------------------------------
 
 
-RESUMABLE = replace(STEADY, epochs=3, accumulate=2, average_from=0.4)  # 9 steps over these batches
+RESUMABLE = replace(STEADY, epochs=3, accumulate=2)  # 9 steps over these batches
 BATCHES = LengthBuckets(ROWS, 8)
 
 
@@ -562,7 +518,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"learning_rate": 5e-3}, r"'learning_rate': \(0\.01, 0\.005\)"),
         ({"seed": 3, "betas": (0.9, 0.99)}, r"'betas': \(\[0\.9, 0\.999\], \[0\.9, 0\.99\]\), 'seed': \(0, 3\)"),
         ({"epochs": 4}, r"'epochs': \(3, 4\), 'total_steps': \(9, 12\)"),  # as another amount of data would
-        ({"patience": 2, "average_from": 1.0}, r"'average_from': \(0\.4, 1\.0\), 'patience': \(None, 2\)"),
+        ({"patience": 2}, r"'patience': \(None, 2\)"),
     ],
     ids=["optimizer", "rate", "two", "epochs", "patience"],
 )
@@ -598,12 +554,10 @@ BAD_VALUES: dict[str, list[Any]] = {
     "optimizer": ["Adam", "", None, 3],
     "schedule": ["Linear", "", None, 3],
     "warmup": [-0.1, 1.0, math.nan, "0.1", None],
-    "layer_decay": [0, -0.5, 1.1, math.nan, None],
     "weight_decay": [-0.01, math.inf, math.nan, None],
     "betas": [(0.9, 1.0), (-0.1, 0.9), (0.9,), 0.9, None, ("0.9", 0.99), (math.nan, 0.9)],
     "clip_norm": [0, -1, math.nan, None],
     "accumulate": [0, -2, 1.5, None],
-    "average_from": [-0.1, 1.1, math.nan, None],
     "patience": [0, -1, 1.5, "2"],
     "precision": ["float16", "bf16", None, torch.bfloat16],
     "seed": [-1, 1.5, "0", None],
@@ -654,11 +608,6 @@ def test_gradient_that_is_not_finite_leaves_the_weights() -> None:
     with pytest.raises(BadInput, match=r"the gradient's norm is (nan|inf) at step 0"):
         train(module, Fixed(range(4)), lambda m, _: (0 * m.head.weight.sum()).sqrt(), STEADY)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
-
-
-def test_patience_and_averaging_exclude_each_other() -> None:
-    with pytest.raises(BadInput, match=r"patience is 2 and average_from is 0\.5"):
-        TrainingConfig(patience=2, average_from=0.5)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ right nine times in ten), `mistakes` (where it fails).
 
 from course_lib.evaluation.calibration import Calibration, calibration, fit_temperature, temper
 from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, wilson_interval
-from course_lib.evaluation.mistakes import SLICES, by_length, by_rating, by_slice, hardest
+from course_lib.evaluation.mistakes import SLICES, by_rating, by_slice, hardest
 from course_lib.evaluation.scores import Evaluation, comparison, evaluate
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "Evaluation",
     "Interval",
     "bootstrap",
-    "by_length",
     "by_rating",
     "by_slice",
     "calibration",

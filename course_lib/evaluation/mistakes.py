@@ -1,4 +1,4 @@
-"""Where a model fails: by length, by how strongly people feel, by kind of sentence; its surest mistakes.
+"""Where a model fails: by how strongly people feel, by kind of sentence; its surest mistakes.
 
 Every function takes a frame with the columns of `corpora` (text, label, rating) and the probabilities (n,
 classes) of its rows. Intervals of rates are Wilson's, since slices are small.
@@ -24,7 +24,6 @@ from course_lib.evaluation.intervals import wilson_interval
 Mask = NDArray[np.bool_]
 Slice = Callable[[pd.DataFrame, Mapping[str, float]], Mask]
 
-LENGTHS = (0, 5, 10, 15, 20, 25, 30)  # words: 1-5, 6-10, ..., 31 and more
 RATINGS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # |mean human rating|, the edges of cleaning.disagreement
 
 _NEGATION = re.compile(r"\b(?:no|not|none|nobody|nothing|nowhere|neither|nor|never|without|cannot)\b|n['’]t\b")
@@ -68,21 +67,6 @@ _RATED: dict[str, Slice] = {  # these read the human rating
 }
 
 
-def by_length(frame: pd.DataFrame, probabilities: ArrayLike, classes: Sequence[Any] | None = None) -> pd.DataFrame:
-    """Accuracy by number of words.
-
-    Returns:
-        words (such as "6-10"), n, accuracy, low, high; lengths that do not occur are left out.
-
-    Raises:
-        BadInput: probabilities that do not fit the frame, or a column that is missing.
-    """
-    right = _right(frame, probabilities, classes)
-    words = frame["text"].str.split().str.len().to_numpy()
-    names = [f"{low + 1}-{high}" for low, high in pairwise(LENGTHS)] + [f"{LENGTHS[-1] + 1}+"]
-    return _by_bin("words", words, [*LENGTHS, np.inf], names, right)
-
-
 def by_rating(frame: pd.DataFrame, probabilities: ArrayLike, classes: Sequence[Any] | None = None) -> pd.DataFrame:
     """Accuracy by how strongly people felt: |mean rating|, from 0 (torn) to 4 (all of them sure).
 
@@ -95,7 +79,9 @@ def by_rating(frame: pd.DataFrame, probabilities: ArrayLike, classes: Sequence[A
     right = _right(frame, probabilities, classes)
     strength = _ratings(frame).abs().to_numpy()
     names = [f"{low:g}-{high:g}" for low, high in pairwise(RATINGS)]
-    return _by_bin("rating", strength, RATINGS, names, right)
+    number = np.clip(np.digitize(strength, RATINGS, right=True) - 1, 0, len(names) - 1)
+    rows = [{"rating": names[i], **_level(right[number == i])} for i in np.unique(number)]
+    return pd.DataFrame(rows)[["rating", "n", "accuracy", "low", "high"]]
 
 
 def by_slice(
@@ -183,7 +169,7 @@ def _ratings(frame: pd.DataFrame) -> pd.Series[Any]:
     if not _has_ratings(frame):
         raise BadInput(
             "the frame has rows without a human rating",
-            "use a corpus with ratings, or by_length, which needs none",
+            "use a corpus with ratings, or by_slice, which needs none",
         )
     return frame["rating"]
 
@@ -195,12 +181,3 @@ def _has_ratings(frame: pd.DataFrame) -> bool:
 def _level(right: Mask) -> dict[str, Any]:
     found = wilson_interval(int(right.sum()), len(right))
     return {"n": len(right), "accuracy": found.estimate, "low": found.low, "high": found.high}
-
-
-def _by_bin(
-    title: str, values: NDArray[Any], edges: Sequence[float], names: Sequence[str], right: Mask
-) -> pd.DataFrame:
-    """Accuracy in each bin (low, high]."""
-    number = np.clip(np.digitize(values, edges, right=True) - 1, 0, len(names) - 1)
-    rows = [{title: names[i], **_level(right[number == i])} for i in np.unique(number)]
-    return pd.DataFrame(rows)[[title, "n", "accuracy", "low", "high"]]

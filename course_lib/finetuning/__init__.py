@@ -13,15 +13,25 @@ from course_lib.finetuning.recipes import (
     recipe_cost,
 )
 from course_lib.finetuning.studies import (
+    HEAD_RUNS,
+    LABEL_NOISE_RUNS,
+    LEARNING_RATE_RUNS,
+    LORA_RUN,
     as_label_efficiency,
     head_study,
     label_curve,
+    label_efficiency,
+    label_noise_study,
     learning_curves,
     linear_probe_study,
-    transfer_study,
+    lora_study,
 )
 
 __all__ = [
+    "HEAD_RUNS",
+    "LABEL_NOISE_RUNS",
+    "LEARNING_RATE_RUNS",
+    "LORA_RUN",
     "RECIPES",
     "SENTIMENT",
     "Recipe",
@@ -30,9 +40,11 @@ __all__ = [
     "fit_recipe",
     "head_study",
     "label_curve",
+    "label_efficiency",
+    "label_noise_study",
     "learning_curves",
     "linear_probe_study",
+    "lora_study",
     "recipe",
     "recipe_cost",
-    "transfer_study",
 ]

@@ -20,12 +20,11 @@ from course_lib.plots.pretraining import (
     scaling_runs,
 )
 from course_lib.plots.quality import (
-    confusion,
     errors_by,
     intervals,
     label_efficiency,
+    label_noise,
     reliability,
-    transfer_matrix,
 )
 from course_lib.plots.robustness import (
     cost_of_success,
@@ -36,7 +35,7 @@ from course_lib.plots.robustness import (
 )
 from course_lib.plots.scored_text import HeatMap, heat_map
 from course_lib.plots.style import small_png, to_png
-from course_lib.plots.training import LiveCurve, learning_curve, length_histogram, schedule, stored_curves
+from course_lib.plots.training import LiveCurve, learning_curve, schedule, stored_curves
 
 __all__ = [
     "HeatMap",
@@ -45,7 +44,6 @@ __all__ = [
     "agreement_map",
     "attention_map",
     "augmentation_gains",
-    "confusion",
     "cost_of_success",
     "defences",
     "deletion_curves",
@@ -58,8 +56,8 @@ __all__ = [
     "intervals",
     "label_agreement",
     "label_efficiency",
+    "label_noise",
     "learning_curve",
-    "length_histogram",
     "loss_curves",
     "mask_picture",
     "pareto",
@@ -76,6 +74,5 @@ __all__ = [
     "stored_curves",
     "text_movement",
     "to_png",
-    "transfer_matrix",
     "weight_histogram",
 ]

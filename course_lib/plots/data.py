@@ -13,15 +13,14 @@ from course_lib.errors import BadInput
 from course_lib.plots import style
 from course_lib.plots.style import INK, check_columns, course_style, new_axes, percent_axis, series_style, set_labels
 
-AMBIGUOUS = 0.5  # a mean rating nearer to 0 than this is neither clearly positive nor clearly negative
-
 
 @course_style
-def rating_histogram(table: pd.DataFrame) -> Axes:
+def rating_histogram(table: pd.DataFrame, title: str = "Mean ratings of the sentences") -> Axes:
     """How many sentences have which mean human rating.
 
     Args:
         table: the column rating, in [-4, 4].
+        title: of the figure.
 
     Raises:
         BadInput: no column rating, no rows, or a rating that is missing or outside [-4, 4].
@@ -36,19 +35,18 @@ def rating_histogram(table: pd.DataFrame) -> Axes:
     ax.hist(ratings[ratings > 0], edges, color=colours[1], edgecolor="white", label="positive", hatch="//")
     ax.axvline(0, color=INK, linewidth=1)
     ax.legend(loc="upper left")
-    near = f"{(np.abs(ratings) < AMBIGUOUS).mean():.0%} are within {AMBIGUOUS:g} of 0"
-    title = f"{(ratings < 0).sum():,} negative, {(ratings > 0).sum():,} positive; {near}"
     set_labels(ax, title, "mean human rating (from -4, very negative, to 4, very positive)", "sentences")
     return ax
 
 
 @course_style
-def disagreement(table: pd.DataFrame) -> Axes:
+def disagreement(table: pd.DataFrame, title: str = "Raters who contradict the label") -> Axes:
     """How many raters contradict the majority, by how far the mean rating is from 0.
 
     Args:
         table: low, high (edges of |mean rating|), n (sentences), opposed (mean fraction of the raters on the other
             side), as `cleaning.disagreement` returns them.
+        title: of the figure.
 
     Raises:
         BadInput: no bin with a sentence, or a column is missing.
@@ -63,8 +61,6 @@ def disagreement(table: pd.DataFrame) -> Axes:
     ax.grid(axis="x", visible=False)
     ax.margins(y=0.12)
     percent_axis(ax.yaxis)
-    first = bins.iloc[0]
-    title = f"Mean rating within {first['high']:g} of 0: {first['opposed']:.0%} of the raters say the opposite"
     set_labels(ax, title, "|mean human rating| (rating points)", "raters on the other side")
     return ax
 

@@ -1,14 +1,13 @@
-"""Figures of how good models are: calibration, confusion, comparisons with their intervals, transfer."""
+"""Figures of how good models are: calibration, comparisons with their intervals, and what labels are worth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
 from course_lib.evaluation import Calibration
@@ -16,19 +15,24 @@ from course_lib.plots import style
 from course_lib.plots.style import GREY, INK, PALE, check_columns, course_style, new_axes, series_style, set_labels
 
 
+FEWEST = 10  # predictions in a bin of the reliability plot; smaller bins are merged with the next one
+
+
 @course_style
-def reliability(calibration: Calibration) -> Axes:
+def reliability(calibration: Calibration, title: str = "Confidence and accuracy") -> Axes:
     """Confidence against accuracy: on the diagonal, predictions with a confidence of 90 % are right nine times in ten.
 
     Whiskers are 95 % intervals (Wilson) of each bin's accuracy; pale bars are the fraction of the sentences in the bin.
+    Bins with fewer than 10 sentences are merged with their neighbour.
 
     Args:
         calibration: of `evaluation.calibration`.
+        title: of the figure.
 
     Raises:
         BadInput: the calibration is of no sentence.
     """
-    table = check_columns(calibration.table, "low", "high", "confidence", "accuracy", "count")
+    table = merge_small_bins(check_columns(calibration.table, "low", "high", "confidence", "accuracy", "count"))
     ax, n, edge = new_axes(5.2, 4.2), table["count"].sum(), float(table["low"].min())
     widths = table["high"] - table["low"]
     ax.bar(table["low"], table["count"] / n, widths, align="edge", color=PALE, label="fraction of sentences")
@@ -40,50 +44,44 @@ def reliability(calibration: Calibration) -> Axes:
     ax.set(xlim=(edge, 1), ylim=(0, 1))
     style.percent_axis(ax.xaxis, ax.yaxis)
     ax.legend(loc="upper left")
-    sure, right = (float((bins[name] * bins["count"]).sum() / n) for name in ("confidence", "accuracy"))
-    title = f"Mean confidence {sure:.1%}, accuracy {right:.1%} (ECE {calibration.ece:.3f})"
     set_labels(ax, title, "confidence in the predicted class", "accuracy")
     return ax
 
 
-@course_style
-def confusion(matrix: ArrayLike, classes: Sequence[Any]) -> Axes:
-    """Counts of truth (rows) against prediction (columns); shades are fractions of the row.
+def merge_small_bins(table: pd.DataFrame, fewest: int = FEWEST) -> pd.DataFrame:
+    """The bins of a calibration, in order, each small one merged with the bin after it (the last with the one before).
 
     Args:
-        matrix: (classes, classes) counts.
-        classes: the name of each row and column.
-
-    Raises:
-        BadInput: the matrix is not square, is empty, or does not fit the classes.
+        table: low, high, confidence, accuracy, count, one row for each bin.
+        fewest: sentences that a bin must have.
     """
-    counts, names = np.asarray(matrix, dtype=np.float64), [str(name) for name in classes]
-    if counts.shape != (len(classes), len(classes)) or not counts.sum():
-        raise BadInput(
-            f"the matrix has the shape {counts.shape} and the sum {counts.sum():g}, the classes are {list(classes)}",
-            "pass Evaluation.confusion and Evaluation.classes of the same evaluation",
-        )
-    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    pairs = [zip(*rows, strict=True) for rows in zip(counts, fractions, strict=True)]
-    texts = [[f"{n:,.0f}\n{fraction:.1%}" for n, fraction in row] for row in pairs]
-    size = 2.6 + 0.75 * len(classes)
-    ax = new_axes(max(5.0, size + 0.6), size)
-    style.draw_cells(ax, fractions, texts, names, names)
-    wrong = counts * (1 - np.eye(len(classes)))
-    truth, predicted = divmod(int(wrong.argmax()), len(classes))
-    title = f"{np.trace(counts) / counts.sum():.1%} are right"
-    if wrong.sum():
-        title += f"; most frequent error: {names[truth]} predicted as {names[predicted]} ({wrong.max():,.0f} times)"
-    set_labels(ax, title, "predicted", "truth")
-    return ax
+    merged: list[dict[str, float]] = []
+    for row in table.to_dict("records"):
+        if merged and merged[-1]["count"] < fewest:
+            row = _joined(merged.pop(), row)
+        merged.append(row)
+    if len(merged) > 1 and merged[-1]["count"] < fewest:
+        last = merged.pop()
+        merged.append(_joined(merged.pop(), last))
+    return pd.DataFrame(merged)
+
+
+def _joined(left: Mapping[Any, float], right: Mapping[Any, float]) -> dict[str, float]:
+    """Two bins as one; means are weighted by their numbers of sentences."""
+    count = left["count"] + right["count"]
+    means = {
+        name: (left[name] * left["count"] + right[name] * right["count"]) / count for name in ("confidence", "accuracy")
+    }
+    return {"low": left["low"], "high": right["high"], **means, "count": count}
 
 
 @course_style
-def intervals(table: pd.DataFrame) -> Axes:
+def intervals(table: pd.DataFrame, title: str = "Accuracy of each model") -> Axes:
     """Models side by side, each with the interval of its accuracy, the best on top.
 
     Args:
         table: model, accuracy, low and high, as `evaluation.comparison` returns them.
+        title: of the figure.
 
     Raises:
         BadInput: no rows, or a column is missing.
@@ -97,18 +95,18 @@ def intervals(table: pd.DataFrame) -> Axes:
         ax.annotate(f"{value:.1%}", (value, place), (0, 6), textcoords="offset points", ha="center", fontsize=9)
     style.name_rows(ax, rows["model"].astype(str).tolist())
     style.percent_axis(ax.xaxis)
-    best = rows.iloc[0]
-    set_labels(ax, f"{best['model']} leads with {best['accuracy']:.1%}", "accuracy, with 95 % intervals")
+    set_labels(ax, title, "accuracy, with 95 % intervals")
     return ax
 
 
 @course_style
-def errors_by(table: pd.DataFrame, x: str) -> Axes:
+def errors_by(table: pd.DataFrame, x: str, title: str = "Error rate of each group") -> Axes:
     """Error rate of each group, with its interval and the number of sentences.
 
     Args:
-        table: x, n, accuracy, low, high, as `evaluation.by_length`, `by_rating` and `by_slice` return them.
+        table: x, n, accuracy, low, high, as `evaluation.by_rating` and `by_slice` return them.
         x: the column that names the groups.
+        title: of the figure.
 
     Raises:
         BadInput: no rows, or a column is missing.
@@ -121,19 +119,17 @@ def errors_by(table: pd.DataFrame, x: str) -> Axes:
     )  # fmt: skip
     style.name_rows(ax, [f"{name} (n={n:,})" for name, n in zip(table[x], table["n"], strict=True)])
     style.percent_axis(ax.xaxis)
-    worst = table[x].iloc[int(np.argmax(wrong))]
-    spoken = {"words": f"{worst} words", "rating": f"|rating| {worst}"}.get(x, worst)
-    group = {"rating": "|mean human rating|", "words": "words in the sentence"}.get(x, "")
-    set_labels(ax, f"Highest error rate ({wrong.max():.0%}): {spoken}", "error rate, with 95 % intervals", group)
+    set_labels(ax, title, "error rate, with 95 % intervals", {"rating": "|mean human rating|"}.get(x, ""))
     return ax
 
 
 @course_style
-def label_efficiency(table: pd.DataFrame) -> Axes:
+def label_efficiency(table: pd.DataFrame, title: str = "Test accuracy by number of labels") -> Axes:
     """Accuracy by number of labelled sentences, one line for each method.
 
     Args:
         table: labels, method, accuracy, low, high.
+        title: of the figure.
 
     Raises:
         BadInput: no rows, or a column is missing.
@@ -145,30 +141,37 @@ def label_efficiency(table: pd.DataFrame) -> Axes:
     ax.set_xticks(sorted(table["labels"].unique()))
     style.percent_axis(ax.yaxis)
     ax.legend()
-    few = table[table["labels"] == table["labels"].min()]
-    best = few.loc[few["accuracy"].idxmax()]
-    title = f"With {best['labels']:,.0f} labels, {best['method']} leads: {best['accuracy']:.1%}"
     set_labels(ax, title, "labelled training sentences (log scale)", "test accuracy")
     return ax
 
 
 @course_style
-def transfer_matrix(table: pd.DataFrame) -> Axes:
-    """Accuracy of models trained on one kind of text (rows) and tested on another (columns).
+def label_noise(table: pd.DataFrame, title: str = "Test accuracy by fraction of wrong labels") -> Axes:
+    """Accuracy after training on wrong labels: a dot for each seed, a line through the means.
 
     Args:
-        table: train, test, accuracy, one row for each pair.
+        table: noise (a fraction, or a word for another kind of noise), label_errors (the fraction of labels that were
+            wrong), test_accuracy; one row for each run.
+        title: of the figure.
 
     Raises:
         BadInput: no rows, or a column is missing.
     """
-    ax = draw_pairs(check_columns(table, "train", "test", "accuracy"), "train", "test", "accuracy")
-    own = table["train"] == table["test"]
-    title = "Accuracy on other kinds of text"
-    if own.any() and not own.all():
-        same, other = table[own]["accuracy"].mean(), table[~own]["accuracy"].mean()
-        title = f"In domain {same:.1%}, out of domain {other:.1%} on average"
-    set_labels(ax, title, "tested on", "trained on")
+    check_columns(table, "noise", "label_errors", "test_accuracy")
+    random = np.array([not isinstance(noise, str) for noise in table["noise"]])
+    ax = new_axes()
+    for number, (name, rows) in enumerate((("flipped at random", table[random]), ("one rater", table[~random]))):
+        if len(rows):
+            means = rows.groupby("noise")[["label_errors", "test_accuracy"]].mean()
+            look = style.line_style(number)
+            ax.plot(means["label_errors"], means["test_accuracy"], label=f"{name}: mean over seeds", **look)
+            ax.plot(
+                rows["label_errors"], rows["test_accuracy"], linestyle="none", marker=look["marker"], markersize=4,
+                color=look["color"], markerfacecolor="white", label=f"{name}: each seed",
+            )  # fmt: skip
+    style.percent_axis(ax.xaxis, ax.yaxis)
+    ax.legend()
+    set_labels(ax, title, "training labels that are wrong", "test accuracy")
     return ax
 
 

@@ -1,4 +1,4 @@
-"""Figures of a training run: its losses, its learning rate, its batches, and many stored runs at once."""
+"""Figures of a training run: its losses, its learning rate, and many stored runs at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from IPython import get_ipython
 from IPython.display import DisplayHandle, Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
 from course_lib.plots import style
@@ -24,11 +23,12 @@ LARGEST_FRACTION = 0.03  # of the training time that the live curve may take
 
 
 @course_style
-def learning_curve(history: Any) -> tuple[Axes, ...]:
+def learning_curve(history: Any, title: str = "Loss by step") -> tuple[Axes, ...]:
     """Training and validation loss by step and, where it was measured, the validation accuracy below.
 
     Args:
         history: `classifier.history_`, its `to_dict()`, its rows, or a table of them.
+        title: of the figure.
 
     Returns:
         The axes from top to bottom.
@@ -36,7 +36,7 @@ def learning_curve(history: Any) -> tuple[Axes, ...]:
     Raises:
         BadInput: no rows, or no loss in them.
     """
-    return _draw_run(plt.figure(), check_columns(style.history_table(history), "step", "loss"))
+    return _draw_run(plt.figure(), check_columns(style.history_table(history), "step", "loss"), title)
 
 
 class LiveCurve:
@@ -81,7 +81,7 @@ class LiveCurve:
     def png(self) -> bytes:
         """The curve so far as PNG."""
         figure, rows = Figure(), pd.DataFrame(self.rows)
-        ax = _draw_run(figure, rows)[0]
+        ax = _draw_run(figure, rows, _progress(rows))[0]
         if self.unigram_entropy is not None:
             label = f"word frequencies alone ({self.unigram_entropy:.2f})"
             ax.axhline(self.unigram_entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)), label=label)
@@ -98,14 +98,14 @@ def in_notebook() -> bool:
     return hasattr(get_ipython(), "kernel")
 
 
-def _draw_run(figure: Figure, rows: pd.DataFrame) -> tuple[Axes, ...]:
+def _draw_run(figure: Figure, rows: pd.DataFrame, title: str) -> tuple[Axes, ...]:
     """The losses and, where it was measured, the accuracy below them."""
     measured = "validation_accuracy" in rows
     figure.set_size_inches(6.4, 4.6 if measured else 3.4)
     heights = [3, 2] if measured else [3]
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     _draw_losses(axes[0], rows)
-    set_labels(axes[0], _outcome(rows), "" if measured else "step", "loss (nats)")
+    set_labels(axes[0], title, "" if measured else "step", "loss (nats)")
     if measured:
         seen = rows.dropna(subset=["validation_accuracy"])
         axes[1].plot(seen["step"], seen["validation_accuracy"], **style.line_style(2) | {"linestyle": "-"})
@@ -137,27 +137,24 @@ def _draw_losses(ax: Axes, rows: pd.DataFrame) -> None:
     ax.legend()
 
 
-def _outcome(rows: pd.DataFrame) -> str:
-    """The title: how far the run is, or how it ended."""
+def _progress(rows: pd.DataFrame) -> str:
+    """The title of a live curve: how far the run is."""
     last, losses = rows.iloc[-1], rows["loss"].dropna()
     total = last.get("total_steps", last["step"])
     if last["step"] < total:
         left = last.get("seconds", np.nan) / last["step"] * (total - last["step"])
         return f"Step {last['step']:.0f} of {total:.0f}: loss {losses.iloc[-1]:.3f}, about {left:.0f} s left"
-    if "validation_accuracy" in rows:
-        best = rows.loc[rows["validation_accuracy"].idxmax()]
-        after = f"after step {best['step']:.0f} of {total:.0f}"
-        return f"Best validation accuracy {best['validation_accuracy']:.1%}, {after}"
-    return f"The loss went from {losses.iloc[0]:.3f} to {losses.iloc[-1]:.3f} in {last['step']:.0f} steps"
+    return f"Loss {losses.iloc[0]:.3f} at the start, {losses.iloc[-1]:.3f} after {last['step']:.0f} steps"
 
 
 @course_style
-def schedule(rate: Callable[[int], float], total_steps: int) -> Axes:
+def schedule(rate: Callable[[int], float], total_steps: int, title: str = "Learning rate by step") -> Axes:
     """Learning rate by step.
 
     Args:
         rate: the rate of a step, the first being 0.
         total_steps: how many steps to draw, at least one.
+        title: of the figure.
 
     Raises:
         BadInput: no step to draw.
@@ -170,7 +167,7 @@ def schedule(rate: Callable[[int], float], total_steps: int) -> Axes:
     ax.plot(top, rates[top], **style.line_style(1))
     ax.set_ylim(0, rates[top] * 1.12)
     ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-    set_labels(ax, f"The learning rate peaks at {rates[top]:.2g} in step {top}", "step", "learning rate")
+    set_labels(ax, title, "step", "learning rate")
     return ax
 
 
@@ -204,42 +201,3 @@ def stored_curves(curves: pd.DataFrame, chosen: Mapping[str, float]) -> tuple[Ax
     set_labels(axes[1], "Accuracy on validation sentences", "step", "validation accuracy")
     style.percent_axis(axes[1].yaxis)
     return tuple(axes)
-
-
-@course_style
-def length_histogram(lengths: ArrayLike, computed: Mapping[str, int]) -> tuple[Axes, ...]:
-    """How long the sentences are and, beside it, how many tokens a model computes for them in each layout.
-
-    Args:
-        lengths: (n,) number of tokens of each sentence.
-        computed: layout -> number of tokens that the model computes, padding included.
-
-    Returns:
-        The axes of the histogram and those of the layouts.
-
-    Raises:
-        BadInput: no lengths, or no layout.
-    """
-    sizes = np.asarray(lengths)
-    if not sizes.size or not computed:
-        raise BadInput("there are no lengths, or no layouts", "pass at least one of each")
-    left, right = plt.subplots(1, 2, figsize=(7.6, 3.2))[1]
-    step = max(1, round(sizes.max() / 30))
-    left.hist(sizes, bins=np.arange(0, sizes.max() + 2, step), color=series_style(2).colour)
-    left.axvline(sizes.mean(), color=INK, linestyle="--", label=f"mean {sizes.mean():.0f}")
-    left.legend()
-    set_labels(left, f"Half have {np.median(sizes):.0f} tokens or fewer", "tokens in a sentence", "sentences", wrap=36)
-    names, totals, real = list(computed), np.array(list(computed.values()), dtype=np.float64), int(sizes.sum())
-    right.barh(range(len(names)), [real] * len(names), color=series_style(2).colour, label="sentences")
-    padding = right.barh(
-        range(len(names)), totals - real, left=real, color="white", edgecolor=GREY, hatch="///", label="padding"
-    )
-    right.bar_label(padding, [f"{total / real:.2f}x" for total in totals], padding=3)
-    style.name_rows(right, names)
-    right.set_xlim(0, totals.max() * 1.2)
-    right.locator_params(axis="x", nbins=4)
-    right.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    style.legend_below(right)
-    worst = names[int(totals.argmax())]
-    set_labels(right, f"{worst}: {1 - real / totals.max():.0%} is padding", "tokens computed", wrap=30)
-    return left, right

@@ -6,7 +6,7 @@ and several processes. It does not handle texts: `TextClassifier.fit` makes the 
 
 from course_lib.training.config import SCHEDULES, TrainingConfig
 from course_lib.training.loop import Batches, Callback, History, LogEntry, Objective, Validation, train
-from course_lib.training.schedule import depth_of, learning_rate_at, parameter_groups
+from course_lib.training.schedule import learning_rate_at, parameter_groups
 
 __all__ = [
     "SCHEDULES",
@@ -17,7 +17,6 @@ __all__ = [
     "Objective",
     "TrainingConfig",
     "Validation",
-    "depth_of",
     "learning_rate_at",
     "parameter_groups",
     "train",

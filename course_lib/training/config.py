@@ -33,12 +33,10 @@ class TrainingConfig:
     optimizer: str = "adamw"  # or "muon" for the layers' matrices, which learns more from few steps of pretraining
     schedule: str = "linear"  # to zero after warm-up; also "cosine" or "constant"
     warmup: float = 0.1  # fraction of the steps in which the rate rises; steadies Adam's first steps (Mosbach 2021)
-    layer_decay: float = 1.0  # rate of a layer over that of the layer above; under 1 keeps low layers near their start
     weight_decay: float = 0.01  # AdamW's pull to zero; biases and norms are left out (Loshchilov & Hutter 2019)
     betas: tuple[float, float] = (0.9, 0.999)  # decay of AdamW's running mean and mean square
     clip_norm: float = 1.0  # largest norm of a gradient; a single odd batch cannot ruin the model
     accumulate: int = 1  # batches whose gradients are added up before a step: a larger batch in the same memory
-    average_from: float = 1.0  # weights are averaged from this fraction of the run on (Izmailov 2018); 1 is off
     patience: int | None = None  # validations without improvement before the run stops; it then takes its best weights
     precision: str = "auto"  # "float32", "bfloat16", or what the hardware multiplies fast
     seed: int = 0  # of the new head, the order of the sentences, and dropout
@@ -51,11 +49,6 @@ class TrainingConfig:
                 raise BadInput(f"{name} is {value!r}", f"{name} must be {allowed}")
             if isinstance(value, np.generic):  # checkpoints are JSON, which knows Python's own numbers only
                 object.__setattr__(self, name, value.item())
-        if self.patience is not None and self.average_from < 1:
-            raise BadInput(
-                f"patience is {self.patience} and average_from is {self.average_from}",
-                "use one of them: a run ends either in its best weights or in the mean of its last ones",
-            )
 
     @property
     def dtype(self) -> torch.dtype:
@@ -85,12 +78,10 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
     "schedule": (f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
     "warmup": ("0 or more and under 1", lambda v: 0 <= _real(v) < 1),
-    "layer_decay": ("above 0 and at most 1", lambda v: 0 < _real(v) <= 1),
     "weight_decay": ("a finite number, 0 or more", lambda v: 0 <= _real(v) < math.inf),
     "betas": ("two numbers, each 0 or more and under 1", _pair_below_one),
     "clip_norm": ("a number above 0 (math.inf lets every gradient through)", lambda v: _real(v) > 0),
     "accumulate": (_COUNT, _whole),
-    "average_from": ("from 0 to 1", lambda v: 0 <= _real(v) <= 1),
     "patience": (f"None, or {_COUNT}", lambda v: v is None or _whole(v)),
     "precision": (f"one of {', '.join(_PRECISIONS)}", lambda v: v in _PRECISIONS),
     "seed": (_SEED, lambda v: _whole(v, 0)),

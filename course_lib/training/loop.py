@@ -116,7 +116,7 @@ def train(
     loop = _Loop(state, batches, objective, validate, callbacks, checkpoints, log_every)
     while state.step < state.total_steps and not state.history.stopped_early:
         loop.run_epoch()
-    state.load_weights(state.best or state.average)
+    state.load_weights(state.best)
     module.eval()
     state.history.seconds = state.seconds
     return state.history
@@ -139,8 +139,6 @@ class TrainState:
         self.history = History()
         self.losses: list[float] = []  # since the last row of the log
         self.unchecked: list[tuple[int, Tensor]] = []  # steps with (loss, gradient norm), still on the device
-        self.average: dict[str, Tensor] = {}
-        self.averaged = 0
         self.best: dict[str, Tensor] = {}
         self.best_loss, self.bad_rounds, self.started = math.inf, 0, time.perf_counter()
         self.identity = {
@@ -166,7 +164,7 @@ class TrainState:
         """
         rate = learning_rate_at(self.step, self.total_steps, self.config)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+            group["lr"] = rate
         norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip_norm, foreach=True)
         self.unchecked.append((self.step, torch.stack([loss.float(), norm.float()])))
         if self.device.type == "cpu" or self.is_logged(self.step + 1, log_every):
@@ -174,7 +172,6 @@ class TrainState:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self._update_average()
         return rate
 
     def is_logged(self, step: int, log_every: int) -> bool:
@@ -201,18 +198,6 @@ class TrainState:
         self.losses += [loss for loss, _ in pairs]
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        first, every = self.config.average_from * self.total_steps, max(1, self.total_steps // 50)
-        if self.config.average_from >= 1 or self.step < first or self.step % every:
-            return
-        self.averaged += 1
-        if not self.average:
-            self.average = {name: p.detach().clone() for name, p in self.named.items()}
-        else:
-            pairs = [(self.average[name], p.detach()) for name, p in self.named.items()]
-            torch._foreach_lerp_([mean for mean, _ in pairs], [new for _, new in pairs], 1 / self.averaged)
-
-    @torch.no_grad()
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Copies weights by name into the module; an empty dictionary changes nothing."""
         for name, tensor in weights.items():
@@ -233,7 +218,6 @@ class TrainState:
         self.check_finite()
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"optimizer.{i}.{k}": v for i, entry in self.optimizer.state().items() for k, v in entry.items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         tensors |= {f"random.cpu.{i}": each for i, each in enumerate(from_all_processes(torch.get_rng_state()))}
         if self.device.type != "cpu":
@@ -243,7 +227,6 @@ class TrainState:
         values = {
             "identity": self.identity,
             "losses": self.losses,
-            "averaged": self.averaged,
             "best_loss": self.best_loss if self.best_loss < math.inf else None,
             "bad_rounds": self.bad_rounds,
             "history": self.history.to_dict(),
@@ -266,7 +249,7 @@ class TrainState:
             groups.setdefault(kind, {})[rest] = tensor
         self._restore_tensors(groups)
         self.step, self.losses = saved.step, saved.values["losses"]
-        self.averaged, self.bad_rounds = saved.values["averaged"], saved.values["bad_rounds"]
+        self.bad_rounds = saved.values["bad_rounds"]
         self.best_loss = math.inf if saved.values["best_loss"] is None else saved.values["best_loss"]
         self.history = History(**saved.values["history"])
         version, state, following = saved.values["python_random"]
@@ -286,7 +269,6 @@ class TrainState:
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         self.optimizer.load_state(state)
-        self.average = {name: tensor.to(self.device) for name, tensor in groups.get("average", {}).items()}
         self.best = {name: tensor.to(self.device) for name, tensor in groups.get("best", {}).items()}
         torch.set_rng_state(groups["random"][f"cpu.{rank()}"])
         if self.device.type != "cpu":

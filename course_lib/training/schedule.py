@@ -1,4 +1,4 @@
-"""The learning rate of each weight: by step (schedule) and by depth in the network (layer-wise decay)."""
+"""The learning rate of each step, and which weights decay."""
 
 from __future__ import annotations
 
@@ -23,19 +23,9 @@ def learning_rate_at(step: int, total_steps: int, config: TrainingConfig) -> flo
     return config.learning_rate * shape
 
 
-def depth_of(name: str, layers: int) -> int:
-    """Height of a parameter: 0 for embeddings, 1..layers for encoder layers, layers + 1 for pooler and heads."""
-    if found := LAYER.search(name):
-        return int(found[1]) + 1
-    return 0 if "embeddings" in name else layers + 1
-
-
 def parameter_groups(module: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
-    """AdamW's groups: matrices with weight decay, vectors without; the rate decays by layer from the top down."""
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    layers = max((int(n) + 1 for name, _ in named for n in LAYER.findall(name)), default=0)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in named:
-        scale = config.layer_decay ** (layers + 1 - depth_of(name, layers))
-        groups.setdefault((scale, config.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
-    return [{"params": params, "scale": scale, "weight_decay": decay} for (scale, decay), params in groups.items()]
+    """AdamW's groups of the weights that take a gradient: matrices with weight decay, vectors without."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    matrices, vectors = ([p for p in trained if (p.ndim > 1) == wanted] for wanted in (True, False))
+    groups = ((matrices, config.weight_decay), (vectors, 0.0))
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]

@@ -10,6 +10,7 @@ from course_lib.widgets.compression import bits_slider, pareto_explorer
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
 from course_lib.widgets.judgement import vote_on_attacks
+from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import calibration_explorer, watch_prediction
 from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
@@ -23,7 +24,9 @@ __all__ = [
     "delete_words",
     "diagnose",
     "explain_text",
+    "label_sentences",
     "pareto_explorer",
+    "read_labels",
     "sampling",
     "vote_on_attacks",
     "watch_attack",

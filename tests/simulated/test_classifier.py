@@ -71,7 +71,7 @@ def test_a_forward_batch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interrupted_fit_ends_in_the_same_weights(tmp_path: Path) -> None:
-    training = replace(QUICK, epochs=3, batch_size=8, average_from=0.5)
+    training = replace(QUICK, epochs=3, batch_size=8)
     folder = CheckpointFolder(tmp_path, every=4)
     with pytest.raises(Interrupted):
         tiny(training).fit(TEXTS, LABELS, callbacks=[interrupt_at(10)], checkpoints=folder)
