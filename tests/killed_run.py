@@ -22,9 +22,7 @@ from course_lib.machine import seed_everything
 from course_lib.training import TrainingConfig, train
 
 # What a checkpoint has to carry is switched on: dropout, accumulation.
-CONFIG = TrainingConfig(
-    epochs=3, batch_size=4, learning_rate=1e-3, accumulate=2, precision="float32"
-)
+CONFIG = TrainingConfig(epochs=3, batch_size=4, learning_rate=1e-3, accumulate=2, precision="float32")
 STEPS = 24  # optimizer steps of the whole run
 _SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
+import copy
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from answers import Answer, Edit, Mistakes, judged
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from course_lib import corpora
+from course_lib.classifier import BERTForSentimentAnalysis
 from course_lib.cleaning import normalise
-from course_lib.evaluation import calibration
+from course_lib.evaluation import calibration, wilson_interval
 from course_lib.exercises import reference
 from course_lib.exercises.topics import finetuning
 from course_lib.training import TrainingConfig, learning_rate_at
@@ -33,26 +34,10 @@ def leaks_as_array(train_texts: list[str], test_texts: list[str]) -> Any:
     return np.flatnonzero(np.isin([normalise(t) for t in test_texts], [normalise(t) for t in train_texts]))
 
 
-def soft_label_by_softmax(ratings: np.ndarray, sharpness: float = 2.0) -> Any:
-    half = torch.from_numpy(ratings).float() * sharpness / 2
-    return torch.stack([-half, half], dim=1).softmax(dim=1)
-
-
 def pad_with_lists(token_id_lists: list[list[int]], pad_id: int = 0) -> list[list[list[int]]]:
     width = max(map(len, token_id_lists))
     ids = [one + [pad_id] * (width - len(one)) for one in token_id_lists]
     return [ids, [[1] * len(one) + [0] * (width - len(one)) for one in token_id_lists]]
-
-
-def buckets_downwards(lengths: list[int], batch_size: int) -> list[list[int]]:
-    order = list(np.argsort(lengths)[::-1])
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
-def buckets_as_arrays(lengths: list[int], batch_size: int) -> list[np.ndarray]:
-    """The smaller batch is the first one, and the longest texts come first."""
-    order = np.argsort(lengths, kind="stable")
-    return np.split(order, range(batch_size, len(order), batch_size))[::-1]
 
 
 def rate_by_minimum(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
@@ -69,13 +54,76 @@ def ece_by_edges(confidence: np.ndarray, correct: np.ndarray, bins: int) -> floa
     return float(sum((number == k).mean() * abs((correct - confidence)[number == k].mean()) for k in set(number)))
 
 
+class OtherClassifier(nn.Module):
+    """Dropout as a function, the head by hand."""
+
+    def __init__(self, bert: Any, num_labels: int = 2, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.bert, self.dropout = bert, dropout
+        self.classifier = nn.Linear(bert.config.hidden_size, num_labels)
+        self.classifier.weight.data.normal_(0, 0.02)
+        self.classifier.bias.data.fill_(0)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        _, pooled = self.bert(ids, attention_mask=mask, return_dict=False)
+        return F.dropout(pooled, self.dropout, self.training) @ self.classifier.weight.T + self.classifier.bias
+
+
+def the_course_classifier(bert: Any, num_labels: int = 2, dropout: float = 0.1) -> Any:
+    return BERTForSentimentAnalysis(num_labels, bert, dropout)
+
+
+def other_epoch(model: Any, batches: Any, optimizer: Any, scheduler: Any, clip_norm: float = 1.0) -> list[float]:
+    losses, measure = [], nn.CrossEntropyLoss()
+    for *inputs, labels in batches:
+        model.train()
+        loss = measure(model(*inputs), labels)
+        losses.append(float(loss.detach()))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        scheduler.step()
+        model.zero_grad()
+    return losses
+
+
+@torch.no_grad()
+def other_evaluation(model: Any, batches: Any) -> Any:
+    model.train(False)
+    right = torch.cat([model(ids, mask).max(dim=1).indices == labels for ids, mask, labels in batches])
+    found = wilson_interval(int(right.sum()), len(right))
+    return found.estimate, found.low, found.high
+
+
+class OtherLoRA(nn.Module):
+    """Another random start of A, and a merged layer made of a copy."""
+
+    def __init__(self, linear: nn.Linear, rank: int = 8, alpha: float = 16.0) -> None:
+        super().__init__()
+        for parameter in linear.parameters():
+            parameter.requires_grad = False
+        self.frozen, self.factor = linear, alpha / rank
+        self.A = nn.Parameter(torch.empty(rank, linear.in_features).uniform_(-1, 1))
+        self.B = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.frozen(x) + F.linear(F.linear(x, self.A), self.B) * self.factor
+
+    def merge(self) -> nn.Linear:
+        merged = copy.deepcopy(self.frozen)
+        merged.weight.data += self.factor * (self.B @ self.A)
+        return merged
+
+
 RIGHT: dict[str, list[Answer]] = {
     "find_leaks": [leaks_by_regular_expression, leaks_as_array],
-    "soft_label": [soft_label_by_softmax, corpora.soft_labels],
     "pad_batch": [pad_with_lists],
-    "length_buckets": [buckets_downwards, buckets_as_arrays],
     "warmup_linear": [rate_by_minimum, rate_of_the_course],
     "expected_calibration_error": [ece_by_edges],
+    "BERTForSentimentAnalysis": [OtherClassifier, the_course_classifier],
+    "train_epoch": [other_epoch],
+    "evaluate": [other_evaluation],
+    "LoRALinear": [OtherLoRA],
 }
 TEXTS = st.lists(st.sampled_from(["Good film!", "good  film", "bad-film", "bad film", "film", "FILM..."]))
 
@@ -90,7 +138,6 @@ def predictions(least: float) -> st.SearchStrategy[tuple[Any, ...]]:
 
 DRAWN = {
     "find_leaks": st.tuples(TEXTS, TEXTS),
-    "soft_label": st.tuples(st.lists(st.floats(-4, 4), min_size=1).map(np.array), st.floats(0.1, 20)),
     "pad_batch": st.tuples(st.lists(st.lists(st.integers(0, 9)), min_size=1).filter(any), st.integers(0, 9)),
     "warmup_linear": st.integers(0, 30).flatmap(
         lambda warmup: st.tuples(st.integers(0, 40), st.just(41), st.just(warmup), st.floats(1e-5, 1))
@@ -108,11 +155,6 @@ SLY: dict[str, list[Answer | Edit]] = {
         lambda train, test: leaks_by_regular_expression(train, [re.sub(r"\d", "", t) for t in test]),
         ("[position for", "[position + 1 for"),
     ],
-    "soft_label": [
-        ("sharpness: float = 2.0", "sharpness: float = 1.0"),
-        ("* ratings", "* np.clip(ratings, -1, 1)"),
-        ("* ratings", "* (ratings + 1e-3)"),
-    ],
     "pad_batch": [
         ("enumerate(token_id_lists)", "enumerate(sorted(token_id_lists, key=len))"),
         ("return input_ids", "return input_ids.astype(np.int8)"),
@@ -120,17 +162,6 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("= ids\n", "= ids[::-1]\n"),
         lambda lists, pad_id=0: reference.pad_batch([one for one in lists if one], pad_id),
         ("return input_ids, attention_mask", "return input_ids, input_ids"),
-    ],
-    "length_buckets": [
-        lambda lengths, size: [[index] for index in range(len(lengths))],
-        lambda lengths, size: [*reference.length_buckets(lengths, size), []],
-        lambda lengths, size: [[index + 1 for index in batch] for batch in reference.length_buckets(lengths, size)],
-        lambda lengths, size: [[index - len(lengths) for index in b] for b in reference.length_buckets(lengths, size)],
-        lambda lengths, size: [[float(index) for index in batch] for batch in reference.length_buckets(lengths, size)],
-        lambda lengths, size: [a.tolist() for a in np.array_split(np.argsort(lengths), -(-len(lengths) // size))],
-        ("lengths[index])", "lengths[index] // 20)"),
-        lambda lengths, size: reference.length_buckets(lengths, max(1, size - 1)),
-        ("len(order), batch_size)]", "len(order), batch_size)][::2]"),
     ],
     "warmup_linear": [
         lambda step, total, warmup, peak: rate_by_minimum(step + 1, total, warmup, peak),
@@ -147,6 +178,13 @@ SLY: dict[str, list[Answer | Edit]] = {
         lambda confidence, correct, bins: reference.expected_calibration_error(confidence / 2 + 0.5, correct, bins),
         lambda confidence, correct, bins: reference.expected_calibration_error(confidence, 1 - correct, bins),
     ],
+    "BERTForSentimentAnalysis": [("std=0.02", "std=0.2"), ("nn.init.zeros_(", "nn.init.ones_(")],
+    "train_epoch": [("loss.item()", "2 * loss.item()"), ("in batches:", "in batches[:2]:")],
+    "evaluate": [("n += len(labels)", "n += input_ids.numel()"), ("(4 * n**2)", "(2 * n**2)")],
+    "LoRALinear": [
+        ("@ self.B.T", "@ self.B.T + self.B.sum()"),
+        ("linear.requires_grad_(False)", "linear.requires_grad_(False); linear.bias.requires_grad_(True)"),
+    ],
 }
 
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
@@ -155,10 +193,6 @@ SLY: dict[str, list[Answer | Edit]] = {
 def mask_by_comparison(token_id_lists: list[list[int]], pad_id: int = 0) -> Any:
     ids, _ = pad_with_lists(token_id_lists, pad_id)
     return ids, [[int(token != pad_id) for token in row] for row in ids]
-
-
-def as_they_come(lengths: list[int], batch_size: int) -> list[np.ndarray]:
-    return np.split(np.arange(len(lengths)), range(batch_size, len(lengths), batch_size))
 
 
 def like_transformers(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
@@ -175,32 +209,22 @@ def upper_bin(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
 
 MISTAKES: Mistakes = {
     "pad_batch": [(mask_by_comparison, "guessed from the ids")],
-    "length_buckets": [(as_they_come, "in the order in which they come")],
     "warmup_linear": [(like_transformers, "Step 0 has rate 0")],
+    "BERTForSentimentAnalysis": [
+        (lambda bert, num_labels, dropout: bert, "is missing"),
+        (lambda bert, num_labels, dropout: [bert], "should be a subclass of nn.Module"),
+    ],
+    "train_epoch": [
+        (lambda *given: sum(reference.train_epoch(*given)), "should be a list with the loss of each batch")
+    ],
+    "evaluate": [(lambda *given: list(reference.evaluate(*given))[:2], "should be three numbers")],
+    "LoRALinear": [(("linear.out_features, rank)", "rank, linear.out_features)"), "self.B should have the shape")],
     "expected_calibration_error": [(upper_bin, "The bin below should hold it")],
 }
 
-TestExercises = judged(finetuning.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*finetuning.EXERCISES, *finetuning.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what references promise
-
-
-def padding(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> int:
-    return sum(max(lengths[i] for i in batch) - lengths[j] for batch in batches for j in batch)
-
-
-@given(st.lists(st.integers(1, 30), min_size=6, max_size=6))
-@settings(max_examples=25)
-def test_length_buckets_need_the_least_padding(lengths: list[int]) -> None:
-    orders = itertools.permutations(range(6))
-    least = min(padding([order[:2], order[2:4], order[4:]], lengths) for order in orders)
-    assert padding(reference.length_buckets(lengths, 2), lengths) == least
-
-
-def test_figures_in_the_task_of_length_buckets() -> None:
-    assert padding([[1, 3], [2, 0]], [9, 2, 8, 3]) == padding(reference.length_buckets([9, 2, 8, 3], 2), [9, 2, 8, 3])
-    assert padding([[1, 3], [2, 0]], [9, 2, 8, 3]) == 2
-    assert padding([[0, 1], [2, 3]], [9, 2, 8, 3]) == 12
 
 
 def test_references_by_hand() -> None:

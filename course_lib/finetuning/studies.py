@@ -5,7 +5,7 @@ Each is an `experiments.Experiment`, small enough for two CPU cores: `head_study
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from course_lib.errors import BadInput
 from course_lib.evaluation import Calibration
 from course_lib.plots import style
 from course_lib.plots.style import GREY, INK, PALE, check_columns, course_style, new_axes, series_style, set_labels
-
 
 FEWEST = 10  # predictions in a bin of the reliability plot; smaller bins are merged with the next one
 

@@ -1,23 +1,25 @@
-"""Leaks and labels of the training data, batches, the learning rate's schedule, and calibration."""
+"""Leaks, batches, the learning rate's schedule, calibration; a classifier on BERT, its training loop, and LoRA."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
 
-from course_lib.exercises.exercise import Arguments, Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise, Refused
 from course_lib.exercises.values import (
     array_problem,
     as_whole_numbers,
     brief,
     floats_problem,
     kind,
-    numbers_of,
     pair_problem,
     plain,
     same,
-    sum_problem,
 )
 
 # ---------------- texts of the test set that the model has already seen in training
@@ -64,40 +66,11 @@ def _judge_find_leaks(case: Case, expected: Any, got: Any) -> str | None:
         return f"Test text {missed[0]}, {case['test_texts'][missed[0]]!r}, is a leak that you miss."
     if wrong := [p for p in positions if p not in expected]:
         return f"You list {wrong[0]}, but there is no leak at that position of the test texts."
-    return None if positions == expected else "The right positions, but not each once and in growing order."
-
-
-# ---------------- a target that says how sure the raters were
-
-
-def soft_label(ratings: np.ndarray, sharpness: float = 2.0) -> np.ndarray:
-    """Turn mean ratings (n,) from -4 to 4 into targets (n, 2): columns negative and positive."""
-    positive = 1 / (1 + np.exp(-sharpness * ratings))
-    return np.stack([1 - positive, positive], axis=1)
-
-
-def _soft_label_cases() -> list[Arguments]:
-    third = np.log(3.0)
-    random = np.random.default_rng(2)
-    return [
-        (np.array([0.0, third / 2]), 2.0),
-        (np.array([third, -third, 0.0]), 1.0),
-        (np.array([1.5]),),  # the default
-        (np.array([-4.0, 4.0]), 0.5),
-        (np.array([-0.2, 0.1, 0.3]), 6.0),
-        (random.uniform(-4, 4, 8), 1.3),
-    ]
-
-
-def _judge_soft_label(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    numbers = numbers_of(got)
-    if (numbers < 0).any() or (numbers > 1).any():
-        return "A probability lies between 0 and 1; one of yours does not."
-    if problem := sum_problem(numbers):
-        return problem
-    return None if same(expected, got) else "Each row adds up to 1, but the probabilities are off."
+    return (
+        None
+        if positions == expected
+        else "The positions are right, but they are not in ascending order, or one occurs twice."
+    )
 
 
 # ---------------- texts of different lengths become one rectangular batch
@@ -143,80 +116,6 @@ def _in_place(token_id_lists: list[list[int]], pad_id: int = 0) -> tuple[np.ndar
     return pair
 
 
-# ---------------- batches of texts of similar length, so that little padding is needed
-
-
-def length_buckets(lengths: list[int], batch_size: int) -> list[list[int]]:
-    """Split the indices 0..n-1 into batches of texts of similar length; only one batch may be smaller."""
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
-def _length_buckets_cases() -> list[Arguments]:
-    return [
-        ([9, 2, 8, 3], 2),
-        ([5, 12, 5, 11, 6, 12], 2),
-        ([30, 4, 100, 7, 25], 2),  # as strings, 100 < 25 < 30 < 4 < 7
-        ([3, 3, 3, 3, 3, 3, 3], 3),
-        ([1, 50, 2, 51, 3, 52, 4, 53, 5], 3),
-        ([7, 1, 4], 1),
-        ([7, 1, 4], 8),
-        ([(37 * k) % 101 + 1 for k in range(40)], 8),
-        ([(29 * k) % 53 + 1 for k in range(23)], 4),
-    ]
-
-
-def _padding(batches: list[list[int]], lengths: list[int]) -> int:
-    """Places of padding if each batch is as wide as its longest text."""
-    return sum(max(lengths[i] for i in batch) * len(batch) - sum(lengths[i] for i in batch) for batch in batches)
-
-
-def _most_padding(lengths: list[int], batch_size: int) -> int:
-    """Padding of the worse of two good answers: sorted upwards, sorted downwards (the smaller batch is elsewhere)."""
-    return max(
-        _padding(length_buckets(lengths, batch_size), lengths),
-        _padding(length_buckets([-length for length in lengths], batch_size), lengths),
-    )
-
-
-def _batches(got: Any) -> list[list[int]] | None:
-    rows = plain(got)
-    batches = [as_whole_numbers(row) for row in rows] if isinstance(rows, list) else [None]
-    whole = [batch for batch in batches if batch is not None]
-    return whole if len(whole) == len(batches) else None
-
-
-def _form_problem(batches: list[list[int]], n: int, batch_size: int) -> str | None:
-    """What is wrong with the batches whatever the lengths are: an index lost or doubled, a wrong size."""
-    flat = sorted(index for batch in batches for index in batch)
-    if strange := [index for index in flat if not 0 <= index < n]:
-        return f"There is no index {strange[0]}: the indices run from 0 to {n - 1}."
-    if lost := [index for index in range(n) if index not in flat]:
-        return f"Index {lost[0]} is in no batch."
-    if len(flat) > n:
-        return f"Index {next(i for i in flat if flat.count(i) > 1)} occurs more than once."
-    if any(len(batch) > batch_size for batch in batches):
-        return f"A batch holds more than {batch_size} indices."
-    if [] in batches:
-        return "There is an empty batch."
-    if sum(len(batch) < batch_size for batch in batches) > 1:
-        return f"More than one batch holds fewer than {batch_size} indices."
-    return None
-
-
-def _judge_length_buckets(case: Case, expected: Any, got: Any) -> str | None:
-    lengths, batch_size = case["lengths"], case["batch_size"]
-    batches = _batches(got)
-    if batches is None:
-        return f"The result should be a list of lists of indices, but it is {kind(got)}."
-    if problem := _form_problem(batches, len(lengths), batch_size):
-        return problem
-    padding, most = _padding(batches, lengths), _most_padding(lengths, batch_size)
-    if padding > most:
-        return f"Your batches need {padding} places of padding; {most} are enough."
-    return None
-
-
 # ---------------- a learning rate that rises, then falls, both in a straight line
 
 
@@ -240,13 +139,13 @@ def _judge_warmup_linear(case: Case, expected: Any, got: Any) -> str | None:
     if same(expected, got):
         return None
     if float(got) == 0:
-        return "The rate is 0: this step would change nothing."
+        return "The rate is 0, so this step would change nothing."
     if not 0 <= float(got) <= case["peak"] * (1 + 1e-6):
-        return f"The rate lies between 0 and the peak, {case['peak']:g}; yours does not."
+        return f"The rate should be between 0 and the peak, {case['peak']:g}; yours is not."
     part = "while it rises" if case["step"] < case["warmup_steps"] else "while it falls"
     if case["step"] == case["warmup_steps"]:
         part = "at its peak"
-    return f"The rate is off {part}."
+    return f"The rate is wrong {part}."
 
 
 # ---------------- how far the confidence of a model is from its accuracy
@@ -288,15 +187,325 @@ def _judge_expected_calibration_error(case: Case, expected: Any, got: Any) -> st
     if same(expected, got):
         return None
     if not 0 <= float(got) <= 1:
-        return "The error lies between 0 and 1; yours does not."
-    return "The error is off."
+        return "The error should be between 0 and 1; yours is not."
+    return "The error has the wrong value."
 
 
 EXERCISES = (
     Exercise(find_leaks, _find_leaks_cases, _judge_find_leaks),
-    Exercise(soft_label, _soft_label_cases, _judge_soft_label),
     Exercise(pad_batch, _pad_batch_cases, _judge_pad_batch),
-    Exercise(length_buckets, _length_buckets_cases, _judge_length_buckets),
     Exercise(warmup_linear, _warmup_linear_cases, _judge_warmup_linear),
     Exercise(expected_calibration_error, _expected_calibration_error_cases, _judge_expected_calibration_error),
+)
+
+
+# ================ the build: a classifier on BERT, its training, its evaluation, and LoRA
+# The stages' runs use small random models, so that a check takes a fraction of a second.
+
+
+def _small_bert(seed: int, hidden: int = 8) -> nn.Module:
+    """A BERT of one layer with random weights: 40 tokens in its vocabulary, no dropout of its own."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=40, hidden_size=hidden, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        initializer_range=0.5,
+    )  # fmt: skip
+    bert: nn.Module = BertModel(config).eval()
+    return bert
+
+
+def _small_batch(seed: int, rows: int, longest: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of texts of different lengths, (rows, longest)."""
+    draw = np.random.default_rng(seed)
+    lengths = [longest, *draw.integers(2, longest, size=rows - 1)]
+    ids, mask = pad_batch([draw.integers(1, 40, size=length).tolist() for length in lengths])
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def _filled(tensor: torch.Tensor, draw: np.random.Generator) -> None:
+    with torch.no_grad():
+        tensor.copy_(torch.from_numpy(draw.normal(size=tuple(tensor.shape))))
+
+
+def _has(module: Any, name: str, attributes: dict[str, type]) -> None:
+    """Raises Refused unless `module` is an nn.Module with these attributes."""
+    if not isinstance(module, nn.Module):
+        raise Refused(f"{name} should be a subclass of nn.Module, but an instance of it is {kind(module)}.")
+    for attribute, wanted in attributes.items():
+        if not isinstance(getattr(module, attribute, None), wanted):
+            got = kind(getattr(module, attribute)) if hasattr(module, attribute) else "missing"
+            raise Refused(f"self.{attribute} should be of type {wanted.__name__}, but it is {got}.")
+
+
+# ---------------- stage 1: the model
+
+
+class BERTForSentimentAnalysis(nn.Module):
+    """BERT, dropout and a linear head: token ids (batch, seq) in, logits (batch, num_labels) out."""
+
+    def __init__(self, bert: nn.Module, num_labels: int = 2, dropout: float = 0.1) -> None:
+        """Keep the encoder as self.bert; make self.dropout and the head self.classifier."""
+        super().__init__()
+        self.bert = bert
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(bert.config.hidden_size, num_labels)
+        nn.init.normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch of token ids and their mask, both (batch, seq)."""
+        output = self.bert(input_ids=input_ids, attention_mask=attention_mask)
+        pooled = self.dropout(output.pooler_output)
+        return self.classifier(pooled)
+
+
+def _run_model(answer: Any, seed: int, hidden: int, num_labels: int, dropout: float) -> list[Any]:
+    """Logits in evaluation mode and in training mode, and how the head was started."""
+    bert = _small_bert(seed, hidden)
+    model = answer(bert, num_labels, dropout)
+    _has(model, "BERTForSentimentAnalysis", {"bert": nn.Module, "classifier": nn.Linear})
+    head = model.classifier
+    started = [round(50 * float(head.weight.std())), round(50 * float(head.bias.abs().max()))]
+    draw = np.random.default_rng(seed)
+    shape = list(head.weight.shape)
+    _filled(head.weight, draw)
+    _filled(head.bias, draw)
+    ids, mask = _small_batch(seed, rows=4)
+    model.eval()
+    evaluated = model(ids, mask).tolist()
+    model.train()
+    torch.manual_seed(seed)
+    return [shape, evaluated, model(ids, mask).tolist(), started]
+
+
+def _model_cases() -> list[Arguments]:
+    return [(0, 8, 2, 0.0), (1, 16, 3, 0.5), (2, 16, 5, 0.25)]
+
+
+def _judge_model(case: Case, expected: Any, got: Any) -> str | None:
+    shape, evaluated, trained, started = got
+    if shape != expected[0]:
+        return f"The weight of the head should have the shape {tuple(expected[0])}, but it has {tuple(shape)}."
+    if problem := array_problem(expected[1], evaluated):
+        return problem
+    if not same(expected[1], evaluated):
+        return "The logits are not right in evaluation mode."
+    if not same(expected[2], trained):
+        return "The logits are right in evaluation mode, but not in training mode, in which dropout is active."
+    if started[0] > 2 or started[1]:
+        return "The head does not start as in BERT: weights of standard deviation 0.02, biases of 0."
+    return None
+
+
+# ---------------- stage 2: training
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: list[tuple[torch.Tensor, ...]],
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    clip_norm: float = 1.0,
+) -> list[float]:
+    """Train on each batch (input_ids, attention_mask, labels) once; the losses of the batches as floats."""
+    model.train()
+    losses = []
+    for input_ids, attention_mask, labels in batches:
+        loss = F.cross_entropy(model(input_ids, attention_mask), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        scheduler.step()
+        losses.append(loss.item())
+    return losses
+
+
+def _run_training(answer: Any, seed: int, dropout: float, rate: float, clip_norm: float) -> list[Any]:
+    """Losses of two epochs, the modes that the model was in, the trained head, and the last learning rate."""
+    model = BERTForSentimentAnalysis(_small_bert(seed), 2, dropout).eval()
+    modes: list[bool] = []
+    model.register_forward_hook(lambda module, inputs, output: modes.append(module.training))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.5)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    draw = np.random.default_rng(seed)
+    batches = [(*_small_batch(seed + n, 4), torch.from_numpy(draw.integers(0, 2, size=4))) for n in range(3)]
+    torch.manual_seed(seed)
+    losses = [answer(model, batches, optimizer, scheduler, clip_norm) for _ in range(2)]
+    kinds = {"a tensor" for epoch in losses if isinstance(epoch, list) for loss in epoch if torch.is_tensor(loss)}
+    trained = model.classifier.weight.tolist()
+    return [sorted(kinds), plain_losses(losses), modes, trained, optimizer.param_groups[0]["lr"]]
+
+
+def plain_losses(losses: Any) -> Any:
+    """Losses as plain values, whatever they are made of."""
+    if isinstance(losses, list):
+        return [plain_losses(one) for one in losses]
+    return plain(losses.detach()) if torch.is_tensor(losses) else losses
+
+
+def _training_cases() -> list[Arguments]:
+    return [(0, 0.0, 0.1, 100.0), (1, 0.5, 0.1, 100.0), (2, 0.0, 0.5, 0.1)]
+
+
+def _judge_training(case: Case, expected: Any, got: Any) -> str | None:
+    kinds, losses, modes, trained, rate = got
+    if not all(isinstance(epoch, list) for epoch in losses):
+        return f"The result should be a list with the loss of each batch, but it is {kind(losses[0])}."
+    if kinds:
+        return "The losses are tensors, which keep the whole computation in memory. Store loss.item()."
+    if problem := array_problem(expected[1], losses):
+        return problem
+    if len(modes) != len(expected[2]):
+        return f"The model was called {len(modes)} times; two epochs of three batches are 6 calls."
+    if not all(modes):
+        return "The model was in evaluation mode while it was trained, so dropout was off. Call model.train()."
+    if not same(expected[4], rate):
+        return "The learning rate is not right at the end: the scheduler takes one step after each batch."
+    if not same(expected[1][0][0], losses[0][0]):
+        return "The loss of the first batch is not right: it is the cross-entropy of the logits and the labels."
+    return None if same(expected[1:4], [losses, modes, trained]) else "The first loss is right, but not the updates."
+
+
+# ---------------- stage 3: evaluation
+# Wilson 1927, JASA 22:209.
+
+
+def evaluate(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> tuple[float, float, float]:
+    """Accuracy over all rows of all batches, and the low and high end of its 95 % Wilson interval."""
+    model.eval()
+    right, n = 0, 0
+    with torch.inference_mode():
+        for input_ids, attention_mask, labels in batches:
+            predicted = model(input_ids, attention_mask).argmax(dim=-1)
+            right += int((predicted == labels).sum())
+            n += len(labels)
+    p, z = right / n, 1.96
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return p, middle - half, middle + half
+
+
+def _run_evaluation(answer: Any, seed: int, sizes: list[int], wrong: int) -> list[Any]:
+    """The three numbers; whether dropout was on, and whether gradients were recorded, in any call."""
+    model = BERTForSentimentAnalysis(_small_bert(seed), 3, 0.5)
+    _filled(model.classifier.weight, np.random.default_rng(seed))
+    model.eval()
+    batches: list[tuple[torch.Tensor, ...]] = []
+    for number, size in enumerate(sizes):
+        inputs = _small_batch(seed + number, size)
+        with torch.no_grad():
+            labels = model(*inputs).argmax(-1)
+        missed = max(0, wrong - sum(sizes[number + 1 :]))  # the last batches hold the wrong labels
+        labels[:missed] = (labels[:missed] + 1) % 3
+        wrong -= missed
+        batches.append((*inputs, labels))
+    calls: list[list[bool]] = []
+    model.register_forward_hook(lambda one, inputs, output: calls.append([one.training, torch.is_grad_enabled()]))
+    model.train()
+    torch.manual_seed(seed)
+    numbers = answer(model, batches)
+    return [list(numbers) if isinstance(numbers, tuple) else numbers, [any(flag) for flag in zip(*calls, strict=True)]]
+
+
+def _evaluation_cases() -> list[Arguments]:
+    return [(0, [8, 8], 4), (1, [8, 2], 2), (2, [5], 0), (3, [30, 30, 7], 12)]
+
+
+def _judge_evaluation(case: Case, expected: Any, got: Any) -> str | None:
+    numbers, (training, recording) = got
+    if not isinstance(numbers, list) or len(numbers) != 3:
+        return f"The result should be three numbers (accuracy, low, high), but it is {kind(numbers)}."
+    if problem := array_problem(expected[0], numbers):
+        return problem
+    if training:
+        return "The model was in training mode, so dropout was active. Call model.eval() first."
+    if recording:
+        return "Gradients were recorded, which costs time and memory. Put the loop under torch.inference_mode()."
+    if not np.allclose(numbers[0], expected[0][0], atol=1e-6):
+        return "The accuracy is not right: the number of right predictions divided by the number of rows."
+    return None if np.allclose(numbers, expected[0], atol=1e-3) else "The accuracy is right, but not the interval."
+
+
+# ---------------- stage 4: a linear layer with a trained update of low rank
+# Hu et al. 2021, LoRA, section 4.1 (arXiv:2106.09685).
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer and a trained update of low rank: y = W x + b + (alpha / rank) B A x."""
+
+    def __init__(self, linear: nn.Linear, rank: int = 8, alpha: float = 16.0) -> None:
+        """Freeze `linear`; make the parameters self.A (rank, in), random, and self.B (out, rank), zero."""
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.A = nn.Parameter(torch.randn(rank, linear.in_features) / math.sqrt(linear.in_features))
+        self.B = nn.Parameter(torch.zeros(linear.out_features, rank))
+        self.scale = alpha / rank
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The output (..., out) for inputs (..., in)."""
+        return self.linear(x) + self.scale * (x @ self.A.T) @ self.B.T
+
+    def merge(self) -> nn.Linear:
+        """A new linear layer without the two extra products that gives the same output."""
+        merged = nn.Linear(self.linear.in_features, self.linear.out_features)
+        with torch.no_grad():
+            merged.weight.copy_(self.linear.weight + self.scale * self.B @ self.A)
+            merged.bias.copy_(self.linear.bias)
+        return merged
+
+
+def _run_lora(answer: Any, seed: int, sizes: list[int], rank: int, alpha: float) -> list[Any]:
+    """What is trained, the output at the start, the output with other A and B, merged, and the layer after it."""
+    torch.manual_seed(seed)
+    linear = nn.Linear(*sizes)
+    weight = linear.weight.detach().clone()
+    layer = answer(linear, rank, alpha)
+    _has(layer, "LoRALinear", {"A": torch.Tensor, "B": torch.Tensor})
+    for name, shape in (("A", (rank, sizes[0])), ("B", (sizes[1], rank))):
+        if tuple(getattr(layer, name).shape) != shape:
+            raise Refused(f"self.{name} should have the shape {shape}, not {tuple(getattr(layer, name).shape)}.")
+    trained = sorted(name for name, parameter in layer.named_parameters() if parameter.requires_grad)
+    draw = np.random.default_rng(seed)
+    x = torch.from_numpy(draw.normal(size=(2, 3, sizes[0]))).float()
+    start, random = layer(x).tolist(), bool(layer.A.abs().max() > 0)
+    _filled(layer.A, draw)
+    _filled(layer.B, draw)
+    output, merged = layer(x).tolist(), layer.merge()
+    if not isinstance(merged, nn.Linear):
+        raise Refused(f"merge should return an nn.Linear, but it returns {kind(merged)}.")
+    again = [bool(torch.equal(linear.weight, weight)), layer(x).tolist()]
+    return [trained, random, start, output, merged(x).tolist(), again]
+
+
+def _lora_cases() -> list[Arguments]:
+    return [(0, [4, 4], 1, 1.0), (1, [5, 3], 2, 8.0), (2, [6, 8], 4, 2.0)]
+
+
+def _judge_lora(case: Case, expected: Any, got: Any) -> str | None:
+    trained, random, start, output, merged, again = got
+    if trained != ["A", "B"]:
+        return f"Exactly A and B should be trained, but these parameters are: {', '.join(trained) or 'none'}."
+    if not random:
+        return "A is zero, and so is B: then both gradients are zero, and nothing is ever learned. Make A random."
+    for name, part, wanted in (("", start, expected[2]), ("", output, expected[3]), ("merge: ", merged, expected[4])):
+        if problem := array_problem(wanted, part):
+            return name + problem
+    if not same(expected[2], start):
+        return "At the start the output should be that of the linear layer alone."
+    if not same(expected[3], output):
+        return "The output is right at the start, but not once B has learned something."
+    if not same(expected[4], merged):
+        return "The merged layer does not give the output of the layer."
+    return None if same(expected[5], again) else "merge changes the layer. It should leave it as it is."
+
+
+BUILD = (
+    Exercise(BERTForSentimentAnalysis, _model_cases, _judge_model, run=_run_model),
+    Exercise(train_epoch, _training_cases, _judge_training, run=_run_training),
+    Exercise(evaluate, _evaluation_cases, _judge_evaluation, run=_run_evaluation),
+    Exercise(LoRALinear, _lora_cases, _judge_lora, run=_run_lora),
 )
