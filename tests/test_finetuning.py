@@ -452,16 +452,24 @@ def test_learning_curves(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 
 
 def test_label_noise_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The right fraction of training labels is flipped; one rater contradicts where the corpus says so."""
+    """The right labels are flipped; one rater contradicts where the corpus says so; the test labels are untouched."""
     met, frame = learned(monkeypatch), small.frames["movie_reviews"]
     frame["opposed"] = [1.0 if i % 4 == 0 else 0.0 for i in range(len(frame))]
     rows = frame[frame["split"] == "train"].head(16)
-    for noise, flipped in ((0.0, [0.0] * 16), (1.0, [1.0] * 16), ("one rater", rows["opposed"].tolist())):
-        result = studies.label_noise_study({"labels": 16, "noise": noise, "seed": 3}, tmp_path)
-        assert result["label_errors"] == np.mean(flipped) and is_accuracy(result["test_accuracy"], 12)
-        assert (met[-1]["labels"] != rows["label"]).tolist() == [bool(one) for one in flipped]
-        assert met[-1]["parameters"]["training"].seed == 3
-    assert is_accuracy(studies.label_noise_study({"labels": 16, "noise": 0.5, "seed": 0}, tmp_path)["label_errors"], 16)
+    config = {"method": "fine-tuned", "labels": 16, "noise": [0.0, 1.0, "one rater"], "seeds": 2}
+    found = studies.label_noise_study(config, tmp_path)["trainings"]
+    flipped = [[0.0] * 16, [1.0] * 16, rows["opposed"].tolist()]
+    assert [one["label_errors"] for one in found] == [np.mean(flips) for flips in flipped for _ in range(2)]
+    for call, flips in zip(met, [flips for flips in flipped for _ in range(2)], strict=True):
+        assert (call["labels"] != rows["label"]).tolist() == [bool(one) for one in flips]
+    assert [call["parameters"]["training"].seed for call in met] == [0, 1] * 3
+    monkeypatch.setattr(
+        studies, "sentence_vectors", lambda texts: np.array([[float(any(w in t for w in GOOD))] for t in texts])
+    )
+    probe = {**config, "method": "linear probe", "noise": [0.0, 1.0], "seeds": 1}
+    result = studies.label_noise_study(probe, tmp_path)
+    table = studies.label_noise_study.rows([Run("", probe, result, 1.0, "computed")])
+    assert table["test_accuracy"].tolist() == [1.0, 0.0] and table["noise"].tolist() == [0.0, 1.0]
 
 
 def test_lora_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -481,7 +489,8 @@ def test_lora_study(small: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp
         (studies.linear_probe_study, {"labels": 100}, {"labels": 400}),
         (studies.head_study, {"kind": "probe", "labels": 16, "seed": 0}, {"kind": "lora"}),
         (studies.learning_curves, {"labels": 16, "epochs": 1, "learning_rate": 1e-4, "seed": 0}, {"epochs": 3}),
-        (studies.label_noise_study, {"labels": 16, "noise": 0.2, "seed": 0}, {"labels": 160}),
+        (studies.label_noise_study, {"method": "linear probe", "labels": 16, "noise": [0], "seeds": 1}, {"labels": 32}),
+        (studies.label_noise_study, {"method": "fine-tuned", "labels": 16, "noise": [0], "seeds": 1}, {"seeds": 2}),
         (studies.lora_study, {"labels": 16, "rank": 4, "seed": 0}, {"labels": 160}),
     ],
     ids=lambda part: getattr(part, "name", ""),

@@ -66,7 +66,12 @@ EFFICIENCY = table(
       for n, one in zip((100, 1000), pair, strict=True)),
 )  # fmt: skip
 NOISY = table(
-    "noise label_errors test_accuracy", (0.0, 0.0, 0.8), (0.0, 0.0, 0.82), (0.4, 0.41, 0.7), ("one rater", 0.05, 0.79)
+    "method noise label_errors test_accuracy",
+    ("probe", 0.0, 0.0, 0.8),
+    ("probe", 0.4, 0.39, 0.68),
+    ("probe", 0.4, 0.41, 0.7),
+    ("tuned", 0.0, 0.0, 0.82),
+    ("probe", "one rater", 0.05, 0.79),
 )
 RATINGS = table("rating", *((rating,) for rating in (-3.0, -2.5, -0.2, 0.4, 1.0, 2.0, 3.0, 3.5)))
 OPPOSED = table("low high n opposed", (0, 0.5, 5, 0.28), (0.5, 1, 9, 0.1), (1, 2, 0, np.nan))

@@ -39,7 +39,7 @@ def reliability(calibration: Calibration, title: str = "Confidence and accuracy"
     lengths = style.whiskers(bins["accuracy"], bins["low"], bins["high"])
     colour = series_style(0).colour
     ax.errorbar(bins["confidence"], bins["accuracy"], lengths, fmt="o-", color=colour, capsize=3, label="the model")
-    ax.set(xlim=(edge, 1), ylim=(0, 1))
+    ax.set(xlim=(edge, 1), ylim=(0, 1.04))
     style.percent_axis(ax.xaxis, ax.yaxis)
     ax.legend(loc="upper left")
     set_labels(ax, title, "confidence in the predicted class", "accuracy")
@@ -145,28 +145,26 @@ def label_efficiency(table: pd.DataFrame, title: str = "Test accuracy by number 
 
 @course_style
 def label_noise(table: pd.DataFrame, title: str = "Test accuracy by fraction of wrong labels") -> Axes:
-    """Accuracy after training on wrong labels: a dot for each seed, a line through the means.
+    """Accuracy after training on wrong labels: a small dot for each seed, a line through the means of each method.
 
     Args:
-        table: noise (a fraction, or a word for another kind of noise), label_errors (the fraction of labels that were
-            wrong), test_accuracy; one row for each run.
+        table: method, noise (a fraction, or `one rater`), label_errors (the fraction of labels that were wrong) and
+            test_accuracy; one row for each run.
         title: of the figure.
 
     Raises:
         BadInput: no rows, or a column is missing.
     """
-    check_columns(table, "noise", "label_errors", "test_accuracy")
-    random = np.array([not isinstance(noise, str) for noise in table["noise"]])
+    check_columns(table, "method", "noise", "label_errors", "test_accuracy")
+    random = table["noise"] != "one rater"
     ax = new_axes()
-    for number, (name, rows) in enumerate((("flipped at random", table[random]), ("one rater", table[~random]))):
-        if len(rows):
-            means = rows.groupby("noise")[["label_errors", "test_accuracy"]].mean()
-            look = style.line_style(number)
-            ax.plot(means["label_errors"], means["test_accuracy"], label=f"{name}: mean over seeds", **look)
-            ax.plot(
-                rows["label_errors"], rows["test_accuracy"], linestyle="none", marker=look["marker"], markersize=4,
-                color=look["color"], markerfacecolor="white", label=f"{name}: each seed",
-            )  # fmt: skip
+    for number, (method, rows) in enumerate(table[random].groupby("method", sort=False)):
+        means, look = rows.groupby("noise")[["label_errors", "test_accuracy"]].mean(), style.line_style(number)
+        ax.plot(rows["label_errors"], rows["test_accuracy"], ".", color=look["color"], markersize=4)
+        ax.plot(means["label_errors"], means["test_accuracy"], label=f"{method}, labels flipped at random", **look)
+    for method, rows in table[~random].groupby("method", sort=False):
+        x, y = rows["label_errors"].mean(), rows["test_accuracy"].mean()
+        ax.plot(x, y, "*", color=series_style(3).colour, markersize=12, label=f"{method}, labels of one rater")
     style.percent_axis(ax.xaxis, ax.yaxis)
     ax.legend()
     set_labels(ax, title, "training labels that are wrong", "test accuracy")
