@@ -128,16 +128,16 @@ CURVES = pd.DataFrame(
 )
 
 DIAGNOSES = {
-    (1e-4, 2): "87.0% of the validation sentences are right. That is among the best",
-    (1e-4, 1): "The best run has 87.0%, with the rate 0.0001 and 2 epochs: train longer",
+    (1e-4, 2): "87.0% of the validation sentences are right. This is among the best",
+    (1e-4, 1): "The best run has 87.0%, with the learning rate 0.0001 and 2 epochs: train longer",
     (1e-5, 1): "The loss did not fall: most likely the steps are too small",
     (
         1e-5,
         2,
-    ): "70.0% of the validation sentences are right. The best run has 87.0%, with the rate 0.0001 and 2 epochs: raise",
+    ): "70.0% of the validation sentences are right. The best run has 87.0%, with the learning rate 0.0001 and 2 epochs: raise",
     (1e-3, 1): "The loss did not fall: most likely the steps are so large",
     (1e-3, 2): "epochs: lower the rate",
-    (5e-4, 2): "It was at 85.0% before: it overfits",
+    (5e-4, 2): "Earlier it was 85.0%: the model overfits",
     (1e-2, 1): "it diverged",
     (1e-2, 2): "no such run was stored",
 }
@@ -148,9 +148,9 @@ def test_each_run_gets_its_own_diagnosis(rate, epochs):
     assert DIAGNOSES[rate, epochs] in widgets.diagnose(CURVES, rate, epochs)
 
 
-def test_a_run_that_broke_off_is_named():
+def test_an_interrupted_run_is_named():
     broken = CURVES[(CURVES["learning_rate"] == 1e-2) & np.isfinite(CURVES["train_loss"])]
-    assert "broke off at step" in widgets.diagnose(broken, 1e-2, 1)
+    assert "interrupted at step" in widgets.diagnose(broken, 1e-2, 1)
 
 
 def test_sliders_choose_the_run():

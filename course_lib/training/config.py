@@ -27,18 +27,18 @@ class TrainingConfig:
         BadInput: a value is out of its range; the message names it and the range.
     """
 
-    epochs: int = 2  # times that each sentence is seen; a pretrained model overfits small data after 3 to 4
-    batch_size: int = 32  # sentences of a step; 16 to 32 in Devlin et al. 2019, appendix A.3
-    learning_rate: float = 1e-4  # peak; BERT-base takes 2e-5 to 5e-5, a smaller model takes more
+    epochs: int = 2  # passes over the data; a pretrained model overfits small data after 3 to 4
+    batch_size: int = 32  # sentences in a step; 16 to 32 in Devlin et al. 2019, appendix A.3
+    learning_rate: float = 1e-4  # peak; 2e-5 to 5e-5 for BERT-base, larger for smaller models
     optimizer: str = "adamw"  # or "muon" for the layers' matrices, which learns more from few steps of pretraining
     schedule: str = "linear"  # to zero after warm-up; also "cosine" or "constant"
-    warmup: float = 0.1  # fraction of the steps in which the rate rises; steadies Adam's first steps (Mosbach 2021)
-    weight_decay: float = 0.01  # AdamW's pull to zero; biases and norms are left out (Loshchilov & Hutter 2019)
+    warmup: float = 0.1  # fraction of the steps in which the rate rises; stabilizes the start (Mosbach 2021)
+    weight_decay: float = 0.01  # of matrices, not of biases and layer norms (Loshchilov & Hutter 2019)
     betas: tuple[float, float] = (0.9, 0.999)  # decay of AdamW's running mean and mean square
-    clip_norm: float = 1.0  # largest norm of a gradient; a single odd batch cannot ruin the model
-    accumulate: int = 1  # batches whose gradients are added up before a step: a larger batch in the same memory
+    clip_norm: float = 1.0  # largest norm of a gradient, so that a single batch cannot ruin the model
+    accumulate: int = 1  # batches whose gradients are added before a step: a larger batch in the same memory
     patience: int | None = None  # validations without improvement before the run stops; it then takes its best weights
-    precision: str = "auto"  # "float32", "bfloat16", or what the hardware multiplies fast
+    precision: str = "auto"  # "float32", "bfloat16", or the faster one on this hardware
     seed: int = 0  # of the new head, the order of the sentences, and dropout
     order_seed: int | None = None  # of order and dropout alone, for runs that start from the same head
 

@@ -1,6 +1,6 @@
-"""Move the settings over runs that were computed before, and see what became of each.
+"""Move sliders over runs that were computed before, and see how each ended.
 
-`compare_runs` is for fine-tuning, where rate and epochs have known good and bad ends that can be told in words.
+`compare_runs` is for fine-tuning, where it can say in words what went wrong with a learning rate or number of epochs.
 `compare_settings` is for any other runs with a loss, such as those of pretraining: whatever was varied is a slider.
 """
 
@@ -19,8 +19,8 @@ from course_lib.errors import BadInput
 from course_lib.plots.pretraining import smoothed
 from course_lib.widgets.base import control_style, live_box, message, picture
 
-CLOSE = 0.01  # within one point of accuracy of the best run: no difference worth a word on small validation sets
-STUCK = 0.95  # a loss that ends above this share of its start has not been learned
+CLOSE = 0.01  # within one point of the best run: too small a difference to mention on small validation sets
+STUCK = 0.95  # a loss that ends above this fraction of its start did not fall
 COLUMNS = ("learning_rate", "epochs", "step", "train_loss", "validation_accuracy")
 
 
@@ -57,7 +57,7 @@ def compare_runs(curves: pd.DataFrame) -> ipywidgets.VBox:
 
 
 def diagnose(curves: pd.DataFrame, learning_rate: float, epochs: float) -> str:
-    """How a run ended and, where it went wrong, why: diverged, stuck, too timid, too bold, or overfitted.
+    """How a run ended and, where it went wrong, why: it diverged, did not learn, or overfitted.
 
     Args:
         curves: as for `compare_runs`.
@@ -70,11 +70,11 @@ def diagnose(curves: pd.DataFrame, learning_rate: float, epochs: float) -> str:
         return f"{name}: no such run was stored. Move a slider to one that was."
     lost = run[np.isinf(run["train_loss"])]["step"]
     if len(lost):
-        return f"{name}: it diverged. From step {lost.min():.0f} on the loss is no number: the rate is far too high."
+        return f"{name}: it diverged. From step {lost.min():.0f} on the loss is infinite: the rate is far too high."
     accuracy = run["validation_accuracy"].dropna()
     if accuracy.empty:
         last = run["step"].max()
-        return f"{name}: it broke off at step {last:.0f}, before any validation. So ends a run whose loss blows up."
+        return f"{name}: it was interrupted at step {last:.0f}, before any validation. A diverging loss does that."
     return f"{name}: {accuracy.iloc[-1]:.1%} of the validation sentences are right. {_why(curves, run, accuracy)}"
 
 
@@ -83,19 +83,19 @@ def _why(curves: pd.DataFrame, run: pd.DataFrame, accuracy: pd.Series[Any]) -> s
     rate, final = run["learning_rate"].iloc[0], accuracy.iloc[-1]
     loss = run["train_loss"].dropna()
     if len(loss) > 1 and _end(loss) > STUCK * loss.iloc[0]:
-        reason = "so large that each undoes the one before" if rate > best_rate else "too small to get anywhere"
+        reason = "so large that each one undoes the last" if rate > best_rate else "too small"
         return f"The loss did not fall: most likely the steps are {reason}. The best run has the rate {best_rate:g}."
     if accuracy.max() - final >= CLOSE:
         return (
-            f"It was at {accuracy.max():.1%} before: it overfits, learning the training sentences by heart. "
+            f"Earlier it was {accuracy.max():.1%}: the model overfits, that is, it memorizes the training sentences. "
             "Stop earlier."
         )
     if best - final < CLOSE:
-        return "That is among the best of these runs."
+        return "This is among the best of these runs."
     advice = "lower the rate" if rate > best_rate else "raise the rate"
     if rate == best_rate:
         advice = "train longer" if run["epochs"].iloc[0] < best_epochs else "train for fewer epochs"
-    return f"The best run has {best:.1%}, with the rate {best_rate:g} and {best_epochs:g} epochs: {advice}."
+    return f"The best run has {best:.1%}, with the learning rate {best_rate:g} and {best_epochs:g} epochs: {advice}."
 
 
 def _best(curves: pd.DataFrame) -> tuple[float, float, float]:
