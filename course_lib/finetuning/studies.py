@@ -5,7 +5,7 @@ Each is an `experiments.Experiment`, small enough for two CPU cores: `head_study
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,9 +157,9 @@ def learning_curves(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _noise_work(config: Mapping[str, Any]) -> float:
     """Sentences trained on; a predicted or embedded one counts a quarter."""
-    if config["method"] == "fine-tuned":
-        return (2 * config["labels"] + _TEST_ROWS) * len(config["noise"]) * config["seeds"]
-    return config["labels"] / 4 + _TEST_ROWS
+    labels: int = config["labels"]
+    trainings: int = len(config["noise"]) * config["seeds"]
+    return trainings * (2 * labels + _TEST_ROWS) if config["method"] == "fine-tuned" else labels / 4 + _TEST_ROWS
 
 
 def _noise_rows(runs: Sequence[Run]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from course_lib.exercises.values import (
     plain,
     same,
 )
+
+if TYPE_CHECKING:
+    from transformers import BertModel
 
 # ---------------- texts of the test set that the model has already seen in training
 
@@ -203,7 +206,7 @@ EXERCISES = (
 # The stages' runs use small random models, so that a check takes a fraction of a second.
 
 
-def _small_bert(seed: int, hidden: int = 8) -> nn.Module:
+def _small_bert(seed: int, hidden: int = 8) -> "BertModel":
     """A BERT of one layer with random weights: 40 tokens in its vocabulary, no dropout of its own."""
     from transformers import BertConfig, BertModel
 
@@ -213,7 +216,7 @@ def _small_bert(seed: int, hidden: int = 8) -> nn.Module:
         max_position_embeddings=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
         initializer_range=0.5,
     )  # fmt: skip
-    bert: nn.Module = BertModel(config).eval()
+    bert: BertModel = BertModel(config)
     return bert
 
 
@@ -246,7 +249,7 @@ def _has(module: Any, name: str, attributes: dict[str, type]) -> None:
 class BERTForSentimentAnalysis(nn.Module):
     """BERT, dropout and a linear head: token ids (batch, seq) in, logits (batch, num_labels) out."""
 
-    def __init__(self, bert: nn.Module, num_labels: int = 2, dropout: float = 0.1) -> None:
+    def __init__(self, bert: "BertModel", num_labels: int = 2, dropout: float = 0.1) -> None:
         """Keep the encoder as self.bert; make self.dropout and the head self.classifier."""
         super().__init__()
         self.bert = bert
@@ -259,7 +262,8 @@ class BERTForSentimentAnalysis(nn.Module):
         """Logits of a batch of token ids and their mask, both (batch, seq)."""
         output = self.bert(input_ids=input_ids, attention_mask=attention_mask)
         pooled = self.dropout(output.pooler_output)
-        return self.classifier(pooled)
+        logits: torch.Tensor = self.classifier(pooled)
+        return logits
 
 
 def _run_model(answer: Any, seed: int, hidden: int, num_labels: int, dropout: float) -> list[Any]:
@@ -447,7 +451,8 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The output (..., out) for inputs (..., in)."""
-        return self.linear(x) + self.scale * (x @ self.A.T) @ self.B.T
+        frozen: torch.Tensor = self.linear(x)
+        return frozen + self.scale * (x @ self.A.T) @ self.B.T
 
     def merge(self) -> nn.Linear:
         """A new linear layer without the two extra products that gives the same output."""
@@ -461,7 +466,7 @@ class LoRALinear(nn.Module):
 def _run_lora(answer: Any, seed: int, sizes: list[int], rank: int, alpha: float) -> list[Any]:
     """What is trained, the output at the start, the output with other A and B, merged, and the layer after it."""
     torch.manual_seed(seed)
-    linear = nn.Linear(*sizes)
+    linear = nn.Linear(sizes[0], sizes[1])
     weight = linear.weight.detach().clone()
     layer = answer(linear, rank, alpha)
     _has(layer, "LoRALinear", {"A": torch.Tensor, "B": torch.Tensor})
