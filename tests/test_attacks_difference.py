@@ -209,7 +209,7 @@ def test_validity_counts_labels_and_meanings_apart(tmp_path):
     assert found.n == 4 and found.label_kept == wilson_interval(2, 4)
     assert found.meaning_kept == wilson_interval(2, 3) and found.control == wilson_interval(1, 2)
     assert "4 changed texts: 50% [15%, 85%] keep the label, 67% [21%, 94%] keep the meaning" in str(found)
-    assert "of unchanged texts 50%" in str(found)
+    assert "Of the unchanged texts, 50%" in str(found)
 
 
 def test_without_second_answers_and_controls_there_are_no_such_shares(tmp_path):

@@ -249,7 +249,7 @@ def test_votes_are_stored_and_told_at_the_end(tmp_path):
     for name in ("positive", "yes", "cannot tell", "no", "negative"):
         press(box, name)
     assert "That was the last text" in box.children[0].value and buttons(box) == [] and not box.children[2].value
-    assert "2 changed texts: 50%" in plain(box.children[1].value) and "unchanged texts 100%" in box.children[1].value
+    assert "2 changed texts: 50%" in plain(box.children[1].value) and "unchanged texts, 100%" in box.children[1].value
     votes = read_votes(file).iloc[1:]
     assert votes["given"].tolist() == [1, None, 0] and votes["same"].tolist() == [True, False, True]
 

@@ -61,7 +61,7 @@ class Validity:
         n: changed texts that were voted on.
         label_kept: fraction of them that got the original's label; "cannot tell" does not count as kept.
         meaning_kept: fraction of those with an answer that mean the same; None without an answer.
-        control: the first fraction over unchanged texts, the most that can be hoped for; None without any.
+        control: the first fraction over unchanged texts, the highest value to expect; None without any.
     """
 
     n: int
@@ -74,7 +74,7 @@ class Validity:
         if self.meaning_kept:
             summary += f", {_percent(self.meaning_kept)} keep the meaning"
         if self.control:
-            summary += f"; of unchanged texts {_percent(self.control)} got their label"
+            summary += f". Of the unchanged texts, {_percent(self.control)} get their stored label"
         return summary + "."
 
 
