@@ -24,10 +24,8 @@ from course_lib.compression.quantization import (
     QuantParams,
     fake_quantize,
     fit_qparams,
-    pack_int4,
     qparams_of_range,
     quantization_error,
-    unpack_int4,
 )
 from course_lib.errors import BadInput
 
@@ -304,18 +302,6 @@ def test_a_nan_is_not_hidden_while_training() -> None:
     assert fake_quantize(torch.tensor([math.nan, 1.0]), simple()).isnan().tolist() == [True, False]
 
 
-# ---- packing ---------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(-8, 7), max_size=40))
-def test_packing_loses_nothing(numbers: list[int]) -> None:
-    integers = torch.tensor(numbers, dtype=torch.int8)
-    packed = pack_int4(integers)
-    assert packed.dtype == torch.uint8 and len(packed) == math.ceil(len(numbers) / 2)
-    assert unpack_int4(packed, integers.shape).tolist() == numbers
-    assert bytes(packed.tolist()) == bytes(quant_utils.pack_bytes_to_4bit(integers.numpy().tobytes()))
-
-
 # ---- what is lost ----------------------------------------------------------------------------------------------
 
 
@@ -372,11 +358,6 @@ X = torch.ones(2, 3)
         (lambda: QuantParams(torch.tensor(0.0), torch.tensor(0)), "a scale is"),
         (lambda: QuantParams(torch.tensor(math.nan), torch.tensor(0)), "a scale is"),
         (lambda: QuantParams(torch.ones(2), torch.tensor(0)), "zero points have shape"),
-        (lambda: pack_int4(torch.tensor([8], dtype=torch.int8)), "from 8 to 8"),
-        (lambda: pack_int4(torch.tensor([-9, 1], dtype=torch.int8)), "from -9 to 1"),
-        (lambda: pack_int4(torch.tensor([1])), "int64"),
-        (lambda: unpack_int4(torch.zeros(2, dtype=torch.uint8), (5,)), "3 bytes"),
-        (lambda: unpack_int4(torch.zeros(2, dtype=torch.int8), (4,)), "int8"),
     ],
 )
 def test_bad_input(make: Any, says: str) -> None:

@@ -62,8 +62,8 @@ def test_errors_and_bytes_are_those_of_the_grid(bits, name, parameters, integers
     slider.value, dropdown.value = bits, name
     lost = quantization_error(WEIGHTS, fit_qparams(WEIGHTS, bits, **parameters))
     said = plain(words.value)
-    assert f"moves by {lost.max_abs:.3g} at most, by {lost.mean_abs:.3g} on average" in said
-    assert f"{integers + scales:,} bytes ({integers} of weights, {scales} of scales) in place of 3,072" in said
+    assert f"moves by at most {lost.max_abs:.3g}, and by {lost.mean_abs:.3g} on average" in said
+    assert f"{integers + scales:,} bytes ({integers} for the weights, {scales} for the scales) instead of 3,072" in said
     assert f"{3072 / (integers + scales):.1f} times smaller" in said
 
 
@@ -152,18 +152,18 @@ def test_the_slider_says_which_models_are_left():
     assert [name for _, name in x.options] == ["megabytes", "median_ms", "texts_a_second"]
     assert (points.min, points.max, points.value) == (0.0, 2.0, 1.0) and "lose" in points.description
     assert plain(words.value) == (
-        "3 of 4 models lose 1.0 point or less: the smallest is <b>small</b> (3.9 MB, 87.0% right), "
-        "the fastest is 8 bits (1.4 ms, 87.9% right)."
+        "3 of 4 models lose 1.0 point or less: the smallest is <b>small</b> (3.9 MB, accuracy 87.0%), "
+        "the fastest is 8 bits (1.4 ms, accuracy 87.9%)."
     )
     assert "<b>" not in words.value and "aria-live" in words.value
     before = picture.value
     assert bytes(before[:4]) == b"\x89PNG"
     points.value = 2.0
-    assert "4 of 4 models" in words.value and "the fastest is fast (0.62 ms, 86.0% right)" in words.value
+    assert "4 of 4 models" in words.value and "the fastest is fast (0.62 ms, accuracy 86.0%)" in words.value
     assert picture.value != before and not plt.get_fignums()
     points.value = 0.0
     assert plain(words.value) == (
-        "1 of 4 models loses 0.0 points or less: BERT is the smallest (46 MB) and the fastest (6.1 ms), 88.0% right."
+        "1 of 4 models loses 0.0 points or less: BERT is the smallest (46 MB) and the fastest (6.1 ms), accuracy 88.0%."
     )
 
 
@@ -171,7 +171,7 @@ def test_throughput_has_a_fastest_of_its_own():
     x, points, words, picture = widgets.pareto_explorer(MODELS).children
     points.value, before = 2.0, picture.value
     x.value = "texts_a_second"
-    assert "the fastest is 8 bits (2,500 texts a second, 87.9% right)" in words.value and picture.value != before
+    assert "the fastest is 8 bits (2,500 texts a second, accuracy 87.9%)" in words.value and picture.value != before
     x.value = "median_ms"
     assert "the fastest is fast (0.62 ms" in words.value
 

@@ -48,9 +48,7 @@ from course_lib.compression.quantization import (
     QuantParams,
     fake_quantize,
     fit_qparams,
-    pack_int4,
     quantization_error,
-    unpack_int4,
 )
 from course_lib.compression.recipes import (
     PLANS,
@@ -94,7 +92,6 @@ __all__ = [
     "magnitude_mask",
     "model_bytes",
     "neuron_importance",
-    "pack_int4",
     "plans_within",
     "prune_ffn",
     "prune_weights",
@@ -112,5 +109,4 @@ __all__ = [
     "token_counts",
     "trim_vocabulary",
     "unlabelled_texts",
-    "unpack_int4",
 ]

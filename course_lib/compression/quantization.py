@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Int8, UInt8
+from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 from course_lib.errors import BadInput
@@ -202,34 +201,6 @@ def fake_quantize(values: Float[Tensor, "*shape"], qparams: QuantParams) -> Floa
     inside = (steps >= qparams.low) & (steps <= qparams.high)
     quantized = qparams.dequantize(steps.clamp(qparams.low, qparams.high)).to(values.dtype)
     return quantized + (values - values.detach()) * inside  # adds exactly 0, and the gradient
-
-
-def pack_int4(integers: Int8[Tensor, "*shape"]) -> UInt8[Tensor, "bytes"]:
-    """Integers from -8 to 7, two per byte: the first in the lower half, as in ONNX. An odd last half is 0.
-
-    Raises:
-        BadInput: a dtype other than int8, or an integer that does not fit into 4 bits.
-    """
-    if integers.dtype != torch.int8:
-        raise BadInput(f"integers are {integers.dtype}", "give the result of QuantParams.quantize")
-    if integers.numel() and not -8 <= int(integers.min()) <= int(integers.max()) <= 7:
-        raise BadInput(f"integers reach from {integers.min()} to {integers.max()}", "quantise to 4 bits or fewer")
-    halves = F.pad(integers.flatten(), (0, integers.numel() % 2)).view(torch.uint8) & 0xF
-    return halves[0::2] | (halves[1::2] << 4)
-
-
-def unpack_int4(packed: UInt8[Tensor, "bytes"], shape: Sequence[int]) -> Int8[Tensor, "*shape"]:
-    """The integers that `pack_int4` packed, in their shape.
-
-    Raises:
-        BadInput: a dtype other than uint8, or a shape that needs another number of bytes.
-    """
-    n = math.prod(shape)
-    if packed.dtype != torch.uint8 or packed.shape != ((n + 1) // 2,):
-        found = f"{packed.dtype} of shape {tuple(packed.shape)}"
-        raise BadInput(f"packed is {found}", f"give the {(n + 1) // 2} bytes (uint8) of shape {tuple(shape)}")
-    halves = torch.stack([packed & 0xF, packed >> 4], dim=-1).flatten()[:n].to(torch.int8)
-    return ((halves ^ 8) - 8).reshape(tuple(shape))  # 8..15 represent -8..-1
 
 
 class QuantizationError(NamedTuple):

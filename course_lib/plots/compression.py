@@ -163,7 +163,8 @@ def sensitivity(matrix_errors: pd.DataFrame, title: str = "", bar: str = "mean c
     layers, names = sorted(table["layer"].unique()), list(dict.fromkeys(table["matrix"]))
     grid = table.pivot(index="layer", columns="matrix", values="error").loc[layers, names].to_numpy(float)
     ax, high = new_axes(2.6 + 0.95 * len(names), 1.5 + 0.42 * len(layers)), max(float(np.nanmax(grid)), 1e-12)
-    digits = max(0, 1 - math.floor(math.log10(high)))
+    whole = not np.nan_to_num(grid % 1).any()
+    digits = 0 if whole else max(0, 1 - math.floor(math.log10(high)))
     texts = [["" if np.isnan(cell) else f"{cell:.{digits}f}" for cell in line] for line in grid]
     style.draw_cells(ax, grid, texts, [str(layer) for layer in layers], names, (0, high), bar)
     set_labels(ax, title, "quantized matrix", "layer")

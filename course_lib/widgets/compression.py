@@ -20,9 +20,9 @@ from course_lib.widgets.base import control_style, error_message, live_box, mess
 
 GROUP = 32  # neighbours in a row
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> what it is called, and the arguments of `fit_qparams`
-    "all": ("one scale for all", {}),
-    "row": ("one scale a row", {"axis": 0}),
-    "group": (f"one scale a group of {GROUP}", {"group_size": GROUP}),
+    "all": ("one scale for the matrix", {}),
+    "row": ("one scale for each row", {"axis": 0}),
+    "group": (f"one scale for each group of {GROUP}", {"group_size": GROUP}),
 }
 START_BITS = 4
 _FLOAT = 4  # bytes of a weight or a scale in float32
@@ -33,12 +33,12 @@ Evaluate = Callable[[int, str], float]
 def bits_slider(weight: Tensor, evaluate: Evaluate | None = None) -> ipywidgets.VBox:
     """A slider for the bits, a choice of scales, what both do to the weights in numbers, and their histogram.
 
-    What goes wrong in `evaluate` is shown in place of the accuracy, and asked again next time.
+    An error in `evaluate` is shown instead of the accuracy; the setting is evaluated again when it is next chosen.
 
     Args:
         weight: a matrix (out, in), finite.
-        evaluate: (bits, "all", "row" or "group") -> accuracy from 0 to 1 of a model rounded so. Each setting is asked
-            once, when it is first chosen; then the slider reacts only when it is released.
+        evaluate: (bits, "all", "row" or "group") -> accuracy, from 0 to 1, of a model quantized like that. Each
+            setting is evaluated once, when it is first chosen. With it, the slider reacts only when it is released.
 
     Returns:
         A box of the class `bits-slider`: slider (children[0]), dropdown (children[1]), words (children[2], HTML) and
@@ -80,9 +80,9 @@ def what_rounding_does(weight: Tensor, qparams: QuantParams, layout: str) -> str
     lost, n = quantization_error(weight, qparams), weight.numel()
     integers, scales, before = math.ceil(n * qparams.bits / 8), _FLOAT * qparams.scale.numel(), _FLOAT * n
     return (
-        f"{qparams.bits} bits, {LAYOUTS[layout][0]}: a weight moves by {lost.max_abs:.3g} at most, "
-        f"by {lost.mean_abs:.3g} on average. {integers + scales:,} bytes ({integers:,} of weights, "
-        f"{scales:,} of scales) in place of {before:,} in float32: {before / (integers + scales):.1f} times smaller."
+        f"{qparams.bits} bits, {LAYOUTS[layout][0]}: a weight moves by at most {lost.max_abs:.3g}, and by "
+        f"{lost.mean_abs:.3g} on average. The matrix takes {integers + scales:,} bytes ({integers:,} for the weights, "
+        f"{scales:,} for the scales) instead of {before:,}, which is {before / (integers + scales):.1f} times smaller."
     )
 
 
@@ -122,7 +122,7 @@ def pareto_explorer(table: pd.DataFrame, parent: str | None = None) -> ipywidget
 
     Raises:
         BadInput: no rows, a column is missing, two models of one name, a parent that is not there, an accuracy that is
-            no share, or a size or time that is not above 0.
+            not from 0 to 1, or a size or time that is not above 0.
     """
     axes = _checked(table)
     top = _accuracy_of(table, parent)
@@ -131,7 +131,7 @@ def pareto_explorer(table: pd.DataFrame, parent: str | None = None) -> ipywidget
     x = ipywidgets.Dropdown(options=[(X_AXES[axis], axis) for axis in axes], description="Compare by", **look)
     points = ipywidgets.FloatSlider(
         value=START_LOSS, min=0.0, max=most, step=STEP, readout_format=".1f",
-        description="Points of accuracy I can lose", **look,
+        description="Points of accuracy that I can lose", **look,
     )  # fmt: skip
     words, shown = ipywidgets.HTML(), picture()
 
@@ -176,7 +176,7 @@ def _best(rows: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _right(row: pd.Series) -> str:
-    return f"{row['accuracy']:.1%} right"
+    return f"accuracy {row['accuracy']:.1%}"
 
 
 def _checked(table: pd.DataFrame) -> list[str]:
