@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +20,9 @@ from course_lib.exercises import reference
 from course_lib.exercises.catalogue import find
 from course_lib.exercises.topics import explaining
 from course_lib.exercises.topics.explaining import (
-    Game,
+    CoalitionTable,
     GradientFunction,
-    NoSuchPlayer,
+    NoSuchWord,
     WrongShape,
 )
 from course_lib.explain.gradients import quadrature
@@ -38,9 +39,9 @@ def shapley_by_orders(value: Callable[[frozenset[int]], float], n: int) -> np.nd
     values = np.zeros(n)
     for order in itertools.permutations(range(n)):
         here: frozenset[int] = frozenset()
-        for player in order:
-            values[player] += value(here | {player}) - value(here)
-            here |= {player}
+        for word in order:
+            values[word] += value(here | {word}) - value(here)
+            here |= {word}
     return values / math.factorial(n)
 
 
@@ -55,18 +56,58 @@ def gradients_backwards(gradient: Callable[..., Any], x: np.ndarray, baseline: n
     return (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
 
 
+def weight_by_counting(n: int, size: int) -> float:
+    if not 0 < size < n:
+        return float("inf")
+    subsets = sum(1 for _ in itertools.combinations(range(n), size))
+    return (n - 1) / subsets / size / (n - size)
+
+
+def coalitions_as_lists(n: int, samples: int, seed: int) -> Any:
+    if samples >= 2**n - 2:
+        rows = [row for row in itertools.product([0, 1], repeat=n) if 0 < sum(row) < n]
+        return np.array(rows, float).reshape(-1, n), [1 / (n - 1) * weight_by_counting(n, sum(row)) for row in rows]
+    drawn, chances = random.Random(seed), [1 / (size * (n - size)) for size in range(1, n)]
+    rows = []
+    for _ in range(samples // 2):
+        kept = drawn.sample(range(n), drawn.choices(range(1, n), chances)[0])
+        rows += [[i in kept for i in range(n)], [i not in kept for i in range(n)]]
+    return rows, [1.0] * len(rows)
+
+
+def values_by_lagrange(coalitions: Any, weights: Any, outputs: Any, empty: float, full: float) -> Any:
+    n, kept = coalitions.shape[1], coalitions.astype(float)
+    left = np.ones((n + 1, n + 1))
+    left[:n, :n], left[n, n] = 2 * kept.T @ (kept * weights[:, None]), 0
+    right = np.append(2 * kept.T @ (weights * (outputs - empty)), full - empty)
+    return np.linalg.solve(left, right)[:n]
+
+
+def kernel_shap_in_two_calls(predict: Callable[..., Any], text: str, samples: int, seed: int) -> Any:
+    words, (empty, full) = text.split(), predict(["", text])
+    coalitions, weights = coalitions_as_lists(len(words), samples, seed)
+    texts = [" ".join(itertools.compress(words, row)) for row in coalitions]
+    if not texts:
+        return [full - empty]
+    return values_by_lagrange(np.array(coalitions), np.array(weights), predict(texts), empty, full)
+
+
 RIGHT: dict[str, list[Answer]] = {
     "lime_weights": [weights_of_the_library],
     "shapley_values": [shapley_by_orders, shapley_of_the_library],
     "integrated_gradients": [gradients_backwards],
+    "shapley_kernel_weight": [weight_by_counting],
+    "sample_coalitions": [coalitions_as_lists],
+    "solve_weighted": [values_by_lagrange],
+    "kernel_shap": [kernel_shap_in_two_calls],
 }
-GAMES = st.builds(lambda random, n: Game(tuple(random.normal(size=2**n).tolist())), SEED, st.integers(1, 4))
+TABLES = st.builds(lambda random, n: CoalitionTable(tuple(random.normal(size=2**n).tolist())), SEED, st.integers(1, 4))
 DRAWN = {
     "lime_weights": st.builds(
         lambda random, rows, n, width: (random.integers(0, 2, size=(rows, n)), width),
         *(SEED, SIZES, st.integers(1, 12), st.floats(1, 100)),
     ),
-    "shapley_values": GAMES.map(lambda game: (game, game.players)),
+    "shapley_values": TABLES.map(lambda game: (game, game.words)),
     "integrated_gradients": st.builds(
         lambda random, n, steps: (np.cos, *random.normal(size=(2, n)), steps), SEED, SIZES, st.integers(1, 12)
     ),
@@ -75,8 +116,8 @@ DRAWN = {
 # ---------------------------------------------------------------- sly answers, right on most cases
 
 
-def two_players_together(value: Callable[..., float], n: int) -> Any:
-    """Exact where no more than two players work together."""
+def two_words_together(value: Callable[..., float], n: int) -> Any:
+    """Exact where no more than two words interact."""
     base, everyone = value(frozenset()), frozenset(range(n))
     alone = np.array([value(frozenset({i})) - base for i in range(n)])
     left = np.array([value(everyone) - value(everyone - {i}) for i in range(n)])
@@ -93,7 +134,7 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("return weights", "return np.maximum(weights, 1e-3)"),
     ],
     "shapley_values": [
-        two_players_together,
+        two_words_together,
         lambda value, n: shapley_by_orders(value, min(n, 3)),
         ("return values", "return np.maximum(values, -0.5)"),
         ("return values", "return values[:, None]"),
@@ -106,6 +147,27 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("return attributions", "return attributions.ravel()"),
         ("difference = x - baseline", "difference, baseline = x, 0 * x"),
         ("return attributions", "return attributions + 1e-5"),
+    ],
+    "shapley_kernel_weight": [
+        ("math.comb(n, size)", "math.comb(min(n, 10), size)"),
+        ("return math.inf", "return 1e6"),
+        lambda n, size: weight_by_counting(n, size) if n > 1 else 0.0,
+    ],
+    "sample_coalitions": [
+        ("random.permutation(n)[:size]", "random.permutation(n - 1)[:size]"),  # never the last word, but for pairs
+        ("samples >= 2**n - 2", "samples > 2**n - 2"),
+        ("np.ones(len(coalitions))", "np.arange(1.0, len(coalitions) + 1)"),
+        ("return coalitions, np.array", "return coalitions[::2], np.array"),
+    ],
+    "solve_weighted": [
+        ("np.sqrt(weights)", "np.sqrt(np.minimum(weights, 1))"),
+        ("return np.append(first, total - first.sum())", "return np.append(first, total - first.sum()).round(3)"),
+        ("return np.append", "return 1e-4 + np.append"),
+    ],
+    "kernel_shap": [
+        ("text.split()", "text.split()[:8]"),
+        ("outputs = predict", "outputs = predict([text] * 50)[:0] if len(words) > 9 else predict"),
+        ("coalitions, weights = sample", "weights, coalitions = sample"),
     ],
 }
 
@@ -125,7 +187,7 @@ MISTAKES: Mistakes = {
         (("return values", "return 2 * values + 1"), "0.2 here. Yours sum to 2.4."),
         (
             ("return values", "return values + np.eye(n)[0] - 1 / n"),
-            "The sum is right, but player 0 should get 0.3, not 0.8.",
+            "The sum is right, but word 0 should get 0.3, not 0.8.",
         ),
     ],
     "integrated_gradients": [
@@ -142,20 +204,20 @@ MISTAKES: Mistakes = {
     ],
 }
 
-TestExercises = judged(explaining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*explaining.EXERCISES, *explaining.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- what the learners' functions are called with
 
 
-def test_a_game_is_shown_by_its_values_and_knows_its_players() -> None:
+def test_a_table_is_shown_by_its_values_and_knows_its_words() -> None:
     game = find("shapley_values").cases()[0]["value"]
     assert repr(game) == "<v()=0.5, v(0)=0.5, v(1)=0.1, v(0,1)=0.7>"
     assert game == find("shapley_values").cases()[0]["value"]
     assert [game(some) for some in (frozenset(), {1}, [0, 1], (np.int64(0),), [1, 1])] == [0.5, 0.1, 0.7, 0.5, 0.1]
-    with pytest.raises(NoSuchPlayer, match="the players are 0 to 1, and there is no 2"):
+    with pytest.raises(NoSuchWord, match="the words are 0 to 1, and there is no word 2"):
         game({2})
     assert max(case["n"] for case in find("shapley_values").cases()) == 4
-    assert all(case["n"] == case["value"].players for case in find("shapley_values").cases())
+    assert all(case["n"] == case["value"].words for case in find("shapley_values").cases())
 
 
 def test_a_gradient_takes_one_point_and_is_that_of_its_function() -> None:
