@@ -165,7 +165,7 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("return np.append", "return 1e-4 + np.append"),
     ],
     "kernel_shap": [
-        ("text.split()", "text.split()[:8]"),
+        ("words = text.split()", "words = text.split()[:8]"),
         ("outputs = predict", "outputs = predict([text] * 50)[:0] if len(words) > 9 else predict"),
         ("coalitions, weights = sample", "weights, coalitions = sample"),
     ],
@@ -191,7 +191,7 @@ MISTAKES: Mistakes = {
         ),
     ],
     "integrated_gradients": [
-        (ends_of_the_parts, "You take the right end of each part"),
+        (ends_of_the_parts, "You use the right end of each interval"),
         (
             ("return attributions", "return 2 * attributions + 1"),
             "changes by 8. The attributions should sum to about this (7.5 with these steps); yours sum to 16.",
@@ -199,7 +199,7 @@ MISTAKES: Mistakes = {
         (lambda g, x, b, steps: gradients_backwards(g, x, b, 2 * steps), "Position 0 holds 7.875; it should hold 7.5."),
         (
             lambda g, x, b, steps: gradients_backwards(g, x, b, steps) + (x == b) * (len(x) == 3),
-            "Where the input is equal to the baseline nothing was added",
+            "Where the input equals the baseline, the attribution is 0",
         ),
     ],
 }

@@ -65,7 +65,7 @@ def _judge_lime_weights(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def shapley_values(value: "Callable[[frozenset[int]], float]", n: int) -> np.ndarray:
-    """Shapley values (n,) of the words 0 to n - 1; value(coalition) is the output when only these words are kept."""
+    """Shapley values (n,) of the words 0 to n - 1; value(coalition) is the output if only these are kept."""
     factorials = [1]
     for k in range(1, n + 1):
         factorials.append(factorials[-1] * k)
@@ -270,7 +270,7 @@ def _judge_integrated_gradients(case: Case, expected: Any, got: Any) -> str | No
 
 
 def shapley_kernel_weight(n: int, size: int) -> float:
-    """Weight of one coalition that keeps `size` of `n` words; infinite for the empty and for the whole text."""
+    """Weight of one coalition that keeps `size` of `n` words; infinite for the empty and the whole text."""
     if size in (0, n):
         return math.inf
     return (n - 1) / (math.comb(n, size) * size * (n - size))
@@ -484,7 +484,12 @@ def _fit_and_rescale(
 # ---------------- build, stage 4: KernelSHAP
 
 
-def kernel_shap(predict: "Callable[[list[str]], np.ndarray]", text: str, samples: int, seed: int) -> np.ndarray:
+def kernel_shap(
+    predict: "Callable[[list[str]], np.ndarray]",
+    text: str,
+    samples: int,
+    seed: int,
+) -> np.ndarray:
     """Shapley values (n,) of the words of text.split(); predict(list of texts) gives an array of outputs."""
     words = text.split()
     coalitions, weights = sample_coalitions(len(words), samples, seed)
