@@ -20,12 +20,12 @@ from course_lib.explain import METHODS, explain
 
 FEW: dict[str, dict[str, Any]] = {
     "lime": {"samples": 30}, "lime-package": {"samples": 30}, "shap": {"samples": 30},
-    "permutation": {"samples": 40}, "shap-package": {"samples": 60}, "smoothgrad": {"samples": 2},
+    "shap-package": {"samples": 60}, "smoothgrad": {"samples": 2},
     "ig": {"steps": 8, "most_steps": 64, "tolerance": 0.05},
 }  # fmt: skip
 SENTENCES = ["An awful story, not funny!", "é 好看 film", ""]
 WORDS = [["An", "awful", "story", "not", "funny"], ["é", "好", "看", "film"], []]
-ADDS_UP = ("shap", "permutation", "exact", "shap-package")
+ADDS_UP = ("shap", "exact", "shap-package")
 
 
 @pytest.fixture(scope="module", params=families.FAMILIES)

@@ -1,4 +1,4 @@
-"""Shapley values: exact, from random orders, from pairs of coalitions; interactions; occlusion."""
+"""Shapley values: exact, and from pairs of coalitions; occlusion."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import permutations
 import numpy as np
 import pytest
 from toy_classifiers import fitted
-from toy_games import WEIGHTS, Three, Toy, additive, tangled
+from toy_games import Three, Toy, additive, tangled
 
 from course_lib.errors import BadInput
-from course_lib.explain import MaskedModel, explain, interaction_values, interactions, shapley_values
+from course_lib.explain import MaskedModel, explain, shapley_values
 from course_lib.explain.shapley import all_coalitions, draw_pairs, kernel_values, usual_samples
 
-EXACT = ("exact", "shap", "permutation")
+EXACT = ("exact", "shap")
 LONG = "one little film that nobody has seen before or ever will again maybe"  # 13 words
 
 
@@ -43,7 +43,6 @@ def test_three_words_by_hand() -> None:
     """v is 1 for both gloves together: each glove gets one half, the hat none."""
     table = np.array([0, 0, 0, 1, 0, 0, 0, 1], float)
     assert shapley_values(table).tolist() == [0.5, 0.5, 0.0]
-    assert interaction_values(table).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     with pytest.raises(BadInput, match="table of shape"):
         shapley_values(np.zeros(6))
 
@@ -73,13 +72,12 @@ def test_efficiency_symmetry_dummy(method: str) -> None:
             assert abs(explain(tangled(), [text], method)[0].gap) < 1e-12
 
 
-@pytest.mark.parametrize("method", ["shap", "permutation"])
-def test_sampling_converges_and_knows_its_error(method: str) -> None:
+def test_sampling_converges_and_knows_its_error() -> None:
     text = " ".join(LONG.split()[:11])
     exact = explain(tangled(), [text], "exact", target="yes")[0].scores
     apart, said = {}, {}
     for samples in (100, 800):
-        runs = [explain(tangled(), [text], method, target="yes", samples=samples, seed=seed)[0] for seed in range(8)]
+        runs = [explain(tangled(), [text], "shap", target="yes", samples=samples, seed=seed)[0] for seed in range(8)]
         apart[samples] = float(np.sqrt(np.mean([(run.scores - exact) ** 2 for run in runs])))
         said[samples] = float(np.mean([run.error for run in runs]))
         assert all(run.queries <= samples for run in runs)
@@ -93,16 +91,6 @@ def test_pairs_are_exact_when_all_are_asked() -> None:
     found = explain(tangled(), [text], "shap", samples=2**7)[0]
     assert np.allclose(found.scores, exact.scores, atol=1e-10) and found.error == 0.0
     assert found.queries == 2**7
-
-
-def test_pairs_beat_random_orders() -> None:
-    text = " ".join(LONG.split()[:12])
-    exact = explain(tangled(), [text], "exact", target="yes")[0].scores
-    errors = {}
-    for method in ("shap", "permutation"):
-        runs = [explain(tangled(), [text], method, target="yes", samples=222, seed=s)[0].scores for s in range(10)]
-        errors[method] = float(np.mean([((run - exact) ** 2).sum() for run in runs]))
-    assert errors["shap"] < errors["permutation"]
 
 
 @pytest.mark.parametrize(("words", "samples"), [(2, 4), (3, 6), (5, 12), (8, 60), (13, 300), (40, 80), (40, 3000)])
@@ -187,15 +175,6 @@ def test_a_thousand_words() -> None:
         explain(additive(), [text], "shap", samples=2199)
 
 
-def test_few_orders_that_agree_by_chance_state_no_error() -> None:
-    """All three words together do it: two pairs of orders often give the same two thirds, or nothing, to a word."""
-    all_three = Toy(lambda words: 0.1 + 0.8 * all(word in words for word in "xyz"))
-    two, four = ([explain(all_three, ["x y z"], "permutation", target="yes", samples=samples, seed=seed)[0]
-                  for seed in range(40)] for samples in (10, 18))  # fmt: skip
-    assert any(np.abs(one.scores - 0.8 / 3).max() > 0.1 for one in two)
-    assert all(np.isnan(one.error) for one in two) and all(np.isfinite(one.error) for one in four)
-
-
 def test_texts_do_not_depend_on_their_neighbours() -> None:
     alone = explain(fitted(), ["a good film and so on"], "shap")[0]
     beside = explain(fitted(), ["an awful film", "a good film and so on", "an awful film"], "shap")
@@ -205,17 +184,6 @@ def test_texts_do_not_depend_on_their_neighbours() -> None:
     other = explain(fitted(), [LONG], "shap", samples=60, seed=2)[0]
     assert np.array_equal(again.scores, explain(fitted(), [LONG], "shap", samples=60, seed=1)[0].scores)
     assert not np.array_equal(again.scores, other.scores)
-
-
-def test_interactions_of_two_words() -> None:
-    negated = Toy(lambda words: 0.5 + 0.3 * ("good" in words) - 0.5 * ("not" in words) * ("good" in words))
-    found = interactions(MaskedModel(negated, ["not a good film"], target="yes"))[0]
-    assert found.top(1) == [("not", "good", pytest.approx(-0.5))]
-    assert np.allclose(found.matrix, found.matrix.T) and found.queries == 2**4
-    assert np.abs(found.matrix).sum() == pytest.approx(1.0)
-    straight = interactions(MaskedModel(additive(WEIGHTS), ["very good film"], target="yes"))[0]
-    assert np.abs(straight.matrix).max() < 1e-12
-    assert interactions(MaskedModel(additive(), ["film", ""]))[0].matrix.tolist() == [[0.0]]
 
 
 def test_occlusion_says_what_it_misses() -> None:
@@ -237,9 +205,5 @@ def test_too_few_samples_and_too_many_words() -> None:
         explain(tangled(), [LONG], "exact")
     with pytest.raises(BadInput, match="samples is 20 for a text of 13 words"):
         explain(tangled(), [LONG], "shap", samples=20)
-    with pytest.raises(BadInput, match="samples is 49 for a text of 13 words"):
-        explain(tangled(), [LONG], "permutation", samples=49)
-    few, more = (explain(tangled(), [LONG], "permutation", samples=samples)[0] for samples in (50, 500))
-    assert np.isfinite(few.scores).all() and np.isnan(few.error) and np.isfinite(more.error)
     assert np.isfinite(explain(tangled(), [LONG], "shap", samples=26)[0].scores).all()
     assert usual_samples(2) == 128 and usual_samples(100) == 1600

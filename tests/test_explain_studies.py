@@ -24,7 +24,6 @@ from course_lib.explain import (
     explain,
     explanations_of,
     faithfulness_study,
-    important_words_study,
     normalized_aopc,
     random_baseline,
     sanity_study,
@@ -146,13 +145,3 @@ def test_stability_over_seeds_and_typing_errors(tmp_path: Path) -> None:
     assert (table["low"] <= table["correlation"]).all() and (table["correlation"] <= table["high"]).all()
     with pytest.raises(BadInput, match="change is 'mood'"):
         stability_study(CONFIG | {"change": "mood", "copies": 2}, tmp_path)
-
-
-def test_important_words(tmp_path: Path) -> None:
-    config = {"data": "product_reviews", "texts": 12, "steps": 2, "least": 3}
-    run = run_of(important_words_study, config, tmp_path)
-    table = important_words_study.rows([run, run])
-    assert list(table) == ["data", "word", "texts", "mean", "low", "high"]
-    assert len(table) == 2 * len(run.result["words"]) and (table["texts"] >= 3).all()
-    assert table["word"][: len(run.result["words"])].is_monotonic_increasing
-    assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()

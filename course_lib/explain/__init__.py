@@ -30,7 +30,7 @@ from course_lib.explain.faithfulness import (
 from course_lib.explain.masked_model import MaskableText, MaskedModel
 from course_lib.explain.methods import METHODS, Method, explain
 from course_lib.explain.perturbation import LocalModel, fit_local_model, kernel
-from course_lib.explain.shapley import Interactions, interaction_values, interactions, shapley_values
+from course_lib.explain.shapley import shapley_values
 from course_lib.explain.summary import important_words
 from course_lib.explain.tabular import explain_rows
 
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
         example_of,
         explanations_of,
         faithfulness_study,
-        important_words_study,
         sanity_study,
         shortcut_study,
         stability_study,
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "planted": ("PlantedModel", "planted_model"),
     "robustness": ("Stability", "paraphrase_stability", "randomize_weights", "sanity_check", "seed_stability"),
-    "studies": ("curves_of", "example_of", "explanations_of", "faithfulness_study", "important_words_study",
+    "studies": ("curves_of", "example_of", "explanations_of", "faithfulness_study", 
                 "sanity_study", "shortcut_study", "stability_study"),
 }  # fmt: skip
 _HOMES = {name: module for module, names in _LAZY.items() for name in names}  # imported when they are first used
@@ -66,7 +65,6 @@ __all__ = [
     "METHODS",
     "Attribution",
     "Curve",
-    "Interactions",
     "LocalModel",
     "MaskableText",
     "MaskedModel",
@@ -88,9 +86,6 @@ __all__ = [
     "faithfulness_study",
     "fit_local_model",
     "important_words",
-    "important_words_study",
-    "interaction_values",
-    "interactions",
     "kernel",
     "minimal_deletions",
     "normalized_aopc",

@@ -24,7 +24,7 @@ from course_lib.explain.masked_model import (
 )
 from course_lib.explain.perturbation import lime, occlusion
 from course_lib.explain.reference_explainers import lime_package, shap_package
-from course_lib.explain.shapley import exact, kernel_shap, permutation
+from course_lib.explain.shapley import exact, kernel_shap
 from course_lib.text.classifiers import check_classifier, columns_of
 from course_lib.text.gradients import check_differentiable
 
@@ -52,7 +52,6 @@ class Method:
 METHODS = {
     "lime": Method(lime, "predictions", "a linear model near the text, the lime package's numbers from batches"),
     "shap": Method(kernel_shap, "predictions", "Shapley values by regression on pairs of coalitions"),
-    "permutation": Method(permutation, "predictions", "Shapley values from random orders and their reverses"),
     "exact": Method(exact, "predictions", "Shapley values from all coalitions, for 12 words at most"),
     "occlusion": Method(occlusion, "predictions", "how far the output falls without each word"),
     "ig": Method(integrated_gradients, "gradients", "integrated gradients from a baseline of [PAD] or [MASK]"),
@@ -61,11 +60,11 @@ METHODS = {
     "attention": Method(attention_weights, "attention", "where the last layer's first token attends"),
     "rollout": Method(attention_rollout, "attention", "attention multiplied through the layers"),
     "lime-package": Method(lime_package, "predictions", "the lime package's own explainer"),
-    "shap-package": Method(shap_package, "predictions", "the shap package's Partition or Permutation explainer"),
+    "shap-package": Method(shap_package, "predictions", "the shap package's Partition explainer: Owen values"),
 }
 
 # About how many queries one sentence of a movie review (19 words) takes; other methods take 20 or fewer.
-QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "permutation": 360, "ig": 150}
+QUERIES = {"lime": 1000, "lime-package": 1000, "shap": 300, "shap-package": 300, "ig": 150}
 
 _WHOLE = {"samples", "steps", "most_steps"}  # settings that are numbers of something
 _NUMBERS_AT_ONCE = 2**26  # of the coalitions of texts that share batches: bounds memory

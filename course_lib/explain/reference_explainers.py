@@ -13,7 +13,6 @@ from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats, relative_gap
 from course_lib.explain.masked_model import Coalitions, MaskableText, MaskedModel, check_seed
 
-SHAP_ALGORITHMS = ("partition", "permutation")
 MOST_SEED = 2**32 - 1  # of NumPy's old generators, which the lime and shap packages draw with
 _GLOBAL_GENERATOR = threading.Lock()
 
@@ -87,19 +86,13 @@ def _two_columns(model: MaskedModel, text: int) -> Callable[[list[str]], Floats]
 
 
 class WordMasker:
-    """A text's words for the `shap` package: what is masked, how large it is, and which words belong together.
-
-    Args:
-        text: that is explained.
-        tree: words share credit with their neighbours. The package's Permutation explainer, too, follows a tree where
-            there is one, and then gives no Shapley values.
-    """
+    """A text's words for the `shap` package: what is masked, and which words belong together."""
 
     immutable_outputs = True
 
-    def __init__(self, text: MaskableText, tree: bool) -> None:
+    def __init__(self, text: MaskableText) -> None:
         self.text = text
-        self.clustering = self.word_tree if tree else None
+        self.clustering = self.word_tree
 
     def __call__(self, mask: Coalitions, _: str) -> tuple[Any]:
         """The text with the words of a mask (n,)."""
@@ -126,53 +119,34 @@ class WordMasker:
         return tree
 
 
-def shap_package(
-    model: MaskedModel, *, samples: int | None = None, seed: int = 0, algorithm: str = "partition"
-) -> list[Attribution]:
-    """The `shap` package's explainers on every text. The error is the efficiency gap, which both keep near 0.
+def shap_package(model: MaskedModel, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
+    """The `shap` package's Partition explainer on every text; the error is the efficiency gap, near 0.
+
+    Its scores are Owen values: words share credit with their neighbours in a tree of the text.
 
     Args:
         model: classifier and texts.
-        samples: coalitions of a text (`max_evals`); when left out, n^2 but at most 500 for `partition`, as in the
-            package, and ten orders, each also backwards, for `permutation`.
+        samples: coalitions of a text (`max_evals`); when left out, n^2 but at most 500, as in the package.
         seed: of the package's random numbers; the caller's own are not changed.
-        algorithm: `partition` gives Owen values: words share credit with their neighbours in a tree of the text.
-            `permutation` estimates Shapley values.
 
     Raises:
-        BadInput: an unknown algorithm, a seed of 2^32 or more, or too few samples for one order and its reverse:
-            2 n + 1.
+        BadInput: a seed of 2^32 or more.
     """
     import shap
 
-    if algorithm not in SHAP_ALGORITHMS:
-        raise BadInput(f"algorithm is {algorithm!r}", f"use one of {', '.join(SHAP_ALGORITHMS)}")
     check_seed(seed, MOST_SEED)
-    evaluations = [_evaluations(algorithm, len(one), samples) for one in model.texts]
-    tree, found = algorithm == "partition", []
-    seeded = {} if tree else {"seed": seed}
+    found = []
     for text, (one, full, empty) in enumerate(zip(model.texts, model.full_outputs, model.empty_outputs, strict=True)):
-        scores = np.full(len(one), full - empty)
+        scores, most = np.full(len(one), full - empty), min(500, len(one) ** 2) if samples is None else samples
         if len(one) > 1:
-            make = shap.explainers.Partition if tree else shap.explainers.Permutation
             with numpy_seeded(seed):
-                explainer = make(_query(model, text), WordMasker(one, tree), **seeded)
-                explanation = explainer(
-                    [one.text], max_evals=evaluations[text], batch_size=max(evaluations[text], 2), silent=True
-                )
+                explainer = shap.explainers.Partition(_query(model, text), WordMasker(one))
+                explanation = explainer([one.text], max_evals=most, batch_size=max(most, 2), silent=True)
             scores = np.asarray(explanation.values[0], np.float64)
         error = relative_gap(full - empty - float(scores.sum()), full - empty)
-        found.append(model.attribution(text, scores, empty, f"shap-package {algorithm}", error, "efficiency gap"))
+        found.append(model.attribution(text, scores, empty, "shap-package", error, "efficiency gap"))
     return found
 
 
 def _query(model: MaskedModel, text: int) -> Callable[[Any], Floats]:
     return lambda texts: model.evaluate_texts(text, [str(one) for one in texts])
-
-
-def _evaluations(algorithm: str, words: int, samples: int | None) -> int:
-    if algorithm == "permutation" and words > 1 and samples is not None and samples < 2 * words + 1:
-        raise BadInput(f"samples is {samples} for a text of {words} words", f"use {2 * words + 1} or more, or None")
-    if samples is not None:
-        return samples
-    return min(500, words**2) if algorithm == "partition" else 10 * (2 * words + 1)

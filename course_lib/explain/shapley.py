@@ -1,4 +1,4 @@
-"""Shapley values of words: exact, from random orders, or by regression on few coalitions; interactions of pairs.
+"""Shapley values of words: exact, or by regression on few coalitions.
 
 A word's Shapley value is what it adds to the output, averaged over all orders in which the words could come (Shapley
 1953; for models Lundberg and Lee 2017, arXiv:1705.07874). Values and `base_value`, the output without any word, sum to
@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_lib.errors import BadInput
-from course_lib.explain.attribution import Attribution, Floats, Word
+from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.masked_model import Coalitions, MaskedModel
 
 MOST_WORDS = 12  # 4096 coalitions
-FEWEST_PAIRS = 4  # of orders, from which an error is stated
 _GROUPS = 10  # of the jackknife
 _LISTED = 4096  # coalitions of one size that are listed rather than drawn
 _PAIRS_AT_ONCE = 1024  # that enter the sums
@@ -28,30 +27,6 @@ _KIND = "standard error"
 
 
 # ---- exact -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Interactions:
-    """What pairs of words do together beyond what each does alone.
-
-    Attributes:
-        text: the whole.
-        tokens: its n words.
-        matrix: (n, n), symmetric, in the output's unit; the diagonal is 0.
-        queries: different texts that the model was queried for.
-    """
-
-    text: str
-    tokens: tuple[Word, ...]
-    matrix: Floats
-    queries: int
-
-    def top(self, k: int = 5) -> list[tuple[str, str, float]]:
-        """The k pairs that interact most, whatever the sign."""
-        rows, columns = np.triu_indices(len(self.tokens), 1)
-        order = np.argsort(-np.abs(self.matrix[rows, columns]), kind="stable")[:k]
-        return [(self.tokens[rows[i]].text, self.tokens[columns[i]].text, float(self.matrix[rows[i], columns[i]]))
-                for i in order]  # fmt: skip
 
 
 def all_coalitions(words: int) -> Coalitions:
@@ -75,25 +50,6 @@ def shapley_values(table: Floats) -> Floats:
     return values
 
 
-def interaction_values(table: Floats) -> Floats:
-    """(n, n), the Shapley interaction index from the output of every coalition, (2^n,).
-
-    I_ij = sum over S without i, j of |S|! (n - |S| - 2)! / (n - 1)! (v(S + ij) - v(S + i) - v(S + j) + v(S))
-    (Grabisch and Roubens 1999; Lundberg et al. 2018, arXiv:1802.03888, eq. 4, who give each of a pair one half.)
-    """
-    n = _words(table)
-    matrix = np.zeros((n, n))
-    coalitions = all_coalitions(n)
-    sizes = coalitions.sum(1)
-    weights = np.array([1 / ((n - 1) * math.comb(n - 2, size)) for size in range(n - 1)])
-    for i in range(n):
-        for j in range(i):
-            without = np.flatnonzero(~(coalitions[:, i] | coalitions[:, j]))
-            both, left, right = (table[without + more] for more in (2**i + 2**j, 2**i, 2**j))
-            matrix[i, j] = matrix[j, i] = weights[sizes[without]] @ (both - left - right + table[without])
-    return matrix
-
-
 def _words(table: Floats) -> int:
     n = len(table).bit_length() - 1
     if table.shape != (2**n,):
@@ -111,90 +67,16 @@ def exact(model: MaskedModel) -> list[Attribution]:
             for text, table in enumerate(_tables(model))]  # fmt: skip
 
 
-def interactions(model: MaskedModel) -> list[Interactions]:
-    """What pairs of words of every text do together, from all 2^n coalitions.
-
-    Raises:
-        BadInput: a text of more than 12 words.
-    """
-    return [Interactions(model.texts[text].text, model.texts[text].words, interaction_values(table),
-                         int(model.queries[text]))
-            for text, table in enumerate(_tables(model))]  # fmt: skip
-
-
 def _tables(model: MaskedModel) -> list[Floats]:
     """For each text the output of every coalition, (2^n,)."""
     for one in model.texts:
         if len(one) > MOST_WORDS:
             raise BadInput(
                 f"{shortened(one.text)} has {len(one)} words, so 2^{len(one)} coalitions",
-                f"use a sampling method ('shap' or 'permutation'), or texts of at most {MOST_WORDS} words",
+                f"use the sampling method 'shap', or texts of at most {MOST_WORDS} words",
             )
     values = model.evaluate([all_coalitions(len(one))[:-1] for one in model.texts])
     return [np.append(rows, full) for rows, full in zip(values, model.full_outputs, strict=True)]
-
-
-# ---- random orders ---------------------------------------------------------------------------------------------
-
-
-def permutation(model: MaskedModel, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
-    """Shapley values from random orders of the words, each also backwards (Mitchell et al. 2022, arXiv:2104.12199).
-
-    An order and its reverse together are exact where no more than two words work together. The error is the largest
-    standard error of a word's value, from the spread over pairs of orders. It is nan (not known) for fewer than 4
-    pairs, which may agree by chance.
-
-    Args:
-        model: classifier and texts.
-        samples: coalitions of each text; 10 pairs of orders when left out: 20 (n - 1) + 2.
-        seed: of the orders.
-
-    Raises:
-        BadInput: too few samples for two pairs of orders of a text's words: 4 (n - 1) + 2.
-    """
-    pairs = [_pairs_of_orders(len(one), samples) for one in model.texts]
-    orders = [_orders(len(one), pairs[text], model.random(text, seed)) for text, one in enumerate(model.texts)]
-    values = model.evaluate([_along(ranks) for ranks in orders])
-    found = []
-    for text, (empty, full) in enumerate(zip(model.empty_outputs, model.full_outputs, strict=True)):
-        drawn = _gains(orders[text], values[text], empty, full)
-        error = drawn.std(0, ddof=1).max(initial=0.0) / math.sqrt(len(drawn))
-        known = len(drawn) >= FEWEST_PAIRS
-        found.append(model.attribution(text, drawn.mean(0), empty, "permutation", error if known else math.nan, _KIND))
-    return found
-
-
-def _pairs_of_orders(words: int, samples: int | None) -> int:
-    if samples is None or words < 2:
-        return 10
-    pairs = (samples - 2) // (2 * (words - 1))
-    if pairs < 2:
-        raise BadInput(
-            f"samples is {samples} for a text of {words} words", f"use {4 * (words - 1) + 2} or more, or None"
-        )
-    return pairs
-
-
-def _orders(words: int, pairs: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """(pairs, n), the place of each word in each order."""
-    return np.array([random.permutation(words) for _ in range(pairs)], np.int64)
-
-
-def _along(ranks: NDArray[np.int64]) -> Coalitions:
-    """(pairs 2 (n - 1), n): of each order the first 1, ..., n - 1 words, then all but these."""
-    pairs, n = ranks.shape
-    first = ranks[:, None] < np.arange(1, n)[:, None]
-    return np.concatenate([first, ~first], axis=1).reshape(pairs * 2 * max(n - 1, 0), n)
-
-
-def _gains(ranks: NDArray[np.int64], values: Floats, empty: float, full: float) -> Floats:
-    """(pairs, n), the mean of what each word adds in an order and in its reverse."""
-    pairs, n = ranks.shape
-    first, last = values.reshape(pairs, 2, max(n - 1, 0)).swapaxes(0, 1)
-    ends = [np.full((pairs, 1), one) for one in (empty, full)]
-    added = np.diff(np.hstack([ends[0], first, ends[1]])) - np.diff(np.hstack([ends[1], last, ends[0]]))
-    found: Floats = np.take_along_axis(added, ranks, 1) / 2
-    return found
 
 
 # ---- regression ------------------------------------------------------------------------------------------------

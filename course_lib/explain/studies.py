@@ -37,7 +37,6 @@ from course_lib.explain.masked_model import MaskableText
 from course_lib.explain.methods import METHODS, QUERIES, explain
 from course_lib.explain.robustness import paraphrase_stability, sanity_check, seed_stability
 from course_lib.explain.shortcut import flipped_by_token, plant, precision_at_one, token_ranks
-from course_lib.explain.summary import important_words
 from course_lib.training import TrainingConfig
 
 CORPUS = "movie_reviews"
@@ -285,40 +284,6 @@ def stability_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         found = paraphrase_stability(classifier, texts, method, TypoNoise(), copies=config["copies"], **settings)
     counts = {name: getattr(found, name) for name in ("pairs", "same", "turned")}
     return {"correlation": found.correlation.to_dict(), **counts}
-
-
-# ---- important words -------------------------------------------------------------------------------------------
-
-
-def _words(runs: Sequence[Run]) -> pd.DataFrame:
-    """The tables of `important_words` below one another: data, word, texts, mean, low, high."""
-    return pd.DataFrame([{"data": run.config["data"], **row} for run in runs for row in run.result["words"]])
-
-
-@experiment(
-    "important_words_study",
-    cost=lambda config: config["texts"] * config["steps"],
-    table=_words,
-    tolerance={"texts": 0, "mean": 0.3, "low": 0.5, "high": 0.5},
-    data=DATA,
-)
-def important_words_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: the words that speak most for and against the class 1, by integrated gradients in log-odds.
-
-    Args:
-        config: `data` (a corpus), `texts` (the first of its test part), `steps` of the integral, and `least`, the
-            number of texts that hold a word.
-        folder: not used.
-
-    Returns:
-        `words`, in alphabetical order: `word`, `texts`, `mean`, `low`, `high`, as in `important_words`.
-    """
-    texts = corpora.part(config["data"], "test", config["texts"])["text"].tolist()
-    settings = {"target": 1, "output": "log-odds", "steps": config["steps"], "tolerance": None}
-    table = important_words(explain(_sentiment(), texts, "ig", **settings), least=config["least"])
-    table = table.drop(columns="class").sort_values("word")
-    table[["mean", "low", "high"]] = table[["mean", "low", "high"]].round(DIGITS)
-    return {"words": table.to_dict("records")}
 
 
 # ---- a planted word --------------------------------------------------------------------------------------------
