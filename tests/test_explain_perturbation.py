@@ -137,7 +137,7 @@ def test_owen_values_of_two_words_are_shapley_values() -> None:
 
 def test_bad_settings() -> None:
     for method, named, says in [
-        ("lime", {"samples": 1}, "samples is 1"), ("lime", {"width": 0.0}, "width is 0.0"),
+        ("lime", {"samples": 1}, "samples is 1"),
         ("lime-package", {"samples": 1}, "samples is 1"),
         ("lime", {"steps": 3}, "'lime' has no setting 'steps'"), ("exact", {"samples": 3}, "no setting 'samples'"),
         ("lime", {"repeats": 0}, "repeats is 0"), ("exact", {"repeats": 2}, "draws nothing"),

@@ -233,7 +233,7 @@ def test_a_notebook_shows_the_page_and_a_terminal_the_words():
         (0.05, "1 - R2", "1 − R² = 0.05"),
         (0.004, "completeness gap", "completeness gap 0.4%"),
         (34.2, "efficiency gap", "efficiency gap 34.20 times the change"),
-        (float("inf"), "efficiency gap", "efficiency gap without a scale: the output stays as it is"),
+        (float("inf"), "efficiency gap", "efficiency gap undefined: the output does not change"),
     ],
 )
 def test_errors_are_told_with_their_unit(error, kind, said):
@@ -279,11 +279,11 @@ def test_seeds_are_dots_and_the_bar_is_mean_and_deviation():
     assert (bar.get_x(), bar.get_width()) == pytest.approx((0.1, 0.2)) and ax.get_xlim() == (-1, 1)
     dots = next(one for one in ax.collections if one.get_label() == "one seed").get_offsets()
     assert dots[::3, 0].tolist() == [0.1, 0.3, 0.2] and len(dots) == 9
-    assert title(ax) == "Over 3 seeds “good” moves most: ±\u00a00.1 (shap)"
+    assert title(ax) == "Over 3 seeds “good” varies most: ±\u00a00.1 (shap)"
     assert ticks(ax.yaxis) == ["good", "bad", "film"]
     few = plots.seed_spread([made([0.1, 0, 0.2]), made([0.3, 0.9, 0.2])], (-1, 1), [2, 0], {"yes": "positive"})
     assert ticks(few.yaxis) == ["good", "film"]
-    assert "“good” moves most" in title(few)  # bad moves more, but is not drawn
+    assert "“good” varies most" in title(few)  # bad moves more, but is not drawn
     assert few.get_xlabel() == "score (probability of positive)"
     twice = plots.seed_spread([made([0.1, 0.2, 0.3], "so so good")] * 2, (-1, 1), [0, 1, 2], {})
     assert "All 2 seeds give the same scores" in title(twice)

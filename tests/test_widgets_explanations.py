@@ -173,8 +173,8 @@ def test_more_samples_move_scores_less_and_the_picture_changes():
     seen, moves = set(), []
     for slider.value in (20, 60, 200):
         seen.add(bytes(picture.value))
-        moves.append(float(re.search(r"moves by ([\d.e-]+) on average", words.value)[1]))
-        assert plain(words.value).startswith(f"{slider.value} samples, 4 seeds") and "1 − R²" in words.value
+        moves.append(float(re.search(r"score is ([\d.e-]+) on average", words.value)[1]))
+        assert plain(words.value).startswith(f"With {slider.value} samples and 4 seeds") and "1 − R²" in words.value
     assert len(seen) == 3 and moves[2] < moves[0] and not plt.get_fignums() and "aria-live" in words.value
     assert all(png[:4] == b"\x89PNG" for png in seen)
 
@@ -183,7 +183,7 @@ def test_the_words_are_those_of_the_runs():
     *_, words, _ = sampler()
     runs = [explain(tangled(), ["one two three four five six"], "lime", samples=20, seed=seed)[0] for seed in range(4)]
     spread = np.std([run.scores for run in runs], axis=0, ddof=1)
-    assert f"by {spread.mean():.2g} on average (standard deviation), by {spread.max():.2g} at most" in words.value
+    assert f"score is {spread.mean():.2g} on average and {spread.max():.2g} at most" in words.value
     firsts = [run.top(1)[0][0] for run in runs]
     first = max(firsts, key=firsts.count)
     assert f"“{first}” is strongest with {firsts.count(first)} of 4 seeds" in words.value
@@ -229,10 +229,10 @@ def test_all_pictures_of_a_method_have_the_axis_and_words_of_the_fewest_samples(
 
 def test_too_few_samples_for_a_method_are_named_and_the_next_setting_works():
     _, slider, _, words, picture = sampler(text=" ".join(["word"] * 15), counts=(20, 60), methods=("shap",))
-    assert "There are no scores of 20 samples to show." in plain(words.value) and "use 30 or more" in plain(words.value)
+    assert "The scores of 20 samples cannot be shown." in plain(words.value) and "use 30 or more" in plain(words.value)
     assert picture.layout.display == "none"
     slider.value = 60
-    assert plain(words.value).startswith("60 samples") and picture.layout.display == "" and picture.value
+    assert plain(words.value).startswith("With 60 samples") and picture.layout.display == "" and picture.value
 
 
 @pytest.mark.parametrize(("trouble", "said"), TROUBLES)
@@ -278,7 +278,7 @@ def test_answers_of_a_wrong_shape_are_named(answer):
             return answer
 
     _, _, _, words, _ = sampler(Wrong())
-    assert "There are no scores" in words.value and ("shape" in words.value or "Error" in words.value)
+    assert "cannot be shown" in words.value and ("shape" in words.value or "Error" in words.value)
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def integrated_gradients(
     Args:
         model: a `TextClassifier` and texts.
         steps: points of the line at first.
-        baseline: replaces each token of a word: the `pad` token's embedding, the `mask` token's, or `zero`. Special
-            tokens and punctuation stay.
+        baseline: replaces each token of a word: the `pad` token's embedding, the `mask` token's, or `zero`, as in the
+            paper. Special tokens and punctuation stay.
         rule: `gauss-legendre`, or `riemann` for the middles of equal parts.
         tolerance: texts that miss a larger fraction are repeated with twice the steps; None repeats nothing.
         most_steps: never more than these.

@@ -50,11 +50,11 @@ class Method:
 
 
 METHODS = {
-    "lime": Method(lime, "predictions", "a linear model near the text, the lime package's numbers from batches"),
+    "lime": Method(lime, "predictions", "a linear model near the text, as in the lime package"),
     "shap": Method(kernel_shap, "predictions", "Shapley values by regression on pairs of coalitions"),
     "exact": Method(exact, "predictions", "Shapley values from all coalitions, for 12 words at most"),
     "occlusion": Method(occlusion, "predictions", "how far the output falls without each word"),
-    "ig": Method(integrated_gradients, "gradients", "integrated gradients from a baseline of [PAD] or [MASK]"),
+    "ig": Method(integrated_gradients, "gradients", "integrated gradients along a line from a baseline"),
     "gradient": Method(gradient_x_input, "gradients", "gradient times input"),
     "smoothgrad": Method(smoothgrad, "gradients", "gradient times input, the gradient averaged over noise"),
     "attention": Method(attention_weights, "attention", "where the last layer's first token attends"),

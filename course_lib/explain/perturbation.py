@@ -6,7 +6,6 @@ its loop over samples and for many texts at once.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +47,7 @@ def kernel(coalitions: Coalitions, width: float = 25.0) -> Floats:
     return np.asarray(np.sqrt(np.exp(-(distance**2) / width**2)), np.float64)
 
 
-def fit_local_model(coalitions: Coalitions, values: Floats, width: float = 25.0) -> LocalModel:
+def fit_local_model(coalitions: Coalitions, values: Floats) -> LocalModel:
     """Ridge regression of the outputs on the coalitions, weighted by `kernel`, as in the package.
 
     The penalty is 1, on the coefficients alone, as in scikit-learn's `Ridge`. Rows enter as sums, in parts, so that no
@@ -57,7 +56,6 @@ def fit_local_model(coalitions: Coalitions, values: Floats, width: float = 25.0)
     Args:
         coalitions: (rows, n).
         values: (rows,), the output for each.
-        width: of the kernel.
     """
     n = coalitions.shape[1]
     reference = float(values[0])  # is subtracted before values are squared
@@ -66,7 +64,7 @@ def fit_local_model(coalitions: Coalitions, values: Floats, width: float = 25.0)
     for start in range(0, len(values), step):
         part, outputs = coalitions[start : start + step], values[start : start + step]
         columns = np.column_stack([np.ones(len(part)), part, outputs - reference])
-        products += (columns * kernel(part, width)[:, None]).T @ columns
+        products += (columns * kernel(part)[:, None]).T @ columns
     total, sums = products[0, 0], products[0, 1:]
     centred = products[1:, 1:] - np.outer(sums, sums) / total  # as Ridge: weighted means are subtracted
     inner, outer, spread = centred[:-1, :-1], centred[:-1, -1], float(centred[-1, -1])
@@ -91,28 +89,25 @@ def neighbours(words: int, rows: int, random: np.random.Generator) -> Coalitions
     return found
 
 
-def lime(model: MaskedModel, *, samples: int = 1000, seed: int = 0, width: float = 25.0) -> list[Attribution]:
+def lime(model: MaskedModel, *, samples: int = 1000, seed: int = 0) -> list[Attribution]:
     """LIME of every text; its error is 1 - R2 of the local model, from 0 (it fits) to 1 (it explains nothing).
 
     Args:
         model: classifier and texts.
         samples: perturbations of a text, the text itself among them.
         seed: of the perturbations.
-        width: of the kernel, in hundredths of cosine distance.
 
     Raises:
-        BadInput: fewer than 2 samples, a width that is not above 0.
+        BadInput: fewer than 2 samples.
     """
     if samples < 2:
         raise BadInput(f"samples is {samples}", "use 2 or more; 1000 is usual")
-    if not (math.isfinite(width) and width > 0):
-        raise BadInput(f"width is {width}", "use a number above 0")
     drawn = [neighbours(len(one), samples if len(one) else 0, model.random(text, seed))
              for text, one in enumerate(model.texts)]  # fmt: skip
     found = []
     for text, values in enumerate(model.evaluate([coalitions[1:] for coalitions in drawn])):
         fit = LocalModel(0.0, np.empty(0), 1.0)
         if len(values):
-            fit = fit_local_model(drawn[text], np.append(model.full_outputs[text], values), width)
+            fit = fit_local_model(drawn[text], np.append(model.full_outputs[text], values))
         found.append(model.attribution(text, fit.coefficients, fit.intercept, "lime", 1 - fit.r2, "1 - R2"))
     return found

@@ -75,7 +75,7 @@ def seed_spread(
     ax.set_xlim(*limits)
     style.legend_below(ax)
     most = int(deviation.argmax())
-    title = f"Over {len(runs)} seeds “{drawable(first.words[chosen[most]])}” moves most: ±\u00a0{deviation[most]:.2g}"
+    title = f"Over {len(runs)} seeds “{drawable(first.words[chosen[most]])}” varies most: ±\u00a0{deviation[most]:.2g}"
     if not deviation[most] > 1e-12:
         title = f"All {len(runs)} seeds give the same scores"
     target = names.get(first.target, str(first.target))

@@ -87,7 +87,7 @@ def describe_error(attribution: Attribution) -> str:
     if kind == "1 - R2":
         return f"1 {MINUS} R² = {error:.2g}"
     if not math.isfinite(error):
-        return f"{kind} without a scale: the output stays as it is"
+        return f"{kind} undefined: the output does not change"
     return f"{kind} {100 * error:.2g}%" if error < 0.995 else f"{kind} {error:,.2f} times the change"
 
 
@@ -139,8 +139,8 @@ def _caption(one: Attribution, name: str, alike: bool) -> str:
     first = f"Explained: {describe_output(one, name)}. " if alike else ""
     whom = _printable(name) if alike else "the class of the row"
     return (
-        f"{first}Words with + and a solid line speak for {whom}, with {MINUS} and a dashed line against it. "
-        "Line and tint grow with the score; the largest of each method has them in full."
+        f"{first}A + and a solid line mark words that speak for {whom}, a {MINUS} and a dashed line words against it. "
+        "Line and tint grow with the score, relative to the largest score of each method."
     )
 
 
@@ -150,7 +150,7 @@ def _row(one: Attribution, name: str, alike: bool) -> str:
     if one.spread is not None and len(one.spread):
         end += f"<br>spread over seeds at most {max(one.spread):.2g}"
     if not is_signed(one):
-        end += "<br>shares of a look: for no class"
+        end += "<br>attention weights, for no class"
     words = "".join(_words(one, name)) if one.tokens else "<i>there is no word to explain</i>"
     return f'<tr><th scope="row">{escape(one.method)}{what}</th><td>{words}</td><td><small>{end}</small></td></tr>'
 

@@ -114,7 +114,7 @@ class _Sampler:
             self.picture.layout.display = ""
         except Exception as error:  # of any model, even an unfinished one: shown, not hidden
             self.picture.layout.display = "none"
-            self.words.value = message(f"There are no scores of {count:,} samples to show.") + error_message(error)
+            self.words.value = message(f"The scores of {count:,} samples cannot be shown.") + error_message(error)
 
     def _picture(self, method: str, count: int) -> bytes:
         if (method, count) not in self.pictures:
@@ -151,9 +151,9 @@ def describe_seeds(runs: Sequence[Attribution], samples: int) -> str:
     first = max(firsts, key=firsts.count)
     one = max(runs, key=lambda run: math.inf if math.isnan(run.error) else run.error)
     return (
-        f"{samples:,} samples, {n} seeds: a score moves by {spread.mean():.2g} on average (standard deviation), by "
-        f"{spread.max():.2g} at most. “{first}” is strongest with {firsts.count(first)} of {n} seeds. "
-        f"The method's own error, at its largest: {describe_error(one)}."
+        f"With {samples:,} samples and {n} seeds, the standard deviation of a score is {spread.mean():.2g} on average "
+        f"and {spread.max():.2g} at most. “{first}” is strongest with {firsts.count(first)} of {n} seeds. "
+        f"The largest error that the method states: {describe_error(one)}."
     )
 
 
