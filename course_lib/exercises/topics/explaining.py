@@ -302,7 +302,7 @@ def sample_coalitions(n: int, samples: int, seed: int) -> tuple[np.ndarray, np.n
     if samples >= 2**n - 2:  # take each coalition once, with its own weight
         coalitions = (np.arange(1, 2**n - 1)[:, None] >> np.arange(n) & 1) == 1
         return coalitions, np.array([shapley_kernel_weight(n, size) for size in coalitions.sum(axis=1)])
-    sizes = np.arange(1, n)
+    sizes = range(1, n)
     totals = np.array([math.comb(n, size) * shapley_kernel_weight(n, size) for size in sizes])
     random = np.random.default_rng(seed)
     coalitions = np.zeros((samples // 2, n), dtype=bool)
@@ -402,7 +402,7 @@ def _size_distribution(coalitions: np.ndarray) -> str:
 def _word_distribution(coalitions: np.ndarray) -> str:
     small = coalitions[coalitions.sum(axis=1) * 2 < coalitions.shape[1]]  # in all rows together the pairs hide it
     kept = small.sum(axis=0)
-    alike = len(small) and kept.min() > 0.7 * kept.max()
+    alike = len(small) and kept.min() > 0.5 * kept.max()
     return f"All words are {'' if alike else 'not '}equally likely."
 
 
@@ -464,21 +464,24 @@ def _fit_alone(
     coalitions: np.ndarray, weights: np.ndarray, outputs: np.ndarray, empty: float, full: float
 ) -> np.ndarray:
     root = np.sqrt(weights)
-    return np.linalg.lstsq(root[:, None] * coalitions, root * (outputs - empty), rcond=None)[0]
+    values: np.ndarray = np.linalg.lstsq(root[:, None] * coalitions, root * (outputs - empty), rcond=None)[0]
+    return values
 
 
 def _fit_and_shift(
     coalitions: np.ndarray, weights: np.ndarray, outputs: np.ndarray, empty: float, full: float
 ) -> np.ndarray:
     values = _fit_alone(coalitions, weights, outputs, empty, full)
-    return values + (full - empty - values.sum()) / len(values)
+    shifted: np.ndarray = values + (full - empty - values.sum()) / len(values)
+    return shifted
 
 
 def _fit_and_rescale(
     coalitions: np.ndarray, weights: np.ndarray, outputs: np.ndarray, empty: float, full: float
 ) -> np.ndarray:
     values = _fit_alone(coalitions, weights, outputs, empty, full)
-    return values * (full - empty) / values.sum()
+    rescaled: np.ndarray = values * (full - empty) / values.sum()
+    return rescaled
 
 
 # ---------------- build, stage 4: KernelSHAP
