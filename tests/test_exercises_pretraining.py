@@ -11,22 +11,14 @@ import pytest
 import torch
 from answers import SEED, Answer, Edit, Mistakes, judged
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from course_lib.exercises import check, reference
 from course_lib.exercises.topics import pretraining
+from course_lib.exercises.topics.pretraining import MaskedLM, held_out_loss, learning_rate
 
 # ---------------------------------------------------------------- other right answers
-
-
-def masked_on_copies(
-    input_ids: Any, special: Any, choice: Any, fate: Any, random_ids: Any, mask_id: int, rate: float = 0.15
-) -> tuple[Any, Any]:
-    chosen = np.logical_and(choice < rate, np.logical_not(special))
-    ids, labels = input_ids.astype(np.int32), np.full(len(input_ids), -100)
-    labels[chosen] = input_ids[chosen]
-    ids[chosen & (fate < 0.9)] = random_ids[chosen & (fate < 0.9)]
-    ids[chosen & (fate < 0.8)] = mask_id  # after the random ones: the smaller set is written last
-    return ids, labels
 
 
 def words_by_number(tokens: list[str], draws: np.ndarray, rate: float = 0.15) -> np.ndarray:
@@ -47,37 +39,87 @@ def pairs_by_zip(documents: list[list[str]], coins: list[float], picks: list[flo
     return tuple(pairs)
 
 
-def loss_by_torch(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
-    table, words, shift, wanted = map(torch.from_numpy, (hidden, embeddings, bias, labels))
-    return torch.nn.functional.cross_entropy(table @ words.T + shift, wanted)  # it skips -100 by itself
-
-
 def perplexity_by_selection(losses: np.ndarray, mask: np.ndarray, characters: np.ndarray) -> list[Any]:
     real = losses[mask.astype(bool)]
     return [math.exp(real.mean()), real.sum() * np.log2(np.e) / sum(characters)]
 
 
+def masked_place_by_place(ids: Tensor, special: Tensor, mask_id: int, rate: float, generator: torch.Generator) -> Any:
+    """By one draw for each token; the random ids are drawn first and all at once."""
+    ordinary = [number for number, is_special in enumerate(special.tolist()) if not is_special]
+    random_ids = torch.tensor(ordinary)[torch.randint(0, len(ordinary), ids.shape, generator=generator)]
+    draw = torch.rand(ids.shape, generator=generator).masked_fill(special[ids], 1.0) / rate
+    seen, labels = ids.clone(), torch.full_like(ids, -100)
+    labels[draw < 1] = ids[draw < 1]
+    seen[draw < 0.9] = random_ids[draw < 0.9]
+    seen[draw < 0.8] = mask_id
+    return seen, labels
+
+
+class GatheredLM(nn.Module):
+    """With F.linear, and flattened before the selection."""
+
+    def __init__(self, encoder: nn.Module, embeddings: nn.Embedding, frequencies: Tensor) -> None:
+        super().__init__()
+        self.body, self.table = encoder, embeddings
+        self.bias = nn.Parameter(frequencies.clone().log())
+
+    def forward(self, masked_ids: Tensor, labels: Tensor) -> Tensor:
+        flat = labels.flatten()
+        places = torch.nonzero(flat >= 0)[:, 0]
+        logits = F.linear(self.body(masked_ids).flatten(0, 1)[places], self.table.weight, self.bias)
+        return torch.logsumexp(logits, 1).sub(logits[torch.arange(len(places)), flat[places]]).mean()
+
+
+def measured_at_once(model: nn.Module, batches: list[tuple[Tensor, Tensor]], mask_id: int) -> Any:
+    mode, sums, counts = model.training, [], []
+    model.train(False)
+    with torch.inference_mode():
+        for ids, labels in batches:
+            only = labels.masked_fill(ids != mask_id, -100)
+            counts.append((only >= 0).sum())
+            sums.append(model(ids, only) * counts[-1] if counts[-1] else torch.tensor(0.0))
+    model.train(mode)
+    return torch.stack(sums).sum() / torch.stack(counts).sum()
+
+
+def rate_by_minimum(step: int, steps: int, peak: float, warmup: int) -> float:
+    rising = (step + 1) / warmup if warmup else math.inf
+    return peak * min(rising, (steps - step) / (steps - warmup))
+
+
+def trained_with_scheduler(
+    model: Any, batches: Any, held_out: Any, mask_id: int, peak: float, warmup: int, every: int
+) -> Any:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate(min(step, len(batches) - 1), len(batches), peak, warmup)
+    )
+    history = [[0, held_out_loss(model, held_out, mask_id)]]
+    for done, batch in enumerate(batches, start=1):
+        model(*batch).backward()
+        torch.nn.utils.clip_grad_norm_(list(model.parameters()), max_norm=1)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        if not done % every:
+            history.append([done, held_out_loss(model, held_out, mask_id)])
+    return history
+
+
 RIGHT: dict[str, list[Answer]] = {
-    "mask_tokens": [masked_on_copies],
     "mask_whole_words": [words_by_number],
     "sentence_pairs": [pairs_by_zip],
-    "masked_lm_loss": [loss_by_torch],
     "perplexity_and_bits": [perplexity_by_selection],
+    "mask_tokens": [masked_place_by_place],
+    "MaskedLM": [GatheredLM],
+    "held_out_loss": [measured_at_once],
+    "learning_rate": [rate_by_minimum],
+    "pretrain": [trained_with_scheduler],
 }
 
 N = st.integers(1, 12)
 TOKENS = st.lists(st.sampled_from(["[CLS]", "a", "##b", "##c", "#", "[UNK]", "[SEP]"])).map(lambda rest: ["a", *rest])
-
-
-def drawn_tokens(random: np.random.Generator, n: int, rate: float) -> tuple[Any, ...]:
-    ids, random_ids = random.integers(1, 50, n), random.integers(50, 90, n)
-    return ids, random.random(n) < 0.2, random.random(n), random.random(n), random_ids, 99, rate
-
-
-def drawn_labels(random: np.random.Generator, n: int, vocab: int, width: int) -> tuple[np.ndarray, ...]:
-    labels = np.where(random.random(n) < 0.5, random.integers(0, vocab, n), -100)
-    labels[0] = 0  # at least one place is asked
-    return random.normal(size=(n, width)), random.normal(size=(vocab, width)), random.normal(size=vocab), labels
 
 
 def drawn_losses(random: np.random.Generator, n: int, seq: int) -> tuple[np.ndarray, ...]:
@@ -86,7 +128,6 @@ def drawn_losses(random: np.random.Generator, n: int, seq: int) -> tuple[np.ndar
 
 
 DRAWN = {
-    "mask_tokens": st.builds(drawn_tokens, SEED, N, st.floats(0.1, 0.9)),
     "mask_whole_words": st.builds(lambda random, tokens: (tokens, random.random(len(tokens)), 0.4), SEED, TOKENS),
     "sentence_pairs": st.builds(
         lambda random, sizes: (
@@ -96,21 +137,13 @@ DRAWN = {
         SEED,
         st.lists(st.integers(1, 4), min_size=2),
     ),
-    "masked_lm_loss": st.builds(drawn_labels, SEED, N, st.integers(2, 9), st.integers(1, 4)),
     "perplexity_and_bits": st.builds(drawn_losses, SEED, N, N),
+    "learning_rate": st.tuples(st.integers(0, 9), st.integers(10, 20), st.floats(0.1, 1), st.integers(0, 8)),
 }
 
 # ---------------------------------------------------------------- sly answers, right on most cases
 
 SLY: dict[str, list[Answer | Edit]] = {
-    "mask_tokens": [
-        ("mask_id, input_ids)", "4, input_ids)"),
-        ("choice < rate", "choice <= rate"),
-        ("fate >= 0.8", "fate > 0.8"),
-        ("fate < 0.9", "fate <= 0.9"),
-        ("random_ids, masked_ids)", "random_ids[0], masked_ids)"),
-        ("~special", "~(special & (input_ids != 0))"),
-    ],
     "mask_whole_words": [
         ("draws[place] < rate", "draws[place] <= rate"),
         ('"[SEP]", "[PAD]"', '"[SEP]"'),
@@ -123,21 +156,42 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("int(pick *", "int(0.9 * pick *"),
         lambda documents, coins, picks: pairs_by_zip([d for d in documents if len(d) > 1], coins, picks),
     ],
-    "masked_lm_loss": [
-        lambda hidden, embeddings, bias, labels: reference.masked_lm_loss(
-            np.clip(hidden, -3, 3), embeddings, bias, labels
-        ),
-        ("embeddings.T + bias", "embeddings.T + bias[::-1]"),
-        ("embeddings.T + bias", "embeddings.T + np.abs(bias)"),
-        (".mean())", ".mean() + 1e-3)"),
-        lambda hidden, embeddings, bias, labels: min(40.0, reference.masked_lm_loss(hidden, embeddings, bias, labels)),
-    ],
     "perplexity_and_bits": [
         lambda losses, mask, characters: perplexity_by_selection(losses[:1], mask[:1], characters[:1]),
         lambda losses, mask, characters: perplexity_by_selection(losses[:, :4], mask[:, :4], characters),
         ("(losses * mask)", "(np.minimum(losses, 4) * mask)"),
         ("characters.sum()", "(characters + 1).sum()"),
         ("float(bits)", "float(bits), 0.0"),
+    ],
+    "mask_tokens": [
+        ("draw >= 0.8", "draw >= 0.88"),
+        ("mask_id, input_ids)", "4, input_ids)"),
+        ("return masked_ids, labels", "return masked_ids.float(), labels"),
+        ("return masked_ids, labels", "return masked_ids[0], labels[0]"),
+        ("~special[input_ids]", "(input_ids != 2)"),
+    ],
+    "MaskedLM": [
+        ("labels != -100", "labels > 0"),
+        ("(logits, labels[chosen])", "(logits.clamp(max=30), labels[chosen])"),
+        ("return F.cross_entropy(logits, labels[chosen])", "return F.cross_entropy(logits, labels[chosen]).detach()"),
+        ("return F.cross_entropy(logits, labels[chosen])", "return F.cross_entropy(logits, labels[chosen]).item()"),
+    ],
+    "held_out_loss": [
+        ("for masked_ids, labels in batches", "for masked_ids, labels in batches[:2]"),
+        ("masked_ids == mask_id", "masked_ids == 4"),
+        ("return total / positions", "return round(total / positions, 2)"),
+    ],
+    "learning_rate": [
+        ("step < warmup", "step <= warmup"),
+        ("step < warmup", "step < max(1, warmup)"),
+        ("return peak * (step + 1)", "return 0.4 * (step + 1)"),
+    ],
+    "pretrain": [
+        ("weight_decay=0.01", "weight_decay=0.5"),
+        ("1.0)", "0.1)"),
+        ("enumerate(batches)", "enumerate(batches[::-1])"),
+        ("(step + 1) % every == 0", "(step + 1) % 2 == 0"),
+        ("return history", "return history[-1]"),
     ],
 }
 
@@ -148,43 +202,20 @@ def each_piece(tokens: list[str], draws: Any, rate: float = 0.15) -> list[bool]:
     return [d < rate and t not in ("[CLS]", "[SEP]", "[PAD]") for t, d in zip(tokens, draws, strict=True)]
 
 
-def zero_for_ignored(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray, labels: np.ndarray) -> Any:
-    return loss_by_torch(hidden, embeddings, bias, np.where(labels == -100, 0, labels))
+def masks_only(ids: Tensor, special: Tensor, mask_id: int, rate: float, generator: torch.Generator) -> Any:
+    chosen = (torch.rand(ids.shape, generator=generator) < rate) & ~special[ids]
+    return ids.masked_fill(chosen, mask_id), ids.masked_fill(~chosen, -100)
 
 
 MISTAKES: Mistakes = {
     "mask_whole_words": [(each_piece, "by its own draw")],
-    "masked_lm_loss": [(zero_for_ignored, "as if word 0 were their label")],
+    "mask_tokens": [(masks_only, "Every chosen token becomes [MASK]"), (("draw < 0.8", "draw < 0.5"), "80 %")],
+    "MaskedLM": [(lambda encoder, embeddings, frequencies: encoder, "Give the class itself")],
 }
 
-TestExercises = judged(pretraining.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
-
-
-def test_the_places_of_the_mistake_are_named() -> None:
-    def mostly_right(*given: Any) -> Any:
-        ids, labels = reference.mask_tokens(*given)
-        ids[0] = given[5]
-        return ids, labels
-
-    verdict = check.mask_tokens(mostly_right)
-    assert verdict.message.startswith("Special tokens were masked or have a label: position 0.")
-
+TestExercises = judged((*pretraining.EXERCISES, *pretraining.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 # ---------------------------------------------------------------- references against others' work, and their promises
-
-
-def test_the_rule_gives_its_shares() -> None:
-    """15 % chosen; of these 80, 10 and 10 %: within four standard deviations on 100,000 tokens."""
-    n, random = 100_000, np.random.default_rng(0)
-    ids = random.integers(1000, 2000, n)
-    special = np.arange(n) % 50 == 0
-    draws = (random.random(n), random.random(n), random.integers(2000, 3000, n))
-    masked, labels = reference.mask_tokens(ids, special, *draws, mask_id=103)
-    asked = labels != -100
-    kinds = [np.mean(masked[asked] == 103), np.mean(masked[asked] >= 2000), np.mean(masked[asked] == ids[asked])]
-    assert not asked[special].any() and (masked[~asked] == ids[~asked]).all() and (labels[asked] == ids[asked]).all()
-    assert np.mean(asked[~special]) == pytest.approx(0.15, abs=4 * (0.15 * 0.85 / n) ** 0.5)
-    assert kinds == pytest.approx([0.8, 0.1, 0.1], abs=4 * (0.16 / asked.sum()) ** 0.5)
 
 
 @pytest.mark.parametrize("rate", [0.15, 0.5])
@@ -200,21 +231,24 @@ def test_a_long_word_is_masked_as_often_as_a_short_one(rate: float) -> None:
         assert words.mean() == pytest.approx(rate, abs=4 * (rate * (1 - rate) / len(words)) ** 0.5)
 
 
-def test_the_head_is_that_of_transformers() -> None:
-    """The decoder of BertForMaskedLM is tied to the word embeddings, and its loss is the exercise's."""
+def test_the_loss_is_that_of_transformers() -> None:
+    """The decoder of BertForMaskedLM is tied to the word embeddings, and its loss is that of the build's model."""
     from transformers import BertConfig, BertForMaskedLM
 
     torch.manual_seed(0)
     sizes = {"vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = BertForMaskedLM(BertConfig(**sizes, intermediate_size=16)).eval()
-    torch.nn.init.normal_(model.cls.predictions.bias)
-    ids, labels = torch.randint(0, 40, (1, 9)), torch.full((1, 9), -100)
+    theirs = BertForMaskedLM(BertConfig(**sizes, intermediate_size=16)).eval()
+    torch.nn.init.normal_(theirs.cls.predictions.bias)
+    ids, labels = torch.randint(0, 40, (2, 9)), torch.full((2, 9), -100)
     labels[0, [2, 5]] = torch.tensor([7, 30])
+
+    class Body(nn.Module):
+        def forward(self, input_ids: Tensor) -> Any:
+            return theirs.cls.predictions.transform(theirs.bert(input_ids=input_ids).last_hidden_state)
+
+    ours = MaskedLM(Body(), theirs.bert.embeddings.word_embeddings, theirs.cls.predictions.bias.detach().exp())
     with torch.no_grad():
-        theirs = model(input_ids=ids, labels=labels).loss.item()
-        hidden = model.cls.predictions.transform(model.bert(input_ids=ids).last_hidden_state)[0].numpy()
-        words, bias = model.bert.embeddings.word_embeddings.weight.numpy(), model.cls.predictions.bias.numpy()
-    assert reference.masked_lm_loss(hidden, words, bias, labels[0].numpy()) == pytest.approx(theirs, rel=1e-5)
+        assert ours(ids, labels).item() == pytest.approx(theirs(input_ids=ids, labels=labels).loss.item(), rel=1e-5)
 
 
 def test_pairs_are_balanced_and_never_of_the_same_document() -> None:
@@ -228,8 +262,8 @@ def test_pairs_are_balanced_and_never_of_the_same_document() -> None:
     for first, second, is_next in pairs:
         (one, place), (other, after) = (tuple(map(int, text.split(":"))) for text in (first, second))
         assert (one == other and after == place + 1) if is_next else one != other
-    share = np.mean([is_next for *_, is_next in pairs])
-    assert share == pytest.approx(0.5, abs=4 * (0.25 / len(pairs)) ** 0.5)
+    follows = np.mean([is_next for *_, is_next in pairs])
+    assert follows == pytest.approx(0.5, abs=4 * (0.25 / len(pairs)) ** 0.5)
 
 
 def test_the_worked_examples_of_the_tasks() -> None:
@@ -241,6 +275,12 @@ def test_the_worked_examples_of_the_tasks() -> None:
     assert masked.tolist() == [False, True, True, False, False]
     pairs = reference.sentence_pairs([["a1", "a2", "a3"], ["b1", "b2"]], [0.0] * 5, [0.0] * 5)
     assert [first for first, *_ in pairs] == ["a1", "a2", "b1"]
+    rates = [reference.learning_rate(step, 8, 0.4, 2) for step in range(8)]
+    assert np.round(rates, 3).tolist() == [0.2, 0.4, 0.4, 0.333, 0.267, 0.2, 0.133, 0.067]
+
+
+def test_a_stub_of_the_build_is_not_attempted() -> None:
+    assert check.pretrain(lambda *given: ...).status == "not attempted"
 
 
 def test_figures_of_the_quiz() -> None:

@@ -96,9 +96,11 @@ PRETRAINED = {
     name: [{"step": k, "tokens": 1e4 * k, "loss": end + 5 / k} for k in range(1, 101)]
     for name, end in (("masked", 4.0), ("causal", 3.0))
 }
-SCALED = table(
-    "parameters tokens flops loss",
-    *((n, d, 6 * n * d, 2 + 40 * n**-0.25 + 30 * d**-0.25) for n in (3e5, 1e6, 3e6) for d in (1e6, 4e6, 16e6)),
+DIFFERENCES = table(
+    "setting seed difference low high",
+    ("Muon", 0, 0.5, 0.4, 0.6),
+    ("Muon", 1, 0.6, 0.5, 0.7),
+    ("pre", 0, -0.1, -0.2, 0),
 )
 
 ATTACKS = ["deepwordbug", "textfooler", "bert_attack", "hotflip", "pwws", "genetic"]
@@ -175,10 +177,9 @@ FIGURES = {
         plots.mask_picture, (TOKENS * 9, MASKED + TOKENS * 8, ASKED + [-100] * 40),
         "3 of 27 ordinary tokens are predicted (11%): 1 masked, 1 random, 1 kept",
     ),
-    "loss_curves": (plots.loss_curves, (PRETRAINED, 6.0), "causal ends lowest: 3.05 nats after 1M tokens"),
-    "loss_curves_chosen": (plots.loss_curves, (PRETRAINED, None, "masked"), "masked ends: 4.05 nats after 1M tokens"),
-    "scaling_runs": (plots.scaling_runs, (SCALED,), "9 runs, 1.8T to 288T FLOPs: loss from 4.66 to 3.44"),
-    "scaling_in_tokens": (plots.scaling_runs, (SCALED, "tokens"), "9 runs, 1M to 16M tokens: loss from 4.66 to 3.44"),
+    "loss_curves": (plots.loss_curves, (PRETRAINED, 6.0), "Loss by tokens seen"),
+    "loss_differences": (plots.loss_differences, (DIFFERENCES, "Muon is worse"), "Muon is worse"),
+    "loss_curves_titled": (plots.loss_curves, (PRETRAINED, None, "loss", "Both fall"), "Both fall"),
     "cost_of_success": (plots.cost_of_success, (COST, "Six attacks"), "Six attacks"),
     "cost_of_one": (plots.cost_of_success, (COST.head(1),), "Success rate and queries of each attack"),
     "first_order": (plots.first_order, (FIRST_ORDER, "Predicted and true"), "Predicted and true"),
@@ -346,21 +347,14 @@ def test_few_losses_are_drawn_as_they_are_and_many_are_averaged():
     assert np.ptp(ax.lines[0].get_ydata()[20:]) < 0.5 and "rolling mean" in ax.get_ylabel()
     held_out = {"a": pd.DataFrame(losses([5.0, 4.0], "validation_loss"))}
     ax = plots.loss_curves(held_out, value="validation_loss")
-    assert ax.get_ylabel() == "loss on held-out text (nats a token)"
+    assert ax.get_ylabel() == "loss on held-out text (nats per token)"
 
 
-def test_only_the_chosen_run_has_a_colour():
-    ax = plots.loss_curves({"a": losses([5.0, 4.0]), "b": losses([6.0, 3.0])}, chosen="a")
-    assert [line.get_color() == style.OTHER_RUNS for line in ax.lines[:2]] == [False, True]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "the other runs"]
-
-
-def test_scaling_draws_every_run():
-    ax = plots.scaling_runs(SCALED)
-    drawn = np.concatenate([line.get_xydata() for line in ax.lines])
-    assert sorted(map(tuple, drawn)) == sorted(zip(SCALED["flops"], SCALED["loss"], strict=True))
-    assert [line.get_label() for line in ax.lines] == ["300k parameters", "1M parameters", "3M parameters"]
-    assert ticks(plots.scaling_runs(SCALED, "parameters").xaxis) == ["300k", "1M", "3M"]
+def test_differences_have_a_point_and_an_interval_for_each_seed():
+    ax = plots.loss_differences(DIFFERENCES, "")
+    points = [tuple(container.lines[0].get_xdata()) for container in ax.containers]
+    assert points == [(0.5, -0.1), (0.6,)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["seed 0", "seed 1"]
 
 
 # ---------------------------------------------------------------- attacks and defences
@@ -597,13 +591,10 @@ BAD = [
     (plots.attention_map, ([], []), "0 tokens"),
     (plots.mask_picture, (TOKENS, TOKENS, [-100]), "5 tokens, 5 masked ones and 1 labels"),
     (plots.mask_picture, ([], [], []), "0 tokens"),
-    (plots.loss_curves, ({},), "the runs are"),
-    (plots.loss_curves, ({"a": losses([1.0])}, None, "b"), "chosen is 'b'"),
+    (plots.loss_differences, (DIFFERENCES.drop(columns="low"), ""), "no column 'low'"),
+    (plots.loss_curves, ({},), "there is no run"),
     (plots.loss_curves, ({"a": [{"step": 1, "loss": 2.0}]},), "no column 'tokens'"),
     (plots.loss_curves, ({"a": losses([np.nan])},), "no rows"),
-    (plots.scaling_runs, (SCALED, "layers"), "x is 'layers'"),
-    (plots.scaling_runs, (SCALED.assign(loss=0),), "loss is 0"),
-    (plots.scaling_runs, (SCALED.drop(columns="tokens"),), "no column 'tokens'"),
     (plots.cost_of_success, (COST.head(0),), "no rows"),
     (plots.cost_of_success, (COST.assign(success=np.nan),), "success is nan"),
     (plots.cost_of_success, (COST.assign(queries=0),), "queries are"),

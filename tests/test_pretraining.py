@@ -31,7 +31,6 @@ from course_lib.pretraining import (
     MaskingRule,
     Material,
     PretrainingCorpus,
-    SentenceRows,
     bits_per_character,
     held_out_batches,
     loss_by_mask_type,
@@ -195,31 +194,6 @@ def test_a_batch_of_one_short_row_asks_for_something(material) -> None:
     assert all(len(batch.targets) for batch in training_batches(recipe, material).epoch(0))
 
 
-@pytest.mark.parametrize("length", [3, 8, 40])
-def test_a_row_for_each_sentence(length, material) -> None:
-    corpus, tokenizer = material.train, material.tokenizer
-    rows = SentenceRows(corpus, length).epoch(0)
-    assert rows.lengths.tolist() == [length] * (len(corpus.sentence_starts) - 1)
-    index = np.array([0, 7, len(rows.lengths) - 1])
-    found = rows.padded(index)
-    for row, places, number in zip(found.ids, found.lengths, index, strict=True):
-        sentence = corpus.tokens[corpus.sentence_starts[number] : corpus.sentence_starts[number + 1]].tolist()
-        wanted = [tokenizer.cls_token_id, *sentence[: length - 2], tokenizer.sep_token_id]
-        assert row.tolist() == wanted + [tokenizer.pad_token_id] * (length - len(wanted)) and places == len(wanted)
-
-
-@pytest.mark.parametrize("kind", ["mlm", "causal"])
-def test_padding_is_neither_asked_nor_seen(kind, material) -> None:
-    recipe = toy_recipe(material, objective=kind, packed=False)
-    batch = next(training_batches(recipe, material).epoch(0))
-    assert batch.attention_mask is not None and (batch.attention_mask == 0).any()
-    assert batch.attention_mask.flatten()[batch.positions].all() and batch.input_ids.numel() <= recipe.batch_tokens
-    assert (batch.targets != material.tokenizer.pad_token_id).all()
-    held = held_out_batches(recipe, material)
-    assert all(map(same, held, held_out_batches(replace(recipe, packed=True), material)))
-    assert np.isfinite(pretrain(recipe, material=material).held_out.loss)
-
-
 @pytest.mark.parametrize("world", [2, 3, 9])
 @pytest.mark.parametrize("kind", ["mlm+nsp", "mlm", "causal"])
 def test_the_parts_of_a_batch_are_the_batch(kind, world, material) -> None:
@@ -362,13 +336,15 @@ def test_the_loss_by_mask_type_is_that_of_each_place(material) -> None:
             logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).flatten(0, 1)
             for place, target in zip(batch.positions.tolist(), batch.targets.tolist(), strict=True):
                 seen = batch.input_ids.flatten()[place].item()
-                fate = "masked" if seen == mask_id else "kept" if seen == target else "random"
-                losses[fate].append(float(F.cross_entropy(logits[place], torch.tensor(target))))
+                kind = "masked" if seen == mask_id else "kept" if seen == target else "random"
+                losses[kind].append(float(F.cross_entropy(logits[place], torch.tensor(target))))
     found = loss_by_mask_type(model, batches, mask_id)
-    assert found == pytest.approx({fate: np.mean(some) for fate, some in losses.items()})
-    n = {fate: len(some) for fate, some in losses.items()}
-    mean = sum(found[fate] * n[fate] for fate in n) / sum(n.values())
-    assert mean == pytest.approx(measure(model, batches).loss)
+    assert found == pytest.approx({kind: np.mean(some) for kind, some in losses.items()})
+    n = {kind: len(some) for kind, some in losses.items()}
+    mean = sum(found[kind] * n[kind] for kind in n) / sum(n.values())
+    whole = measure(model, batches, mask_id)
+    assert mean == pytest.approx(whole.loss) and found["masked"] == pytest.approx(whole.loss_at_masks)
+    assert measure(model, batches).loss_at_masks is None
 
 
 def torchrun(*arguments: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
@@ -417,7 +393,6 @@ def test_bits_per_character_by_hand() -> None:
         ({"sources": ()}, "sources is"),
         ({"first_lengths": (16, 100)}, r"first_lengths is \(16, 100\)"),
         ({"first_lengths": 8 * (16,)}, "at most 7 numbers"),
-        ({"packed": False}, "packed=False with sentence pairs"),
     ],
 )
 def test_a_bad_recipe_is_refused(change, message) -> None:
@@ -431,7 +406,6 @@ def test_a_bad_recipe_is_refused(change, message) -> None:
         (lambda: tied_cross_entropy(*_parts(0, 20, 8), torch.arange(0)), "no position is predicted"),
         (lambda: BertForPretraining(BertEncoder(replace(SHAPE, causal=True)), next_sentence=True), "causal"),
         (lambda: toy_model(causal=True).follows(torch.zeros(1, 4, 32)), "no next-sentence head"),
-        (lambda: SentenceRows(None, 2), "length is 2"),
         (lambda: Vocabulary.of(SimpleNamespace(mask_token_id=None)), "no mask token"),
         (lambda: PretrainingBatches(None, None, None, steps=0), "steps=0"),
         (lambda: PretrainingBatches(None, None, None, steps=1, batch_tokens=0), "batch_tokens=0"),

@@ -16,8 +16,8 @@ from course_lib.plots.forest import forest
 from course_lib.plots.pretraining import (
     attention_map,
     loss_curves,
+    loss_differences,
     mask_picture,
-    scaling_runs,
 )
 from course_lib.plots.quality import (
     errors_by,
@@ -59,6 +59,7 @@ __all__ = [
     "label_noise",
     "learning_curve",
     "loss_curves",
+    "loss_differences",
     "mask_picture",
     "pareto",
     "rating_histogram",
@@ -66,7 +67,6 @@ __all__ = [
     "robustness_curve",
     "roc",
     "sanity",
-    "scaling_runs",
     "schedule",
     "seed_spread",
     "sensitivity",

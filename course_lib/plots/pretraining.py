@@ -1,4 +1,4 @@
-"""Figures of a Transformer and its pretraining: attention, masks, losses, scaling."""
+"""Figures of a Transformer and its pretraining: attention, masks, losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib.errors import BadInput
@@ -131,12 +131,19 @@ def _draw_token(ax: Axes, x: int, top: int, token: str, new: str, mask_type: str
     ax.text(x, top + 1, new, ha="center", va="center", color="white" if mask_type == "masked" else plain, bbox=paper)
 
 
-# ---- losses, scaling -------------------------------------------------------------------------------------------
+# ---- losses ----------------------------------------------------------------------------------------------------
+
+
+_LOSSES = {
+    "loss": "training loss",
+    "validation_loss": "loss on held-out text",
+    "validation_loss_at_masks": "loss at [MASK]",
+}
 
 
 @course_style
 def loss_curves(
-    runs: Mapping[str, Any], unigram_entropy: float | None = None, chosen: str | None = None, value: str = "loss"
+    runs: Mapping[str, Any], unigram_entropy: float | None = None, value: str = "loss", title: str = ""
 ) -> Axes:
     """Loss by tokens seen, one line for each run.
 
@@ -144,37 +151,25 @@ def loss_curves(
         runs: name -> rows with `tokens` and `value`; rows without a value are left out, and of more than
             MOST_ROWS the rolling mean is drawn.
         unigram_entropy: in nats: the lowest loss without any context, drawn as a line.
-        chosen: the run to highlight; the others are then grey.
-        value: the column, in nats ("validation_loss" for held-out text).
+        value: the column, in nats: "loss", "validation_loss" or "validation_loss_at_masks".
+        title: what the figure shows.
 
     Raises:
-        BadInput: no run, a run without these columns or without a row, or an unknown `chosen`.
+        BadInput: no run, or a run without these columns or without a row.
     """
-    if not runs or (chosen is not None and chosen not in runs):
-        raise BadInput(
-            f"the runs are {list(runs)}, chosen is {chosen!r}", "pass at least one run, and choose among them"
-        )
+    if not runs:
+        raise BadInput("there is no run", "pass at least one: {name: rows}")
     curves = {name: smoothed(rows, value) for name, rows in runs.items()}
     ax = new_axes(height=3.8)
     for number, (name, curve) in enumerate(curves.items()):
-        options = style.line_style(0 if name == chosen else number, len(curve)) | {"label": name, "zorder": 3}
-        if chosen not in (None, name):
-            options = {"color": style.OTHER_RUNS, "linewidth": 1.0, "zorder": 2}
-        ax.plot(curve["tokens"], curve[value], **options)
-    if chosen is not None and len(runs) > 1:
-        ax.plot([], [], color=style.OTHER_RUNS, label="the other runs")
+        ax.plot(curve["tokens"], curve[value], label=name, zorder=3, **style.line_style(number, len(curve)))
     if unigram_entropy is not None:
         words = f"word frequencies alone ({unigram_entropy:.2f} nats)"
         ax.axhline(unigram_entropy, color=INK, linewidth=1, linestyle=(0, (1, 2)), label=words)
     ax.xaxis.set_major_formatter(short_number)
     ax.legend()
-    ends = {name: float(curve[value].iloc[-1]) for name, curve in curves.items()}
-    best = chosen or min(ends, key=lambda name: ends[name])
-    rank = "ends lowest" if ends[best] == min(ends.values()) and len(ends) > 1 else "ends"
-    kind = "loss on held-out text" if value.startswith("validation") else "training loss"
-    unit = "nats a token" + (", rolling mean" if any(len(curve) > MOST_ROWS for curve in curves.values()) else "")
-    title = f"{best} {rank}: {ends[best]:.2f} nats after {short_number(curves[best]['tokens'].iloc[-1])} tokens"
-    set_labels(ax, title, "tokens seen", f"{kind} ({unit})")
+    unit = "nats per token" + (", rolling mean" if any(len(curve) > MOST_ROWS for curve in curves.values()) else "")
+    set_labels(ax, title or "Loss by tokens seen", "tokens seen", f"{_LOSSES.get(value, value)} ({unit})")
     return ax
 
 
@@ -191,44 +186,35 @@ def smoothed(rows: Any, value: str = "loss") -> pd.DataFrame:
     return curve.assign(**{value: curve[value].rolling(len(curve) // (MOST_ROWS // 2), min_periods=1).mean()})
 
 
-_AXES = {
-    "flops": "training compute (FLOPs, log scale)",
-    "parameters": "parameters (log scale)",
-    "tokens": "tokens seen (log scale)",
-}
-
-
 @course_style
-def scaling_runs(points: pd.DataFrame, x: str = "flops") -> Axes:
-    """Loss of many runs against compute (or size, or data).
+def loss_differences(table: pd.DataFrame, title: str) -> Axes:
+    """Paired differences of a loss with their intervals, one point for each setting and seed.
 
     Args:
-        points: parameters, tokens, flops, loss (nats), one row for each run; runs of one size are joined.
-        x: "flops", "parameters" or "tokens".
+        table: setting, seed, difference, low and high, in nats, as `studies.paired_differences` returns them.
+        title: what the figure shows.
 
     Raises:
-        BadInput: no rows, a column is missing, an unknown `x`, or a value that is not above 0.
+        BadInput: no rows, or a column is missing.
     """
-    if x not in _AXES:
-        raise BadInput(f"x is {x!r}", f"use one of {list(_AXES)}")
-    check_columns(points, "parameters", "tokens", "flops", "loss")
-    worst = points[[x, "loss"]].min().min()
-    if not worst > 0:
-        raise BadInput(f"a value of {x} or loss is {worst:g}", "leave such runs out: the axes are logarithmic")
-    ax, by = new_axes(height=4.2), "tokens" if x == "parameters" else "parameters"
-    sizes = points.sort_values(by)[by].map(lambda size: f"{short_number(size)} {by}")
-    style.draw_lines(ax, points.assign(size=sizes).sort_values(by), "size", x, "loss")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    for axis, formatter in ((ax.xaxis, short_number), (ax.yaxis, "{x:.3g}")):
-        axis.set_major_formatter(formatter)
-        axis.set_minor_formatter(NullFormatter())
-    ax.yaxis.set_major_locator(MaxNLocator(7))  # a loss spans less than a power of ten
-    if x != "flops":
-        ax.set_xticks(points[x].unique())
-    ax.legend(fontsize=8.5)
-    low, high = (short_number(value) for value in (points[x].min(), points[x].max()))
-    losses = f"loss from {points['loss'].max():.2f} to {points['loss'].min():.2f}"
-    title = f"{len(points)} runs, {low} to {high} {'FLOPs' if x == 'flops' else x}: {losses}"
-    set_labels(ax, title, _AXES[x], "held-out loss (nats a token, log scale)")
+    check_columns(table, "setting", "seed", "difference", "low", "high")
+    names, seeds = list(dict.fromkeys(table["setting"])), sorted(table["seed"].unique())
+    ax = new_axes(height=1.6 + 0.5 * len(names))
+    for number, seed in enumerate(seeds):
+        rows, look = table[table["seed"] == seed], series_style(number)
+        places = [names.index(name) + 0.24 * (number - (len(seeds) - 1) / 2) for name in rows["setting"]]
+        lengths = style.whiskers(rows["difference"], rows["low"], rows["high"])
+        ax.errorbar(
+            rows["difference"],
+            places,
+            xerr=lengths,
+            fmt=look.marker,
+            color=look.colour,
+            capsize=4,
+            label=f"seed {seed}",
+        )
+    ax.axvline(0, color=INK, linewidth=1)
+    style.name_rows(ax, [str(name) for name in names])
+    ax.legend()
+    set_labels(ax, title, "difference of the loss (nats, below 0 is better), with 95 % intervals")
     return ax

@@ -21,7 +21,7 @@ from course_lib.pretraining.measures import (
 )
 from course_lib.pretraining.model import BertForPretraining, tied_cross_entropy
 from course_lib.pretraining.recipes import RECIPES, PretrainingRecipe, pretraining_recipe
-from course_lib.pretraining.rows import PairRows, SentenceRows, StreamRows
+from course_lib.pretraining.rows import PairRows, StreamRows
 from course_lib.pretraining.run import (
     Material,
     Pretrained,
@@ -51,7 +51,6 @@ __all__ = [
     "PretrainingBatches",
     "PretrainingCorpus",
     "PretrainingRecipe",
-    "SentenceRows",
     "StreamRows",
     "bits_per_character",
     "documents",

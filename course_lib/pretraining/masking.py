@@ -7,7 +7,6 @@ the model cannot tell which tokens are true. The loss is computed at the chosen 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,6 +17,9 @@ from course_lib.errors import BadInput
 STRATEGIES = ("token", "word", "span")
 IGNORED = -100  # the label of positions that are not predicted, as torch's cross-entropy skips it
 LONGEST_SPAN = 10  # words; SpanBERT's
+_WEIGHTS = 0.8 ** np.arange(LONGEST_SPAN)  # SpanBERT's lengths are geometric with p = 0.2, cut at 10 words
+SPAN_LENGTHS: Float[NDArray[np.float64], "10"] = _WEIGHTS / _WEIGHTS.sum()  # probability of 1, 2, ... 10 words
+SPAN_MEAN = float(SPAN_LENGTHS @ np.arange(1, LONGEST_SPAN + 1))
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,7 @@ class MaskingRule:
         mask: fraction of the chosen that becomes [MASK].
         random: fraction of the chosen that becomes a random ordinary token (maybe the same one). The rest is kept.
         strategy: "token": each independently. "word": all pieces of a word or none (BERT, May 2019). "span":
-            runs of whole words, replaced alike (SpanBERT, Joshi et al. 2020, arXiv:1907.10529, 3.1).
-        span_mean: mean words of a span, 1 to 5.5; lengths are geometric, cut at 10 words. SpanBERT's own: 3.8.
+            runs of whole words, 3.8 on average, replaced alike (SpanBERT, Joshi et al. 2020, arXiv:1907.10529, 3.1).
 
     Raises:
         BadInput: a value is out of its range.
@@ -40,22 +41,20 @@ class MaskingRule:
     mask: float = 0.8
     random: float = 0.1
     strategy: str = "token"
-    span_mean: float = 3.0
 
     def __post_init__(self) -> None:
-        most = self.span_mean / (1 + self.span_mean)  # spans with one word between them
+        most = SPAN_MEAN / (1 + SPAN_MEAN)  # spans with one word between them
         checks = {
             "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
             "rate": (0 < self.rate < 1, "a fraction above 0 and below 1"),
             "mask": (0 <= self.mask <= 1, "a fraction from 0 to 1"),
             "random": (0 <= self.random <= 1 - self.mask + 1e-12, "a fraction from 0 to 1 - mask"),
-            "span_mean": (1 <= self.span_mean < (1 + LONGEST_SPAN) / 2, "a mean of 1 to 5.4 words"),
         }
         for name, (fits, allowed) in checks.items():
             if not fits:
                 raise BadInput(f"{name} is {getattr(self, name)!r}", f"use {allowed}")
         if self.strategy == "span" and self.rate > most:
-            raise BadInput(f"rate is {self.rate} with spans of {self.span_mean} words", f"use a rate up to {most:.2f}")
+            raise BadInput(f"rate is {self.rate} with spans of {SPAN_MEAN:.1f} words", f"use a rate up to {most:.2f}")
 
 
 def mask_tokens(
@@ -118,30 +117,14 @@ def _chosen_units(
     """For each of n consecutive words: whether it is chosen, and a number in [0, 1) that is the same in a span."""
     if rule.strategy != "span":
         return random.random(n) < rule.rate, np.zeros(n)
-    mean_gap = rule.span_mean * (1 - rule.rate) / rule.rate
+    mean_gap = SPAN_MEAN * (1 - rule.rate) / rule.rate
     # Gaps and spans alternate. The process starts 100 words to the left, so that no place is special. It is 1.5 times
     # as long as needed plus 50 spans: to fall short is an event of 6 standard deviations.
-    cycles, start = int(1.5 * (n + 200) / (rule.span_mean + mean_gap)) + 50, 100
+    cycles, start = int(1.5 * (n + 200) / (SPAN_MEAN + mean_gap)) + 50, 100
     gaps = random.geometric(1 / mean_gap, cycles)
-    spans = random.choice(LONGEST_SPAN, cycles, p=span_lengths(rule.span_mean)) + 1
+    spans = random.choice(LONGEST_SPAN, cycles, p=SPAN_LENGTHS) + 1
     lengths = np.stack([gaps, spans], axis=1).reshape(-1)
     chosen = np.repeat(np.tile([False, True], cycles), lengths)
     draws = np.repeat(np.repeat(random.random(cycles), 2), lengths)
     assert len(chosen) >= n + start
     return chosen[start : start + n], draws[start : start + n]
-
-
-@lru_cache(maxsize=16)
-def span_lengths(mean: float) -> Float[NDArray[np.float64], "10"]:
-    """Probability of 1, 2, ... 10 words: geometric, truncated and normalized, with this mean.
-
-    The mean falls as the stopping probability p rises, so p is found by bisection. p = 0.2 gives 3.8, SpanBERT's.
-    """
-    words = np.arange(1, LONGEST_SPAN + 1)
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        weights = (1 - middle) ** (words - 1)
-        low, high = (middle, high) if (weights * words).sum() / weights.sum() > mean else (low, middle)
-    weights = (1 - high) ** (words - 1.0)
-    return np.asarray(weights / weights.sum())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,6 +37,7 @@ class Measures:
         predicted: number of predicted tokens.
         next_sentence: accuracy of next-sentence prediction; None without that objective.
         pairs: number of its sentence pairs.
+        loss_at_masks: the loss of those predicted tokens that the model reads as [MASK]; None where there are none.
     """
 
     loss: float
@@ -45,30 +46,40 @@ class Measures:
     predicted: int
     next_sentence: float | None
     pairs: int
+    loss_at_masks: float | None = None
 
 
 @torch.inference_mode()
-def measure(model: BertForPretraining, batches: Iterable[PretrainingBatch]) -> Measures:
+def measure(model: BertForPretraining, batches: Iterable[PretrainingBatch], mask_id: int | None = None) -> Measures:
     """Loss, top-1 accuracy and next-sentence accuracy over these batches; the model's mode is left as it is.
+
+    Args:
+        model: to measure.
+        batches: of held-out text.
+        mask_id: id of [MASK], for the loss at the masked tokens; None leaves that loss out.
 
     Raises:
         BadInput: there is no batch.
     """
-    scores, right_pairs = list[Tensor](), list[Tensor]()  # read at the end: reading makes the CPU wait for a GPU
-    predicted = pairs = 0
+    scores, masked, right_pairs = list[Tensor](), list[Tensor](), list[Tensor]()  # read at the end: reading makes
+    pairs = 0  # the CPU wait for a GPU
     for batch in batches:
         hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
         scores.append(_word_scores(model, hidden.flatten(0, 1)[batch.positions], batch.targets))
-        predicted += len(batch.targets)
+        masked.append(batch.input_ids.flatten()[batch.positions] == (-1 if mask_id is None else mask_id))
         if batch.follows is not None and model.next_sentence is not None:
             right_pairs.append((model.follows(hidden).argmax(1) == batch.follows).sum())
             pairs += len(batch.follows)
-    if not predicted:
+    if not scores:
         raise BadInput("there is no held-out batch", "use more held-out text")
-    loss, right = map(sum, zip(*torch.cat(scores).tolist(), strict=True))
-    mean = loss / predicted
-    next_sentence = int(torch.stack(right_pairs).sum()) / pairs if pairs else None
-    return Measures(mean, math.exp(min(mean, 700.0)), right / predicted, predicted, next_sentence, pairs)
+    losses, right = torch.cat(scores).cpu().double().T
+    at_masks = losses[torch.cat(masked).cpu()]
+    mean = float(losses.mean())
+    return Measures(
+        mean, math.exp(min(mean, 700.0)), float(right.mean()), len(losses),
+        next_sentence=int(torch.stack(right_pairs).sum()) / pairs if pairs else None, pairs=pairs,
+        loss_at_masks=float(at_masks.mean()) if len(at_masks) else None,
+    )  # fmt: skip
 
 
 @torch.inference_mode()
@@ -81,32 +92,31 @@ def loss_by_mask_type(model: BertForPretraining, batches: Iterable[PretrainingBa
     Raises:
         BadInput: there is no batch.
     """
-    sums: dict[str, tuple[float, int]] = {}
+    losses: dict[str, list[Tensor]] = {"masked": [], "kept": [], "random": []}
     for batch in batches:
         hidden = model.encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids).flatten(0, 1)
         seen = batch.input_ids.flatten()[batch.positions]
         masked, kept = seen == mask_id, seen == batch.targets
-        types: dict[str, Bool[Tensor, "predicted"]] = {"masked": masked, "kept": kept, "random": ~(masked | kept)}
-        for name, chosen in types.items():
-            loss, n = sums.get(name, (0.0, 0))
-            added = _word_scores(model, hidden[batch.positions[chosen]], batch.targets[chosen])[:, 0]
-            sums[name] = (loss + sum(added.tolist()), n + int(chosen.sum()))
-    if not sums:
+        loss = _word_scores(model, hidden[batch.positions], batch.targets)[:, 0]
+        for name, chosen in (("masked", masked), ("kept", kept), ("random", ~(masked | kept))):
+            losses[name].append(loss[chosen])
+    if not losses["masked"]:
         raise BadInput("there is no held-out batch", "use more held-out text")
-    return {name: loss / n for name, (loss, n) in sums.items() if n}
+    together = {name: torch.cat(parts).cpu().double() for name, parts in losses.items()}
+    return {name: float(loss.mean()) for name, loss in together.items() if len(loss)}
 
 
 def _word_scores(
     model: BertForPretraining, chosen: Float[Tensor, "predicted hidden"], targets: Int[Tensor, "predicted"]
-) -> Float[Tensor, "parts 2"]:
-    """Sum of the losses in nats and number of right predictions, a row for each part of the positions."""
+) -> Float[Tensor, "predicted 2"]:
+    """The loss of each predicted token in nats, and 1 where the likeliest word is the right one."""
     rows = []
     for start in range(0, len(targets), _POSITIONS_AT_ONCE):
         part = slice(start, start + _POSITIONS_AT_ONCE)
         logits = model.words(chosen[part], model.encoder.word_embeddings).float()
-        loss = F.cross_entropy(logits, targets[part], reduction="sum")
-        rows.append(torch.stack([loss, (logits.argmax(1) == targets[part]).sum().float()]))
-    return torch.stack(rows) if rows else chosen.new_empty(0, 2)
+        loss = F.cross_entropy(logits, targets[part], reduction="none")
+        rows.append(torch.stack([loss, (logits.argmax(1) == targets[part]).float()], dim=1))
+    return torch.cat(rows) if rows else chosen.new_empty(0, 2)
 
 
 def unigram_entropy(tokens: NDArray[np.integer]) -> float:

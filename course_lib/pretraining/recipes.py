@@ -30,8 +30,6 @@ class PretrainingRecipe:
         first_lengths: of the rows in the first eighths of the run, one number for each. In short rows a new encoder
             learns which position is next to which, since it meets each position more often (Nagatsuka et al. 2021; BERT
             itself began with rows of 128 and ended with 512).
-        packed: rows of running text without padding. If False, each sentence has a row of its own, padded to `length`:
-            a layout to compare with. Sentence pairs have their own form of row.
         batch_tokens: tokens of a step, padding included.
         tokens: of the whole run.
         training: learning rate, schedule, seed; its `epochs` and `batch_size` are not used.
@@ -49,7 +47,6 @@ class PretrainingRecipe:
     masking: MaskingRule = field(default_factory=MaskingRule)
     length: int = 64
     first_lengths: tuple[int, ...] = ()
-    packed: bool = True
     batch_tokens: int = 2048
     tokens: int = 1_000_000
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(learning_rate=1e-3, warmup=0.05))
@@ -76,8 +73,6 @@ class PretrainingRecipe:
         for name, (good, allowed) in checks.items():
             if not good:
                 raise BadInput(f"{name} is {getattr(self, name)!r}", f"use {allowed}")
-        if not self.packed and self.objective == "mlm+nsp":
-            raise BadInput("packed=False with sentence pairs", "use the objective mlm or causal, or packed=True")
         if self.trained != "all" and self.shape is not None:
             raise BadInput(
                 f"trained={self.trained!r} on a new encoder", "train all of it, or start from the course encoder"

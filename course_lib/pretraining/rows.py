@@ -1,4 +1,4 @@
-"""Rows of a corpus, epoch by epoch: sentence pairs, running text, or single sentences with padding.
+"""Rows of a corpus, epoch by epoch: sentence pairs, or running text.
 
 An epoch depends on the seed and its number alone.
 """
@@ -32,7 +32,7 @@ class PaddedRows:
     follows: Bool[NDArray[np.bool_], "rows"] | None = None
 
 
-# ---- running text and single sentences -----------------------------------------------------------------------
+# ---- running text --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -93,46 +93,6 @@ class StreamRows:
             rows = np.pad(rows, ((0, 0), (1, 1)))
             rows[:, 0], rows[:, -1] = self.corpus.cls_id, self.corpus.sep_id
         return FullRows(rows)
-
-
-@dataclass(frozen=True)
-class SentenceRows:
-    """A sentence a row, the same rows in each epoch: [CLS], the sentence as far as it fits, [SEP], and padding.
-
-    Attributes:
-        corpus: the text.
-        length: places of a row.
-
-    Raises:
-        BadInput: `length` is under 3.
-    """
-
-    corpus: PretrainingCorpus
-    length: int = 128
-
-    def __post_init__(self) -> None:
-        if self.length < 3:
-            raise BadInput(f"length is {self.length}", "use 3 or more: [CLS], a token, [SEP]")
-
-    def epoch(self, number: int) -> SentenceRows:
-        """The rows; the batches shuffle them."""
-        return self
-
-    @property
-    def lengths(self) -> Int64[NDArray[np.int64], "rows"]:
-        """Places of each row, padding included: all equal."""
-        return np.full(len(self.corpus.sentence_starts) - 1, self.length, dtype=np.int64)
-
-    def padded(self, index: _Ints) -> PaddedRows:
-        """Some of the rows, as the batches take them."""
-        starts = self.corpus.sentence_starts[index]
-        words = np.minimum(self.corpus.sentence_starts[index + 1] - starts, self.length - 2)[:, None]
-        columns = np.arange(self.length)
-        places = np.minimum(starts[:, None] + np.maximum(columns - 1, 0), self.corpus.n_tokens - 1)
-        ids = np.where(columns <= words, self.corpus.tokens[places].astype(np.int64), self.corpus.pad_id)
-        ids[:, 0] = self.corpus.cls_id
-        np.put_along_axis(ids, words + 1, self.corpus.sep_id, axis=1)
-        return PaddedRows(ids, words[:, 0] + 2)
 
 
 # ---- sentence pairs ------------------------------------------------------------------------------------------
@@ -326,5 +286,5 @@ def _ranges(starts: _Ints, lengths: _Ints) -> _Ints:
     return np.asarray(np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths))
 
 
-RowSource = PairRows | StreamRows | SentenceRows
-Rows = Pairs | FullRows | SentenceRows
+RowSource = PairRows | StreamRows
+Rows = Pairs | FullRows

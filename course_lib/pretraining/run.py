@@ -22,7 +22,7 @@ from course_lib.pretraining.flops import step_flops, training_bytes
 from course_lib.pretraining.measures import Measures, bits_per_character, measure, unigram_entropy
 from course_lib.pretraining.model import BertForPretraining
 from course_lib.pretraining.recipes import EVAL_PHASES, PretrainingRecipe
-from course_lib.pretraining.rows import PairRows, RowSource, SentenceRows, StreamRows
+from course_lib.pretraining.rows import PairRows, RowSource, StreamRows
 from course_lib.pretraining.wordpiece import own_tokenizer
 from course_lib.training import Callback, History, LogEntry, train
 from course_lib.training.parallel import mean_over_processes, rank, world_size
@@ -104,11 +104,9 @@ def material_of(recipe: PretrainingRecipe) -> Material:
 
 
 def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, length: int) -> RowSource:
-    """Sentence pairs for next-sentence prediction; else packed rows of running text, or single sentences."""
+    """Sentence pairs for next-sentence prediction; else rows of running text."""
     if recipe.objective == "mlm+nsp":
         return PairRows(corpus, length, seed)
-    if not recipe.packed:
-        return SentenceRows(corpus, length)
     # A masked model is later given [CLS] text [SEP]; a causal one begins after a [SEP].
     return StreamRows(corpus, length, seed, framed=recipe.objective == "mlm")
 
@@ -147,8 +145,7 @@ def objective(module: nn.Module, batch: PretrainingBatch) -> Tensor:
 def held_out_batches(
     recipe: PretrainingRecipe, material: Material, tokens: int = HELD_OUT_TOKENS
 ) -> list[PretrainingBatch]:
-    """So many tokens of held-out rows, packed: the same rows with the same masks for every run of a recipe's kind."""
-    recipe = replace(recipe, packed=True)
+    """So many tokens of held-out rows: the same rows with the same masks for every run of a recipe's kind."""
     wanted = max(1, round(min(tokens, material.held_out.n_tokens) / recipe.batch_tokens))
     batches = PretrainingBatches(
         (rows_of(recipe, material.held_out, _HELD_OUT_SEED, recipe.length),), Vocabulary.of(material.tokenizer),
@@ -173,14 +170,15 @@ def training_batches(recipe: PretrainingRecipe, material: Material) -> Pretraini
 class Evaluator:
     """Measures a model on held-out batches, as `train` calls it after each phase of the run."""
 
-    def __init__(self, batches: Sequence[PretrainingBatch]) -> None:
-        self.batches = [batch.to(machine.device()) for batch in batches]
+    def __init__(self, batches: Sequence[PretrainingBatch], mask_id: int | None) -> None:
+        self.batches, self.mask_id = [batch.to(machine.device()) for batch in batches], mask_id
 
     def __call__(self, module: nn.Module) -> LogEntry:
         assert isinstance(module, BertForPretraining)
-        found = measure(module, self.batches)
+        found = measure(module, self.batches, self.mask_id)
         row = {"validation_loss": found.loss, "validation_accuracy": found.top1}
-        return row if found.next_sentence is None else row | {"validation_next_sentence": found.next_sentence}
+        more = {"next_sentence": found.next_sentence, "loss_at_masks": found.loss_at_masks}
+        return row | {f"validation_{name}": value for name, value in more.items() if value is not None}
 
 
 class _Loss(nn.Module):
@@ -241,7 +239,8 @@ def pretrain(
         few = int(min(HELD_OUT_TOKENS / 4, recipe.tokens * _EVALUATED))
         history = train(
             model, training_batches(recipe, material), _objective_of(model),
-            replace(recipe.training, epochs=EVAL_PHASES), validate=Evaluator(held_out_batches(recipe, material, few)),
+            replace(recipe.training, epochs=EVAL_PHASES),
+            validate=Evaluator(held_out_batches(recipe, material, few), material.tokenizer.mask_token_id),
             callbacks=callbacks, checkpoints=checkpoints, log_every=log_every, identity=identity,
         )  # fmt: skip
     return _finished(recipe, material, model, history)
@@ -249,7 +248,10 @@ def pretrain(
 
 def _finished(recipe: PretrainingRecipe, material: Material, model: BertForPretraining, history: History) -> Pretrained:
     batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, material)]
-    found, steps = measure(model, batches), EVAL_PHASES * training_batches(recipe, material).steps
+    found, steps = (
+        measure(model, batches, material.tokenizer.mask_token_id),
+        EVAL_PHASES * training_batches(recipe, material).steps,
+    )
     characters = round(found.predicted * material.held_out.characters / material.held_out.n_tokens)
     bits = bits_per_character(found.loss, found.predicted, characters) if recipe.objective == "causal" else None
     return Pretrained(

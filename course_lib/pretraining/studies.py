@@ -1,4 +1,4 @@
-"""Small pretraining runs to compare, each one experiment: other objectives, sizes, masks, norms."""
+"""Small pretraining runs to compare, each one experiment: other objectives, row lengths, norms, optimizers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from course_lib import machine
 from course_lib.encoder import EncoderConfig, parameter_count
@@ -25,8 +27,22 @@ HEAD_SIZE = 32
 SETTINGS: dict[str, Any] = {
     "objective": "mlm", "width": 128, "layers": 2, "tokens": 200_000, "mask_rate": 0.15, "masking": "token",
     "norm": "post", "optimizer": "adamw", "learning_rate": 2e-3, "batch_tokens": 1024, "length": 64,
-    "first_lengths": [], "packed": True, "seed": 0,
+    "first_lengths": [], "seed": 0,
 }  # fmt: skip
+
+# ---- the configurations of notebook 02
+
+CAUSAL: dict[str, Any] = {"objective": "causal", "width": 128, "tokens": 200_000}
+_LONG_ROWS: dict[str, Any] = {"objective": "mlm+nsp", "tokens": 1_000_000, "mask_rate": 0.3}
+SHORT_ROWS_FIRST: dict[str, Any] = _LONG_ROWS | {"first_lengths": [16, 16, 16, 16]}
+# Four masked models of one size and cost; each of the last three differs from the first in one setting.
+FOUR_SETTINGS: dict[str, dict[str, Any]] = {
+    "short rows first": SHORT_ROWS_FIRST,
+    "long rows from the start": _LONG_ROWS,
+    "norm before each block": SHORT_ROWS_FIRST | {"norm": "pre"},
+    "Muon": SHORT_ROWS_FIRST | {"optimizer": "muon"},
+}
+SEEDS = (0, 1)
 
 
 def study_recipe(config: Mapping[str, Any]) -> PretrainingRecipe:
@@ -39,21 +55,12 @@ def study_recipe(config: Mapping[str, Any]) -> PretrainingRecipe:
     )  # fmt: skip
     return PretrainingRecipe(
         "study", shape, chosen["objective"], MaskingRule(rate=chosen["mask_rate"], strategy=chosen["masking"]),
-        length=chosen["length"], first_lengths=tuple(chosen["first_lengths"]), packed=chosen["packed"],
+        length=chosen["length"], first_lengths=tuple(chosen["first_lengths"]),
         batch_tokens=chosen["batch_tokens"], tokens=chosen["tokens"],
         training=TrainingConfig(
             learning_rate=chosen["learning_rate"], optimizer=chosen["optimizer"], warmup=0.05, seed=chosen["seed"]
         ),
     )  # fmt: skip
-
-
-def equal_flops(configs: Sequence[Mapping[str, Any]], flops: float) -> list[dict[str, Any]]:
-    """The configurations, each with as many tokens as these operations pay for."""
-    given = []
-    for config in configs:
-        recipe = study_recipe(config)
-        given.append({**config, "tokens": max(1, round(flops / step_flops(recipe))) * recipe.batch_tokens})
-    return given
 
 
 def _flops(config: Mapping[str, Any]) -> float:
@@ -85,7 +92,9 @@ def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Experiment: one run; saves the model in the folder `model`, returns its figures.
 
     `parameters` are the weights outside the tables of words and positions, as scaling laws count them. A model of
-    masked words has `loss_by_fate` (see `loss_by_mask_type`), too.
+    masked words also has `loss_by_mask_type`, and `losses_at_masks`: the mean loss at [MASK] of each held-out batch.
+    The batches and their masks are the same for all runs of one objective and mask rate, so runs can be compared in
+    pairs.
     """
     recipe = study_recipe(config)
     done = pretrain(recipe)
@@ -94,7 +103,9 @@ def pretraining_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     figures = done.to_dict() | {"parameters": count["attention"] + count["feed_forward"] + count["norms"]}
     if recipe.objective != "causal":
         batches = [batch.to(machine.device()) for batch in held_out_batches(recipe, done.material)]
-        figures["loss_by_fate"] = loss_by_mask_type(done.model, batches, done.material.tokenizer.mask_token_id)
+        mask_id = done.material.tokenizer.mask_token_id
+        figures["loss_by_mask_type"] = loss_by_mask_type(done.model, batches, mask_id)
+        figures["losses_at_masks"] = [loss_by_mask_type(done.model, [batch], mask_id)["masked"] for batch in batches]
     return figures
 
 
@@ -103,3 +114,29 @@ def curve(run: Run) -> pd.DataFrame:
     recipe = study_recipe(run.config)
     rows = pd.DataFrame(run.result["history"]["rows"]).groupby("step", as_index=False).first()
     return rows.assign(tokens=rows["step"] * recipe.batch_tokens)
+
+
+def paired_differences() -> pd.DataFrame:
+    """How the other runs of `FOUR_SETTINGS` differ from the first one with the same seed, batch by batch.
+
+    Returns:
+        A row for each setting and seed: `setting`, `seed`, `loss` at [MASK], `difference` from "short rows first" in
+        nats (below 0: better), and `low` and `high`, its 95 % interval over the held-out batches.
+    """
+    base, *others = FOUR_SETTINGS
+    rows = []
+    for seed in SEEDS:
+        losses = {name: _losses_at_masks(config | {"seed": seed}) for name, config in FOUR_SETTINGS.items()}
+        for name in others:
+            difference = losses[name] - losses[base]
+            mean = float(difference.mean())
+            half = float(stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference))
+            rows.append((name, seed, float(losses[name].mean()), mean, mean - half, mean + half))
+    columns = ["setting", "seed", "loss", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["setting", "seed"], ignore_index=True)
+
+
+def _losses_at_masks(config: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Of each held-out batch. Seed 0 is the default, so it is no part of a configuration."""
+    config = {name: value for name, value in config.items() if (name, value) != ("seed", 0)}
+    return np.array(pretraining_study.run(config, show=False).result["losses_at_masks"])

@@ -13,14 +13,13 @@ from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import calibration_explorer, watch_prediction
-from course_lib.widgets.runs import compare_runs, compare_settings, diagnose
+from course_lib.widgets.runs import compare_runs, diagnose
 from course_lib.widgets.samples import sampling
 
 __all__ = [
     "bits_slider",
     "calibration_explorer",
     "compare_runs",
-    "compare_settings",
     "delete_words",
     "diagnose",
     "explain_text",

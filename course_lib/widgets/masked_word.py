@@ -1,4 +1,4 @@
-"""Click on a word: it is masked, and the model says what could stand there."""
+"""Click on a word: it is masked, and the model shows which words fit in its place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Fill = Callable[[str], Sequence[Sequence[tuple[str, float]]]]
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the text and where it stands."""
+    """A word of the text and its position."""
 
     text: str
     start: int
@@ -42,7 +42,7 @@ def watch_mask(fill: Fill, text: str = "I like this movie because the actors are
     place of the candidates.
 
     Args:
-        fill: from a text with [MASK] to a list for each mask, of pairs (token, probability), the likeliest first;
+        fill: from a text with [MASK] to a list for each mask, of pairs (token, probability), the most likely first;
             `LanguageModel.fill` is one.
         text: the sentence to begin with; of more than MOST_WORDS words the first can be clicked.
 
@@ -126,12 +126,12 @@ def _checked(found: Any, masks: int) -> list[list[tuple[str, float]]]:
 
 
 def _candidates(name: str, pairs: list[tuple[str, float]], original: str) -> str:
-    """The candidates of one mask as bars, and where the word that stood there is among them."""
+    """The candidates of one mask as bars, and the rank of the original word among them."""
     order = sorted(pairs, key=lambda pair: -pair[1])
-    sentence = f"{name}“{order[0][0]}” is likeliest ({order[0][1]:.1%})."
+    sentence = f"{name}“{order[0][0]}” is the most likely word ({order[0][1]:.1%})."
     if original:
         places = [place for place, (token, _) in enumerate(order, start=1) if token.lower() == original.lower()]
         rank = f"number {places[0]} ({order[places[0] - 1][1]:.1%})" if places else f"not among the first {len(order)}"
-        sentence += f" The text has “{original}”: {rank}."
+        sentence += f" The original word “{original}” is {rank}."
     bars = "".join(bar(token, p, f"{p:.1%}", bold=token.lower() == original.lower()) for token, p in order[:MOST_BARS])
     return f'<p class="mask-candidates" aria-live="polite">{escape(sentence)}</p>{bars}'

@@ -1,12 +1,10 @@
 """Move sliders over runs that were computed before, and see how each ended.
 
-`compare_runs` is for fine-tuning, where it can say in words what went wrong with a learning rate or number of epochs.
-`compare_settings` is for any other runs with a loss, such as those of pretraining: whatever was varied is a slider.
+It says in words what went wrong with a learning rate or a number of epochs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -16,7 +14,6 @@ import pandas as pd
 
 from course_lib import plots
 from course_lib.errors import BadInput
-from course_lib.plots.pretraining import smoothed
 from course_lib.widgets.base import control_style, live_box, message, picture
 
 CLOSE = 0.01  # within one point of the best run: too small a difference to mention on small validation sets
@@ -114,89 +111,6 @@ def _end(loss: pd.Series[Any]) -> float:
 def _run(curves: pd.DataFrame, learning_rate: float, epochs: float) -> pd.DataFrame:
     mine = (curves["learning_rate"] == learning_rate) & (curves["epochs"] == epochs)
     return curves[mine].sort_values("step")
-
-
-def compare_settings(
-    curves: pd.DataFrame, settings: Sequence[str], unigram_entropy: float | None = None, value: str = "loss"
-) -> ipywidgets.VBox:
-    """A slider for each setting over stored runs; the loss of the chosen one stands out of all the others.
-
-    Args:
-        curves: `tokens` seen, `value` in nats (may have gaps), and a column for each setting; a run is one
-            combination of settings, a row one step of it.
-        settings: the columns that differ between runs, such as ["objective", "masked share"].
-        unigram_entropy: in nats; drawn as a line, and told where a run does not pass it.
-        value: the column of the loss.
-
-    Returns:
-        A box of the class `compare-settings`: the sliders (children[:len(settings)]), words (HTML) and the picture.
-
-    Raises:
-        BadInput: a column is missing, there is no setting or no run, or the settings do not tell all runs apart.
-    """
-    _check(curves, settings, value)
-    sliders = [_slider(name.replace("_", " ").capitalize(), curves[name]) for name in settings]
-    runs = {_key(key): rows for key, rows in curves.dropna(subset=[value]).groupby(list(settings), sort=False)}
-    named = {_name(settings, key): rows for key, rows in runs.items()}
-    words, shown = ipywidgets.HTML(), picture()
-
-    def show(_: object = None) -> None:
-        chosen = tuple(slider.value for slider in sliders)
-        words.value = message(escape(_outcome(runs, chosen, settings, value, unigram_entropy)))
-        shown.layout.display = "" if chosen in runs else "none"
-        if chosen in runs:
-            shown.value = plots.to_png(plots.loss_curves(named, unigram_entropy, _name(settings, chosen), value))
-
-    return live_box("compare-settings", sliders, [words, shown], show)
-
-
-def _check(curves: pd.DataFrame, settings: Sequence[str], value: str) -> None:
-    wanted = ["tokens", value, *settings]
-    if not settings or curves.empty or any(name not in curves for name in wanted):
-        raise BadInput(
-            f"the curves have {len(curves)} rows and the columns {[str(name) for name in curves]}; "
-            f"the settings are {list(settings)}",
-            f"pass at least one run, with the columns {wanted}, and at least one setting",
-        )
-    counts = curves.groupby([*settings, "tokens"]).size()
-    if counts.max() > 1:
-        *same, tokens = counts.idxmax()
-        shared = ", ".join(f"{name} = {part}" for name, part in zip(settings, same, strict=True))
-        raise BadInput(
-            f"there are {counts.max()} rows with {shared} at {tokens:,.0f} tokens",
-            "name all the settings that differ between runs, or keep one run of each",
-        )
-
-
-def _key(key: Any) -> tuple[Any, ...]:
-    """Settings of a run as plain values, so that a slider's value finds them."""
-    return tuple(part.item() if isinstance(part, np.generic) else part for part in key)
-
-
-def _name(settings: Sequence[str], key: tuple[Any, ...]) -> str:
-    return ", ".join(f"{setting.replace('_', ' ')} {_text(part)}" for setting, part in zip(settings, key, strict=True))
-
-
-def _outcome(
-    runs: dict[tuple[Any, ...], pd.DataFrame],
-    chosen: tuple[Any, ...],
-    settings: Sequence[str],
-    value: str,
-    unigram_entropy: float | None,
-) -> str:
-    """Where the chosen run ended, which place that is, and which run is better."""
-    name = _name(settings, chosen)
-    if chosen not in runs:
-        return f"{name}: no such run was stored. Move a slider to one that was."
-    ends = {key: float(smoothed(rows, value)[value].iloc[-1]) for key, rows in runs.items()}  # as drawn
-    end, place = ends[chosen], 1 + sum(other < ends[chosen] for other in ends.values())
-    sentence = f"{name}: the loss ends at {end:.2f} nats, place {place} of {len(ends)}."
-    best = min(ends, key=lambda key: ends[key])
-    if place > 1:
-        sentence += f" The best run has {ends[best]:.2f} nats, with {_name(settings, best)}."
-    if unigram_entropy is not None and end >= unigram_entropy:
-        sentence += f" That is no better than word frequencies alone ({unigram_entropy:.2f} nats)."
-    return sentence
 
 
 def _text(value: Any) -> str:

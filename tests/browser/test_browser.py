@@ -383,16 +383,12 @@ def switch_the_mask(opened: Opened) -> None:
 
 
 def mask_a_word(opened: Opened) -> None:
-    """Clicking a word masks it and shows candidates; moving a slider brings out another run."""
+    """Clicking a word masks it and shows candidates."""
     box = opened.page.locator(".watch-mask").first
     box.scroll_into_view_if_needed()
     box.get_by_role("button", name="States").click()
     wait_until(lambda: "Click on a word" not in box.evaluate(SHOWN), opened.page, "no candidates are shown")
     opened.photograph("masked", box)
-    runs = opened.page.locator(".compare-settings").first
-    runs.scroll_into_view_if_needed()
-    moved(runs, lambda: press(runs.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old run")
-    opened.photograph("settings", runs)
 
 
 def rewrite_a_sentence(opened: Opened) -> None:

@@ -39,7 +39,6 @@ SHAPE = EncoderConfig(vocab_size=200, hidden_size=32, n_layers=2, n_heads=4, int
 SHARED_RUNS: dict[str, dict[str, Any]] = {
     "pairs": {"objective": "mlm+nsp"},
     "next word": {"objective": "causal"},
-    "padded": {"objective": "mlm", "packed": False, "batch_tokens": 96, "tokens": 96 * 16},
     "one row": {"objective": "mlm", "batch_tokens": 32, "tokens": 32 * 16},
 }
 
