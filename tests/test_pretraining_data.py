@@ -542,7 +542,7 @@ def test_lengths_of_spans():
 
 def test_span_lengths_are_those_of_spanbert():
     """Geometric with p = 0.2, cut at 10 and made to sum to 1: a mean of 3.8 (Joshi et al. 2020, 3.1)."""
-    assert SPAN_LENGTHS == pytest.approx(stats.geom(0.2).pmf(np.arange(1, 11)) / stats.geom(0.2).cdf(10))
+    assert pytest.approx(stats.geom(0.2).pmf(np.arange(1, 11)) / stats.geom(0.2).cdf(10)) == SPAN_LENGTHS
     assert round(SPAN_MEAN, 1) == 3.8
 
 

@@ -209,7 +209,9 @@ def test_a_click_masks_the_word_and_shows_the_candidates():
     box.children[1].children[3].click()
     assert asked == ["I like this [MASK], don't you?"]
     answer = box.children[2].value
-    assert "“THIS” is the most likely word (50.0%)." in answer and "The original word “film” is number 2 (25.0%)" in answer
+    assert (
+        "“THIS” is the most likely word (50.0%)." in answer and "The original word “film” is number 2 (25.0%)" in answer
+    )
     assert re.findall(r"width:([\d.]+)%", answer) == ["50.0", "25.0"] and "<b>film</b>" in answer
     assert words(box)[3] == "[MASK]" and box.children[1].children[3].button_style == "primary"
 
