@@ -237,7 +237,7 @@ def mask_tokens(
 _ROWS = 3000  # copies of the row that is masked: rates are then right to one point
 
 
-def _rounded(rate: float) -> float:
+def _rounded(rate: float | torch.Tensor) -> float:
     """To the nearest multiple of 0.05: far more than chance moves a rate here, less than a mistake does."""
     return round(round(float(rate) / 0.05) * 0.05, 2)
 
@@ -393,7 +393,12 @@ def _run_masked_lm(
         raise Refused("MaskedLM should be a class that inherits from nn.Module.")
     model = answer(encoder, encoder.embeddings, shares)
     saved: list[torch.Tensor] = []  # for the backward pass: the logits after the softmax are among them
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = model(rows, wanted)
     _check_loss(loss)
     loss.backward()
