@@ -175,6 +175,11 @@ def test_transfer_of_nothing_is_refused(made: list[AttackResult]) -> None:
         transfer_table({"A": made}, {"good": Reader("good")})
 
 
+def test_configurations_of_several_recipes() -> None:
+    first, second = studies.configurations("pwws", "bae", n=5)
+    assert first == {"recipe": "pwws", "n": 5, "seed": 0, "model": "sentiment"} and second == first | {"recipe": "bae"}
+
+
 # ---- predicted and true gains ----------------------------------------------------------------------------------
 
 

@@ -54,7 +54,7 @@ class GradientBeam(Search):
     """A beam that queries only the most promising changes of each member, by the gradient.
 
     Each round takes the gradient at every member (one query each) and queries the `per_member` changes of a member
-    that promise most; of the first text, which is alone, `per_member` x `width`. The best `width` texts go on, until
+    that are the most promising; of the first text, which is alone, `per_member` x `width`. The best `width` texts go on, until
     the goal is reached. `Beam` queries every change of every member.
 
     Raises:

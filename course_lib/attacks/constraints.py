@@ -144,7 +144,7 @@ class SentenceSimilarity(Constraint):
     """The cosine of the two sentences' vectors, by the untouched course encoder, stays at or above a bound.
 
     It costs a pass of that encoder for each candidate, so the attack checks it last, for all candidates of a round at
-    once. High values promise less than they seem to: a sentence and its opposite lie close together (Morris et al.
+    once. High values guarantee little: a sentence and its opposite lie close together (Morris et al.
     2020, arXiv:2004.14174).
 
     Raises:

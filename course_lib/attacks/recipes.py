@@ -123,7 +123,7 @@ def recipe(name: str) -> Attack:
 
 
 # Passes for each word of a text, measured on 20 to 100 movie reviews and the course's model: queries, and those of the
-# sentence encoder where a constraint asks for similarity.
+# sentence encoder where a constraint measures similarity.
 QUERIES_PER_WORD = {
     "deepwordbug": 1.4,
     "homoglyphs": 0.6,
