@@ -53,9 +53,9 @@ def _check_width(width: int) -> None:
 class GradientBeam(Search):
     """A beam that queries only the most promising changes of each member, by the gradient.
 
-    Each round takes the gradient at every member (one query each) and queries the `per_member` changes of a member
-    that are the most promising; of the first text, which is alone, `per_member` x `width`. The best `width` texts go on, until
-    the goal is reached. `Beam` queries every change of every member.
+    Each round takes the gradient at every member (one query each) and queries the `per_member` most promising changes
+    of a member; of the first text, which is alone, `per_member` x `width`. The best `width` texts go on, until the goal
+    is reached. `Beam` queries every change of every member.
 
     Raises:
         BadInput: a number under 1.
