@@ -254,7 +254,7 @@ def sanity(table: pd.DataFrame, title: str = "") -> Axes:
     named = [_STAGES.get(stage, str(stage).replace("bert.encoder.layer.", "layer\n")) for stage in stages]
     ax.set_xticks(places, ["nothing", *named])
     ax.set_ylim(min(-0.15, grid.min().min() - 0.05), 1.05)
-    style.legend_below(ax)
+    style.legend_below(ax, ncols=5)
     set_labels(
         ax, title, "random weights from the head down to", "rank correlation of absolute scores", wrap=68
     )  # fmt: skip
