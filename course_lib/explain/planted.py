@@ -28,7 +28,7 @@ CANDIDATES = ("copper", "thursday", "kettle", "violin", "carpet", "basket", "mar
               "canoe", "velvet", "walnut", "donkey", "sparrow", "penguin")  # fmt: skip
 INSERTED = 6  # words that are inserted into the sentences: the shortcut and five that have no purpose
 LENGTHS = (4, 18)  # words of a sentence, the fewest and the most
-EXPLORE = 96  # sentences to search in; the others are held out
+EXPLORE = 72  # sentences to search in; the others are held out
 STEPS, BATCH, LEARNING_RATE = 12, 8, 0.05
 
 
