@@ -193,14 +193,7 @@ def test_a_run_on_the_stub_says_what_it_took_and_how_many_samples_it_asked(monke
 
 def judged_row(method: str, low: float, high: float) -> dict[str, Any]:
     interval = {"estimate": (low + high) / 2, "low": low, "high": high}
-    return {"method": method, "seconds": 0.1, "queries": 3, **dict.fromkeys(judged.LARGE_IS_GOOD, interval)}
-
-
-def test_methods_whose_intervals_meet_the_bests_are_named() -> None:
-    rows = [judged_row("a", 0.3, 0.4), judged_row("b", 0.38, 0.5), judged_row("c", 0.0, 0.2)]
-    assert judged.overlapping(rows, "aopc") == ("b", ["a"])
-    assert judged.overlapping(rows, "sufficiency") == ("c", [])  # small is good
-    assert len(judged.notes(rows)) == 4 and judged.notes([]) == []
+    return {"method": method, "seconds": 0.1, "queries": 3, **dict.fromkeys(judged.FIGURES, interval)}
 
 
 def test_faithfulness_of_an_additive_model_is_best_for_its_own_numbers() -> None:

@@ -32,7 +32,7 @@ from .surroundings import load
 
 METHODS = ("shap", "lime", "occlusion", "ig", "gradient", "smoothgrad", "attention", "rollout")
 MOST_WORDS = 30  # of a sentence: bounds and curves grow with the square of it
-LARGE_IS_GOOD = {"comprehensiveness": True, "sufficiency": False, "aopc": True, "normalised": True}
+FIGURES = ("comprehensiveness", "sufficiency", "aopc", "normalised")
 PLANTED_METHODS = ("shap", "lime", "occlusion", "ig", "gradient", "attention", "rollout")
 PROMISED = ("shap", "lime")  # those that must find the planted word
 FOUND = 0.95
@@ -65,30 +65,12 @@ def faithful(classifier: Any, found: Sequence[Attribution], low: Floats, high: F
     return {name: bootstrap(values).to_dict() | {"n": len(values)} for name, values in figures.items()}
 
 
-def overlapping(rows: Sequence[Row], figure: str) -> tuple[str, list[str]]:
-    """The best method by a figure, and the others whose interval meets its interval."""
-    sign = 1 if LARGE_IS_GOOD[figure] else -1
-    best = max(rows, key=lambda row: sign * row[figure]["estimate"])
-    low, high = best[figure]["low"], best[figure]["high"]
-    others = [row for row in rows if row is not best and row[figure]["low"] <= high and low <= row[figure]["high"]]
-    return best["method"], [row["method"] for row in others]
-
-
-def notes(rows: Sequence[Row]) -> list[str]:
-    """What the intervals do not tell apart from the best."""
-    found = []
-    for figure in LARGE_IS_GOOD if rows else ():
-        best, others = overlapping(rows, figure)
-        found.append(f"{figure}: best {best}; intervals that meet its own: {', '.join(others) or 'none'}")
-    return found
-
-
 HEADING = ("method", "seconds", "queries", "comprehensiveness", "sufficiency (small)", "AOPC", "normalised AOPC")
 
 
 def line(row: Row) -> tuple[str, ...]:
     """A row of the table."""
-    figures = (_interval(row[name]) for name in LARGE_IS_GOOD)
+    figures = (_interval(row[name]) for name in FIGURES)
     return row["method"], f"{row['seconds']:.4f}", f"{row['queries']:.0f}", *figures
 
 
@@ -96,7 +78,8 @@ def _interval(of: dict[str, float]) -> str:
     return f"{of['estimate']:.3f} [{of['low']:.3f}, {of['high']:.3f}]"
 
 
-FAITHFULNESS = Part(measured, lambda rows: [], HEADING, line, notes)
+# No notes: methods on the same texts are compared by paired differences (notebook 09), not by their intervals.
+FAITHFULNESS = Part(measured, lambda rows: [], HEADING, line, lambda rows: [])
 
 
 # ---- a planted reason ----------------------------------------------------------------------------------------------
