@@ -107,7 +107,7 @@ DRAWN = {
         lambda random, rows, n, width: (random.integers(0, 2, size=(rows, n)), width),
         *(SEED, SIZES, st.integers(1, 12), st.floats(1, 100)),
     ),
-    "shapley_values": TABLES.map(lambda game: (game, game.words)),
+    "shapley_values": TABLES.map(lambda table: (table, table.words)),
     "integrated_gradients": st.builds(
         lambda random, n, steps: (np.cos, *random.normal(size=(2, n)), steps), SEED, SIZES, st.integers(1, 12)
     ),
@@ -210,12 +210,12 @@ TestExercises = judged((*explaining.EXERCISES, *explaining.BUILD), RIGHT, SLY, M
 
 
 def test_a_table_is_shown_by_its_values_and_knows_its_words() -> None:
-    game = find("shapley_values").cases()[0]["value"]
-    assert repr(game) == "<v()=0.5, v(0)=0.5, v(1)=0.1, v(0,1)=0.7>"
-    assert game == find("shapley_values").cases()[0]["value"]
-    assert [game(some) for some in (frozenset(), {1}, [0, 1], (np.int64(0),), [1, 1])] == [0.5, 0.1, 0.7, 0.5, 0.1]
+    table = find("shapley_values").cases()[0]["value"]
+    assert repr(table) == "<v()=0.5, v(0)=0.5, v(1)=0.1, v(0,1)=0.7>"
+    assert table == find("shapley_values").cases()[0]["value"]
+    assert [table(some) for some in (frozenset(), {1}, [0, 1], (np.int64(0),), [1, 1])] == [0.5, 0.1, 0.7, 0.5, 0.1]
     with pytest.raises(NoSuchWord, match="the words are 0 to 1, and there is no word 2"):
-        game({2})
+        table({2})
     assert max(case["n"] for case in find("shapley_values").cases()) == 4
     assert all(case["n"] == case["value"].words for case in find("shapley_values").cases())
 
@@ -269,12 +269,16 @@ def test_the_worked_examples_of_the_tasks() -> None:
     rows = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]])
     weights = reference.lime_weights(rows).tolist()
     assert [float(f"{weight:.3g}") for weight in weights] == [1, 0.135, 0.000335]
-    game = find("shapley_values").cases()[0]["value"]
-    assert [game(s) for s in ([], [0], [1], [0, 1])] == [0.5, 0.5, 0.1, 0.7]
-    np.testing.assert_allclose(reference.shapley_values(game, 2), [0.3, -0.1])
-    assert [game([0]) - game([]), game([0, 1]) - game([1])] == pytest.approx([0, 0.6])
-    assert [game([1]) - game([]), game([0, 1]) - game([0])] == pytest.approx([-0.4, 0.2])
+    table = find("shapley_values").cases()[0]["value"]
+    assert [table(s) for s in ([], [0], [1], [0, 1])] == [0.5, 0.5, 0.1, 0.7]
+    np.testing.assert_allclose(reference.shapley_values(table, 2), [0.3, -0.1])
+    assert [table([0]) - table([]), table([0, 1]) - table([1])] == pytest.approx([0, 0.6])
+    assert [table([1]) - table([]), table([0, 1]) - table([0])] == pytest.approx([-0.4, 0.2])
     assert [2**4, 2**20] == [16, 1_048_576]
+    assert [reference.shapley_kernel_weight(4, size) for size in range(5)] == [math.inf, 0.25, 0.125, 0.25, math.inf]
+    two = np.array([[True, False], [False, True]])
+    solved = reference.solve_weighted(two, np.full(2, 0.5), np.array([0.5, 0.1]), 0.5, 0.7)
+    np.testing.assert_allclose(solved, [0.3, -0.1])
     cube = GradientFunction("sum of x^3", (1,))
     assert [float(cube([point])[0]) for point in (0.5, 1.5)] == [0.75, 6.75]
     assert reference.integrated_gradients(cube, np.array([2.0]), np.array([0.0]), 2).tolist() == [7.5]
@@ -282,11 +286,11 @@ def test_the_worked_examples_of_the_tasks() -> None:
 
 
 def test_the_numbers_of_the_quiz() -> None:
-    game = find("shapley_values").cases()[0]["value"]
-    assert game([0, 1]) - game([1]) == pytest.approx(0.6), "occlusion of the word not"
-    assert game([0, 1]) - game([0]) > 0, "bad raises the output of not bad"
+    table = find("shapley_values").cases()[0]["value"]
+    assert table([0, 1]) - table([1]) == pytest.approx(0.6), "occlusion of the word not"
+    assert table([0, 1]) - table([0]) > 0, "bad raises the output of not bad"
     equal = np.full(2, 0.1)
-    assert equal.sum() == pytest.approx(reference.shapley_values(game, 2).sum()), "another sharing, the same sum"
+    assert equal.sum() == pytest.approx(reference.shapley_values(table, 2).sum()), "another sharing, the same sum"
 
 
 def test_four_times_the_samples_halve_the_error_of_lime() -> None:
