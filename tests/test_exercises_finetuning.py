@@ -69,8 +69,9 @@ class OtherClassifier(nn.Module):
         return F.dropout(pooled, self.dropout, self.training) @ self.classifier.weight.T + self.classifier.bias
 
 
-def the_course_classifier(bert: Any, num_labels: int = 2, dropout: float = 0.1) -> Any:
-    return BERTForSentimentAnalysis(num_labels, bert, dropout)
+class TheCourseClassifier(BERTForSentimentAnalysis):
+    def __init__(self, bert: Any, num_labels: int = 2, dropout: float = 0.1) -> None:
+        super().__init__(num_labels, bert, dropout)
 
 
 def other_epoch(model: Any, batches: Any, optimizer: Any, scheduler: Any, clip_norm: float = 1.0) -> list[float]:
@@ -120,7 +121,7 @@ RIGHT: dict[str, list[Answer]] = {
     "pad_batch": [pad_with_lists],
     "warmup_linear": [rate_by_minimum, rate_of_the_course],
     "expected_calibration_error": [ece_by_edges],
-    "BERTForSentimentAnalysis": [OtherClassifier, the_course_classifier],
+    "BERTForSentimentAnalysis": [OtherClassifier, TheCourseClassifier],
     "train_epoch": [other_epoch],
     "evaluate": [other_evaluation],
     "LoRALinear": [OtherLoRA],
@@ -207,19 +208,30 @@ def upper_bin(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
     return sum(np.mean(number == k) * abs((correct - confidence)[number == k].mean()) for k in set(number))
 
 
+class WithoutHead(nn.Module):
+    def __init__(self, bert: Any, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.bert, self.head = bert, nn.Linear(bert.config.hidden_size, num_labels)
+
+
+class NoModule:
+    def __init__(self, bert: Any, num_labels: int, dropout: float) -> None:
+        self.bert = bert
+
+
 MISTAKES: Mistakes = {
     "pad_batch": [(mask_by_comparison, "guessed from the ids")],
     "warmup_linear": [(like_transformers, "Step 0 has rate 0")],
     "BERTForSentimentAnalysis": [
-        (lambda bert, num_labels, dropout: bert, "is missing"),
-        (lambda bert, num_labels, dropout: [bert], "should be a subclass of nn.Module"),
+        (WithoutHead, "self.classifier should be of type Linear, but it is missing"),
+        (NoModule, "should be a subclass of nn.Module"),
     ],
     "train_epoch": [
         (lambda *given: sum(reference.train_epoch(*given)), "should be a list with the loss of each batch")
     ],
     "evaluate": [(lambda *given: list(reference.evaluate(*given))[:2], "should be three numbers")],
     "LoRALinear": [(("linear.out_features, rank)", "rank, linear.out_features)"), "self.B should have the shape")],
-    "expected_calibration_error": [(upper_bin, "The bin below should hold it")],
+    "expected_calibration_error": [(upper_bin, "It belongs to the lower one")],
 }
 
 TestExercises = judged((*finetuning.EXERCISES, *finetuning.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
