@@ -365,7 +365,7 @@ def _judge_training(case: Case, expected: Any, got: Any) -> str | None:
     if not all(isinstance(epoch, list) for epoch in losses):
         return f"The result should be a list with the loss of each batch, but it is {kind(losses[0])}."
     if kinds:
-        return "The losses are tensors, which keep the whole computation in memory. Store loss.item()."
+        return "The list holds tensors. It should hold Python floats."
     if problem := array_problem(expected[1], losses):
         return problem
     if len(modes) != len(expected[2]):
