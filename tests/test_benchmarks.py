@@ -339,7 +339,7 @@ def test_training_beside_other_programs_is_held_against_training_alone(script: C
     assert module.line(rows, "default", 2) == ("default", "2", "18.0", "18.0", "3.60")
 
 
-# ---- attacks and defences ----------------------------------------------------------------------------------------
+# ---- attacks and defenses ----------------------------------------------------------------------------------------
 
 
 def attacked(contender: str, seconds: float, succeeded: int, queries: float, **more: Any) -> dict[str, Any]:
@@ -388,7 +388,7 @@ def test_claims_about_the_default_defence(script: Callable[[str], ModuleType]) -
                 "training_seconds": seconds, "usual_training_seconds": 200.0}  # fmt: skip
 
     rows = [row("none", 0.86, 0.05, 200), row("none", 0.88, 0.05, 200)]
-    rows += [row(bench.DEFAULT_DEFENCE, 0.85, 0.6, 400), row(bench.DEFAULT_DEFENCE, 0.86, 0.45, 960)]
+    rows += [row(bench.DEFAULT_DEFENSE, 0.85, 0.6, 400), row(bench.DEFAULT_DEFENSE, 0.86, 0.45, 960)]
     measured = [(round(claim.measured, 3), claim.met) for claim in bench.claims(rows)]
     assert measured == [(0.525, True), (0.525, True), (1.5, False), (16, False), (3.4, False)]
     assert bench.claims(rows[:2]) == []

@@ -1,4 +1,4 @@
-"""The study of a random defence: who judges what; and the costs of defences."""
+"""The study of a random defence: who judges what; and the costs of defenses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import toy_classifiers
 
 from course_lib import corpora
 from course_lib.attacks import ConfidenceReduction, recipe
-from course_lib.defenses import DEFAULT_DEFENCE, Smoothed, studies
+from course_lib.defenses import DEFAULT_DEFENSE, Smoothed, studies
 from course_lib.experiments import Experiment, Run
 
 TEXTS, LABELS = toy_classifiers.TEXTS[8:16], toy_classifiers.LABELS[8:16]
@@ -104,8 +104,8 @@ def test_costs_are_multiples_of_the_undefended_models(monkeypatch: pytest.Monkey
     answers = {"finetune": usual, "defend": defended}
     monkeypatch.setattr(Experiment, "run", lambda self, config, show: asked.append(config) or answers[self.name])
     runs = [study("none", 1.0, 1.0), study("masked copies", 4.0, 1.0), study("steps in embedding space", 1.0, 50.0)]
-    table = studies.as_costs([*runs, study(DEFAULT_DEFENCE, 1.1, 3.0)])
-    assert table["defence"].tolist() == ["none", "masked copies", "steps in embedding space", DEFAULT_DEFENCE]
+    table = studies.as_costs([*runs, study(DEFAULT_DEFENSE, 1.1, 3.0)])
+    assert table["defence"].tolist() == ["none", "masked copies", "steps in embedding space", DEFAULT_DEFENSE]
     assert table["training"].tolist() == pytest.approx([1.0, 1.0, 1.5, 1.8])
     assert table["inference"].tolist() == pytest.approx([1.0, 4.0, 1.0, 1.1])
     assert {"data": "movie_reviews", "recipe": "default", "seed": 0} in asked and {"seed": 0} in asked

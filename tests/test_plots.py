@@ -109,7 +109,7 @@ COST = pd.DataFrame(
      "success": [0.65, 0.9, 0.86, 0.7, 0.84, 0.63]}
 )  # fmt: skip
 FIRST_ORDER = pd.DataFrame({"predicted": [-0.1, 0.0, 0.1, 0.2], "true": [-0.2, 0.3, 0.1, 1.5]})
-DEFENCES = table(
+DEFENSES = table(
     "defence attack accuracy", ("no defence", "none", 0.9), ("no defence", "hotflip", 0.2), ("no defence", "pwws", 0.3),
     ("adversarial training", "none", 0.8), ("adversarial training", "hotflip", 0.6),
     ("adversarial training", "pwws", 0.5),
@@ -183,9 +183,10 @@ FIGURES = {
     "cost_of_success": (plots.cost_of_success, (COST, "Six attacks"), "Six attacks"),
     "cost_of_one": (plots.cost_of_success, (COST.head(1),), "Success rate and queries of each attack"),
     "first_order": (plots.first_order, (FIRST_ORDER, "Predicted and true"), "Predicted and true"),
-    "defences": (plots.defences, (DEFENCES,), "adversarial training keeps most under attack: 55.0% on average"),
-    "defences_clean": (plots.defences, (DEFENCES[DEFENCES["attack"] == "none"],), "Accuracy without an attack"),
+    "defenses": (plots.defenses, (DEFENSES, "Training holds"), "Training holds"),
+    "defenses_clean": (plots.defenses, (DEFENSES[DEFENSES["attack"] == "none"],), "Accuracy under attack"),
     "roc": (plots.roc, (ROC,), "perplexity finds 60.0% at 10% false positives"),
+    "roc_titled": (plots.roc, (ROC, "Perplexity finds more"), "Perplexity finds more"),
     "robustness_curve": (plots.robustness_curve, (ROBUST, "units"), "Accuracy by the radius of the perturbation"),
     "pareto": (plots.pareto, (WITH_ENDS, "megabytes", None, "Small models"), "Small models"),
     "pareto_of_latency": (plots.pareto, (COMPRESSED, "median_ms", 0.87, "Fast models"), "Fast models"),
@@ -357,11 +358,11 @@ def test_differences_have_a_point_and_an_interval_for_each_seed():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["seed 0", "seed 1"]
 
 
-# ---------------------------------------------------------------- attacks and defences
+# ---------------------------------------------------------------- attacks and defenses
 
 
 def test_cells_show_their_numbers():
-    assert texts(plots.defences(DEFENCES)) == ["90.0%", "20.0%", "30.0%", "80.0%", "60.0%", "50.0%"]
+    assert texts(plots.defenses(DEFENSES)) == ["90.0%", "20.0%", "30.0%", "80.0%", "60.0%", "50.0%"]
 
 
 def test_the_legend_states_the_area_under_each_curve():
@@ -601,7 +602,7 @@ BAD = [
     (plots.first_order, (FIRST_ORDER.head(1),), "two or more rows"),
     (plots.first_order, (FIRST_ORDER.assign(true=np.nan),), "without gaps"),
     (plots.first_order, (FIRST_ORDER.drop(columns="true"),), "true"),
-    (plots.defences, (DEFENCES.assign(accuracy=-0.1),), "accuracy is -0.1"),
+    (plots.defenses, (DEFENSES.assign(accuracy=-0.1),), "accuracy is -0.1"),
     (plots.roc, ({},), "no curve"),
     one_curve([0, 1], [0, 0.5, 1]),
     one_curve([0, 0.5, 0.4], [0, 0.5, 1]),

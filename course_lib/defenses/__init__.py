@@ -13,12 +13,12 @@ from course_lib.defenses.preprocessing import CommonWords, NormalizedClassifier,
 from course_lib.defenses.recipe import defend, defended, load
 from course_lib.defenses.smoothing import Smoothed, masked_copies
 from course_lib.defenses.spelling import Spelling, english_spelling
-from course_lib.defenses.studies import DEFAULT_DEFENCE, DEFENCES, as_costs, defense_study, noise_study
+from course_lib.defenses.studies import DEFAULT_DEFENSE, DEFENSES, as_costs, defense_study, noise_study
 from course_lib.defenses.substitution import WordSubstitution
 
 __all__ = [
-    "DEFAULT_DEFENCE",
-    "DEFENCES",
+    "DEFAULT_DEFENSE",
+    "DEFENSES",
     "FGM",
     "CommonWords",
     "Ensemble",

@@ -29,7 +29,7 @@ TRAINING = TrainingConfig(epochs=1, learning_rate=1e-4)
 REWRITTEN = {"typos": 3, "most_words": 0.9, "clean": 0.3, "steepest": 0.7}
 COMMON = 100  # a word that occurs so often in the training texts stays
 USUAL, ADVERSARIAL = 2, 3  # parts of the two models' weights in the fused one
-SHIPPED = "defended"  # the default defence of seed 0, under data/checkpoints
+SHIPPED = "defended"  # the default defense of seed 0, under data/checkpoints
 
 
 @experiment(
@@ -39,7 +39,7 @@ SHIPPED = "defended"  # the default defence of seed 0, under data/checkpoints
     data=(*DATA, "speeches", "wordnet"),
 )
 def defend(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: the default defence with `seed`; saves a `NormalizedClassifier` under `defended`.
+    """Experiment: the default defense with `seed`; saves a `NormalizedClassifier` under `defended`.
 
     Spelling is corrected and rare words are replaced by common ones. The fine-tuned model of that seed is trained for
     one more epoch on texts that `WordSubstitution` rewrites against it; then its weights are averaged with those from
@@ -74,7 +74,7 @@ def continued(classifier: TextClassifier, frame: pd.DataFrame, wrapper: LossWrap
 
 
 def defended(seed: int = 0) -> NormalizedClassifier:
-    """The classifier that the default defence makes; that of seed 0 ships with the course, others are computed."""
+    """The classifier that the default defense makes; that of seed 0 ships with the course, others are computed."""
     if seed:
         return NormalizedClassifier.from_pretrained(defend.run({"seed": seed}, files=True).file("defended"))
     texts = corpora.part("movie_reviews", "train")["text"].tolist()
@@ -92,7 +92,7 @@ def undefended(seed: int = 0) -> TextClassifier:
 def load(model: str | Path) -> TextClassifier | NormalizedClassifier:
     """A saved classifier, normalised where it was saved so; arguments and errors as `from_pretrained`.
 
-    `defended` is the course's default defence.
+    `defended` is the course's default defense.
     """
     if model == SHIPPED:
         return defended()

@@ -95,7 +95,7 @@ class Smoothed(ProbabilityClassifierMixin):
         return mean
 
     def reseeded(self, seed: int) -> Smoothed:
-        """The same defence with other noise."""
+        """The same defense with other noise."""
         return replace(self, seed=seed)
 
     def expected(self, times: int, seed: int) -> Smoothed:

@@ -1,4 +1,4 @@
-"""Studies that measure defences under attack and their costs; each is a stored run."""
+"""Studies that measure defenses under attack and their costs; each is a stored run."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ TIMED = 100  # sentences whose predictions are timed
 FRESH = 1000  # added to a seed for noise that the attacker has not seen
 TIMES, BELOW = 4, 0.35  # draws that the stronger attacker averages over, and the probability at which they stop
 CONTINUED = "steps in embedding space"
-DEFAULT_DEFENCE = "reading and words"
+DEFAULT_DEFENSE = "reading and words"
 
 
-# ---- defences side by side ---------------------------------------------------------------------------------------
+# ---- defenses side by side ---------------------------------------------------------------------------------------
 
 
 def _continued(seed: int) -> Any:
@@ -47,18 +47,18 @@ def _spelling_only(seed: int) -> Any:
     return NormalizedClassifier(undefended(seed), TextNormalizer(english_spelling(train)))
 
 
-DEFENCES: dict[str, Callable[[int], Any]] = {
+DEFENSES: dict[str, Callable[[int], Any]] = {
     "none": undefended,
     CONTINUED: _continued,
     "masked copies": lambda seed: Smoothed(undefended(seed), samples=4, seed=seed),
     "spelling": _spelling_only,
-    DEFAULT_DEFENCE: lambda seed: defended(seed),
+    DEFAULT_DEFENSE: lambda seed: defended(seed),
 }
-_WORK = {"masked copies": 20.0, DEFAULT_DEFENCE: 1.5}  # over that of the undefended model
+_WORK = {"masked copies": 20.0, DEFAULT_DEFENSE: 1.5}  # over that of the undefended model
 
 
 def _accuracies(runs: Sequence[Run]) -> pd.DataFrame:
-    """Rows of attacks: defence, seed, attack (`none` is the whole test part), accuracy, queries, n."""
+    """Rows of attacks: `defence`, seed, attack (`none` is the whole test part), accuracy, queries, n."""
     rows = []
     for run in runs:
         head, found = {"defence": run.config["defence"], "seed": run.config["seed"]}, run.result
@@ -77,13 +77,13 @@ def _accuracies(runs: Sequence[Run]) -> pd.DataFrame:
     data=(*DATA, "defended", "speeches", "wordnet"),
 )
 def defense_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Experiment: one defence under attacks. `config`: `defence` (of DEFENCES), `attacks`, `n` test sentences, `seed`.
+    """Experiment: one defense under attacks. `config`: `defence` (of DEFENSES), `attacks`, `n` test sentences, `seed`.
 
     Each attack is run against the whole of the defended classifier, corrections and noise included; a random one is
     judged by fresh noise (`attacked_fairly`). `times_as_long` is a prediction's time over the undefended model's.
     """
     started = time.perf_counter()
-    classifier = DEFENCES[config["defence"]](config["seed"])
+    classifier = DEFENSES[config["defence"]](config["seed"])
     made = time.perf_counter() - started
     test = corpora.part("movie_reviews", "test")
     started = time.perf_counter()
@@ -122,9 +122,9 @@ def times_as_long(classifier: Any, usual: Any, texts: list[str], rounds: int = 5
 
 
 def as_costs(runs: Sequence[Run]) -> pd.DataFrame:
-    """Runs of `defense_study` as rows: defence, accuracy (of the test part), training, inference.
+    """Runs of `defense_study` as rows: `defence`, accuracy (of the test part), training, inference.
 
-    The last two are multiples of the undefended model's time for training and for a prediction. A defence that trains
+    The last two are multiples of the undefended model's time for training and for a prediction. A defense that trains
     nothing has a training of 1, whatever it counts or loads.
     """
     rows = [
@@ -138,14 +138,14 @@ def _training(run: Run) -> float:
     """Seconds of the training, the usual one included, over those of the usual one."""
     seed = run.config["seed"]
     usual = float(finetune.run(SENTIMENT | {"seed": seed}, show=False).result["training_seconds"])
-    if run.config["defence"] == DEFAULT_DEFENCE:  # its study only loads the model
+    if run.config["defence"] == DEFAULT_DEFENSE:  # its study only loads the model
         return float(defend.run({"seed": seed}, show=False).result["training_seconds"]) / usual
     if run.config["defence"] != CONTINUED:
         return 1.0
     return (usual + float(run.result["making_seconds"])) / usual
 
 
-# ---- a random defence under attack: what the attacker gains by knowing its noise (Athalye et al. 2018, 1802.00420) ---
+# ---- a random defense under attack: what the attacker gains by knowing its noise (Athalye et al. 2018, 1802.00420) ---
 
 
 @experiment(
@@ -162,7 +162,7 @@ def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     would restore half of their texts), `seed`.
 
     Returns:
-        accuracy without an attack; accuracy under the attack of one who queries the defence with the same noise that
+        accuracy without an attack; accuracy under the attack of one who queries the defense with the same noise that
         later judges (`known_noise`); of the same texts under other noise (`fresh_noise`); of texts made against the
         expectation, under that other noise (`expectation`). Queries of both attacks, each of `samples` copies and of
         `samples * times`.
@@ -185,9 +185,9 @@ def noise_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def attacked_fairly(
     defence: Smoothed, attack: Attack, texts: Sequence[str], labels: NDArray[Any], seed: int
 ) -> tuple[float, float]:
-    """Accuracy under attack of a random defence, and the attack's queries per text.
+    """Accuracy under attack of a random defense, and the attack's queries per text.
 
-    The attacker who queries the defence itself and the one who queries its expectation are both judged by noise that
+    The attacker who queries the defense itself and the one who queries its expectation are both judged by noise that
     neither has seen; the lower accuracy counts.
     """
     judge = defence.reseeded(FRESH + seed)
@@ -198,7 +198,7 @@ def attacked_fairly(
 def _attacks_on_noise(
     defence: Smoothed, attack: Attack, texts: Sequence[str], labels: NDArray[Any], seed: int, times: int, below: float
 ) -> tuple[AttackReport, AttackReport]:
-    """Reports of the attack on the defence itself, and of a stronger one on its expectation."""
+    """Reports of the attack on the defense itself, and of a stronger one on its expectation."""
     stronger = replace(attack, goal=ConfidenceReduction(below))
     weak = attack.run(defence, texts, labels, seed)
     return weak, stronger.run(defence.expected(times, seed), texts, labels, seed)

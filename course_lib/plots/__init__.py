@@ -28,7 +28,7 @@ from course_lib.plots.quality import (
 )
 from course_lib.plots.robustness import (
     cost_of_success,
-    defences,
+    defenses,
     first_order,
     robustness_curve,
     roc,
@@ -45,7 +45,7 @@ __all__ = [
     "attention_map",
     "augmentation_gains",
     "cost_of_success",
-    "defences",
+    "defenses",
     "deletion_curves",
     "disagreement",
     "errors_by",

@@ -70,33 +70,30 @@ def first_order(table: pd.DataFrame, title: str = "Predicted and true gains of w
 
 
 @course_style
-def defences(table: pd.DataFrame) -> Axes:
-    """Accuracy of each defence (rows) under each attack (columns); the darker, the better.
+def defenses(table: pd.DataFrame, title: str | None = None) -> Axes:
+    """Accuracy of each defense (rows) under each attack (columns); the darker, the better.
 
     Args:
         table: defence, attack ("none" for clean texts), accuracy (0 to 1), one row for each pair.
+        title: the conclusion in words; left out, the figure says what it shows.
 
     Raises:
         BadInput: no rows, a column is missing, or an accuracy is not from 0 to 1.
     """
     style.check_fractions(check_columns(table, "defence", "attack", "accuracy"), "accuracy")
     ax = draw_pairs(table, "defence", "attack", "accuracy")
-    attacked = table[table["attack"].astype(str) != "none"]
-    means = attacked.groupby("defence", sort=False)["accuracy"].mean()
-    title = "Accuracy without an attack"
-    if len(means):
-        title = f"{means.idxmax()} keeps most under attack: {means.max():.1%} on average"
-    set_labels(ax, title, "attack", "defence")
+    set_labels(ax, title or "Accuracy under attack", "attack", "defense")
     return ax
 
 
 @course_style
-def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Axes:
+def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str | None = None) -> Axes:
     """ROC curves of detectors of attacked texts.
 
     Args:
         curves: name -> (false positive rates, true positive rates), the first two results of
             `sklearn.metrics.roc_curve`.
+        title: the conclusion in words; left out, the figure names the best detector at the marked rate.
 
     Raises:
         BadInput: no curve, lengths that differ, rates that do not rise from 0 to 1.
@@ -115,8 +112,8 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Axes:
     style.percent_axis(ax.xaxis, ax.yaxis)
     ax.legend(loc="lower right")
     best = max(found, key=lambda name: found[name])
-    title = f"{best} finds {found[best]:.1%} at {FALSE_POSITIVES:.0%} false positives"
-    set_labels(ax, title, "false positive rate (of clean texts)", "true positive rate (of attacked texts)")
+    automatic = f"{best} finds {found[best]:.1%} at {FALSE_POSITIVES:.0%} false positives"
+    set_labels(ax, title or automatic, "false positive rate (of clean texts)", "true positive rate (of attacked texts)")
     return ax
 
 

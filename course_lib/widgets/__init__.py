@@ -7,6 +7,7 @@ from course_lib.widgets.attacks import watch_attack
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
 from course_lib.widgets.compression import bits_slider, pareto_explorer
+from course_lib.widgets.defenses import watch_defense
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
 from course_lib.widgets.judgement import vote_on_attacks
@@ -31,6 +32,7 @@ __all__ = [
     "watch_attack",
     "watch_attention",
     "watch_augmentation",
+    "watch_defense",
     "watch_mask",
     "watch_prediction",
 ]

@@ -1,4 +1,4 @@
-"""The default defence against typing errors and synonyms: accuracy with and without it, and what the training costs.
+"""The default defense against typing errors and synonyms: accuracy with and without it, and what the training costs.
 
 python tests/benchmarks/bench_defense.py [--seeds 3] [--n 200] [--defences none "spelling and words"]
 
@@ -15,7 +15,7 @@ from side_by_side.claims import Claim
 from side_by_side.report import Report
 from side_by_side.surroundings import load
 
-from course_lib.defenses import DEFAULT_DEFENCE, DEFENCES, defend, defense_study
+from course_lib.defenses import DEFAULT_DEFENSE, DEFENSES, defend, defense_study
 from course_lib.finetuning import SENTIMENT, finetune
 
 ATTACKS = ("deepwordbug", "pwws")
@@ -27,12 +27,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="of training and attack (fewer than 3: a trial)")
     parser.add_argument("--n", type=int, default=100, help="test sentences that are attacked (fewer than 100: a trial)")
-    parser.add_argument("--defences", nargs="+", choices=list(DEFENCES), default=["none", DEFAULT_DEFENCE])
+    parser.add_argument("--defences", nargs="+", choices=list(DEFENSES), default=["none", DEFAULT_DEFENSE])
     return parser.parse_args(arguments)
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Defence by defence and seed by seed; each row is written when it is there."""
+    """Defence by defense and seed by seed; each row is written when it is there."""
     trial = asked.seeds < 3 or asked.n < 100
     report = Report("defense", vars(asked), trial)
     for seed in range(asked.seeds):
@@ -45,7 +45,7 @@ def _row(name: str, seed: int, n: int) -> Row:
     before = load()
     usual = finetune.run(SENTIMENT | {"seed": seed})
     training = usual.result["training_seconds"]
-    if name == DEFAULT_DEFENCE:
+    if name == DEFAULT_DEFENSE:
         training = defend.run({"seed": seed}).result["training_seconds"]
     config = {"defence": name, "attacks": list(ATTACKS), "n": n, "seed": seed}
     run = defense_study.run(config, files=True)  # what this machine computes, not what ships
@@ -54,9 +54,9 @@ def _row(name: str, seed: int, n: int) -> Row:
 
 
 def claims(rows: Sequence[Row]) -> list[Claim]:
-    """Means over the seeds of the default defence, beside the undefended model."""
+    """Means over the seeds of the default defense, beside the undefended model."""
     found: list[Claim] = []
-    mine = [row for row in rows if row["defence"] == DEFAULT_DEFENCE]
+    mine = [row for row in rows if row["defence"] == DEFAULT_DEFENSE]
     bare = [row for row in rows if row["defence"] == "none"]
     if not mine:
         return found

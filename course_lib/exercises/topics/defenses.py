@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,8 +147,6 @@ def _judge_auc(case: Case, expected: Any, got: Any) -> str | None:
 # ---------------- the build: an attack that sees labels only, made for one defense; then a better defense
 # Maheshwary, Maheshwary & Pudi 2021 (arXiv:2012.14956): attacks by labels alone, whose changes are then taken back.
 
-Predict = Callable[[list[list[str]]], Any]
-
 
 class NotTexts(TypeError):
     """The function was not given a list of texts, each a list of words."""
@@ -173,7 +171,9 @@ class ToyReader:
 _READER = ToyReader((("fine", 1.0), ("great", 2.0), ("nice", 0.5), ("dull", -1.5), ("slow", -0.75), ("a", 0.1)))
 
 
-def word_importance(predict: Predict, words: list[str], label: int, kept: np.ndarray) -> np.ndarray:
+def word_importance(
+    predict: "Callable[[list[list[str]]], list[int]]", words: list[str], label: int, kept: np.ndarray
+) -> np.ndarray:
     """How much more often the label changes without a word than with it, for each word (n,); kept is (masks, n)."""
     texts = [[word for word, keep in zip(words, row, strict=True) if keep] for row in kept]
     changed = np.array(predict(texts)) != label
@@ -229,7 +229,7 @@ class ToyCorrector:
 _CORRECT = ToyCorrector((("grat", "great"), ("graet", "great"), ("Graet", "great"), ("fien", "fine"), ("dul", "full")))
 
 
-def surviving_typos(word: str, candidates: list[str], correct: Callable[[str], str]) -> list[str]:
+def surviving_typos(word: str, candidates: list[str], correct: "Callable[[str], str]") -> list[str]:
     """The candidates, in order, that the defense still reads as another word than it reads the word itself."""
     read = correct(word).lower()
     return [candidate for candidate in candidates if correct(candidate).lower() != read]
@@ -257,7 +257,12 @@ def _judge_words(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def label_only_attack(
-    predict: Predict, words: list[str], label: int, candidates: list[list[str]], importance: np.ndarray, most: int
+    predict: "Callable[[list[list[str]]], list[int]]",
+    words: list[str],
+    label: int,
+    candidates: list[list[str]],
+    importance: np.ndarray,
+    most: int,
 ) -> list[str]:
     """Change at most `most` words, the most important first, until the label changes; then undo what was not needed."""
     attacked, changed = list(words), []
@@ -311,7 +316,10 @@ def _judge_label_only_attack(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def accuracy_under_attack(
-    predict: Predict, attack: Callable[[list[str], int], list[str]], texts: list[list[str]], labels: list[int]
+    predict: "Callable[[list[list[str]]], list[int]]",
+    attack: "Callable[[list[str], int], list[str]]",
+    texts: list[list[str]],
+    labels: list[int],
 ) -> tuple[float, float]:
     """Accuracy before the attack, and accuracy on what the attack makes of the texts that were right."""
     right = np.array(predict(texts)) == np.array(labels)
@@ -358,7 +366,7 @@ def _judge_accuracies(case: Case, expected: Any, got: Any) -> str | None:
     return None
 
 
-def closest_word(word: str, counts: dict[str, int], distance: Callable[[str, str], int], most: int) -> str:
+def closest_word(word: str, counts: dict[str, int], distance: "Callable[[str, str], int]", most: int) -> str:
     """The known word nearest to an unknown one, at a distance of at most `most`; the more frequent one of several."""
     low = word.lower()
     if low in counts or not low.isalpha():
@@ -368,40 +376,46 @@ def closest_word(word: str, counts: dict[str, int], distance: Callable[[str, str
     return min(near)[2] if near else word
 
 
-def edit_distance(one: str, other: str) -> int:
+@dataclass(frozen=True)
+class EditDistance:
     """Insertions, deletions and substitutions of letters that turn one word into the other (Levenshtein 1966)."""
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, start=1):
-        above, row[0] = row[0], i
-        for j, wanted in enumerate(other, start=1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (letter != wanted))
-    return row[-1]
+
+    def __call__(self, one: str, other: str) -> int:
+        row = list(range(len(other) + 1))
+        for i, letter in enumerate(one, start=1):
+            above, row[0] = row[0], i
+            for j, wanted in enumerate(other, start=1):
+                above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (letter != wanted))
+        return row[-1]
+
+    def __repr__(self) -> str:
+        return "<distance>"
 
 
 def _closest_word_cases() -> list[Arguments]:
     counts = {"great": 50, "greet": 2, "film": 40, "fine": 30, "find": 60, "a": 90, "fund": 5, "dull": 8}
     written = ("gret", "fin", "Film", "Graet", "xyzzy", "10th", "fne", "dul", "funn", "flim", "a1", "")
-    return [(word, counts, edit_distance, 2) for word in written] + [
-        ("grat", counts, edit_distance, 1),
-        ("graaat", counts, edit_distance, 1),
-        ("film", {"films": 3}, edit_distance, 2),
-        ("dulls", counts, edit_distance, 0),
+    return [(word, counts, EditDistance(), 2) for word in written] + [
+        ("grat", counts, EditDistance(), 1),
+        ("graaat", counts, EditDistance(), 1),
+        ("film", {"films": 3}, EditDistance(), 2),
+        ("dulls", counts, EditDistance(), 0),
     ]
 
 
 def _judge_closest_word(case: Case, expected: Any, got: Any) -> str | None:
     if not isinstance(got, str):
         return f"The result should be one word, but it is {brief(got)}."
-    return None if got == expected else f"{case['word']!r} should become {expected!r}, not {got!r}."
-
-
-def _uncorrected(word: str, candidates: Collection[str], correct: Callable[[str], str]) -> list[str]:
-    """The candidates that the corrector leaves as they are."""
-    return [candidate for candidate in candidates if correct(candidate) == candidate]
+    return None if got == expected else f"The result should be {expected!r} for {case['word']!r}, not {got!r}."
 
 
 def _changes_all_at_once(
-    predict: Predict, words: list[str], label: int, candidates: list[list[str]], importance: np.ndarray, most: int
+    predict: "Callable[[list[list[str]]], list[int]]",
+    words: list[str],
+    label: int,
+    candidates: list[list[str]],
+    importance: np.ndarray,
+    most: int,
 ) -> list[str]:
     """The `most` most important words are changed without a query in between."""
     attacked = list(words)
@@ -411,7 +425,12 @@ def _changes_all_at_once(
 
 
 def _keeps_only_flips(
-    predict: Predict, words: list[str], label: int, candidates: list[list[str]], importance: np.ndarray, most: int
+    predict: "Callable[[list[list[str]]], list[int]]",
+    words: list[str],
+    label: int,
+    candidates: list[list[str]],
+    importance: np.ndarray,
+    most: int,
 ) -> list[str]:
     """Tries each word alone."""
     for i in np.argsort(-importance, kind="stable"):
