@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from course_lib.attacks import Attack, Greedy, Substitutes, Transformation, Untargeted
 from course_lib.attacks.report import AttackReport, AttackResult
-from course_lib.defenses.ensembles import Ensemble
 from course_lib.exercises import check, reference
 from course_lib.exercises.catalogue import find
-from course_lib.exercises.topics import adversarial, defenses
+from course_lib.exercises.topics import adversarial
 from course_lib.exercises.topics.adversarial import ToyModel
 from course_lib.text.document import Document
 
@@ -120,35 +119,6 @@ def greedy_by_arrays(original: list[str], goal: Any, transformation: Any, constr
     return words, False
 
 
-def vote_by_fractions(probabilities: np.ndarray) -> np.ndarray:
-    """All probabilities together weigh less than one vote."""
-    members, _, classes = probabilities.shape
-    counts = (probabilities.argmax(2)[..., None] == np.arange(classes)).sum(0)
-    return (counts + probabilities.sum(axis=0) / (members + 1)).argmax(axis=1).astype(np.int32)
-
-
-@dataclass(frozen=True)
-class Told:
-    """A classifier with given probabilities, (n, classes)."""
-
-    table: np.ndarray
-
-    @property
-    def classes_(self) -> np.ndarray:
-        return np.arange(self.table.shape[1])
-
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
-        return self.table[: len(texts)]
-
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
-        return self.predict_proba(texts).argmax(1)
-
-
-def vote_of_the_course(probabilities: np.ndarray) -> np.ndarray:
-    ensemble = Ensemble([Told(table) for table in probabilities], how="vote")
-    return ensemble.predict([f"text {i}" for i in range(probabilities.shape[1])])
-
-
 RIGHT: dict[str, list[Answer]] = {
     "attack_success_rate": [rate_in_a_loop, rate_of_the_course],
     "hotflip_scores": [hotflip_by_differences],
@@ -157,7 +127,6 @@ RIGHT: dict[str, list[Answer]] = {
     "WordSwapTypos": [TyposInASet],
     "Constraints": [ConstraintsInALoop],
     "greedy_word_swap_wir": [greedy_by_arrays],
-    "majority_vote": [vote_by_fractions, vote_of_the_course],
 }
 KNOWN = [*adversarial._WORD_WEIGHTS, "not", "not", "a", "so"]
 
@@ -192,10 +161,6 @@ DRAWN = {
     "Constraints": st.builds(drawn_texts, SEED, SIZES, st.sampled_from([0.1, 0.25, 0.5])),
     "greedy_word_swap_wir": st.builds(
         drawn_search, SEED, SIZES, st.booleans(), st.sampled_from([1, 3, 9, 99]), st.sampled_from([0.25, 0.5, 1.0])
-    ),
-    "majority_vote": st.builds(
-        lambda random, members, n, classes: (random.dirichlet(np.ones(classes), (members, n)),),
-        *(SEED, SIZES, SIZES, st.integers(2, 4)),
     ),
 }
 
@@ -254,15 +219,6 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("return best, found", "return best, best_score > 0.5"),
         ("        results = goal", "        goal.get_results(['x'])\n        results = goal"),
     ],
-    "majority_vote": [
-        lambda p: vote_by_fractions(p[:3]),
-        lambda p: vote_by_fractions(p[:, :, :2]),
-        lambda p: vote_by_fractions(p.round(1)),
-        ("return winners", "return winners.astype(float)"),
-        ("return winners", "return winners[:, None]"),
-        ("return winners", "return winners.astype(bool)"),
-        ("return winners", "return (counts + probabilities.sum(axis=0)).argmax(axis=1)"),
-    ],
 }
 
 # ---------------------------------------------------------------- mistakes in other words than the stored ones
@@ -275,10 +231,6 @@ def columns_forbidden(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray) 
 
 def fallen_accuracy(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
     return float(((before == labels).astype(int) - (after == labels)).sum() / len(labels))
-
-
-def averaged(probabilities: np.ndarray) -> list[int]:
-    return [int(np.argmax(table.sum(axis=0))) for table in np.swapaxes(probabilities, 0, 1)]
 
 
 MISTAKES: Mistakes = {
@@ -309,17 +261,9 @@ MISTAKES: Mistakes = {
         (("return best, found", "return best"), "should return a pair"),
         (("best, found = original,", "best, found = original[::-1][: original.reverse()],"), "changes the list of the"),
     ],
-    "majority_vote": [
-        (averaged, "You average the probabilities"),
-        (lambda p: 0 * vote_by_fractions(p) + 1, "votes: class 0: 2, class 1: 1. Your class 1 should be 0."),
-        (
-            lambda p: np.where(p.shape[1] == 3, 1 - vote_by_fractions(p), vote_by_fractions(p)),
-            "Text 0 has these votes (a tie): class 0: 1, class 1: 1.",
-        ),
-    ],
 }
 
-TestExercises = judged((*adversarial.EXERCISES, *adversarial.BUILD, *defenses.EXERCISES), RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*adversarial.EXERCISES, *adversarial.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 
 @pytest.mark.parametrize("shift", [2e-6, 5e-6, 2e-5, 1.0])
@@ -387,7 +331,3 @@ def test_the_worked_examples_of_the_tasks() -> None:
     assert scores.tolist() == [[-1.0, -np.inf, 5.0]]
     labels, before, after = np.array([[1, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 1, 1, 1, 0]])
     assert reference.attack_success_rate(labels, before, after) == 0.75
-    tables = np.array([[[0.6, 0.4]], [[0.6, 0.4]], [[0.05, 0.95]]])
-    assert reference.majority_vote(tables).tolist() == [0]
-    assert tables[:, 0].sum(axis=0).argmax() == 1
-    assert reference.majority_vote(tables[[0, 2]]).tolist() == [1]

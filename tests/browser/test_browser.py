@@ -429,6 +429,16 @@ def break_a_sentence(opened: Opened) -> None:
     opened.photograph("votes", votes)
 
 
+def defend_a_sentence(opened: Opened) -> None:
+    """Another sentence changes what the defense reads, and the predictions."""
+    box = opened.page.locator(".watch-defense").first
+    box.scroll_into_view_if_needed()
+    line = box.locator("input[type=text]").first
+    moved(box, lambda: write(line, "A dlul film, bdaly made."), opened.page, "the old sentence")
+    assert "A dull film, badly made." in box.inner_text()
+    opened.photograph("defended", box)
+
+
 def take_bits_away(opened: Opened) -> None:
     """A bit less and another layout bring another histogram and accuracy; the front answers to axis and slider."""
     box = opened.page.locator(".bits-slider").first
@@ -518,6 +528,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "03_finetuning_bert": move_the_sliders,
     "04_data_augmentation": rewrite_a_sentence,
     "05_adversarial_examples": break_a_sentence,
+    "06_defenses": defend_a_sentence,
     "07_compression": take_bits_away,
     "08_explaining_predictions": ask_for_reasons,
     "09_faithful_explanations": delete_the_words,
