@@ -265,7 +265,8 @@ def label_only_attack(
     most: int,
 ) -> list[str]:
     """Change at most `most` words, the most important first, until the label changes; then undo what was not needed."""
-    attacked, changed = list(words), []
+    attacked = list(words)
+    changed: list[int] = []
     for i in np.argsort(-importance, kind="stable"):
         if candidates[i] and len(changed) < most:
             attacked[i] = candidates[i][0]
