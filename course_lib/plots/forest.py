@@ -39,7 +39,7 @@ def forest(table: pd.DataFrame, x: str, title: str = "", zero: float = 0.0) -> A
         )  # fmt: skip
         number = f"{value:+.2f}".replace("-", MINUS)
         ax.annotate(
-            number, (value, place), (0, 5), textcoords="offset points", ha="center", fontsize=8.5,
+            number, (value, place), (0, 7), textcoords="offset points", ha="center", fontsize=8.5,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
     style.name_rows(ax, table["name"].astype(str).tolist())
