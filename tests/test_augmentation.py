@@ -45,12 +45,15 @@ from course_lib.augmentation import (
     movement,
     naive_bayes,
     operations,
+    paired_gains,
+    small_models,
     words_changed,
 )
 from course_lib.augmentation.context import Masked
 from course_lib.augmentation.dataset import Augmented
 from course_lib.augmentation.noise import MARKS
 from course_lib.augmentation.operations import changes
+from course_lib.augmentation.small_models import fit_tfidf
 from course_lib.batching import collate
 from course_lib.classifier.data import task_loss
 from course_lib.errors import BadInput
@@ -459,42 +462,19 @@ def test_the_loss_is_that_of_the_mixed_targets(tiny: TextClassifier, batch: Any,
     assert usual(module, batch).item() == before != found.item()  # nothing stays mixed
 
 
-@pytest.mark.parametrize("where", ["sentence", "words"])
-def test_a_share_of_one_mixes_nothing(tiny: TextClassifier, batch: Any, drawn: Any, where: str) -> None:
+def test_a_weight_of_one_mixes_nothing(tiny: TextClassifier, batch: Any, drawn: Any) -> None:
     usual, drawn["weight"] = task_loss({"labels": torch.tensor([1, 0, 1, 0])}, 2), 1.0
-    if where == "words":  # else the longer of two rows lends its length to the shorter
-        drawn["order"] = torch.arange(4)
-    assert Mixup(where=where)(usual)(tiny.module_, batch).item() == pytest.approx(
-        usual(tiny.module_, batch).item(), abs=1e-5
-    )
+    assert Mixup()(usual)(tiny.module_, batch).item() == pytest.approx(usual(tiny.module_, batch).item(), abs=1e-5)
 
 
-def test_words_are_mixed_place_by_place_and_padding_adds_nothing(tiny: TextClassifier, batch: Any, drawn: Any) -> None:
-    embeddings, sums, masks = tiny.module_.bert.embeddings, [], []
-    hooks = [
-        embeddings.LayerNorm.register_forward_pre_hook(lambda _, given: sums.append(given[0])),
-        tiny.module_.register_forward_pre_hook(lambda _, given: masks.append(given[1])),
-    ]
-    with torch.no_grad():
-        words, order = embeddings.word_embeddings(batch.input_ids) * batch.attention_mask[..., None], drawn["order"]
-        tiny.module_(batch.input_ids, batch.attention_mask)
-        Mixup(where="words")._forward(tiny.module_, batch, 0.3, order)
-        around = sums[0] - embeddings.word_embeddings(batch.input_ids)  # positions and segments
-    for hook in hooks:
-        hook.remove()
-    torch.testing.assert_close(sums[1] - around, 0.3 * words + 0.7 * words[order])
-    assert masks[1].sum(1).tolist() == [7, 4, 7, 4]  # of 4, 4, 7, 3 tokens, each with its partner
-
-
-@pytest.mark.parametrize("where", ["sentence", "words"])
-def test_training_with_mixup_follows_from_the_seed_and_learns(where: str) -> None:
+def test_training_with_mixup_follows_from_the_seed_and_learns() -> None:
     texts = [f"{word} {noun}" for word in ("good", "bad") for noun in ("film", "plot", "cast", "end")] * 2
     config = TrainingConfig(epochs=15, learning_rate=3e-3, precision="float32")
     runs = [
         TextClassifier("tiny", dropout=0.0, training=config).fit(
             texts, [1, 1, 1, 1, 0, 0, 0, 0] * 2, loss_wrapper=adversary
         )
-        for adversary in (Mixup(0.4, where), Mixup(0.4, where), None)
+        for adversary in (Mixup(0.4), Mixup(0.4), None)
     ]
     first, second, without = (run.decision_logits(texts) for run in runs)
     assert (first == second).all() and (first != without).any()
@@ -511,7 +491,7 @@ def test_mixup_of_multitask_and_regression_heads() -> None:
 def test_mixup_says_what_it_cannot_mix(batch: Any) -> None:
     with pytest.raises(BadInput, match="mixup of a Linear"):
         Mixup()(lambda module, batch: torch.zeros(()))(nn.Linear(1, 1), batch)
-    for wrong in ({"alpha": 0}, {"alpha": float("nan")}, {"where": "letters"}):
+    for wrong in ({"alpha": 0}, {"alpha": float("nan")}):
         with pytest.raises(BadInput, match=f"{next(iter(wrong))} is"):
             Mixup(**wrong)  # type: ignore[arg-type]
     assert str(Mixup()) == "mixup of sentence vectors, Beta(0.2, 0.2)"
@@ -596,7 +576,7 @@ def test_a_comparison_by_hand() -> None:
     originals, rewritten, judge = ["a b", "a", "b b", ""], ["a a", "a", "a b", ""], First()
     found = compare(originals, {"one": rewritten, "same": originals}, ["a", "a", "a", ""], judge, judge.vectors)
     row, same = found.set_index("operation").loc["one"], found.set_index("operation").loc["same"]
-    assert row["n"] == 4 and row["words_changed"] == row["words_changed_std"] == 0.25
+    assert row["n"] == 4 and row["words_changed"] == 0.25
     assert row["cosine"] == pytest.approx((2**0.5 + 1) / 4)
     assert row["unchanged"] == 0.5 and row["agreement"] == 1 and row["agreement_before"] == 0.75
     assert row["agreement_before_low"] < 0.75 < row["agreement_before_high"]
@@ -696,6 +676,46 @@ def test_where_nothing_was_rewritten_the_original_stands_again() -> None:
     made = Augmented(["a", "b", "c", "b2"], np.arange(4), np.array([0, 1, 2, 1]), 3, 2)
     texts, origin = ablation.one_rewrite_each(made)
     assert texts == ["a", "b", "c", "a", "b2", "c"] and origin.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_each_seed_has_training_sentences_of_its_own(small: list[dict[str, Any]]) -> None:
+    every = toy_part("", "train")["text"].tolist()
+    assert ablation.training_rows(10)["text"].tolist() == every[:10]
+    assert ablation.training_rows(10, 2)["text"].tolist() == every[20:30]
+    last = ablation.training_rows(25, 1)["text"].tolist()
+    assert len(last) == 25 and last == [*every, *every][25:50]
+
+
+@pytest.mark.parametrize("model", ["tfidf", "cnn"])
+def test_a_small_model_has_an_accuracy_for_each_seed(small: list[dict[str, Any]], model: str) -> None:
+    config = {"model": model, "labels": 20, "seeds": 2} | ({"steps": 5} if model == "cnn" else {})
+    table = ablation.few_label_study.table([config | {"method": method} for method in ("none", "eda")], show=False)
+    again = ablation.few_label_study({**config, "method": "eda"}, Path())
+    assert table["seed"].tolist() == [0, 1, 0, 1] and table["test_accuracy"].between(0, 1).all()
+    assert table[table["method"] == "eda"]["test_accuracy"].tolist() == again["test_accuracy"]
+    assert paired_gains(table)["gain"].size == 2
+
+
+def test_copies_weigh_as_much_as_their_original_alone() -> None:
+    texts, labels = ["a good film", "a bad film", "good", "bad"], np.array([1, 0, 1, 0])
+    once = Augmented(texts, labels, np.arange(4), 4, 0)
+    origin = np.array([0, 1, 2, 3, 0, 0])
+    more = Augmented([*texts, texts[0], texts[0]], labels[origin], origin, 4, 0)
+    asked = ["good good", "bad story", "film"]
+    assert fit_tfidf(more, asked).tolist()[:2] == fit_tfidf(once, asked).tolist()[:2] == [1, 0]
+
+
+def test_the_probe_is_asked_with_and_without_typing_errors(
+    small: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vectors(texts: Any) -> np.ndarray[Any, Any]:
+        return np.array([[text.count(letter) for letter in "abcdefg"] for text in texts], float)
+
+    for module in (ablation, small_models):
+        monkeypatch.setattr(module, "sentence_vectors", vectors)
+    rows = ablation.probe_study.table([{"labels": 20, "seeds": 2}], show=False)
+    assert rows["method"].tolist() == ["none", "eda", "typo"] * 2
+    assert rows[["test_accuracy", "typo_accuracy"]].apply(lambda column: column.between(0, 1)).all(axis=None)
 
 
 @pytest.mark.parametrize("rows", [2, 20, 100, 500, 2000, 7900])

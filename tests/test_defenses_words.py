@@ -269,7 +269,7 @@ def test_clean_sentences_stay(tiny: TextClassifier) -> None:
 
 @pytest.mark.parametrize(
     "wrapper",
-    [FGM(), PGDTraining(), FreeLB(), Mixup(), Mixup(where="words"), "words"],
+    [FGM(), PGDTraining(), FreeLB(), Mixup(), "words"],
     ids=["FGM", "PGD", "FreeLB", "sentence mixup", "word mixup", "word substitution"],
 )
 def test_the_module_that_others_may_use_gets_no_hook(wrapper: Any, tiny: TextClassifier) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -32,24 +33,69 @@ def deletion_by_mask(words: list[str], draws: np.ndarray, p: float = 0.1) -> np.
     return np.array(words)[stays]
 
 
-def marks_from_the_end(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> list[str]:
-    result = words[:]
-    number = int(size * max(len(words) // 3, 1)) + 1
-    for i in sorted(np.argsort(places)[:number], reverse=True):
-        result.insert(i, [".", ";", "?", ":", "!", ","][int(marks[i] * 6)])
-    return result
-
-
 def mixup_by_torch(vectors: np.ndarray, labels: np.ndarray, permutation: np.ndarray, lam: float) -> tuple[Any, Any]:
     order = torch.from_numpy(permutation)
     return mix(torch.from_numpy(vectors), lam, order), mix(torch.from_numpy(labels), lam, order)
 
 
+def proposals_by_dict(word: str, tag: str, thesaurus: dict[str, Any], avoid: set[str]) -> list[str]:
+    own = word.lower()
+    senses = thesaurus[own] if own in thesaurus and own not in avoid else []
+    every = dict.fromkeys(new for kind, words in senses if kind == tag for new in words)
+    return [new for new in every if new.lower() != own and new not in avoid]
+
+
+def rewrite_by_choice(
+    words: list[str], tags: list[str], thesaurus: dict[str, Any], avoid: set[str], fraction: float, seed: int
+) -> list[str]:
+    """Another order of draws: the words first, then the places."""
+    dice = Random(seed)
+    options = [reference.propose(*pair, thesaurus, avoid) for pair in zip(words, tags, strict=True)]
+    new = [dice.choice(found) if found else word for word, found in zip(words, options, strict=True)]
+    places = [place for place in range(len(words)) if options[place]]
+    chosen = set(dice.sample(places, min(len(places), max(1, int(fraction * len(words))))))
+    return [new[place] if place in chosen else word for place, word in enumerate(words)]
+
+
+class FilterInBatches:
+    """Predicts all attempts of a text at once."""
+
+    def __init__(self, make: Any, predict: Any, attempts: int = 5) -> None:
+        self.make, self.predict, self.attempts = make, predict, attempts
+
+    def __call__(self, texts: list[str], seed: int = 0, labels: object = None) -> list[str]:
+        return [self.first_that_passes(text, seed) for text in texts]
+
+    def first_that_passes(self, text: str, seed: int) -> str:
+        start = seed * self.attempts
+        made = [self.make(text, number) for number in range(start, start + self.attempts)]
+        label, *predicted = self.predict([text, *made])
+        return next((new for new, one in zip(made, predicted, strict=True) if one == label and new != text), text)
+
+
+def measured_one_by_one(
+    operation: Any, texts: list[str], labels: list[int], predict: Any, vectors: Any, copies: int = 3
+) -> dict[str, Any]:
+    rows = []
+    for seed in range(copies):
+        for old, new, label in zip(texts, operation(texts, seed), labels, strict=True):
+            words = set(new.split())
+            one, other = np.asarray(vectors([old, new]))
+            cosine = one @ other / (one @ one) ** 0.5 / (other @ other) ** 0.5
+            rows.append((new, predict([new])[0] == label, len(words - set(old.split())) / len(words), cosine))
+    made, fidelity, novelty, similarity = zip(*rows, strict=True)
+    means = {"fidelity": np.mean(fidelity), "novelty": np.mean(novelty), "similarity": np.mean(similarity)}
+    return means | {"diversity": np.float64(len(set(made)) / len(made))}
+
+
 RIGHT: dict[str, list[Answer]] = {
     "random_swap": [swap_by_arrays],
     "random_deletion": [deletion_by_mask],
-    "insert_punctuation": [marks_from_the_end],
     "mixup": [mixup_by_torch],
+    "propose": [proposals_by_dict],
+    "rewrite": [rewrite_by_choice],
+    "FilteredRewrites": [FilterInBatches],
+    "judge_augmentation": [measured_one_by_one],
 }
 
 WORDS = st.lists(st.sampled_from(["not", "a", "good", "film", "good"]), min_size=1, max_size=30)
@@ -59,9 +105,6 @@ DRAWN = {
     ),
     "random_deletion": st.builds(
         lambda random, words, p: (words, random.random(len(words)), p), SEED, WORDS, st.floats(0, 1)
-    ),
-    "insert_punctuation": st.builds(
-        lambda random, words: (words, random.random(), *random.random((2, len(words)))), SEED, WORDS
     ),
     "mixup": st.builds(
         lambda random, n, lam: (random.normal(size=(n, 3)), random.dirichlet([1, 1], n), random.permutation(n), lam),
@@ -100,23 +143,31 @@ SLY: dict[str, list[Answer | Edit]] = {
         ("return kept", "return list(dict.fromkeys(kept))"),
         ("return kept", "return words"),
     ],
-    "insert_punctuation": [
-        ("int(size * most)", "int(min(size, 0.7) * most)"),
-        ("marks[i]", "min(marks[i], 0.8)"),
-        ("marks[i]", "max(marks[i], 0.2)"),
-        ("np.argsort(places)", "np.argsort(marks)"),
-        ("marks[i]", "places[i]"),
-        ("marks[i]", "marks[::-1][i]"),
-        ("return result", 'return [w for w in result if w != ","]'),
-        ("return result", 'return [w for w in result if w in ".;?:!,"]'),
-        ("return result", 'return [w.replace(",", "-") for w in result]'),
-        ("return result", "return words"),
-    ],
     "mixup": [
         lambda x, y, order, lam: reference.mixup(x, y, order, max(lam, 1 - lam)),
         lambda x, y, order, lam: reference.mixup(x, y, order, round(lam, 1)),
         lambda x, y, order, lam: tuple(part.round(2) for part in reference.mixup(x, y, order, lam)),
         ("return mixed_vectors, mixed_labels", "return mixed_vectors, labels / labels.sum(axis=1)[:, None]"),
+    ],
+    "propose": [
+        ("thesaurus.get(word.lower(), [])", "thesaurus.get(word.lower(), [])[:2]"),
+        ("in avoid:", "in avoid or tag == 'verb':"),
+        ("found.append(new)", "found.insert(0, new)"),
+    ],
+    "rewrite": [
+        ("random.permutation(len(places))", "sorted(random.permutation(len(places)))"),
+        ("random.integers(len(options[chosen]))", "-1"),
+        ("max(1, int(fraction * len(words)))", "max(1, round(fraction * len(words)))"),
+    ],
+    "FilteredRewrites": [
+        ("return text", 'return ""'),
+        ("self.attempts + attempt", "5 + attempt"),
+        ("new != text and", "attempt != 1 and new != text and"),
+    ],
+    "judge_augmentation": [
+        ("set(new.split()) - set(old.split())", "set(new) - set(old)"),
+        ("np.tile(labels, copies)", "np.repeat(labels, copies)"),
+        ("cosines.mean()", "np.median(cosines)"),
     ],
 }
 
@@ -130,14 +181,20 @@ MISTAKES: Mistakes = {
         (lambda words, draws, alpha=0.1: list(words), "No word has moved."),
     ],
     "random_deletion": [(lambda words, draws, p=0.1: ["film", "noir"], "'noir', which is not a word of the text")],
-    "insert_punctuation": [
-        (lambda words, size, places, marks: ["(", *words], "'(', which is neither a word of the text"),
-        (lambda words, size, places, marks: [".", *words[::-1]], "words should stand as before"),
-    ],
     "mixup": [(lambda x, y, order, lam: (x, 2 * y), "Row 0 of the labels adds up to 2, not to 1.")],
+    "propose": [(lambda *given: "movie", "The result should be a list of words")],
+    "rewrite": [
+        (lambda words, *rest: words[:-1], "The copy has 0 words, and the original has 1."),
+        (lambda words, *rest: " ".join(words), "The result should be a list of words"),
+    ],
+    "FilteredRewrites": [(("self.predict([text])", "self.predict(text)"), "`predict` needs a list of texts")],
+    "judge_augmentation": [
+        (lambda *given: {"fidelity": 1.0}, "The result should be a dictionary with the keys fidelity, novelty"),
+        (lambda *given: 0.5, "but it is a float"),
+    ],
 }
 
-TestExercises = judged(augmentation.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)
+TestExercises = judged((*augmentation.EXERCISES, *augmentation.BUILD), RIGHT, SLY, MISTAKES, DRAWN)
 
 
 @pytest.mark.parametrize("factor", [1 + 2e-5, 1 + 1e-4])
@@ -147,7 +204,7 @@ def test_a_mixture_that_is_hardly_off_is_refused_with_its_row(factor: float) -> 
     assert verdict.message.startswith("Row 0 of the vectors is off; its partner is row 1"), verdict
 
 
-@pytest.mark.parametrize("name", ["random_swap", "random_deletion", "insert_punctuation"])
+@pytest.mark.parametrize("name", ["random_swap", "random_deletion"])
 @pytest.mark.parametrize(
     ("result", "words"),
     [(["a", 1], "it holds an int"), ([["a"]], "it holds a list"), (7, "it is an int"), ("a b", "it is a str")],
@@ -177,18 +234,6 @@ def test_shares_of_the_deletion() -> None:
     assert all(count / 3000 == pytest.approx(1 / 3, abs=4 * (2 / 9 / 3000) ** 0.5) for count in last.values())
 
 
-def test_numbers_and_marks_are_drawn_evenly() -> None:
-    random, words, n = np.random.default_rng(0), ["w"] * 12, 6000
-    results = [reference.insert_punctuation(words, random.random(), *random.random((2, 12))) for _ in range(n)]
-    numbers = Counter(len(result) - 12 for result in results)
-    assert sorted(numbers) == [1, 2, 3, 4]
-    assert all(count / n == pytest.approx(1 / 4, abs=4 * (3 / 16 / n) ** 0.5) for count in numbers.values())
-    marks = Counter(word for result in results for word in result if word != "w")
-    total = sum(marks.values())
-    assert sorted(marks) == sorted(".;?:!,")
-    assert all(count / total == pytest.approx(1 / 6, abs=4 * (5 / 36 / total) ** 0.5) for count in marks.values())
-
-
 def test_the_loss_of_a_mixed_target_is_the_mixture_of_losses() -> None:
     """Why soft labels are enough: cross-entropy is linear in its target."""
     random = np.random.default_rng(0)
@@ -204,8 +249,6 @@ def test_the_worked_examples_of_the_tasks() -> None:
     assert reference.random_swap(words, np.array([[0.3, 0.9]])) == ["the", "good", "is", "film"]
     gaps = reference.random_deletion(["not", "a", "good", "film"], np.array([0.05, 0.5, 0.9, 0.3]), 0.1)
     assert gaps == ["a", "good", "film"]
-    places, marks = np.array([0.4, 0.9, 0.1, 0.6]), np.array([0.1, 0.3, 0.7, 0.9])
-    assert reference.insert_punctuation(words, 0.7, places, marks) == ["the", "film", "!", "is", "good"]
     rows, targets = reference.mixup(np.array([[2.0, 0.0], [0.0, 4.0]]), np.eye(2), np.array([1, 0]), 0.75)
     assert rows[0].tolist() == [1.5, 1.0] and targets[0].tolist() == [0.75, 0.25]
 

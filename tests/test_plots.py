@@ -76,10 +76,8 @@ NOISY = table(
 RATINGS = table("rating", *((rating,) for rating in (-3.0, -2.5, -0.2, 0.4, 1.0, 2.0, 3.0, 3.5)))
 OPPOSED = table("low high n opposed", (0, 0.5, 5, 0.28), (0.5, 1, 9, 0.1), (1, 2, 0, np.nan))
 GAINS = table(
-    "labels method gain low high", (100, "none", 0.0, 0.0, 0.0), (100, "eda", 1.5, 0.5, 2.5),
-    (100, "typo", -0.5, -1.0, 0.0), (2000, "none", 0.0, 0.0, 0.0), (2000, "typo", 0.25, np.nan, np.nan),
+    "comparison gain", *(("eda", gain) for gain in (1.0, 2.0, 3.0)), *(("typo", gain) for gain in (-1.0, 0.0)),
 )  # fmt: skip
-LOST = GAINS.assign(**{name: GAINS[name] - 2 for name in ("gain", "low", "high")})
 MOVED = table("operation words_changed cosine", ("aeda", 0.0, 0.96), ("typo", 0.1, 0.88), ("swap", 0.2, 0.95))
 for _name in ("words_changed", "cosine"):
     MOVED[f"{_name}_low"], MOVED[f"{_name}_high"] = MOVED[_name] - 0.01, MOVED[_name] + 0.02
@@ -156,17 +154,9 @@ FIGURES = {
     "label_noise": (plots.label_noise, (NOISY, "Noise costs accuracy"), "Noise costs accuracy"),
     "rating_histogram": (plots.rating_histogram, (RATINGS,), "Mean ratings of the sentences"),
     "disagreement": (plots.disagreement, (OPPOSED, "Raters disagree near 0"), "Raters disagree near 0"),
-    "augmentation_gains": (
-        plots.augmentation_gains, (GAINS,), "Largest gain: +1.5 points by eda with 100 labels; 1 of 3 clearly above 0"
-    ),
-    "augmentation_losses": (
-        plots.augmentation_gains, (LOST,), "No gain: at best -0.5 points by eda with 100 labels; 1 of 3 clearly below 0"
-    ),
-    "text_movement": (plots.text_movement, (MOVED,), "typo moves texts farthest: cosine 0.88, 10% other words"),
-    "label_agreement": (
-        plots.label_agreement, (KEPT,),
-        "After deletion of 50% of the words the judge predicts 60% of the labels, 88% before",
-    ),
+    "gains_by_seed": (plots.gains_by_seed, (GAINS, "EDA gains two points"), "EDA gains two points"),
+    "text_movement": (plots.text_movement, (MOVED, "Typing errors move most"), "Typing errors move most"),
+    "label_agreement": (plots.label_agreement, (KEPT, "Deletion costs labels"), "Deletion costs labels"),
     "attention_map": (plots.attention_map, (WEIGHTS, TOKENS, "One head"), "One head"),
     "attention_map_of_one": (plots.attention_map, ([[1.0]], ["[CLS]"], "One token"), "One token"),
     "mask_picture": (
@@ -284,31 +274,31 @@ def test_the_best_model_is_on_top_and_whiskers_are_the_intervals():
     assert whisker_ends(ax, 0) == [pytest.approx([0.75, 0.84]), pytest.approx([0.38, 0.8])]
 
 
-def test_gains_are_side_by_side_with_their_intervals_and_one_seed_has_none():
-    ax = plots.augmentation_gains(GAINS)
-    drawn = points(ax)
-    assert list(drawn) == ["eda", "typo"] and ax.lines[0].get_ydata() == [0, 0]
-    assert [y for _, y in drawn["typo"]] == [-0.5, 0.25]
-    assert [round(x) for x, _ in drawn["typo"]] == [0, 1] and drawn["eda"][0][0] < 0 < drawn["typo"][0][0]
-    assert ticks(ax.xaxis) == ["100", "2,000"]
-    assert whisker_ends(ax) == [pytest.approx([0.5, 2.5]), pytest.approx([-1.0, 0.0])]
+def test_gains_of_all_seeds_are_drawn_with_their_mean_and_interval():
+    ax = plots.gains_by_seed(GAINS)
+    assert ticks(ax.yaxis) == ["eda (3 seeds)", "typo (2 seeds)"] and ax.yaxis_inverted()
+    means = [bar[0].get_xydata().tolist() for bar in ax.containers]
+    assert means == [[[2.0, 0]], [[-0.5, 1]]] and ax.lines[0].get_xdata() == [0, 0]
+    assert sorted(ax.lines[1].get_xdata()) == [1.0, 2.0, 3.0]
+    assert whisker_ends(ax, 0)[0] == pytest.approx([2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5], abs=1e-3)
 
 
 def test_movement_draws_every_operation_with_both_intervals():
-    ax = plots.text_movement(MOVED)
-    assert points(ax) == {"aeda": [[0.0, 0.96]], "typo": [[0.1, 0.88]], "swap": [[0.2, 0.95]]}
-    assert pytest.approx([0.09, 0.12]) in whisker_ends(ax, 0) and pytest.approx([0.87, 0.90]) in whisker_ends(ax)
-    many = pd.concat([MOVED.head(1).assign(operation=f"op {number}") for number in range(10)])
-    styles = [(bar[0].get_marker(), bar[0].get_markerfacecolor()) for bar in plots.text_movement(many).containers]
-    assert len(set(styles)) == 10
+    words, cosine = plots.text_movement(MOVED)
+    assert ticks(words.yaxis) == ["aeda", "typo", "swap"]
+    drawn = [ax.containers[0][0].get_xdata().tolist() for ax in (words, cosine)]
+    assert drawn == [[0.0, 0.1, 0.2], [0.96, 0.88, 0.95]]
+    assert pytest.approx([0.09, 0.12]) in whisker_ends(words, 0) and pytest.approx([0.87, 0.90]) in whisker_ends(
+        cosine, 0
+    )
 
 
 def test_agreement_is_a_line_for_each_operation_by_strength_below_that_of_the_originals():
     ax = plots.label_agreement(KEPT)
     assert ax.lines[0].get_ydata() == [0.875, 0.875] and ax.lines[0].get_label() == "the originals"
     drawn = points(ax)
-    assert drawn["deletion"] == [pytest.approx([0.096, 0.84]), pytest.approx([0.496, 0.6])]
-    assert drawn["typo"] == [pytest.approx([0.104, 0.85]), pytest.approx([0.504, 0.7])]
+    assert drawn["deletion"] == [pytest.approx([0.094, 0.84]), pytest.approx([0.494, 0.6])]
+    assert drawn["typo"] == [pytest.approx([0.106, 0.85]), pytest.approx([0.506, 0.7])]
     ends = np.ravel(whisker_ends(ax))
     assert (ends.min(), ends.max()) == pytest.approx((0.56, 0.88))
 
@@ -581,8 +571,8 @@ BAD = [
     (plots.errors_by, (LENGTHS.head(0), "words"), "no rows"),
     (plots.rating_histogram, (pd.DataFrame({"rating": [1.0, np.nan]}),), "1 ratings are not in"),
     (plots.disagreement, (OPPOSED.assign(n=0),), "no rows"),
-    (plots.augmentation_gains, (GAINS.drop(columns="low"),), "no column 'low'"),
-    (plots.augmentation_gains, (GAINS[GAINS["method"] == "none"],), "no rows"),
+    (plots.gains_by_seed, (GAINS.drop(columns="gain"),), "no column 'gain'"),
+    (plots.gains_by_seed, (GAINS.head(1),), "one run has no spread"),
     (plots.text_movement, (MOVED.drop(columns="cosine_high"),), "no column 'cosine_high'"),
     (plots.text_movement, (pd.concat([MOVED, MOVED]),), "operation aeda occurs twice"),
     (plots.label_agreement, (KEPT.drop(columns="alpha"),), "no column 'alpha'"),

@@ -107,7 +107,7 @@ def test_without_a_judge_there_is_no_label():
 
 def test_names_of_classes():
     judge = Spotter()
-    assert "Yes (0.90)" in watched(judge=judge, names={0: "No", 1: "Yes"})[-1].value
+    assert "positive (0.90)" in watched(judge=judge)[-1].value
     judge.classes_ = np.array(["ham", "spam"])
     assert "spam (0.90)" in watched(judge=judge)[-1].value
 

@@ -5,7 +5,14 @@ rows = augmentation.augment(texts, labels, augmentation.eda(), copies=2)
 print(augmentation.compare(texts, {"typos": augmentation.TypoNoise()(texts)}))
 """
 
-from course_lib.augmentation.ablation import METHODS, as_gains, augmentation_study
+from course_lib.augmentation.ablation import (
+    METHODS,
+    as_gains,
+    augmentation_study,
+    few_label_study,
+    paired_gains,
+    probe_study,
+)
 from course_lib.augmentation.context import ContextualReplacement, contextual, naive_bayes
 from course_lib.augmentation.dataset import Augmented, augment
 from course_lib.augmentation.measures import compare, movement, words_changed
@@ -40,7 +47,10 @@ __all__ = [
     "compare",
     "contextual",
     "eda",
+    "few_label_study",
     "movement",
     "naive_bayes",
+    "paired_gains",
+    "probe_study",
     "words_changed",
 ]

@@ -49,8 +49,7 @@ def compare(
     Returns:
         A row an operation: operation, n, and each of these as x, x_low, x_high: words_changed and cosine (see
         `movement`), unchanged (fraction of texts), agreement (fraction of the rewrites whose label the judge predicts;
-        NaN without a judge), agreement_before (the same of the originals: the most to be expected of rewrites). Then
-        words_changed_std and cosine_std, the spread over the texts.
+        NaN without a judge), agreement_before (the same of the originals: the most to be expected of rewrites).
 
     Raises:
         BadInput: no operation, mismatched lengths, no text, labels without a judge.
@@ -76,7 +75,6 @@ def compare(
         row |= _columns("unchanged", _rate(before, texts))
         for column, part in (("agreement", texts), ("agreement_before", before)):
             row |= _columns(column, _rate(wanted, [label_of[text] for text in part]) if judge else None)
-        row |= {f"{column}_std": float(moved[column].std(ddof=0)) for column in ("words_changed", "cosine")}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,7 +1,6 @@
 """Mixup: training on sums of two sentences, with the same sum of their targets (Zhang et al. 2018, arXiv:1710.09412).
 
-Sentences cannot be added, but their vectors can: either those of the words or the one of the whole sentence (Guo et al.
-2019, arXiv:1905.08941, wordMixup and senMixup).
+Sentences cannot be added, but their vectors can (senMixup in Guo et al. 2019, arXiv:1905.08941).
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from torch import Tensor, nn
 from course_lib.batching import Batch
 from course_lib.classifier import BERTForSentimentAnalysis, Loss
 from course_lib.errors import BadInput
-from course_lib.text.modules import input_embeddings, shared_copy
-
-WHERE = ("sentence", "words")
+from course_lib.text.modules import shared_copy
 
 
 @dataclass(frozen=True)
@@ -31,20 +28,16 @@ class Mixup:
 
     Args:
         alpha: 0.2 mixes a little most of the time, 1 draws every weight equally often.
-        where: `sentence` mixes the vector that the heads read, `words` the word embeddings, position by position.
 
     Raises:
-        BadInput: an alpha of 0 or less, an unknown place; while training an encoder that is no BERT.
+        BadInput: an alpha of 0 or less; while training an encoder that is no BERT.
     """
 
     alpha: float = 0.2
-    where: str = "sentence"
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < float("inf"):
             raise BadInput(f"alpha is {self.alpha}", "use a finite number above 0")
-        if self.where not in WHERE:
-            raise BadInput(f"where is {self.where!r}", f"use {' or '.join(WHERE)}")
 
     def __call__(self, usual: Loss) -> Loss:
         """The usual loss, on mixed sentences."""
@@ -63,18 +56,12 @@ class Mixup:
         if not isinstance(module, BERTForSentimentAnalysis):
             raise BadInput(f"mixup of a {type(module).__name__}", "use a BERT encoder")
         private: Any = shared_copy(module)  # other threads do not see its hooks
-        mask = batch.attention_mask
-        if self.where == "sentence":
-            private.bert.pooler.register_forward_hook(lambda _, __, vectors: mix(vectors, weight, order))
-        else:
-            present = mask[..., None]  # (batch, seq, 1): after its end a sentence adds nothing
-            mask = torch.maximum(mask, mask[order])
-            input_embeddings(private).register_forward_hook(lambda _, __, words: mix(words * present, weight, order))
-        output: Tensor = private(batch.input_ids, mask)
+        private.bert.pooler.register_forward_hook(lambda _, __, vectors: mix(vectors, weight, order))
+        output: Tensor = private(batch.input_ids, batch.attention_mask)
         return output
 
     def __str__(self) -> str:
-        return f"mixup of {self.where} vectors, Beta({self.alpha:g}, {self.alpha:g})"
+        return f"mixup of sentence vectors, Beta({self.alpha:g}, {self.alpha:g})"
 
 
 class FixedOutput(nn.Module):

@@ -107,7 +107,7 @@ class RandomInsertion(WordOperation):
         return Document(tuple(words), tuple(gaps))
 
     def __str__(self) -> str:
-        return f"{self.alpha:.0%} more words"
+        return f"synonyms of {self.alpha:.0%} of the words inserted"
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class RandomDeletion(WordOperation):
         return Document(tuple(document.words[place] for place in kept), tuple(gaps))
 
     def __str__(self) -> str:
-        return f"{self.alpha:.0%} of the words left out"
+        return f"{self.alpha:.0%} of the words deleted"
 
 
 @dataclass(frozen=True)

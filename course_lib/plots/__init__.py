@@ -4,7 +4,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 """
 
 from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity, weight_histogram
-from course_lib.plots.data import augmentation_gains, disagreement, label_agreement, rating_histogram, text_movement
+from course_lib.plots.data import disagreement, gains_by_seed, label_agreement, rating_histogram, text_movement
 from course_lib.plots.explanations import (
     agreement_map,
     deletion_curves,
@@ -43,7 +43,6 @@ __all__ = [
     "accuracy_by_slice",
     "agreement_map",
     "attention_map",
-    "augmentation_gains",
     "cost_of_success",
     "defenses",
     "deletion_curves",
@@ -52,6 +51,7 @@ __all__ = [
     "faithfulness_against_time",
     "first_order",
     "forest",
+    "gains_by_seed",
     "heat_map",
     "intervals",
     "label_agreement",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from course_lib.errors import BadInput
+from course_lib.evaluation import over_seeds
 from course_lib.plots import style
-from course_lib.plots.style import INK, check_columns, course_style, new_axes, percent_axis, series_style, set_labels
+from course_lib.plots.style import (
+    GREY,
+    INK,
+    check_columns,
+    course_style,
+    new_axes,
+    percent_axis,
+    series_style,
+    set_labels,
+)
 
 
 @course_style
@@ -66,76 +78,65 @@ def disagreement(table: pd.DataFrame, title: str = "Raters who contradict the la
 
 
 @course_style
-def augmentation_gains(table: pd.DataFrame) -> Axes:
-    """Gain of each method over none, in points of test accuracy, side by side for each number of labels.
-
-    Whiskers are the intervals; a gain of one seed has none. Only an interval without 0 separates a gain from chance.
+def gains_by_seed(table: pd.DataFrame, title: str = "") -> Axes:
+    """A forest plot: for each comparison the gain of every seed, their mean, and its 95 % interval (Student).
 
     Args:
-        table: labels, method, gain, low, high, as `augmentation.as_gains` returns them; rows of `none` are left out.
+        table: comparison (a name), gain (points); a row a seed. The comparisons come in the order of the table.
+        title: what the figure shows.
 
     Raises:
-        BadInput: no rows, or a column is missing.
+        BadInput: no rows, a column is missing, or a comparison has one seed only.
     """
-    check_columns(table, "labels", "method", "gain", "low", "high")
-    rows = check_columns(table[table["method"] != "none"], "gain")
-    sizes, methods = sorted(rows["labels"].unique()), list(dict.fromkeys(rows["method"]))
-    ax = new_axes(6.8, 3.8)
-    ax.axhline(0, color=INK, linewidth=1)
-    for number, method in enumerate(methods):
-        mine = rows[rows["method"] == method]
-        shift = 0.72 * ((number + 0.5) / len(methods) - 0.5)  # the points of one size are side by side
-        places = [sizes.index(size) + shift for size in mine["labels"]]
-        lengths = style.whiskers(mine["gain"], mine["low"], mine["high"])
-        ax.errorbar(places, mine["gain"], lengths, label=str(method), capsize=3, **_points(number))
-    ax.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
-    ax.set_xlim(-0.5, len(sizes) - 0.5)
-    ax.grid(axis="x", visible=False)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.3g}" if value else "0"))
-    style.legend_below(ax, ncols=6)
-    best = rows.loc[rows["gain"].idxmax()]
-    gain = f"{best['gain']:+.1f} points by {best['method']} with {best['labels']:,} labels"
-    title = f"Largest gain: {gain}; {(rows['low'] > 0).sum()} of {len(rows)} clearly above 0"
-    if best["gain"] <= 0:
-        title = f"No gain: at best {gain}; {(rows['high'] < 0).sum()} of {len(rows)} clearly below 0"
-    set_labels(ax, title, "labelled training sentences", "gain in test accuracy (points)", wrap=66)
+    check_columns(table, "comparison", "gain")
+    groups = {str(name): rows["gain"].to_numpy() for name, rows in table.groupby("comparison", sort=False)}
+    ax = new_axes(7.6, 1.4 + 0.34 * len(groups))
+    ax.axvline(0, color=INK, linewidth=1)
+    for row, gains in enumerate(groups.values()):
+        found = over_seeds(gains)
+        ax.plot(gains, [row] * len(gains), "|", color=GREY, markersize=9, label="one seed" if row == 0 else "")
+        lengths = style.whiskers([found.estimate], [found.low], [found.high])
+        name = "mean and 95% interval" if row == 0 else ""
+        ax.errorbar(found.estimate, row, xerr=lengths, label=name, capsize=3, **_points(0))
+    style.name_rows(ax, [f"{name} ({len(gains)} seeds)" for name, gains in groups.items()])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.3g}" if value else "0"))
+    style.legend_below(ax)
+    set_labels(ax, title, "gain in test accuracy (percentage points)", wrap=46)
     return ax
 
 
 @course_style
-def text_movement(table: pd.DataFrame) -> Axes:
-    """How far operations move a text: words changed against the cosine of the sentence vectors, mean and interval.
+def text_movement(table: pd.DataFrame, title: str = "") -> tuple[Axes, Axes]:
+    """How far operations move a text: words changed, and cosine of the sentence vectors, each with its interval.
 
     Args:
         table: operation, and words_changed and cosine each with _low and _high, as `augmentation.compare` returns them.
+        title: what the figure shows.
+
+    Returns:
+        The axes of the words, and those of the cosine.
 
     Raises:
         BadInput: no rows, a column is missing, or an operation occurs twice.
     """
-    ends = [name + end for name in ("words_changed", "cosine") for end in ("", "_low", "_high")]
-    rows = check_columns(table, "operation", *ends).reset_index(drop=True)
+    names = ("words_changed", "cosine")
+    rows = check_columns(table, "operation", *(name + end for name in names for end in ("", "_low", "_high")))
     style.check_unique(rows, "operation")
-    changed, cosine = (
-        style.whiskers(rows[name], rows[f"{name}_low"], rows[f"{name}_high"]) for name in ("words_changed", "cosine")
-    )
-    ax = new_axes()
-    for number, operation in enumerate(rows["operation"]):
-        ax.errorbar(
-            rows["words_changed"][number], rows["cosine"][number], cosine[:, [number]], changed[:, [number]],
-            label=str(operation), capsize=3, **_points(number),
-        )  # fmt: skip
-    percent_axis(ax.xaxis)
-    ax.margins(0.12)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    far = rows.loc[rows["cosine"].idxmin()]
-    title = f"{far['operation']} moves texts farthest: cosine {far['cosine']:.2f}, "
-    title += f"{far['words_changed']:.0%} other words"
-    set_labels(ax, title, "fraction of the words changed", "cosine to the original", wrap=54)
-    return ax
+    axes = plt.subplots(1, 2, figsize=(7.6, 1.3 + 0.32 * len(rows)), sharey=True)[1]
+    labels = ("fraction of the words changed", "cosine to the original")
+    for number, (ax, name, label) in enumerate(zip(axes, names, labels, strict=True)):
+        lengths = style.whiskers(rows[name], rows[f"{name}_low"], rows[f"{name}_high"])
+        ax.errorbar(rows[name], range(len(rows)), xerr=lengths, capsize=3, **_points(number))
+        ax.set_xlabel(label)
+    percent_axis(axes[0].xaxis)
+    style.name_rows(axes[0], rows["operation"].tolist())
+    axes[1].grid(axis="y", visible=False)
+    axes[0].set_title(textwrap.fill(title, 58))
+    return axes[0], axes[1]
 
 
 @course_style
-def label_agreement(table: pd.DataFrame) -> Axes:
+def label_agreement(table: pd.DataFrame, title: str = "") -> Axes:
     """Fraction of the rewrites whose label a judge still predicts, by strength, one line for each operation.
 
     Whiskers are the intervals. The dashed line is the same of the originals: the most that can be expected of rewrites.
@@ -143,6 +144,7 @@ def label_agreement(table: pd.DataFrame) -> Axes:
     Args:
         table: operation, alpha, and agreement with _low and _high, agreement_before, as `augmentation.compare` returns
             them at several strengths, with a column alpha.
+        title: what the figure shows.
 
     Raises:
         BadInput: no rows, or a column is missing.
@@ -154,15 +156,12 @@ def label_agreement(table: pd.DataFrame) -> Axes:
     operations = rows.groupby("operation", sort=False)
     for number, (operation, group) in enumerate(operations):
         mine = group.sort_values("alpha")
-        shift = 0.008 * (number - (operations.ngroups - 1) / 2)  # so that no whisker hides another
+        shift = 0.012 * (number - (operations.ngroups - 1) / 2)  # so that no whisker hides another
         lengths, line = style.whiskers(*(mine[name] for name in ends[:3])), style.line_style(number)
         ax.errorbar(mine["alpha"] + shift, mine["agreement"], lengths, capsize=3, label=str(operation), **line)
     percent_axis(ax.xaxis, ax.yaxis)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    low = rows.loc[rows["agreement"].idxmin()]
-    title = f"After {low['operation']} of {low['alpha']:.0%} of the words the judge predicts {low['agreement']:.0%} of "
-    title += f"the labels, {before:.0%} before"
-    set_labels(ax, title, "fraction of words to change (alpha)", "label predicted by the judge", wrap=54)
+    set_labels(ax, title, "fraction of the words to change (alpha)", "label predicted by the judge", wrap=70)
     return ax
 
 

@@ -49,7 +49,6 @@ def watch_augmentation(
     operations: Mapping[str, Callable[[float], Operation]],
     text: str = "I like this movie because the actors are good.",
     judge: Classifier | None = None,
-    names: Mapping[Any, str] | None = None,
     vectors: Vectors = sentence_vectors,
 ) -> ipywidgets.VBox:
     """A line to type in, an operation, a slider for its strength and one for the seed; below them four rewrites.
@@ -64,7 +63,6 @@ def watch_augmentation(
             `augmentation.SynonymReplacement`.
         text: the sentence to begin with.
         judge: has `predict_proba(list of texts)` and `classes_`; None shows no labels.
-        names: class -> what to call it; left out, the classes 0 and 1 are called negative and positive.
         vectors: maps texts to sentence vectors, (n, size).
 
     Returns:
@@ -75,7 +73,7 @@ def watch_augmentation(
     line.continuous_update = False
     choice = ipywidgets.Dropdown(options=list(operations), description="Operation", style=_WIDE)
     strength = ipywidgets.FloatSlider(
-        value=0.1, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Share of the words", style=_WIDE,
+        value=0.1, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Fraction of the words", style=_WIDE,
         layout={"width": "min(100%, 380px)"}, continuous_update=False,
     )  # fmt: skip
     seed = ipywidgets.IntSlider(
@@ -90,7 +88,7 @@ def watch_augmentation(
             if choice.value is None:
                 raise BadInput("there is no operation to choose", "pass at least one")
             operation = operations[choice.value](strength.value)
-            rows = _rows(operation, line.value, _seeds(seed.value), judge, names, vectors)
+            rows = _rows(operation, line.value, _seeds(seed.value), judge, vectors)
             answer.value = _table(operation, line.value, rows, seed.value)
         except Exception as error:  # of any operation or judge, even an unfinished one: shown, not hidden
             answer.value = f"<p>There is no rewrite to show.</p>{error_message(error)}"
@@ -114,13 +112,12 @@ def _rows(
     text: str,
     seeds: range,
     judge: Classifier | None,
-    names: Mapping[Any, str] | None,
     vectors: Vectors,
 ) -> list[Row]:
     """The original, then its rewrites."""
     texts = [text, *(operation([text], seed)[0] for seed in seeds)]
     moved = movement([text] * len(texts), texts, vectors)
-    labels, columns = _labels(texts, judge, names)
+    labels, columns = _labels(texts, judge)
     return [
         Row(one, float(changed), float(cosine), label, column != columns[0])
         for one, changed, cosine, label, column in zip(
@@ -129,7 +126,7 @@ def _rows(
     ]
 
 
-def _labels(texts: list[str], judge: Classifier | None, names: Mapping[Any, str] | None) -> tuple[list[str], list[int]]:
+def _labels(texts: list[str], judge: Classifier | None) -> tuple[list[str], list[int]]:
     """The judge's label of each text, with its probability, and that label's column.
 
     Raises:
@@ -139,7 +136,7 @@ def _labels(texts: list[str], judge: Classifier | None, names: Mapping[Any, str]
         return [""] * len(texts), [0] * len(texts)
     check_classifier(judge, "the judge")
     rows, classes = np.asarray(judge.predict_proba(texts), dtype=np.float64), judge.classes_.tolist()
-    known = names if names is not None else SENTIMENT if classes == [0, 1] else {}
+    known = SENTIMENT if classes == [0, 1] else {}
     columns = [int(column) for column in rows.argmax(1)]
     called = [str(known.get(classes[column], classes[column])) for column in columns]
     return [f"{name} ({row.max():.2f})" for name, row in zip(called, rows, strict=True)], columns

@@ -11,14 +11,13 @@ seldom the one that fits.
 from course_lib.wordnet.lemma_ranking import likely_pos
 from course_lib.wordnet.lexicon import PARTS_OF_SPEECH
 from course_lib.wordnet.morphology import FORMS, forms_of, inflect, lemmas, parts_of_speech
-from course_lib.wordnet.relations import antonyms, are_antonyms, synonyms
+from course_lib.wordnet.relations import are_antonyms, synonyms
 from course_lib.wordnet.word_lists import CLOSED_CLASS
 
 __all__ = [
     "CLOSED_CLASS",
     "FORMS",
     "PARTS_OF_SPEECH",
-    "antonyms",
     "are_antonyms",
     "forms_of",
     "inflect",

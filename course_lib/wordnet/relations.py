@@ -131,17 +131,6 @@ def _is_plain(word: str) -> bool:
     return word not in _UNFIT and not _ROMAN.fullmatch(word) and not _FOUL_PART.search(word)
 
 
-@lru_cache(maxsize=1 << 17)
-def antonyms(word: str) -> frozenset[str]:
-    """The lemmas, in lower case, that mean the opposite of the word in one of its senses.
-
-    Direct ones ("!": good, bad) and, for an adjective that WordNet files as similar ("&") to another, those of the
-    other: "awful" is like "bad", so "good" is its antonym. Opposites of opposites' neighbours (awful, superb) are
-    not in it. A lemma of several words is written with blanks.
-    """
-    return frozenset(lemma.replace("_", " ") for reading in lemmas(word) for lemma, _ in _opposites(*reading))
-
-
 def are_antonyms(left: str, right: str) -> bool:
     """Whether one word, in any form, is an antonym of the other: loved, hates. Parts of speech must agree."""
     return _opposed(left, right) or _opposed(right, left)
@@ -154,7 +143,11 @@ def _opposed(left: str, right: str) -> bool:
 
 @lru_cache(maxsize=1 << 17)
 def _opposites(lemma: str, pos: str) -> frozenset[tuple[str, str]]:
-    """Antonyms of all senses of a lemma, each with its part of speech."""
+    """Antonyms of all senses of a lemma, each with its part of speech.
+
+    Direct ones ("!": good, bad) and, for an adjective that WordNet files as similar ("&") to another, those of the
+    other: "awful" is like "bad", so "good" is its antonym.
+    """
     to = (pointer for offset in senses(lemma, pos).offsets for pointer in _to_opposites(pos, offset, lemma))
     return frozenset((synset(p.pos, p.offset).words[p.target - 1].lower(), p.pos) for p in to)
 

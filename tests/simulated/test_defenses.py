@@ -19,7 +19,7 @@ from course_lib.pretraining import LanguageModel
 OnCpu = Callable[[Callable[[], Any]], Any]
 WRAPPERS = {
     "FGM": FGM(), "PGD": PGDTraining(steps=2), "FreeLB": FreeLB(steps=2),
-    "sentence mixup": Mixup(), "word mixup": Mixup(where="words"),
+    "mixup": Mixup(),
 }  # fmt: skip
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.exercise import Arguments, Case, Exercise
+from course_lib.exercises.exercise import Arguments, Case, Exercise, Refused
 from course_lib.exercises.values import (
     as_words,
     first_difference,
+    kind,
     numbers_of,
     pair_problem,
     plain,
@@ -147,66 +149,6 @@ def _while_it_shrinks(words: list[str], draws: np.ndarray, p: float = 0.1) -> An
     return kept or [words[int(np.argmax(draws))]]
 
 
-# ---------------- punctuation marks between the words
-# Karimi et al. 2021, AEDA: An Easier Data Augmentation Technique for Text Classification, section 2
-# (arXiv:2108.13230).
-
-
-MARKS = ".;?:!,"
-
-
-def insert_punctuation(words: list[str], size: float, places: np.ndarray, marks: np.ndarray) -> list[str]:
-    """Words with marks before some of them; places and marks hold one number in [0, 1) for each word."""
-    most = max(1, len(words) // 3)
-    number = 1 + int(size * most)
-    chosen = np.argsort(places)[:number].tolist()
-    result = []
-    for i, word in enumerate(words):
-        if i in chosen:
-            result.append(".;?:!,"[int(6 * marks[i])])
-        result.append(word)
-    return result
-
-
-def _drawn_insert_punctuation(seed: int, n: int, size: float) -> Arguments:
-    random = np.random.default_rng(seed)
-    order, marks = (random.permutation(n) + 0.5) / n, (random.integers(0, 6, n) + 0.5) / 6
-    return " ".join(f"w{i}" for i in range(n)), size, order.round(3), marks.round(3)
-
-
-def _insert_punctuation_cases() -> list[Arguments]:
-    each_mark = ([(7 * i % 18 + 0.5) / 18 for i in range(18)], [(i % 6 + 0.5) / 6 for i in range(18)])
-    rows = [
-        ("the film is good", 0.7, [0.4, 0.9, 0.1, 0.6], [0.1, 0.3, 0.7, 0.9]),
-        ("great", 0.9, [0.5], [0.4]),  # under three words there is one mark
-        ("so good", 0.2, [0.8, 0.3], [0.9, 0.2]),
-        ("a b c d e f", 0.5, [0.7, 0.2, 0.9, 0.4, 0.3, 0.8], [0.1, 0.3, 0.4, 0.6, 0.7, 0.95]),
-        ("a b c d e f", 0.49, [0.1, 0.5, 0.2, 0.9, 0.8, 0.7], [0.4, 0.6, 0.3, 0.7, 0.1, 0.2]),
-        ("a b c d e f g h", 0.99, [0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4], [0.5] * 8),
-        ("no no no", 0.0, [0.6, 0.5, 0.1], [0.0, 0.2, 0.99]),
-        ("a b c d e f g h i j k l m n o p q r", 0.99, *each_mark),
-        _drawn_insert_punctuation(1, 10, 0.95),
-        _drawn_insert_punctuation(2, 21, 0.6),
-        _drawn_insert_punctuation(3, 15, 0.05),
-        _drawn_insert_punctuation(4, 17, 0.85),
-    ]
-    return [(text.split(), *rest) for text, *rest in rows]
-
-
-def _judge_insert_punctuation(case: Case, expected: Any, got: Any) -> str | None:
-    words = as_words(got)
-    if words is None:
-        return words_problem(got)
-    if strange := [word for word in words if word not in case["words"] and word not in tuple(MARKS)]:
-        return f"The result holds {strange[0]!r}, which is neither a word of the text nor one of the six marks."
-    if [word for word in words if word not in tuple(MARKS)] != case["words"]:
-        return "Without the marks, the words should stand as before: all of them, in their order."
-    if len(words) != len(expected):
-        inserted, wanted = len(words) - len(case["words"]), len(expected) - len(case["words"])
-        return f"The number of marks is {inserted}; it should be {wanted}."
-    return first_difference(expected, words)
-
-
 # ---------------- mixtures of two texts, with mixed labels
 # Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, section 2 (arXiv:1710.09412); on sentence vectors,
 # Guo et al. 2019, Augmenting Data with Mixup for Sentence Classification, section 3.2 (arXiv:1905.08941).
@@ -267,6 +209,302 @@ def _mixtures_of_mixtures(vectors: np.ndarray, labels: np.ndarray, permutation: 
 EXERCISES = (
     Exercise(random_swap, _random_swap_cases, _judge_random_swap),
     Exercise(random_deletion, _random_deletion_cases, _judge_random_deletion),
-    Exercise(insert_punctuation, _insert_punctuation_cases, _judge_insert_punctuation),
     Exercise(mixup, _mixup_cases, _judge_mixup),
+)
+
+
+# ---------------- build: an augmentation of one's own, judged
+# What `run` of a stage returns does not depend on the order in which random numbers are drawn: which words can be
+# replaced by which, and how often, over many seeds.
+
+THESAURUS: dict[str, list[tuple[str, list[str]]]] = {
+    "film": [("noun", ["movie", "picture"]), ("verb", ["shoot"])],
+    "story": [("noun", ["tale", "narrative"])],
+    "clever": [("adj", ["smart", "bright"])],
+    "slow": [("adj", ["dull", "sluggish"]), ("verb", ["decelerate"])],
+    "good": [("adj", ["full", "fine"])],
+    "like": [("verb", ["wish"]), ("adj", ["similar", "same"]), ("adj", ["alike", "similar"])],
+    "bank": [("noun", ["bank", "shore", "Bank"]), ("noun", ["depository"])],
+}
+
+
+def propose(
+    word: str,
+    tag: str,
+    thesaurus: dict[str, list[tuple[str, list[str]]]],
+    avoid: set[str],
+) -> list[str]:
+    """Words that may replace `word` where it is used as `tag`, in the order of the thesaurus."""
+    found: list[str] = []
+    if word.lower() in avoid:
+        return found
+    for sense_tag, synonyms in thesaurus.get(word.lower(), []):
+        for new in synonyms:
+            fits = sense_tag == tag and new.lower() != word.lower() and new not in avoid
+            if fits and new not in found:
+                found.append(new)
+    return found
+
+
+def _propose_cases() -> list[Arguments]:
+    rows = [
+        ("film", "noun", []),
+        ("film", "verb", []),
+        ("story", "adj", []),
+        ("zebra", "noun", []),
+        ("Film", "noun", []),
+        ("slow", "adj", ["dull"]),
+        ("good", "adj", ["good", "bad"]),
+        ("Good", "adj", ["good"]),
+        ("bank", "noun", []),
+        ("BANK", "noun", []),
+        ("like", "adj", []),
+        ("like", "adj", ["same", "alike", "similar"]),
+    ]
+    return [(word, tag, THESAURUS, set(avoid)) for word, tag, avoid in rows]
+
+
+def _run_propose(
+    answer: Any, word: str, tag: str, thesaurus: dict[str, list[tuple[str, list[str]]]], avoid: set[str]
+) -> Any:
+    return answer(word, tag, thesaurus, avoid)
+
+
+def _judge_propose(case: Case, expected: Any, got: Any) -> str | None:
+    words = as_words(got)
+    if words is None:
+        return words_problem(got)
+    if words == expected:
+        return None
+    if len(words) != len(expected):
+        return f"There are {len(words)} words; there should be {len(expected)}."
+    return first_difference(expected, words)
+
+
+def rewrite(
+    words: list[str],
+    tags: list[str],
+    thesaurus: dict[str, list[tuple[str, list[str]]]],
+    avoid: set[str],
+    fraction: float,
+    seed: int,
+) -> list[str]:
+    """A copy of `words` in which a fraction of them, and at least one, is replaced by proposed words."""
+    random = np.random.default_rng(seed)
+    options = [propose(word, tag, thesaurus, avoid) for word, tag in zip(words, tags, strict=True)]
+    places = [place for place, found in enumerate(options) if found]
+    wanted = max(1, int(fraction * len(words)))
+    new = list(words)
+    for place in random.permutation(len(places))[:wanted]:
+        chosen = places[place]
+        new[chosen] = options[chosen][random.integers(len(options[chosen]))]
+    return new
+
+
+_TAGS = {"film": "noun", "story": "noun", "clever": "adj", "slow": "adj", "good": "adj", "like": "verb"}
+_SEEDS, _AGAIN = 50, 20  # that an answer is called with, and called with again
+
+
+def _rewrite_cases() -> list[Arguments]:
+    rows = [
+        ("film", 0.1, []),
+        ("a film", 0.1, []),
+        ("a clever film", 0.1, []),
+        ("a slow film", 0.5, ["slow"]),
+        ("the film is not good", 0.2, ["not", "good"]),
+        ("a clever story and a slow film", 0.4, []),
+        ("a good film with a clever story", 0.5, ["good"]),
+        ("the actors were not there", 0.4, []),
+        ("a film a story", 1.0, []),
+    ]
+    return [
+        (text.split(), [_TAGS.get(word, "none") for word in text.split()], fraction, set(avoid))
+        for text, fraction, avoid in rows
+    ]
+
+
+def _run_rewrite(answer: Any, words: list[str], tags: list[str], fraction: float, avoid: set[str]) -> Any:
+    """How many words are replaced, at which places and by which words, over many seeds."""
+    made = [answer(words, tags, THESAURUS, avoid, fraction, seed) for seed in range(_SEEDS)]
+    for result in made:
+        if as_words(result) is None:
+            raise Refused(words_problem(result) or "")
+        if len(result) != len(words):
+            raise Refused(f"The copy has {len(result)} words, and the original has {len(words)}.")
+    changes = [[(i, new) for i, new in enumerate(result) if new != words[i]] for result in made]
+    every = sorted({change for one in changes for change in one})
+    return {
+        "replaced": sorted({len(one) for one in changes}),
+        "places": sorted({place for place, _ in every}),
+        "words": sorted({new for _, new in every}),
+        "repeatable": all(
+            list(made[seed]) == list(answer(words, tags, THESAURUS, avoid, fraction, seed)) for seed in range(_AGAIN)
+        ),
+    }
+
+
+def _judge_rewrite(case: Case, expected: Any, got: Any) -> str | None:
+    said = {
+        "repeatable": "The same seed gives two different copies.",
+        "replaced": f"Over {_SEEDS} seeds, the numbers of replaced words are {got['replaced']}.",
+        "places": f"Over {_SEEDS} seeds, the words at the places {got['places']} are replaced.",
+        "words": f"Over {_SEEDS} seeds, these words are put in: {', '.join(got['words'])}.",
+    }
+    return next((text for name, text in said.items() if got[name] != expected[name]), None)
+
+
+class FilteredRewrites:
+    """An operation that keeps a rewrite only if a classifier predicts the same label as before."""
+
+    def __init__(
+        self, make: "Callable[[str, int], str]", predict: "Callable[[list[str]], Any]", attempts: int = 5
+    ) -> None:
+        """`make(text, seed)` returns a rewrite, and `predict(texts)` a label for each text."""
+        self.make, self.predict, self.attempts = make, predict, attempts
+
+    def __call__(self, texts: list[str], seed: int = 0, labels: object = None) -> list[str]:
+        """One text for each text: the first rewrite that passes, or the text itself."""
+        return [self.first_that_passes(text, seed) for text in texts]
+
+    def first_that_passes(self, text: str, seed: int) -> str:
+        """The first of `attempts` rewrites that differs from the text and has its predicted label."""
+        label = self.predict([text])[0]
+        for attempt in range(self.attempts):
+            new = self.make(text, seed * self.attempts + attempt)
+            if new != text and self.predict([new])[0] == label:
+                return new
+        return text
+
+
+def _filter_cases() -> list[Arguments]:
+    """How the rewrite of each seed turns out, over and over: ok, another label, or the same text."""
+    return [
+        (["a"], [0], ["ok"], 5),
+        (["a"], [1], ["ok"], 3),
+        (["a", "b"], [0, 1], ["other", "ok"], 4),
+        (["a"], [0], ["other"], 5),
+        (["a", "b"], [1, 0], ["same", "other", "ok", "ok", "other"], 3),
+        (["a", "b", "c"], [1, 0, 1], ["other", "other", "ok", "same", "other", "other", "other"], 2),
+        (["a"], [1], ["other", "other", "other", "other", "other", "other", "ok"], 7),
+        (["a"], [1], ["other", "ok", "other"], 1),
+    ]
+
+
+def _run_filter(answer: Any, texts: list[str], labels: list[int], turns_out: list[str], attempts: int) -> Any:
+    """The results of the seeds 0 to 3. The rewrite of `a` with seed 2 is `a (rewrite 2)`."""
+
+    def make(text: str, seed: int) -> str:
+        return text if turns_out[int(seed) % len(turns_out)] == "same" else f"{text} (rewrite {int(seed)})"
+
+    def predict(some: list[str]) -> list[int]:
+        if isinstance(some, str):
+            raise Refused("`predict` needs a list of texts: for one text, call `predict([text])`.")
+        return [label(text) for text in some]
+
+    def label(text: str) -> int:
+        original, _, rest = text.partition(" (rewrite ")
+        other = bool(rest) and turns_out[int(rest[:-1]) % len(turns_out)] == "other"
+        return labels[texts.index(original)] ^ int(other)
+
+    operation = answer(make, predict, attempts)
+    made = [operation(texts, seed) for seed in range(4)]
+    for result in made:
+        if as_words(result) is None:
+            raise Refused("The operation should return a list of texts.")
+        if len(result) != len(texts):
+            raise Refused(f"The operation returns {len(result)} texts for {len(texts)} texts.")
+    return made
+
+
+def _judge_filter(case: Case, expected: Any, got: Any) -> str | None:
+    for seed, (wanted, found) in enumerate(zip(expected, got, strict=True)):
+        for old, want, new in zip(case["texts"], wanted, found, strict=True):
+            if new != want:
+                return f"With the seed {seed}, {old!r} becomes {new!r}; it should become {want!r}."
+    return None
+
+
+def judge_augmentation(
+    operation: "Callable[..., list[str]]",
+    texts: list[str],
+    labels: list[int],
+    predict: "Callable[[list[str]], Any]",
+    vectors: "Callable[[list[str]], Any]",
+    copies: int = 3,
+) -> dict[str, float]:
+    """Fidelity, novelty, diversity and similarity of `copies` rewrites of each text, as a dictionary."""
+    made = [new for seed in range(copies) for new in operation(texts, seed)]
+    originals = list(texts) * copies
+    predicted = np.asarray(predict(made))
+    new_words = [set(new.split()) - set(old.split()) for new, old in zip(made, originals, strict=True)]
+    counts = [len(set(new.split())) for new in made]
+    old_vectors, vectors_of_made = np.asarray(vectors(originals)), np.asarray(vectors(made))
+    norms = np.linalg.norm(old_vectors, axis=1) * np.linalg.norm(vectors_of_made, axis=1)
+    cosines = (old_vectors * vectors_of_made).sum(axis=1) / norms
+    return {
+        "fidelity": float(np.mean(predicted == np.tile(labels, copies))),
+        "novelty": float(np.mean([len(new) / count for new, count in zip(new_words, counts, strict=True)])),
+        "diversity": len(set(made)) / len(made),
+        "similarity": float(cosines.mean()),
+    }
+
+
+_MEASURES = ("fidelity", "novelty", "diversity", "similarity")
+
+
+def _judge_cases() -> list[Arguments]:
+    return [
+        (["a film"], [1], [["a movie"]], ["movie"]),
+        (["a film", "a dull story"], [1, 0], [["a movie", "a dull tale"]], ["movie", "dull"]),
+        (
+            ["a film", "a dull story"],
+            [0, 0],
+            [["a movie", "a dull story"], ["a film", "a dull tale tale"]],
+            ["movie", "story"],
+        ),
+        (
+            ["good good film", "no film", "slow"],
+            [1, 0, 0],
+            [["good film", "no movie", "sluggish"], ["fine good film", "no movie", "dull"], ["good film"] * 3],
+            ["good", "movie"],
+        ),
+    ]
+
+
+def _run_judge(answer: Any, texts: list[str], labels: list[int], rewrites: list[list[str]], positive: list[str]) -> Any:
+    """What is measured of an operation whose rewrites with the seeds 0, 1, ... are given.
+
+    The toy classifier predicts 1 for a text with a word of `positive`; the toy vectors count letters.
+    """
+
+    def operation(some: list[str], seed: int = 0, labels: Any = None) -> list[str]:
+        return list(rewrites[seed])
+
+    def predict(some: list[str]) -> np.ndarray:
+        return np.array([int(any(word in positive for word in text.split())) for text in some])
+
+    def vectors(some: list[str]) -> np.ndarray:
+        return np.array([[1.0 + text.count(letter) for letter in "aeilmost"] for text in some])
+
+    result = answer(operation, texts, labels, predict, vectors, len(rewrites))
+    if not isinstance(result, dict) or sorted(result) != sorted(_MEASURES):
+        found = sorted(result) if isinstance(result, dict) else kind(result)
+        raise Refused(f"The result should be a dictionary with the keys {', '.join(_MEASURES)}, but it is {found}.")
+    if problem := next((name for name in _MEASURES if np.shape(result[name]) != ()), None):
+        raise Refused(f"{problem} should be one number, but it is {kind(result[problem])}.")
+    return [float(result[name]) for name in _MEASURES]
+
+
+def _judge_measures(case: Case, expected: Any, got: Any) -> str | None:
+    for name, wanted, found in zip(_MEASURES, expected, got, strict=True):
+        if not same(wanted, found):
+            return f"{name} is {found:.4g}; it should be {wanted:.4g}."
+    return None
+
+
+BUILD = (
+    Exercise(propose, _propose_cases, _judge_propose, _run_propose),
+    Exercise(rewrite, _rewrite_cases, _judge_rewrite, _run_rewrite),
+    Exercise(FilteredRewrites, _filter_cases, _judge_filter, _run_filter),
+    Exercise(judge_augmentation, _judge_cases, _judge_measures, _run_judge),
 )
