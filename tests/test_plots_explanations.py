@@ -191,7 +191,7 @@ def test_rows_for_different_classes_say_which():
         "probability of first",
         "probability of c",
     ]
-    assert "the class of the row" in map_.html and "Explained:" not in map_.html
+    assert "Explained:" not in map_.html
     assert repr(map_).count("probability of") == 2
 
 

@@ -137,9 +137,8 @@ def check_scores(one: Attribution) -> None:
 
 def _caption(one: Attribution, name: str, alike: bool) -> str:
     first = f"Explained: {describe_output(one, name)}. " if alike else ""
-    whom = _printable(name) if alike else "the class of the row"
     return (
-        f"{first}A + and a solid line mark words that speak for {whom}, a {MINUS} and a dashed line words against it. "
+        f"{first}Words with + and a solid line raise the output, words with {MINUS} and a dashed line lower it. "
         "Line and tint grow with the score, relative to the largest score of each method."
     )
 
