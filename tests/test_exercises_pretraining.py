@@ -61,13 +61,13 @@ class GatheredLM(nn.Module):
 
     def __init__(self, encoder: nn.Module, embeddings: nn.Embedding, frequencies: Tensor) -> None:
         super().__init__()
-        self.body, self.table = encoder, embeddings
+        self.encoder, self.embeddings = encoder, embeddings
         self.bias = nn.Parameter(frequencies.clone().log())
 
     def forward(self, masked_ids: Tensor, labels: Tensor) -> Tensor:
         flat = labels.flatten()
         places = torch.nonzero(flat >= 0)[:, 0]
-        logits = F.linear(self.body(masked_ids).flatten(0, 1)[places], self.table.weight, self.bias)
+        logits = F.linear(self.encoder(masked_ids).flatten(0, 1)[places], self.embeddings.weight, self.bias)
         return torch.logsumexp(logits, 1).sub(logits[torch.arange(len(places)), flat[places]]).mean()
 
 
@@ -210,7 +210,10 @@ def masks_only(ids: Tensor, special: Tensor, mask_id: int, rate: float, generato
 MISTAKES: Mistakes = {
     "mask_whole_words": [(each_piece, "by its own draw")],
     "mask_tokens": [(masks_only, "Every chosen token becomes [MASK]"), (("draw < 0.8", "draw < 0.5"), "80 %")],
-    "MaskedLM": [(lambda encoder, embeddings, frequencies: encoder, "Give the class itself")],
+    "MaskedLM": [
+        (lambda encoder, embeddings, frequencies: encoder, "Give the class itself"),
+        (nn.Identity, "no attribute 'encoder'"),
+    ],
 }
 
 TestExercises = judged((*pretraining.EXERCISES, *pretraining.BUILD), RIGHT, SLY, MISTAKES, DRAWN)

@@ -392,6 +392,8 @@ def _run_masked_lm(
     if not isinstance(answer, type) or not issubclass(answer, nn.Module):
         raise Refused("MaskedLM should be a class that inherits from nn.Module.")
     model = answer(encoder, encoder.embeddings, shares)
+    if missing := [name for name in ("encoder", "embeddings", "bias") if not hasattr(model, name)]:
+        raise Refused(f"The model has no attribute {missing[0]!r}. Set self.{missing[0]} in __init__.")
     saved: list[torch.Tensor] = []  # for the backward pass: the logits after the softmax are among them
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -445,14 +447,15 @@ def _judge_masked_lm(case: Case, expected: Any, got: Any) -> str | None:
 class _UntiedMaskedLM(nn.Module):
     def __init__(self, encoder: nn.Module, embeddings: nn.Embedding, frequencies: torch.Tensor) -> None:
         super().__init__()
-        self.encoder, self.output = encoder, nn.Linear(embeddings.embedding_dim, len(frequencies))
+        self.encoder, self.embeddings = encoder, embeddings
+        self.output = nn.Linear(embeddings.embedding_dim, len(frequencies), bias=False)
+        self.bias = nn.Parameter(torch.log(frequencies))
         with torch.no_grad():
             self.output.weight.copy_(embeddings.weight)
-            self.output.bias.copy_(torch.log(frequencies))
 
     def forward(self, masked_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         chosen = labels != -100
-        return F.cross_entropy(self.output(self.encoder(masked_ids)[chosen]), labels[chosen])
+        return F.cross_entropy(self.output(self.encoder(masked_ids)[chosen]) + self.bias, labels[chosen])
 
 
 # ---------------- build, stage 3: the held-out loss at [MASK]
