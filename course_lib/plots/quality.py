@@ -162,9 +162,10 @@ def label_noise(table: pd.DataFrame, title: str = "Test accuracy by fraction of 
         means, look = rows.groupby("noise")[["label_errors", "test_accuracy"]].mean(), style.line_style(number)
         ax.plot(rows["label_errors"], rows["test_accuracy"], ".", color=look["color"], markersize=4)
         ax.plot(means["label_errors"], means["test_accuracy"], label=f"{method}, labels flipped at random", **look)
-    for method, rows in table[~random].groupby("method", sort=False):
-        x, y = rows["label_errors"].mean(), rows["test_accuracy"].mean()
-        ax.plot(x, y, "*", color=series_style(3).colour, markersize=12, label=f"{method}, labels of one rater")
+    raters = table[~random].groupby("method")[["label_errors", "test_accuracy"]].mean()
+    if len(raters):
+        star = {"marker": "*", "markersize": 12, "linestyle": "none", "color": series_style(3).colour}
+        ax.plot(raters["label_errors"], raters["test_accuracy"], label="labels of one rater", **star)
     style.percent_axis(ax.xaxis, ax.yaxis)
     ax.legend()
     set_labels(ax, title, "training labels that are wrong", "test accuracy")
