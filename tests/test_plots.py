@@ -19,7 +19,7 @@ from course_lib import evaluation, plots
 from course_lib.compression.quantization import fake_quantize, fit_qparams
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
-from course_lib.plots import compression, scatter, style
+from course_lib.plots import compression, quality, scatter, style
 
 mpl.use("Agg")
 
@@ -266,6 +266,17 @@ def test_learning_curves_are_the_given_values_in_every_form_of_a_history():
 def test_bars_are_the_given_values():
     assert [bar.get_width() for bar in plots.errors_by(LENGTHS, "words").patches] == pytest.approx([0.2, 0.4])
     assert sum(bar.get_height() for bar in plots.rating_histogram(RATINGS).patches) == len(RATINGS)
+
+
+def test_small_bins_of_a_calibration_are_merged_with_their_neighbour():
+    columns = "low high confidence accuracy count"
+    bins = table(columns, (0.5, 0.6, 0.55, 0.5, 4), (0.6, 0.7, 0.65, 0.8, 12), (0.7, 0.8, 0.75, 1.0, 9))
+    merged = quality.merge_small_bins(bins)
+    assert merged[["low", "high", "count"]].to_numpy().tolist() == [[0.5, 0.8, 25]]
+    assert merged["confidence"][0] == pytest.approx((4 * 0.55 + 12 * 0.65 + 9 * 0.75) / 25)
+    assert merged["accuracy"][0] == pytest.approx((4 * 0.5 + 12 * 0.8 + 9 * 1.0) / 25)
+    assert quality.merge_small_bins(bins, 4).equals(bins)
+    assert len(quality.merge_small_bins(bins.head(1))) == 1, "a single bin has no neighbour"
 
 
 def test_the_best_model_is_on_top_and_whiskers_are_the_intervals():
