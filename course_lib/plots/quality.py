@@ -164,7 +164,7 @@ def label_noise(table: pd.DataFrame, title: str = "Test accuracy by fraction of 
         ax.plot(means["label_errors"], means["test_accuracy"], label=f"{method}, labels flipped at random", **look)
     raters = table[~random].groupby("method")[["label_errors", "test_accuracy"]].mean()
     if len(raters):
-        star = {"marker": "*", "markersize": 12, "linestyle": "none", "color": series_style(3).colour}
+        star: dict[str, Any] = {"marker": "*", "markersize": 12, "linestyle": "none", "color": series_style(3).colour}
         ax.plot(raters["label_errors"], raters["test_accuracy"], label="labels of one rater", **star)
     style.percent_axis(ax.xaxis, ax.yaxis)
     ax.legend()
