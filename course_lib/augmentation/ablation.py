@@ -58,7 +58,7 @@ METHODS = (NONE, *OPERATIONS, CONTEXTUAL, *LOSS_WRAPPERS)
 
 # The runs that ship with the course.
 ENCODER_RUNS = [
-    {"labels": 100, "method": method, "seed": seed} for seed in range(3) for method in (NONE, "eda", CONTEXTUAL)
+    {"labels": 100, "method": method, "seed": seed} for seed in range(5) for method in (NONE, "eda", CONTEXTUAL)
 ]
 TFIDF_RUNS = [
     {"model": "tfidf", "labels": labels, "method": method, "seeds": 20}
