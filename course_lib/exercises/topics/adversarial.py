@@ -152,8 +152,8 @@ def _fgsm_cases() -> list[Arguments]:
         ([[0.2, -0.2]], [[0.0, 0.0]], 0.3, "linf"),
         (table, gradient, 0.25, "linf"),
         (table, gradient, 0.25, "l2"),
-        (table[:2], 1e-7 * gradient[:2], 1.0, "l2"),  # a confident model has tiny gradients
-        (table[:2], 1e-7 * gradient[:2], 1.0, "linf"),
+        (table[:2], 5e-7 * gradient[:2], 1.0, "l2"),  # a confident model has tiny gradients
+        (table[:2], 5e-7 * gradient[:2], 1.0, "linf"),
     ]
 
 
@@ -483,6 +483,7 @@ def _greedy_cases() -> list[Arguments]:
     case = _search_case
     return [
         case("the film is good", {1: "movie story", 3: "fine odd plain"}),
+        case("superb fine a", {2: "the or"}),  # no candidate is better: the word stays
         case("a nice film with a great cast", {1: "fine plain", 2: "story", 5: "good nice", 6: "crew"}),
         case("not bad", {0: "hardly", 1: "dull good"}),  # what a word does depends on the word before it
         case("a dull film", {1: "plain slow", 2: "movie cast"}, "negative"),

@@ -295,6 +295,9 @@ def _label_only_attack_cases() -> list[Arguments]:
         case("fine fine film", 1, typos, [0.2, 0.2, 0.2], 3),  # equal importance: from left to right
         case("dull film", 0, typos, [0.3, -0.2], 2),
         case("fine fine dull", 1, typos, [0.5, 0.9, 0.1], 2),  # one of two equal words, by its importance
+        case("fine fine dull", 1, typos, [0.5, 0.5, 0.1], 2),  # and the left one, where these are equal too
+        case("film great", 1, {"great": ["grt"]}, [0.9, 0.5], 1),  # a word without candidates is no change
+        case("dull great fine", 1, typos, [0.5, 0.4, 0.3], 3),  # the last change stays
         case("dull great film", 1, typos, [-0.5, 0.1, 0.2], 2),
         case("great a", 1, {}, [0.5, 0.1], 2),  # nothing can be changed
         case("nice a film fine", 1, typos | {"a": ["b"]}, [0.1, 0.5, 0.4, 0.3], 4),
@@ -399,6 +402,7 @@ def _closest_word_cases() -> list[Arguments]:
     return [(word, counts, EditDistance(), 2) for word in written] + [
         ("grat", counts, EditDistance(), 1),
         ("graaat", counts, EditDistance(), 1),
+        ("Grt", counts, EditDistance(), 2),
         ("film", {"films": 3}, EditDistance(), 2),
         ("dulls", counts, EditDistance(), 0),
     ]
