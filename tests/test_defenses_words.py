@@ -270,7 +270,7 @@ def test_clean_sentences_stay(tiny: TextClassifier) -> None:
 @pytest.mark.parametrize(
     "wrapper",
     [FGM(), PGDTraining(), FreeLB(), Mixup(), "words"],
-    ids=["FGM", "PGD", "FreeLB", "sentence mixup", "word mixup", "word substitution"],
+    ids=["FGM", "PGD", "FreeLB", "mixup", "word substitution"],
 )
 def test_the_module_that_others_may_use_gets_no_hook(wrapper: Any, tiny: TextClassifier) -> None:
     """While the loss is computed, too: another thread that predicts sees nothing of it."""
