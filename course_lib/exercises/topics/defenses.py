@@ -26,7 +26,7 @@ from course_lib.exercises.values import (
 
 
 def posterior(counts: np.ndarray, typo_probability: np.ndarray) -> np.ndarray:
-    """Probability of each candidate word (n,), from its count in a corpus and the probability of the typo given it."""
+    """Probability of each candidate word (n,), from its count and the probability of the typo given it."""
     scores = counts * typo_probability
     probabilities: np.ndarray = scores / scores.sum()
     return probabilities
@@ -119,7 +119,7 @@ def _judge_majority_vote(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def auc(clean: np.ndarray, attacked: np.ndarray) -> float:
-    """Probability that a random attacked text has a higher score than a random clean one; a tie counts one half."""
+    """Probability that an attacked text has a higher score than a clean one; a tie counts one half."""
     difference = attacked[:, None] - clean[None, :]
     return float(np.mean(difference > 0) + 0.5 * np.mean(difference == 0))
 
@@ -174,7 +174,7 @@ _READER = ToyReader((("fine", 1.0), ("great", 2.0), ("nice", 0.5), ("dull", -1.5
 def word_importance(
     predict: "Callable[[list[list[str]]], list[int]]", words: list[str], label: int, kept: np.ndarray
 ) -> np.ndarray:
-    """How much more often the label changes without a word than with it, for each word (n,); kept is (masks, n)."""
+    """For each word (n,): how much more often the label changes without it; kept is (masks, n)."""
     texts = [[word for word, keep in zip(words, row, strict=True) if keep] for row in kept]
     changed = np.array(predict(texts)) != label
     scores = np.zeros(len(words))
@@ -230,7 +230,7 @@ _CORRECT = ToyCorrector((("grat", "great"), ("graet", "great"), ("Graet", "great
 
 
 def surviving_typos(word: str, candidates: list[str], correct: "Callable[[str], str]") -> list[str]:
-    """The candidates, in order, that the defense still reads as another word than it reads the word itself."""
+    """The candidates, in order, that the model does not read as the word, after the correction."""
     read = correct(word).lower()
     return [candidate for candidate in candidates if correct(candidate).lower() != read]
 
@@ -264,7 +264,7 @@ def label_only_attack(
     importance: np.ndarray,
     most: int,
 ) -> list[str]:
-    """Change at most `most` words, the most important first, until the label changes; then undo what was not needed."""
+    """Change words, the most important first, until the label changes; undo what was not needed."""
     attacked = list(words)
     changed: list[int] = []
     for i in np.argsort(-importance, kind="stable"):
@@ -371,7 +371,7 @@ def _judge_accuracies(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def closest_word(word: str, counts: dict[str, int], distance: "Callable[[str, str], int]", most: int) -> str:
-    """The known word nearest to an unknown one, at a distance of at most `most`; the more frequent one of several."""
+    """The known word that is nearest to an unknown one, at a distance of at most `most`."""
     low = word.lower()
     if low in counts or not low.isalpha():
         return word
