@@ -80,11 +80,11 @@ def other_epoch(model: Any, batches: Any, optimizer: Any, scheduler: Any, clip_n
         model.train()
         loss = measure(model(*inputs), labels)
         losses.append(float(loss.detach()))
+        model.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         optimizer.step()
         scheduler.step()
-        model.zero_grad()
     return losses
 
 
@@ -104,7 +104,7 @@ class OtherLoRA(nn.Module):
         for parameter in linear.parameters():
             parameter.requires_grad = False
         self.frozen, self.factor = linear, alpha / rank
-        self.A = nn.Parameter(torch.empty(rank, linear.in_features).uniform_(-1, 1))
+        self.A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(rank, linear.in_features), a=5**0.5))
         self.B = nn.Parameter(torch.zeros(linear.out_features, rank))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

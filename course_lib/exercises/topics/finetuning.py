@@ -342,6 +342,8 @@ def _run_training(answer: Any, seed: int, dropout: float, rate: float, clip_norm
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
     draw = np.random.default_rng(seed)
     batches = [(*_small_batch(seed + n, 4), torch.from_numpy(draw.integers(0, 2, size=4))) for n in range(3)]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)  # left from an earlier backward pass
     torch.manual_seed(seed)
     losses = [answer(model, batches, optimizer, scheduler, clip_norm) for _ in range(2)]
     kinds = {"a tensor" for epoch in losses if isinstance(epoch, list) for loss in epoch if torch.is_tensor(loss)}
@@ -402,19 +404,17 @@ def evaluate(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> tuple
     return p, middle - half, middle + half
 
 
-def _run_evaluation(answer: Any, seed: int, sizes: list[int], wrong: int) -> list[Any]:
+def _run_evaluation(answer: Any, seed: int, sizes: list[int], wrong: list[int]) -> list[Any]:
     """The three numbers; whether dropout was on, and whether gradients were recorded, in any call."""
     model = BERTForSentimentAnalysis(_small_bert(seed), 3, 0.5)
     _filled(model.classifier.weight, np.random.default_rng(seed))
     model.eval()
     batches: list[tuple[torch.Tensor, ...]] = []
-    for number, size in enumerate(sizes):
+    for number, (size, missed) in enumerate(zip(sizes, wrong, strict=True)):
         inputs = _small_batch(seed + number, size)
         with torch.no_grad():
             labels = model(*inputs).argmax(-1)
-        missed = max(0, wrong - sum(sizes[number + 1 :]))  # the last batches hold the wrong labels
         labels[:missed] = (labels[:missed] + 1) % 3
-        wrong -= missed
         batches.append((*inputs, labels))
     calls: list[list[bool]] = []
     model.register_forward_hook(lambda one, inputs, output: calls.append([one.training, torch.is_grad_enabled()]))
@@ -425,7 +425,7 @@ def _run_evaluation(answer: Any, seed: int, sizes: list[int], wrong: int) -> lis
 
 
 def _evaluation_cases() -> list[Arguments]:
-    return [(0, [8, 8], 4), (1, [8, 2], 2), (2, [5], 0), (3, [30, 30, 7], 12)]
+    return [(0, [8, 8], [0, 4]), (1, [8, 2], [0, 2]), (2, [5], [0]), (3, [30, 30, 7], [4, 5, 3])]
 
 
 def _judge_evaluation(case: Case, expected: Any, got: Any) -> str | None:
@@ -451,7 +451,10 @@ class LoRALinear(nn.Module):
     """A frozen linear layer and a trained update of low rank: y = W x + b + (alpha / rank) B A x."""
 
     def __init__(self, linear: nn.Linear, rank: int = 8, alpha: float = 16.0) -> None:
-        """Freeze `linear`; make the parameters self.A (rank, in), random, and self.B (out, rank), zero."""
+        """Freeze `linear`; make the parameters self.A (rank, in) and self.B (out, rank).
+
+        A is random with standard deviation 1/sqrt(in), and B is zero.
+        """
         super().__init__()
         self.linear = linear.requires_grad_(False)
         self.A = nn.Parameter(torch.randn(rank, linear.in_features) / math.sqrt(linear.in_features))
@@ -472,8 +475,16 @@ class LoRALinear(nn.Module):
         return merged
 
 
+def _start_of_a(a: torch.Tensor) -> str:
+    """How the numbers of A spread; a few numbers say nothing on their standard deviation."""
+    if bool((a == a.flatten()[0]).all()):
+        return "equal" if bool(a.any()) else "zero"
+    ratio = float(a.std()) * math.sqrt(a.shape[1])
+    return "narrow" if ratio < 1 / 4 and a.numel() > 100 else "wide" if ratio > 4 and a.numel() > 100 else "right"
+
+
 def _run_lora(answer: Any, seed: int, sizes: list[int], rank: int, alpha: float) -> list[Any]:
-    """What is trained, the output at the start, the output with other A and B, merged, and the layer after it."""
+    """What is trained, how A and the output start, the output with other A and B, merged, and the layer after it."""
     torch.manual_seed(seed)
     linear = nn.Linear(sizes[0], sizes[1])
     weight = linear.weight.detach().clone()
@@ -485,26 +496,30 @@ def _run_lora(answer: Any, seed: int, sizes: list[int], rank: int, alpha: float)
     trained = sorted(name for name, parameter in layer.named_parameters() if parameter.requires_grad)
     draw = np.random.default_rng(seed)
     x = torch.from_numpy(draw.normal(size=(2, 3, sizes[0]))).float()
-    start, random = layer(x).tolist(), bool(layer.A.abs().max() > 0)
+    start, spread = layer(x).tolist(), _start_of_a(layer.A)
     _filled(layer.A, draw)
     _filled(layer.B, draw)
     output, merged = layer(x).tolist(), layer.merge()
     if not isinstance(merged, nn.Linear):
         raise Refused(f"merge should return an nn.Linear, but it returns {kind(merged)}.")
     again = [bool(torch.equal(linear.weight, weight)), layer(x).tolist()]
-    return [trained, random, start, output, merged(x).tolist(), again]
+    return [trained, spread, start, output, merged(x).tolist(), again]
 
 
 def _lora_cases() -> list[Arguments]:
-    return [(0, [4, 4], 1, 1.0), (1, [5, 3], 2, 8.0), (2, [6, 8], 4, 2.0)]
+    return [(0, [4, 4], 1, 1.0), (1, [5, 3], 2, 8.0), (2, [6, 8], 4, 2.0), (3, [100, 2], 4, 4.0)]
 
 
 def _judge_lora(case: Case, expected: Any, got: Any) -> str | None:
-    trained, random, start, output, merged, again = got
+    trained, spread, start, output, merged, again = got
     if trained != ["A", "B"]:
         return f"Exactly A and B should be trained, but these parameters are: {', '.join(trained) or 'none'}."
-    if not random:
+    if spread == "zero":
         return "A is zero, and so is B: then both gradients are zero, and nothing is ever learned. Make A random."
+    if spread == "equal":
+        return "All numbers of A are equal, so its rows learn the same. Make A random."
+    if spread != "right":
+        return f"The numbers of A spread too {'little' if spread == 'narrow' else 'much'}: see its standard deviation."
     for name, part, wanted in (("", start, expected[2]), ("", output, expected[3]), ("merge: ", merged, expected[4])):
         if problem := array_problem(wanted, part):
             return name + problem
