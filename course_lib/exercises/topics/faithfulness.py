@@ -496,6 +496,7 @@ def _detection_rate_cases() -> list[Arguments]:
         ("slow kettle", [-0.2, -0.1]),
         ("kettle", [-0.3]),  # the only word
         ("fine nice kettle", [0.5, 0.6, 0.1]),  # third
+        ("kettle film kettle", [0.7, 0.3, 0.7]),  # a tie, but with itself
     ]
 
     def case(*numbers: int) -> Arguments:
@@ -509,7 +510,8 @@ def _detection_rate_cases() -> list[Arguments]:
         case(0, 3, 1),
         case(0, 4, 5, 1),
         case(0, 0, 0, 0, 4, 7),
-        case(*range(9)),
+        case(1, 9),
+        case(*range(10)),
     ]
 
 
