@@ -42,7 +42,7 @@ def proposals_by_dict(word: str, tag: str, thesaurus: dict[str, Any], avoid: set
     own = word.lower()
     senses = thesaurus[own] if own in thesaurus and own not in avoid else []
     every = dict.fromkeys(new for kind, words in senses if kind == tag for new in words)
-    return [new for new in every if new.lower() != own and new not in avoid]
+    return [new for new in every if new.lower() not in {own, *avoid}]
 
 
 def rewrite_by_choice(

@@ -224,6 +224,7 @@ THESAURUS: dict[str, list[tuple[str, list[str]]]] = {
     "slow": [("adj", ["dull", "sluggish"]), ("verb", ["decelerate"])],
     "good": [("adj", ["full", "fine"])],
     "like": [("verb", ["wish"]), ("adj", ["similar", "same"]), ("adj", ["alike", "similar"])],
+    "poor": [("adj", ["Bad", "needy"])],
     "bank": [("noun", ["bank", "shore", "Bank"]), ("noun", ["depository"])],
 }
 
@@ -240,7 +241,7 @@ def propose(
         return found
     for sense_tag, synonyms in thesaurus.get(word.lower(), []):
         for new in synonyms:
-            fits = sense_tag == tag and new.lower() != word.lower() and new not in avoid
+            fits = sense_tag == tag and new.lower() != word.lower() and new.lower() not in avoid
             if fits and new not in found:
                 found.append(new)
     return found
@@ -256,6 +257,7 @@ def _propose_cases() -> list[Arguments]:
         ("slow", "adj", ["dull"]),
         ("good", "adj", ["good", "bad"]),
         ("Good", "adj", ["good"]),
+        ("poor", "adj", ["bad"]),
         ("bank", "noun", []),
         ("BANK", "noun", []),
         ("like", "adj", []),
@@ -331,12 +333,16 @@ def _run_rewrite(answer: Any, words: list[str], tags: list[str], fraction: float
             raise Refused(words_problem(result) or "")
         if len(result) != len(words):
             raise Refused(f"The copy has {len(result)} words, and the original has {len(words)}.")
+    options = [propose(word, tag, THESAURUS, avoid) for word, tag in zip(words, tags, strict=True)]
     changes = [[(i, new) for i, new in enumerate(result) if new != words[i]] for result in made]
     every = sorted({change for one in changes for change in one})
     return {
         "replaced": sorted({len(one) for one in changes}),
         "places": sorted({place for place, _ in every}),
         "words": sorted({new for _, new in every}),
+        "one index in each copy": all(
+            len({options[i].index(new) if new in options[i] else -1 for i, new in one}) < 2 for one in changes
+        ),
         "repeatable": all(
             list(made[seed]) == list(answer(words, tags, THESAURUS, avoid, fraction, seed)) for seed in range(_AGAIN)
         ),
@@ -349,6 +355,7 @@ def _judge_rewrite(case: Case, expected: Any, got: Any) -> str | None:
         "replaced": f"Over {_SEEDS} seeds, the numbers of replaced words are {got['replaced']}.",
         "places": f"Over {_SEEDS} seeds, the words at the places {got['places']} are replaced.",
         "words": f"Over {_SEEDS} seeds, these words are put in: {', '.join(got['words'])}.",
+        "one index in each copy": "All new words of a copy have the same index in their lists. Draw one for each word.",
     }
     return next((text for name, text in said.items() if got[name] != expected[name]), None)
 
@@ -391,7 +398,7 @@ def _filter_cases() -> list[Arguments]:
 
 
 def _run_filter(answer: Any, texts: list[str], labels: list[int], turns_out: list[str], attempts: int) -> Any:
-    """The results of the seeds 0 to 3. The rewrite of `a` with seed 2 is `a (rewrite 2)`."""
+    """The results of seeds 0 to 2, and of 3 with wrong labels. The rewrite of `a` with seed 2 is `a (rewrite 2)`."""
 
     def make(text: str, seed: int) -> str:
         return text if turns_out[int(seed) % len(turns_out)] == "same" else f"{text} (rewrite {int(seed)})"
@@ -407,7 +414,8 @@ def _run_filter(answer: Any, texts: list[str], labels: list[int], turns_out: lis
         return labels[texts.index(original)] ^ int(other)
 
     operation = answer(make, predict, attempts)
-    made = [operation(texts, seed) for seed in range(4)]
+    made = [operation(texts, seed) for seed in range(3)]
+    made.append(operation(texts, 3, [1 - label for label in labels]))
     for result in made:
         if as_words(result) is None:
             raise Refused("The operation should return a list of texts.")
