@@ -113,6 +113,19 @@ def _nothing_compared(notebook: NotebookNode) -> None:
         cell.metadata.tags = ["nbval-ignore-output"]
 
 
+def _widget_without_a_picture(notebook: NotebookNode) -> None:
+    notebook.cells[2].outputs[0].data["text/plain"] = "VBox(children=(Text(value=''),))"
+
+
+def _many_words(notebook: NotebookNode) -> None:
+    folded = "<details><summary>Hint 1</summary>\n\nmore words\n\n</details>"
+    notebook.cells[0].source = f"# Title\n\n{'word ' * 5_000}\n\n{folded}\n\n## References\n\n- A paper."
+
+
+def _many_cells(notebook: NotebookNode) -> None:
+    notebook.cells += [notebook.cells[1]] * 56
+
+
 FOLDER = "/".join(["", "home", "ann", "course"])  # written so that this file holds no absolute path itself
 BAD = [
     ("executed in order", _count_twice, "execution counts"),
@@ -133,6 +146,9 @@ BAD = [
     ("pictures that may differ", _drawing, "SVG"),
     ("small file", _printed("x" * 400_001), "bytes"),
     ("enough cells compared", _nothing_compared, "compared 1 of 3"),
+    ("pictures that may differ", _widget_without_a_picture, "make pictures"),
+    ("one sitting", _many_words, "5,002 words"),
+    ("one sitting", _many_cells, "59 code cells"),
 ]
 
 

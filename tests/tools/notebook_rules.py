@@ -14,6 +14,7 @@ from notebook_cells import PROGRESS, WIDGET, code_cells, coverage, is_compared, 
 LEAST_COMPARED = 0.60  # of the code cells
 MOST_BYTES = 400_000  # without pictures
 MOST_PICTURE_BYTES = 1_000_000
+MOST_CELLS, MOST_WORDS = 55, 5_000  # code cells; words outside folds and references
 FOLDERS = "home|Users|root|tmp|work|opt|usr|var|private|mnt|srv"
 ABSOLUTE_PATH = re.compile(rf"(?<![\w:/.])(?:/(?:{FOLDERS})/|~/|[A-Z]:\\+)\w")
 SHELL = re.compile(
@@ -126,6 +127,15 @@ def _compared(notebook: NotebookNode) -> Iterator[str]:
         yield f"{found}; at least {LEAST_COMPARED:.0%} are asked for"
 
 
+def _one_sitting(notebook: NotebookNode) -> Iterator[str]:
+    cells = len(code_cells(notebook))
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    read, _, _ = re.sub(r"<details>.*?</details>", "", prose, flags=re.DOTALL).partition("\n## References")
+    words = len(read.split())
+    if cells > MOST_CELLS or words > MOST_WORDS:
+        yield f"{cells} code cells and {words:,} words; {MOST_CELLS} and {MOST_WORDS:,} can be read in one sitting"
+
+
 RULES: dict[str, Callable[[NotebookNode], Iterator[str]]] = {
     "executed in order": _counted,
     "errors only where tagged": _errors,
@@ -137,4 +147,5 @@ RULES: dict[str, Callable[[NotebookNode], Iterator[str]]] = {
     "pictures that may differ": _pictures,
     "small file": _small,
     "enough cells compared": _compared,
+    "one sitting": _one_sitting,
 }
