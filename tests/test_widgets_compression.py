@@ -1,4 +1,4 @@
-"""The widgets of notebook 06 are moved by values, and answer in words and pictures."""
+"""The widgets of notebook 07 are moved by values, and answer in words and pictures."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""The widgets of notebook 07 are moved by values, and answer in words, heat maps and pictures."""
+"""The widgets of notebooks 08 and 09 are moved by values, and answer in words, heat maps and pictures."""
 
 import re
 from dataclasses import replace
