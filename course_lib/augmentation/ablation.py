@@ -165,13 +165,13 @@ def probe_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     test, noise = corpora.part("movie_reviews", "test", 400), TypoNoise(0.3)
     texts, labels = test["text"].tolist(), test["label"].to_numpy()
-    asked = sentence_vectors([*texts, *noise(texts, seed=99)])
+    test_vectors = sentence_vectors([*texts, *noise(texts, seed=99)])
     rows = []
     for seed in range(config["seeds"]):
         some = training_rows(config["labels"], seed)
         for method, operation in ((NONE, None), ("eda", eda()), ("typo", noise)):
             made = _copies(some, operation, 1, seed)
-            right = (fit_probe(made).predict(asked) == np.tile(labels, 2)).reshape(2, -1).mean(1).tolist()
+            right = (fit_probe(made).predict(test_vectors) == np.tile(labels, 2)).reshape(2, -1).mean(1).tolist()
             fixed = {"labels": config["labels"], "method": method, "seed": seed}
             rows.append(fixed | {"test_accuracy": right[0], "typo_accuracy": right[1]})
     return {"rows": rows}
@@ -185,7 +185,7 @@ def _copies(rows: pd.DataFrame, operation: Operation | None, copies: int, seed: 
 
 
 def _accuracies(run: Run) -> pd.DataFrame:
-    """A row a seed: the configuration, seed, test_accuracy."""
+    """A row for each seed: the configuration, seed, test_accuracy."""
     fixed = {name: value for name, value in run.config.items() if name != "seeds"}
     return (
         pd.DataFrame({"test_accuracy": run.result["test_accuracy"]}).assign(**fixed).rename_axis("seed").reset_index()

@@ -23,7 +23,7 @@ from course_lib.training import TrainingConfig
 
 _VALIDATION_ROWS = 200  # validation sentences after each epoch of a learning curve
 _ROWS_PER_CORPUS = 500  # test sentences of each corpus in the transfer study
-LORA_RATE = 2e-3  # 78.8 % of the validation sentences are right after 1,600 labels, with 1e-3 78.3 %
+LORA_RATE = 2e-3  # chosen against 1e-3 on validation sentences, with one seed
 _RATES = {"lora": 5e-3, "probe": 1e-2}  # few weights, started at zero or at random, take larger steps
 _MOST_STEPS = 100  # optimizer steps that a small training set is given at most; small sets need several epochs
 
