@@ -1,0 +1,21 @@
+"""Models that write: a decoder by hand, generation with a cache, and what one does with it.
+
+`decoder` is the model, `pretrained` loads it, `sampling` and `generate` write with it.
+"""
+
+from course_lib.generation.decoder import Decoder, DecoderConfig, KVCache, kv_cache_bytes
+from course_lib.generation.generate import Generation, generate, stream
+from course_lib.generation.pretrained import CausalLM
+from course_lib.generation.sampling import Sampling
+
+__all__ = [
+    "CausalLM",
+    "Decoder",
+    "DecoderConfig",
+    "Generation",
+    "KVCache",
+    "Sampling",
+    "generate",
+    "kv_cache_bytes",
+    "stream",
+]

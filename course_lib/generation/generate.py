@@ -1,0 +1,286 @@
+"""Generation, token by token: the loop, stop rules, batches of prompts, streams, and prompt look-up decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from course_lib.errors import BadInput
+from course_lib.generation.pretrained import CausalLM
+from course_lib.generation.sampling import Sampling
+
+GREEDY = Sampling()
+_LOOKUP_NGRAM = 3  # tokens at the end that are searched for in the text before
+
+Prompt = str | Sequence[int]  # a user's message, or token ids as `CausalLM.encode` and `chat_ids` make them
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a model wrote after one prompt.
+
+    Attributes:
+        text: without special tokens, up to a stop string.
+        token_ids: all that were generated, the end token included.
+        finish_reason: `end` (the model's end token), `stop` (a stop string) or `length` (max_new_tokens).
+        prompt_tokens: tokens that were read.
+        forward_passes: of the model, the prompt's included. Fewer than tokens where look-up decoding guessed right.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: str
+    prompt_tokens: int
+    forward_passes: int
+
+
+def generate(
+    lm: CausalLM,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    max_new_tokens: int = 100,
+    sampling: Sampling = GREEDY,
+    stop: str | Sequence[str] = (),
+    seed: int = 0,
+    lookup: int = 0,
+) -> list[Generation]:
+    """Continues one prompt or several at once.
+
+    Args:
+        lm: the model.
+        prompts: strings are messages of a user in the chat template; lists of token ids are continued as they are.
+        max_new_tokens: at most so many for each prompt.
+        sampling: how the next token is chosen; greedy when left out.
+        stop: strings that end an answer; they are no part of it.
+        seed: of row i the generator is seeded with seed + i: a row's tokens do not depend on the other rows.
+        lookup: tokens that prompt look-up decoding guesses at once (one prompt alone). 0 turns it off. The tokens are
+            the same, or of the same distribution.
+
+    Raises:
+        BadInput: no prompt, an empty one, one that does not fit into the model's positions together with
+            `max_new_tokens`, or `lookup` with several prompts.
+    """
+    rows = _token_rows(lm, prompts)
+    stops = _check(lm, rows, max_new_tokens, stop, lookup)
+    if lookup or len(rows) == 1:
+        tokens = _one_row(lm, rows[0], max_new_tokens, sampling, seed, lookup)
+        return [_collect(lm, len(rows[0]), tokens, stops)]
+    return _batch(lm, rows, max_new_tokens, sampling, stops, seed)
+
+
+def stream(
+    lm: CausalLM,
+    prompt: Prompt,
+    *,
+    max_new_tokens: int = 100,
+    sampling: Sampling = GREEDY,
+    stop: str | Sequence[str] = (),
+    seed: int = 0,
+    lookup: int = 0,
+) -> Iterator[str]:
+    """The same for one prompt, as pieces of text that appear while the model writes.
+
+    A piece is held back while it could be the beginning of a stop string or of a character of several bytes.
+    """
+    (row,) = _token_rows(lm, [prompt] if isinstance(prompt, str) or prompt else [])
+    stops = _check(lm, [row], max_new_tokens, stop, lookup)
+    tokens = _one_row(lm, row, max_new_tokens, sampling, seed, lookup)
+    return _pieces(lm, tokens, stops)
+
+
+# ---- checks, before long work begins -----------------------------------------------------------------------------
+
+
+def _token_rows(lm: CausalLM, prompts: Prompt | Sequence[Prompt]) -> list[list[int]]:
+    single = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
+    several: list[Prompt] = [prompts] if single else list(prompts)  # type: ignore[list-item, arg-type]
+    if not several:
+        raise BadInput("there is no prompt", "give one string, or a list of them")
+    rows = [lm.chat_ids(prompt) if isinstance(prompt, str) else list(prompt) for prompt in several]
+    size = lm.model.config.vocab_size
+    for number, row in enumerate(rows):
+        if not row:
+            raise BadInput(f"prompt {number} has no token", "give at least one token id")
+        if not all(isinstance(token, int) and 0 <= token < size for token in row):
+            raise BadInput(f"prompt {number} holds {row!r:.80}", f"token ids are whole numbers from 0 to {size - 1}")
+    return rows
+
+
+def _check(
+    lm: CausalLM, rows: list[list[int]], max_new_tokens: int, stop: str | Sequence[str], lookup: int
+) -> tuple[str, ...]:
+    if max_new_tokens < 1:
+        raise BadInput(f"max_new_tokens is {max_new_tokens}", "use a whole number from 1 on")
+    room, longest = lm.model.config.max_positions, max(map(len, rows))
+    if longest >= room:
+        raise BadInput(f"the prompt has {longest} tokens", f"this model reads {room}, its answer included: shorten it")
+    if longest + max_new_tokens > room:
+        raise BadInput(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's {room} positions",
+            f"use at most max_new_tokens={room - longest}",
+        )
+    if lookup < 0 or (lookup and len(rows) > 1):
+        raise BadInput(f"lookup is {lookup} with {len(rows)} prompts", "use it with one prompt, and a positive number")
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    if not all(stops):
+        raise BadInput(f"stop strings are {stops}", "leave out the empty one, which is met at once")
+    return stops
+
+
+# ---- one row -------------------------------------------------------------------------------------------------------
+
+# Tokens that one forward pass yields: one, or several where look-up decoding guessed right.
+Steps = Iterator[list[int]]
+
+
+def _one_row(lm: CausalLM, row: list[int], most: int, sampling: Sampling, seed: int, lookup: int) -> Steps:
+    """Tokens of one row, those of a forward pass at a time; the end token is the last."""
+    random = torch.Generator().manual_seed(seed)
+    where = lm.model.embeddings.weight.device
+    cache, unread, ids, end = lm.model.new_cache(1, len(row) + most), row, list(row), lm.tokenizer.eos_token_id
+    while len(ids) < len(row) + most:
+        room = len(row) + most - len(ids) - 1
+        guess = look_up(ids, min(lookup, room)) if len(ids) > len(row) else []
+        with torch.inference_mode():
+            hidden = lm.model(torch.tensor([[*unread, *guess]], device=where), cache=cache)
+            logits = lm.model.logits(hidden[0, len(unread) - 1 :])
+        new = verify(guess, logits, sampling, random)
+        new = new[: new.index(end) + 1] if end in new else new
+        ids += new
+        yield new
+        if new[-1] == end:
+            return
+        cache.crop(len(ids) - 1)  # a guess that was wrong is forgotten; the last token has not been read yet
+        unread = new[-1:]
+
+
+def look_up(ids: Sequence[int], most: int) -> list[int]:
+    """A guess of the next tokens: those that followed the last time that the text had its last three tokens.
+
+    Saxena 2023, "Prompt lookup decoding"; transformers' `prompt_lookup_num_tokens`. An empty list where there is none.
+    """
+    if most < 1 or len(ids) <= _LOOKUP_NGRAM:
+        return []
+    last = list(ids[-_LOOKUP_NGRAM:])
+    for start in range(len(ids) - _LOOKUP_NGRAM - 1, -1, -1):
+        if ids[start] == last[0] and list(ids[start : start + _LOOKUP_NGRAM]) == last:
+            return list(ids[start + _LOOKUP_NGRAM : start + _LOOKUP_NGRAM + most])
+    return []
+
+
+def verify(guess: Sequence[int], logits: Tensor, sampling: Sampling, random: torch.Generator) -> list[int]:
+    """The guessed tokens that are accepted, and one more token of the model's own.
+
+    Exact in distribution (Leviathan et al. 2023, arXiv:2211.17192, algorithm 1, for a draft that is certain of each
+    token): a guess x is accepted with its probability p(x); otherwise a token is drawn from p without x.
+
+    Args:
+        guess: tokens.
+        logits: shape (guess + 1, vocab): for the token in the place of each guess, and for the one after the last.
+        sampling: how tokens are chosen.
+        random: a generator of the CPU.
+    """
+    accepted: list[int] = []
+    for token, row in zip(guess, logits, strict=False):
+        if sampling.temperature == 0:
+            best = int(row.argmax())
+            accepted.append(best)
+            if best != token:
+                return accepted
+            continue
+        chances = sampling.probabilities(row).cpu()
+        if float(torch.rand((), generator=random)) >= float(chances[token]):
+            chances[token] = 0.0
+            return [*accepted, int(torch.multinomial(chances, 1, generator=random))]
+        accepted.append(token)
+    return [*accepted, sampling.draw(logits[len(guess)], random)]
+
+
+def _collect(lm: CausalLM, prompt_tokens: int, steps: Steps, stops: tuple[str, ...]) -> Generation:
+    """The tokens of one row, until a stop string appears."""
+    ids: list[int] = []
+    passes = 0
+    for passes, new in enumerate(steps, start=1):  # noqa: B007
+        ids += new
+        if _stop_place(lm.decode(ids), stops) is not None:
+            break
+    return _generation(lm, ids, stops, prompt_tokens, passes)
+
+
+def _generation(
+    lm: CausalLM, ids: Sequence[int], stops: tuple[str, ...], prompt_tokens: int, passes: int
+) -> Generation:
+    text = lm.decode(ids)
+    place = _stop_place(text, stops)
+    reason = "stop" if place is not None else "end" if ids[-1] == lm.tokenizer.eos_token_id else "length"
+    return Generation(text[:place], tuple(ids), reason, prompt_tokens, passes)
+
+
+def _stop_place(text: str, stops: tuple[str, ...]) -> int | None:
+    """Where the first stop string begins."""
+    places = [place for stop in stops if (place := text.find(stop)) >= 0]
+    return min(places, default=None)
+
+
+def _pieces(lm: CausalLM, steps: Steps, stops: tuple[str, ...]) -> Iterator[str]:
+    text, shown, ids = "", 0, []  # type: str, int, list[int]
+    for new in steps:
+        ids += new
+        text = lm.decode(ids)
+        place = _stop_place(text, stops)
+        ready = len(text) - _held_back(text, stops) if place is None else place
+        if ready > shown:
+            yield text[shown:ready]
+            shown = ready
+        if place is not None:
+            return
+    if len(text) > shown:
+        yield text[shown:]
+
+
+def _held_back(text: str, stops: tuple[str, ...]) -> int:
+    """Characters at the end that are not certain yet: half a character, or the beginning of a stop string."""
+    if text.endswith("\ufffd"):
+        return len(text) - len(text.rstrip("\ufffd"))
+    lengths = [n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
+    return max(lengths, default=0)
+
+
+# ---- several rows ----------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def _batch(
+    lm: CausalLM, rows: list[list[int]], most: int, sampling: Sampling, stops: tuple[str, ...], seed: int
+) -> list[Generation]:
+    """Rows side by side, padded on the left so that all end at the same place. A finished row reads padding."""
+    where, pad, end = lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id, lm.tokenizer.eos_token_id
+    longest = max(map(len, rows))
+    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=where)
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=where)
+    padded = not bool(mask.all())
+    cache = lm.model.new_cache(len(rows), longest + most)
+    randoms = [torch.Generator().manual_seed(seed + number) for number in range(len(rows))]
+    written: list[list[int]] = [[] for _ in rows]
+    passes, going = 0, set(range(len(rows)))
+    while going and passes < most:
+        hidden = lm.model(ids, mask if padded else None, cache)
+        drawn = _draw_rows(lm.model.logits(hidden[:, -1]), sampling, randoms)
+        passes += 1
+        for number in sorted(going):
+            written[number].append(drawn[number])
+            if drawn[number] == end or _stop_place(lm.decode(written[number]), stops) is not None:
+                going.discard(number)
+        ids = torch.tensor(drawn, device=where)[:, None]
+        mask = torch.cat([mask, torch.ones_like(ids)], 1)
+    return [_generation(lm, tokens, stops, len(row), len(tokens)) for tokens, row in zip(written, rows, strict=True)]
+
+
+def _draw_rows(logits: Tensor, sampling: Sampling, randoms: Sequence[torch.Generator]) -> list[int]:
+    if sampling.temperature == 0:
+        best: list[int] = logits.argmax(-1).tolist()
+        return best
+    return [sampling.draw(row, random) for row, random in zip(logits, randoms, strict=True)]

@@ -1,0 +1,272 @@
+"""A decoder with its tokenizer: load the course's own or any small Llama, save, and turn a conversation into tokens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from course_lib import assets, machine
+from course_lib.batching import check_texts, load_tokenizer, tokenizer_lock
+from course_lib.checkpoints import atomic_folder
+from course_lib.errors import BadInput, CorruptAsset, MissingAsset
+from course_lib.generation.decoder import Decoder, DecoderConfig
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig, PreTrainedTokenizerBase
+
+COURSE_DECODER = "smollm2"  # SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737), from the asset of that name
+_WEIGHTS = "model.safetensors"
+_THEIR_NAMES = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "n_kv_heads": "num_key_value_heads",
+    "intermediate_size": "intermediate_size",
+    "max_positions": "max_position_embeddings",
+    "norm_eps": "rms_norm_eps",
+}
+# Our weight of a layer -> those of transformers' Llama that are stacked in it.
+_LAYER = {
+    "attention_norm.weight": ("input_layernorm",),
+    "attention.qkv_proj.weight": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.o_proj.weight": ("self_attn.o_proj",),
+    "feed_forward_norm.weight": ("post_attention_layernorm",),
+    "feed_forward.gate_up_proj.weight": ("mlp.gate_proj", "mlp.up_proj"),
+    "feed_forward.down_proj.weight": ("mlp.down_proj",),
+}
+# transformers' weight of a layer -> GGUF's
+_GGUF = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """A decoder and the tokenizer that it was pretrained with.
+
+    Attributes:
+        model: in evaluation mode.
+        tokenizer: with a chat template in ChatML's form (`<|im_start|>role`, the text, `<|im_end|>`).
+    """
+
+    model: Decoder
+    tokenizer: PreTrainedTokenizerBase
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str] = COURSE_DECODER) -> CausalLM:
+        """The course's decoder (`smollm2`), or the transformers folder of a Llama with tied embeddings.
+
+        The course's decoder is downloaded on first use (93 MB) and kept as a transformers folder (540 MB).
+
+        Raises:
+            MissingAsset: there is no such folder.
+            CorruptAsset: its files are damaged.
+            BadInput: its architecture is another one.
+            Offline: the course's decoder is missing and cannot be fetched.
+        """
+        folder = course_decoder_folder() if str(name) == COURSE_DECODER else Path(name)
+        if not (folder / _WEIGHTS).is_file():
+            raise MissingAsset(
+                f"there is no {folder / _WEIGHTS}", f"use {COURSE_DECODER!r}, or the folder of a Llama for transformers"
+            )
+        config = _config(folder)
+        try:
+            model = _decoder(config, load_file(folder / _WEIGHTS))
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise CorruptAsset(
+                f"{folder / _WEIGHTS} cannot be loaded ({reason})", "remove the folder; it is made or fetched again"
+            ) from error
+        return cls(model.to(machine.device()), load_tokenizer(folder))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes a folder from which transformers' `AutoModelForCausalLM` and `from_pretrained` load the model.
+
+        Raises:
+            BadInput: the folder exists and holds no model.
+        """
+        target = Path(folder)
+        if target.exists() and not (target / _WEIGHTS).exists():
+            raise BadInput(f"{target} exists and holds no model", "give another folder")
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in llama_weights(self.model).items()}
+        with atomic_folder(target) as part:
+            _write(part, self.model.config, weights, self.tokenizer)
+        return target
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text. Special tokens that it spells out, such as `<|im_end|>`, are read as plain text.
+
+        Raises:
+            BadInput: the text is empty or no string.
+        """
+        (checked,) = check_texts([text], "the prompt")
+        if not checked.strip():
+            raise BadInput(f"the prompt is {text!r:.80}", "give some words")
+        with tokenizer_lock:
+            return list(self.tokenizer(checked, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def chat_ids(self, messages: str | Sequence[Mapping[str, str]], system: str | None = None) -> list[int]:
+        """A conversation in the model's chat template, up to where its answer begins.
+
+        As `apply_chat_template` makes it, except that a message cannot forge a turn: special tokens that it spells out
+        are plain text.
+
+        Args:
+            messages: `[{"role": "user", "content": ...}, ...]`; a string is one message of the user.
+            system: the system prompt; the model's own when left out.
+
+        Raises:
+            BadInput: there is no message, a message is empty, or it has no role or content.
+        """
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        if not turns or any({"role", "content"} - turn.keys() for turn in turns):
+            raise BadInput(f"messages are {messages!r:.80}", 'give [{"role": "user", "content": "..."}]')
+        if turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": DEFAULT_SYSTEM if system is None else system})
+        start, end = (int(self.tokenizer.convert_tokens_to_ids(name)) for name in ("<|im_start|>", "<|im_end|>"))
+        ids = []
+        for turn in turns:
+            if turn["role"] != "system" and not str(turn["content"]).strip():
+                raise BadInput(f"the {turn['role']}'s message is {turn['content']!r:.80}", "give some words")
+            ids += [start, *self.encode(f"{turn['role']}\n{turn['content']}"), end, *self._newline]
+        return [*ids, start, *self.encode("assistant"), *self._newline]
+
+    @property
+    def _newline(self) -> list[int]:
+        return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
+
+
+DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"  # of SmolLM2's chat template
+
+
+def llama_weights(model: Decoder) -> dict[str, Tensor]:
+    """The weights under transformers' names. They are views: no memory is copied."""
+    config = model.config
+    parts = {
+        "attention.qkv_proj.weight": [n * config.head_size for n in (config.n_heads, *[config.n_kv_heads] * 2)],
+        "feed_forward.gate_up_proj.weight": [config.intermediate_size] * 2,
+    }
+    weights = {"model.embed_tokens.weight": model.embeddings.weight, "model.norm.weight": model.norm.weight}
+    for number, layer in enumerate(model.layers):
+        ours = dict(layer.named_parameters())
+        for name, theirs in _LAYER.items():
+            split = ours[name].split(parts[name]) if name in parts else [ours[name]]
+            weights |= {f"model.layers.{number}.{t}.weight": w for t, w in zip(theirs, split, strict=True)}
+    return weights
+
+
+def course_decoder_folder() -> Path:
+    """The transformers folder of the course's decoder; made from its GGUF file when it is not there (10 s)."""
+    asset = assets.path(COURSE_DECODER)
+    folder = assets.cache_folder() / "decoders" / f"{COURSE_DECODER}-{assets.content_sha256(COURSE_DECODER)[:12]}"
+    if not (folder / _WEIGHTS).is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not (folder / _WEIGHTS).is_file():  # another process may have been quicker
+                print(f"unpacking the weights of {asset.name} (once, about 10 s)", file=sys.stderr)
+                with atomic_folder(folder) as part:
+                    _unpack_gguf(asset, part)
+    return folder
+
+
+def _unpack_gguf(file: Path, part: Path) -> None:
+    """The 4-bit and 8-bit weights as float32, nothing lost, and the tokenizer."""
+    import gguf
+    from transformers import AutoTokenizer
+
+    config = DecoderConfig()
+    stored = {one.name: one for one in gguf.GGUFReader(file).tensors}
+
+    def weight(name: str) -> Tensor:
+        one = stored[f"{name}.weight"]
+        return torch.from_numpy(gguf.dequantize(one.data, one.tensor_type).copy())
+
+    weights = {"model.embed_tokens.weight": weight("token_embd"), "model.norm.weight": weight("output_norm")}
+    for number in range(config.n_layers):
+        for theirs, name in _GGUF.items():
+            tensor = weight(f"blk.{number}.{name}")
+            heads = {"attn_q": config.n_heads, "attn_k": config.n_kv_heads}.get(name)
+            weights[f"model.layers.{number}.{theirs}.weight"] = _halves_paired(tensor, heads) if heads else tensor
+    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+    _write(part, config, weights, tokenizer)
+
+
+def _halves_paired(weight: Tensor, heads: int) -> Tensor:
+    """GGUF rotates neighbouring numbers of a head, transformers number i with number i + size/2: reorders the rows."""
+    return weight.view(heads, -1, 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape).contiguous()
+
+
+def _write(part: Path, config: DecoderConfig, weights: dict[str, Tensor], tokenizer: PreTrainedTokenizerBase) -> None:
+    from transformers import LlamaConfig
+
+    theirs = LlamaConfig(
+        **{name: getattr(config, own) for own, name in _THEIR_NAMES.items()},
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        tie_word_embeddings=True,
+        **{name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")},
+    )
+    theirs.architectures = ["LlamaForCausalLM"]
+    theirs.save_pretrained(part)
+    tokenizer.save_pretrained(part)
+    save_file(weights, part / _WEIGHTS, {"format": "pt"})
+
+
+def _config(folder: Path) -> DecoderConfig:
+    from transformers import AutoConfig
+
+    try:
+        theirs: LlamaConfig = AutoConfig.from_pretrained(str(folder))
+    except (OSError, ValueError) as error:
+        raise CorruptAsset(f"{folder / 'config.json'} cannot be read ({error})", "save the model again") from error
+    rope: dict[str, Any] = getattr(theirs, "rope_parameters", None) or {}
+    met = {
+        "model_type": (theirs.model_type, "llama"),
+        "tie_word_embeddings": (theirs.tie_word_embeddings, True),
+        "rope_type": (rope.get("rope_type"), "default"),
+        "attention_bias": (getattr(theirs, "attention_bias", False), False),
+    }
+    for name, (value, wanted) in met.items():
+        if value != wanted:
+            raise BadInput(f"{folder}: {name} is {value!r}, not {wanted!r}", "give a Llama with tied embeddings")
+    shape = {own: getattr(theirs, name) for own, name in _THEIR_NAMES.items()}
+    return DecoderConfig(**shape, rope_theta=float(rope["rope_theta"]))
+
+
+def _decoder(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
+    """A decoder of transformers' weights. Each is used up, so that there is one copy at a time."""
+    with torch.device("meta"):
+        model = Decoder(config)
+    ours = {
+        "embeddings.weight": weights.pop("model.embed_tokens.weight"),
+        "norm.weight": weights.pop("model.norm.weight"),
+    }
+    for number in range(config.n_layers):
+        for name, theirs in _LAYER.items():
+            parts = [weights.pop(f"model.layers.{number}.{their}.weight").float() for their in theirs]
+            ours[f"layers.{number}.{name}"] = torch.cat(parts) if len(parts) > 1 else parts[0]
+    model.load_state_dict({name: tensor.float() for name, tensor in ours.items()}, assign=True)
+    model.fill_rotation_table()
+    return model.eval().requires_grad_(False)
