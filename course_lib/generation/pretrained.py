@@ -146,7 +146,8 @@ class CausalLM:
             raise BadInput(f"messages are {messages!r:.80}", 'give [{"role": "user", "content": "..."}]')
         if turns[0]["role"] != "system":
             turns.insert(0, {"role": "system", "content": DEFAULT_SYSTEM if system is None else system})
-        start, end = (int(self.tokenizer.convert_tokens_to_ids(name)) for name in ("<|im_start|>", "<|im_end|>"))
+        vocabulary = self.tokenizer.get_vocab()
+        start, end = vocabulary["<|im_start|>"], vocabulary["<|im_end|>"]
         ids = []
         for turn in turns:
             if turn["role"] != "system" and not str(turn["content"]).strip():

@@ -1,0 +1,222 @@
+"""Classification by prompt: the probability that the model gives to each answer, and its calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, softmax
+from torch import Tensor
+
+from course_lib import machine
+from course_lib.batching import check_texts
+from course_lib.errors import BadInput
+from course_lib.generation.decoder import KVCache
+from course_lib.generation.pretrained import CausalLM
+from course_lib.text.classifiers import ProbabilityClassifierMixin, columns_of, predict_unique
+
+Floats = NDArray[np.float64]
+
+
+def answer_log_probabilities(
+    lm: CausalLM,
+    contexts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    *,
+    length_normalized: bool = False,
+) -> Floats:
+    """log P(answer | context) of each given answer after each context, in nats.
+
+    What all contexts begin with is read once, and its keys and values are shared.
+
+    Args:
+        lm: the model.
+        contexts: token ids of n > 0 contexts.
+        answers: token ids of k > 0 answers.
+        length_normalized: the mean over an answer's tokens instead of their sum, so that long answers are not at a
+            disadvantage (Brown et al. 2020, arXiv:2005.14165, section 2.4).
+
+    Returns:
+        (n, k).
+
+    Raises:
+        BadInput: there is no context or no answer, one of them is empty, or they are longer than the model's positions.
+    """
+    for name, rows in (("contexts", contexts), ("answers", answers)):
+        if not rows or not all(rows):
+            raise BadInput(f"{name} are {rows!r:.80}", "give at least one, with at least one token each")
+    shared = _common_prefix(contexts)
+    prefix = _read(lm, contexts[0][:shared]) if shared else None
+    found = np.empty((len(contexts), len(answers)))
+    for rows in _batches([len(row) for row in contexts]):
+        found[rows] = _score(lm, [list(contexts[row][shared:]) for row in rows.tolist()], answers, prefix)
+    return found / [len(answer) for answer in answers] if length_normalized else found
+
+
+def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens with which all rows begin; at least one token of each row is left."""
+    shortest = min(map(len, rows)) - 1
+    different = (at for at in range(shortest) if len({row[at] for row in rows}) > 1)
+    return next(different, shortest)
+
+
+def _read(lm: CausalLM, ids: Sequence[int]) -> KVCache:
+    cache = lm.model.new_cache(1, len(ids))
+    with torch.inference_mode():
+        lm.model(torch.tensor([list(ids)], device=lm.model.embeddings.weight.device), cache=cache)
+    return cache
+
+
+def _batches(lengths: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Rows of similar length together, each batch of about as many tokens as the preset gives."""
+    order, batches, start = np.argsort(lengths, kind="stable"), [], 0
+    for end in range(1, len(order) + 1):
+        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > machine.preset().predict_tokens
+        if end == len(order) or full:
+            batches.append(order[start:end])
+            start = end
+    return batches
+
+
+@torch.inference_mode()
+def _score(lm: CausalLM, contexts: list[list[int]], answers: Sequence[Sequence[int]], prefix: KVCache | None) -> Floats:
+    """(contexts, answers): the contexts end at the same place, so that every answer continues all of them at once."""
+    model, where, pad = lm.model, lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id
+    n, longest = len(contexts), max(map(len, contexts))
+    extra = longest + max(map(len, answers))
+    cache = prefix.repeated(n, extra) if prefix else model.new_cache(n, extra)
+    read = cache.length
+    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in contexts], device=where)
+    mask = torch.tensor([[1] * read + [0] * (longest - len(row)) + [1] * len(row) for row in contexts], device=where)
+    first = model.logits(model(ids, mask, cache)[:, -1]).log_softmax(-1)
+    found = torch.stack([first[:, answer[0]] for answer in answers], 1)
+    for column, answer in enumerate(answers):
+        if len(answer) > 1:
+            found[:, column] += _continued(lm, answer, mask, cache)
+            cache.crop(read + longest)
+    return found.double().cpu().numpy()
+
+
+def _continued(lm: CausalLM, answer: Sequence[int], mask: Tensor, cache: KVCache) -> Tensor:
+    """(contexts,): log-probability of an answer's tokens after the first."""
+    ids = torch.tensor([list(answer[:-1])], device=mask.device).expand(len(mask), -1)
+    hidden = lm.model(ids, torch.cat([mask, torch.ones_like(ids)], 1), cache)
+    scores = lm.model.logits(hidden).log_softmax(-1)
+    targets = torch.tensor(answer[1:], device=mask.device).expand(len(mask), -1)
+    total: Tensor = scores.gather(-1, targets[..., None])[..., 0].sum(1)
+    return total
+
+
+class PromptClassifier(ProbabilityClassifierMixin):
+    """A classifier made of a prompt: it compares the probabilities of the answers, and trains nothing.
+
+    Args:
+        lm: the model.
+        instruction: the user's message, with `{text}` where the text goes.
+        answers: class -> the answer that stands for it.
+        examples: (text, class) pairs that are shown before the text, as earlier turns of the conversation. None is
+            zero-shot, some is few-shot (Brown et al. 2020).
+        system: the system prompt; the model's own when left out.
+
+    Attributes:
+        scale: of the answers' log-probabilities, and
+        bias: that is added to them, (classes,); 1 and 0 until `calibrate` sets them.
+
+    Raises:
+        BadInput: no `{text}` in the instruction, fewer than two answers, or an example of an unknown class.
+    """
+
+    def __init__(
+        self,
+        lm: CausalLM,
+        instruction: str,
+        answers: Mapping[Any, str],
+        examples: Sequence[tuple[str, Any]] = (),
+        system: str | None = None,
+    ) -> None:
+        if "{text}" not in instruction:
+            raise BadInput(f"the instruction is {instruction!r:.80}", "put {text} where the text goes")
+        if len(answers) < 2 or not all(answers.values()):
+            raise BadInput(
+                f"answers are {dict(answers)!r:.80}", 'give at least two, such as {0: "negative", 1: "positive"}'
+            )
+        if unknown := [label for _, label in examples if label not in answers]:
+            raise BadInput(f"an example has the class {unknown[0]!r}", f"use some of {list(answers)}")
+        self.lm, self.instruction, self.answers = lm, instruction, dict(answers)
+        self.examples, self.system = list(examples), system
+        self.scale, self.bias = 1.0, np.zeros(len(answers))
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        return np.array(list(self.answers))
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        """The conversation that the model reads."""
+        turns = []
+        for shown, label in self.examples:
+            turns += [self._user(shown), {"role": "assistant", "content": self.answers[label]}]
+        return [*turns, self._user(text)]
+
+    def answer_scores(self, texts: Sequence[str]) -> Floats:
+        """(n, classes): log P(answer | text) in nats, before any calibration."""
+
+        def score(rows: list[str]) -> Floats:
+            contexts = [self.lm.chat_ids(self.messages(text), self.system) for text in rows]
+            return answer_log_probabilities(self.lm, contexts, [self.lm.encode(a) for a in self.answers.values()])
+
+        rows = check_texts(texts)
+        if not rows:
+            return np.empty((0, len(self.answers)))
+        return np.asarray(predict_unique(score, rows), np.float64)
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._probabilities(self.answer_scores(texts))
+
+    def calibrate(self, texts: Sequence[str], labels: ArrayLike | None = None) -> PromptClassifier:
+        """Removes the model's preference for one of the answers, which the prompt causes and not the text.
+
+        Without labels the mean log-odds over the texts is subtracted, which assumes balanced classes (Zhou et al. 2024,
+        batch calibration, arXiv:2309.17249, on logits). With labels, a scale and a bias are fitted to them by logistic
+        regression (Platt 1999).
+
+        Args:
+            texts: n > 1 texts, of validation or training data, never of the test part.
+            labels: their classes.
+
+        Returns:
+            self.
+
+        Raises:
+            BadInput: fewer than two texts, or labels that are not classes of the prompt.
+        """
+        if len(texts) < 2:
+            raise BadInput(f"{len(texts)} texts to calibrate with", "give at least 20")
+        odds = log_softmax(self.answer_scores(texts), axis=1)
+        if labels is None:
+            self.scale, self.bias = 1.0, -odds.mean(0)
+        else:
+            self.scale, self.bias = _platt(odds, columns_of(self.classes_, labels, len(texts)))
+        return self
+
+    def _user(self, text: str) -> dict[str, str]:
+        return {"role": "user", "content": self.instruction.replace("{text}", text)}
+
+    def _probabilities(self, scores: Floats) -> NDArray[np.float32]:
+        rows = softmax(self.scale * log_softmax(scores, axis=1) + self.bias, axis=1) if len(scores) else scores
+        return rows.astype(np.float32)
+
+
+def _platt(odds: Floats, columns: NDArray[np.int64]) -> tuple[float, Floats]:
+    """One scale for all classes and a bias for each, by maximum likelihood with a weak prior on the scale."""
+    from scipy.optimize import minimize
+
+    rows, classes = np.arange(len(odds)), odds.shape[1]
+
+    def loss(values: Floats) -> float:
+        return float(-log_softmax(values[0] * odds + values[1:], axis=1)[rows, columns].mean() + 1e-3 * values @ values)
+
+    found = minimize(loss, np.r_[1.0, np.zeros(classes)]).x
+    return float(found[0]), np.asarray(found[1:], np.float64)
