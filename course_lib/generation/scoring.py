@@ -51,8 +51,8 @@ def answer_log_probabilities(
     shared = _common_prefix(contexts)
     prefix = _read(lm, contexts[0][:shared]) if shared else None
     found = np.empty((len(contexts), len(answers)))
-    for rows in _batches([len(row) for row in contexts]):
-        found[rows] = _score(lm, [list(contexts[row][shared:]) for row in rows.tolist()], answers, prefix)
+    for batch in _batches([len(row) for row in contexts]):
+        found[batch] = _score(lm, [list(contexts[row][shared:]) for row in batch.tolist()], answers, prefix)
     return found / [len(answer) for answer in answers] if length_normalized else found
 
 
