@@ -6,16 +6,21 @@
 from course_lib.generation.decoder import Decoder, DecoderConfig, KVCache, kv_cache_bytes
 from course_lib.generation.generate import Generation, generate, stream
 from course_lib.generation.pretrained import CausalLM
+from course_lib.generation.retrieval import BM25, Passage, Retriever, grounded_messages
 from course_lib.generation.sampling import Sampling
 
 __all__ = [
+    "BM25",
     "CausalLM",
     "Decoder",
     "DecoderConfig",
     "Generation",
     "KVCache",
+    "Passage",
+    "Retriever",
     "Sampling",
     "generate",
+    "grounded_messages",
     "kv_cache_bytes",
     "stream",
 ]
