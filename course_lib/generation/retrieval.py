@@ -1,4 +1,4 @@
-"""Retrieval-augmented generation (Lewis et al. 2020, arXiv:2005.11401): find passages, answer from them, name the source.
+"""Retrieval-augmented generation (Lewis et al. 2020, arXiv:2005.11401): find passages, answer from them, name sources.
 
 Two retrievers with one interface: `Retriever` compares sentence vectors (Reimers and Gurevych 2019, arXiv:1908.10084),
 `BM25` counts shared words (Robertson and Zaragoza 2009, doi:10.1561/1500000019).
