@@ -108,7 +108,7 @@ class _Ranking:
             wrong = f"no passage has the title {unknown[0]!r}" if len(queries) == len(titles) else "lengths differ"
             raise BadInput(wrong, "give the title of one passage for each query")
         order = np.argsort(-self.scores(queries), axis=1, kind="stable")
-        return np.argmax(order == np.array([[place[title]] for title in titles]), axis=1) + 1
+        return np.asarray(np.argmax(order == np.array([[place[title]] for title in titles]), axis=1) + 1)
 
 
 class Retriever(_Ranking):
