@@ -292,11 +292,10 @@ class Decoder(nn.Module):
             cache: of the tokens before; the new ones are added to it.
 
         Raises:
-            BadInput: more tokens than positions.
+            BadInput: more tokens than positions, or a cache or mask of another size.
         """
         past, new = cache.length if cache else 0, input_ids.shape[1]
-        if past + new > self.config.max_positions:
-            raise BadInput(f"{past + new} tokens", f"this model has {self.config.max_positions} positions: shorten it")
+        self._check(input_ids, attention_mask, cache)
         mask = attention_mask_of(attention_mask, past, new, input_ids.device)
         positions = _positions(attention_mask, past, new, input_ids.device)
         rotation = self.cos[positions][:, None], self.sin[positions][:, None]  # (#batch, 1, new, size)
@@ -307,6 +306,22 @@ class Decoder(nn.Module):
             cache.length = past + new
         output: Tensor = self.norm(hidden)
         return output
+
+    def _check(self, input_ids: Tensor, attention_mask: Tensor | None, cache: KVCache | None) -> None:
+        """Torch would broadcast some of these sizes without an error."""
+        batch, end = len(input_ids), input_ids.shape[1] + (cache.length if cache else 0)
+        if end > self.config.max_positions:
+            raise BadInput(f"{end} tokens", f"this model has {self.config.max_positions} positions: shorten it")
+        if attention_mask is not None and attention_mask.shape != (batch, end):
+            raise BadInput(
+                f"the attention mask has the shape {tuple(attention_mask.shape)}",
+                f"give ({batch}, {end}): the tokens in the cache are included",
+            )
+        if cache and (cache.keys.shape[1] != batch or cache.keys.shape[3] < end):
+            raise BadInput(
+                f"the cache has room for {cache.keys.shape[1]} rows of {cache.keys.shape[3]} tokens",
+                f"make a new one: new_cache({batch}, {end})",
+            )
 
     def logits(self, hidden: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch vocab"]:
         """Scores of every token of the vocabulary as the next one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class Generation:
 
     Attributes:
         text: without special tokens, up to a stop string.
-        token_ids: all that were generated, the end token included.
+        token_ids: all that were generated, up to the one that completes a stop string; the end token included.
         finish_reason: `end` (the model's end token), `stop` (a stop string) or `length` (max_new_tokens).
         prompt_tokens: tokens that were read.
         forward_passes: of the model, the prompt's included. Fewer than tokens where look-up decoding guessed right.
@@ -55,7 +56,7 @@ def generate(
         max_new_tokens: at most so many for each prompt.
         sampling: how the next token is chosen; greedy when left out.
         stop: strings that end an answer; they are no part of it.
-        seed: of row i the generator is seeded with seed + i: a row's tokens do not depend on the other rows.
+        seed: row i is drawn with a generator of the seed `seed + i`, so that it does not depend on the other rows.
         lookup: tokens that prompt look-up decoding guesses at once (one prompt alone). 0 turns it off. The tokens are
             the same, or of the same distribution.
 
@@ -64,7 +65,7 @@ def generate(
             `max_new_tokens`, or `lookup` with several prompts.
     """
     rows = _token_rows(lm, prompts)
-    stops = _check(lm, rows, max_new_tokens, stop, lookup)
+    stops = _check(lm, rows, max_new_tokens, sampling, stop, seed, lookup)
     if lookup or len(rows) == 1:
         tokens = _one_row(lm, rows[0], max_new_tokens, sampling, seed, lookup)
         return [_collect(lm, len(rows[0]), tokens, stops)]
@@ -85,8 +86,11 @@ def stream(
 
     A piece is held back while it could be the beginning of a stop string or of a character of several bytes.
     """
-    (row,) = _token_rows(lm, [prompt] if isinstance(prompt, str) or prompt else [])
-    stops = _check(lm, [row], max_new_tokens, stop, lookup)
+    rows = _token_rows(lm, prompt)
+    if len(rows) > 1:
+        raise BadInput(f"there are {len(rows)} prompts", "give one; `generate` takes several")
+    (row,) = rows
+    stops = _check(lm, rows, max_new_tokens, sampling, stop, seed, lookup)
     tokens = _one_row(lm, row, max_new_tokens, sampling, seed, lookup)
     return _pieces(lm, tokens, stops)
 
@@ -95,25 +99,40 @@ def stream(
 
 
 def _token_rows(lm: CausalLM, prompts: Prompt | Sequence[Prompt]) -> list[list[int]]:
-    single = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
-    several: list[Prompt] = [prompts] if single else list(prompts)  # type: ignore[list-item, arg-type]
-    if not several:
+    if isinstance(prompts, bytes) or not isinstance(prompts, Sequence):
+        raise BadInput(f"the prompt is {prompts!r:.80}", "give one string, or a list of them")
+    if not prompts:
         raise BadInput("there is no prompt", "give one string, or a list of them")
-    rows = [lm.chat_ids(prompt) if isinstance(prompt, str) else list(prompt) for prompt in several]
+    single = isinstance(prompts, str) or isinstance(prompts[0], int)
+    several: list[Prompt] = [prompts] if single else list(prompts)  # type: ignore[list-item, arg-type]
     size = lm.model.config.vocab_size
-    for number, row in enumerate(rows):
+    rows: list[list[int]] = []
+    for number, prompt in enumerate(several):
+        if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
+            raise BadInput(f"prompt {number} is {prompt!r:.80}", "give a string, or a list of token ids")
+        row = lm.chat_ids(prompt) if isinstance(prompt, str) else list(prompt)
         if not row:
             raise BadInput(f"prompt {number} has no token", "give at least one token id")
-        if not all(isinstance(token, int) and 0 <= token < size for token in row):
+        if not all(type(token) is int and 0 <= token < size for token in row):
             raise BadInput(f"prompt {number} holds {row!r:.80}", f"token ids are whole numbers from 0 to {size - 1}")
+        rows.append(row)
     return rows
 
 
 def _check(
-    lm: CausalLM, rows: list[list[int]], max_new_tokens: int, stop: str | Sequence[str], lookup: int
+    lm: CausalLM,
+    rows: list[list[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop: str | Sequence[str],
+    seed: int,
+    lookup: int,
 ) -> tuple[str, ...]:
-    if max_new_tokens < 1:
-        raise BadInput(f"max_new_tokens is {max_new_tokens}", "use a whole number from 1 on")
+    for name, value, least in (("max_new_tokens", max_new_tokens, 1), ("lookup", lookup, 0), ("seed", seed, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise BadInput(f"{name} is {value!r}", f"use a whole number from {least} on")
+    if not isinstance(sampling, Sampling):
+        raise BadInput(f"sampling is {sampling!r:.80}", "give Sampling(temperature=...)")
     room, longest = lm.model.config.max_positions, max(map(len, rows))
     if longest >= room:
         raise BadInput(f"the prompt has {longest} tokens", f"this model reads {room}, its answer included: shorten it")
@@ -122,12 +141,12 @@ def _check(
             f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's {room} positions",
             f"use at most max_new_tokens={room - longest}",
         )
-    if lookup < 0 or (lookup and len(rows) > 1):
-        raise BadInput(f"lookup is {lookup} with {len(rows)} prompts", "use it with one prompt, and a positive number")
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    if not all(stops):
-        raise BadInput(f"stop strings are {stops}", "leave out the empty one, which is met at once")
-    return stops
+    if lookup and len(rows) > 1:
+        raise BadInput(f"lookup is {lookup} with {len(rows)} prompts", "use it with one prompt")
+    stops = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, (list, tuple)) or not all(isinstance(one, str) and one for one in stops):
+        raise BadInput(f"stop strings are {stop!r:.80}", "give a list of strings; an empty one would be met at once")
+    return tuple(stops)
 
 
 # ---- one row -------------------------------------------------------------------------------------------------------
@@ -203,11 +222,16 @@ def _collect(lm: CausalLM, prompt_tokens: int, steps: Steps, stops: tuple[str, .
     """The tokens of one row, until a stop string appears."""
     ids: list[int] = []
     passes = 0
-    for passes, new in enumerate(steps, start=1):  # noqa: B007
-        ids += new
-        if _stop_place(lm.decode(ids), stops) is not None:
-            break
+    for passes, new in enumerate(steps, start=1):
+        for token in new:
+            ids.append(token)
+            if _is_stopped(lm, ids, stops):
+                return _generation(lm, ids, stops, prompt_tokens, passes)
     return _generation(lm, ids, stops, prompt_tokens, passes)
+
+
+def _is_stopped(lm: CausalLM, ids: Sequence[int], stops: tuple[str, ...]) -> bool:
+    return bool(stops) and _stop_place(lm.decode(ids), stops) is not None
 
 
 def _generation(
@@ -242,11 +266,10 @@ def _pieces(lm: CausalLM, steps: Steps, stops: tuple[str, ...]) -> Iterator[str]
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:
-    """Characters at the end that are not certain yet: half a character, or the beginning of a stop string."""
-    if text.endswith("\ufffd"):
-        return len(text) - len(text.rstrip("\ufffd"))
-    lengths = [n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
-    return max(lengths, default=0)
+    """Characters at the end that are not certain yet: half a character, after the beginning of a stop string."""
+    whole = text.rstrip("\ufffd")
+    lengths = [n for stop in stops for n in range(1, len(stop)) if whole.endswith(stop[:n])]
+    return len(text) - len(whole) + max(lengths, default=0)
 
 
 # ---- several rows ----------------------------------------------------------------------------------------------------
@@ -256,8 +279,8 @@ def _held_back(text: str, stops: tuple[str, ...]) -> int:
 def _batch(
     lm: CausalLM, rows: list[list[int]], most: int, sampling: Sampling, stops: tuple[str, ...], seed: int
 ) -> list[Generation]:
-    """Rows side by side, padded on the left so that all end at the same place. A finished row reads padding."""
-    where, pad, end = lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id, lm.tokenizer.eos_token_id
+    """Rows side by side, padded on the left so that all end at the same place. What follows a row's end is left out."""
+    where, pad, end = lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id or 0, lm.tokenizer.eos_token_id
     longest = max(map(len, rows))
     ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=where)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=where)
@@ -272,7 +295,7 @@ def _batch(
         passes += 1
         for number in sorted(going):
             written[number].append(drawn[number])
-            if drawn[number] == end or _stop_place(lm.decode(written[number]), stops) is not None:
+            if drawn[number] == end or _is_stopped(lm, written[number], stops):
                 going.discard(number)
         ids = torch.tensor(drawn, device=where)[:, None]
         mask = torch.cat([mask, torch.ones_like(ids)], 1)

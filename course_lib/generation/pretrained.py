@@ -121,8 +121,7 @@ class CausalLM:
         (checked,) = check_texts([text], "the prompt")
         if not checked.strip():
             raise BadInput(f"the prompt is {text!r:.80}", "give some words")
-        with tokenizer_lock:
-            return list(self.tokenizer(checked, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        return self._token_ids(checked)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""
@@ -139,28 +138,48 @@ class CausalLM:
             system: the system prompt; the model's own when left out.
 
         Raises:
-            BadInput: there is no message, a message is empty, or it has no role or content.
+            BadInput: there is no message, a message is empty, its role is not one of `ROLES`, a second system prompt
+                is given, or the tokenizer knows no ChatML.
         """
-        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        if not turns or any({"role", "content"} - turn.keys() for turn in turns):
-            raise BadInput(f"messages are {messages!r:.80}", 'give [{"role": "user", "content": "..."}]')
-        if turns[0]["role"] != "system":
-            turns.insert(0, {"role": "system", "content": DEFAULT_SYSTEM if system is None else system})
-        vocabulary = self.tokenizer.get_vocab()
-        start, end = vocabulary["<|im_start|>"], vocabulary["<|im_end|>"]
-        ids = []
-        for turn in turns:
-            if turn["role"] != "system" and not str(turn["content"]).strip():
-                raise BadInput(f"the {turn['role']}'s message is {turn['content']!r:.80}", "give some words")
-            ids += [start, *self.encode(f"{turn['role']}\n{turn['content']}"), end, *self._newline]
-        return [*ids, start, *self.encode("assistant"), *self._newline]
+        turns = _turns(messages, system)
+        start: Any = self.tokenizer.convert_tokens_to_ids("<|im_start|>")
+        end: Any = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        if {start, end} & {None, self.tokenizer.unk_token_id}:
+            raise BadInput("the tokenizer knows no <|im_start|>", "continue token ids, which `encode` makes of a text")
+        ids, newline = [], self._token_ids("\n")
+        for role, content in turns:
+            ids += [start, *self.encode(f"{role}\n{content}"), end, *newline]
+        return [*ids, start, *self.encode("assistant"), *newline]
 
-    @property
-    def _newline(self) -> list[int]:
-        return list(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
+    def _token_ids(self, text: str) -> list[int]:
+        with tokenizer_lock:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return ids
 
 
+ROLES = ("system", "user", "assistant")
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"  # of SmolLM2's chat template
+
+
+def _turns(messages: str | Sequence[Mapping[str, str]], system: str | None) -> list[tuple[str, str]]:
+    """(role, content) of each turn, the system prompt first."""
+    fix = 'give [{"role": "user", "content": "..."}]'
+    given = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    if not isinstance(given, Sequence) or not given or not all(isinstance(turn, Mapping) for turn in given):
+        raise BadInput(f"messages are {messages!r:.80}", fix)
+    turns = [(turn.get("role"), turn.get("content")) for turn in given]
+    if turns[0][0] != "system":
+        turns.insert(0, ("system", DEFAULT_SYSTEM if system is None else system))
+    elif system is not None:
+        raise BadInput("there are two system prompts", "leave out `system`, or the first message")
+    checked = []
+    for role, content in turns:
+        if role not in ROLES or not isinstance(content, str):
+            raise BadInput(f"a message of {role!r:.40} is {content!r:.80}", f"{fix}; the roles are {', '.join(ROLES)}")
+        if role != "system" and not content.strip():
+            raise BadInput(f"the {role}'s message is {content!r:.80}", "give some words")
+        checked.append((str(role), content))
+    return checked
 
 
 def llama_weights(model: Decoder) -> dict[str, Tensor]:
@@ -240,7 +259,7 @@ def _config(folder: Path) -> DecoderConfig:
 
     try:
         theirs: LlamaConfig = AutoConfig.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # transformers checks the types of its fields with errors of many kinds
         raise CorruptAsset(f"{folder / 'config.json'} cannot be read ({error})", "save the model again") from error
     rope: dict[str, Any] = getattr(theirs, "rope_parameters", None) or {}
     met = {
@@ -248,12 +267,19 @@ def _config(folder: Path) -> DecoderConfig:
         "tie_word_embeddings": (theirs.tie_word_embeddings, True),
         "rope_type": (rope.get("rope_type"), "default"),
         "attention_bias": (getattr(theirs, "attention_bias", False), False),
+        "mlp_bias": (getattr(theirs, "mlp_bias", False), False),
+        "hidden_act": (getattr(theirs, "hidden_act", None), "silu"),
+        "quantization_config": (getattr(theirs, "quantization_config", None), None),
     }
     for name, (value, wanted) in met.items():
         if value != wanted:
             raise BadInput(f"{folder}: {name} is {value!r}, not {wanted!r}", "give a Llama with tied embeddings")
-    shape = {own: getattr(theirs, name) for own, name in _THEIR_NAMES.items()}
-    return DecoderConfig(**shape, rope_theta=float(rope["rope_theta"]))
+    config = DecoderConfig(
+        **{own: getattr(theirs, name) for own, name in _THEIR_NAMES.items()}, rope_theta=float(rope["rope_theta"])
+    )
+    if theirs.head_dim != config.head_size:
+        raise BadInput(f"{folder}: head_dim is {theirs.head_dim}", f"{config.head_size} would fit its hidden_size")
+    return config
 
 
 def _decoder(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
@@ -268,6 +294,8 @@ def _decoder(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
         for name, theirs in _LAYER.items():
             parts = [weights.pop(f"model.layers.{number}.{their}.weight").float() for their in theirs]
             ours[f"layers.{number}.{name}"] = torch.cat(parts) if len(parts) > 1 else parts[0]
+    if unknown := sorted(weights.keys() - {"lm_head.weight"}):  # a tied head is the embeddings, which are loaded
+        raise KeyError(f"{len(unknown)} weights of another architecture, such as {unknown[0]}")
     model.load_state_dict({name: tensor.float() for name, tensor in ours.items()}, assign=True)
     model.fill_rotation_table()
     return model.eval().requires_grad_(False)

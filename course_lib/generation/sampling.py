@@ -10,6 +10,8 @@ from torch import Tensor
 
 from course_lib.errors import BadInput
 
+_LOWEST_TEMPERATURE = 1e-30  # a lower one is 0 in float32
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -32,9 +34,12 @@ class Sampling:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_k", "top_p", "min_p"):
+            if not isinstance(value := getattr(self, name), (int, float)) or value != value:
+                raise BadInput(f"{name} is {value!r}", "use a number")
         if not 0 <= self.temperature < float("inf"):
             raise BadInput(f"temperature is {self.temperature}", "use 0 for the likeliest token, or a positive number")
-        if self.top_k < 0 or self.top_k != int(self.top_k):
+        if self.top_k < 0 or not float(self.top_k).is_integer():
             raise BadInput(f"top_k is {self.top_k}", "use a whole number of tokens, or 0 for all")
         if not 0 < self.top_p <= 1:
             raise BadInput(f"top_p is {self.top_p}", "use a probability above 0, at most 1")
@@ -42,11 +47,15 @@ class Sampling:
             raise BadInput(f"min_p is {self.min_p}", "use a number from 0 to 1")
 
     def probabilities(self, logits: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*batch vocab"]:
-        """The distribution that a token is drawn from: temperature first, then each filter, then the sum is 1 again."""
+        """The distribution that a token is drawn from: temperature, then the filters top-k, top-p and min-p.
+
+        The order is that of transformers' `generate`: each filter reads probabilities of the tokens that are left.
+        """
         if self.temperature == 0:
             return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-        scaled = logits.float() / self.temperature
-        for keep in (self._top_k, self._min_p, self._top_p):
+        shifted = logits.float() - logits.max(-1, keepdim=True).values.float()  # no overflow, however low it is
+        scaled = shifted / max(self.temperature, _LOWEST_TEMPERATURE)
+        for keep in (self._top_k, self._top_p, self._min_p):
             scaled = keep(scaled)
         return scaled.softmax(-1)
 
@@ -59,7 +68,7 @@ class Sampling:
     def _top_k(self, logits: Tensor) -> Tensor:
         if not 0 < self.top_k < logits.shape[-1]:
             return logits
-        lowest = logits.topk(self.top_k, -1).values[..., -1:]
+        lowest = logits.topk(int(self.top_k), -1).values[..., -1:]
         return logits.masked_fill(logits < lowest, -torch.inf)
 
     def _top_p(self, logits: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
@@ -84,7 +85,7 @@ def _batches(lengths: Sequence[int]) -> list[NDArray[np.int64]]:
 @torch.inference_mode()
 def _score(lm: CausalLM, contexts: list[list[int]], answers: Sequence[Sequence[int]], prefix: KVCache | None) -> Floats:
     """(contexts, answers): the contexts end at the same place, so that every answer continues all of them at once."""
-    model, where, pad = lm.model, lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id
+    model, where, pad = lm.model, lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id or 0
     n, longest = len(contexts), max(map(len, contexts))
     extra = longest + max(map(len, answers))
     cache = prefix.repeated(n, extra) if prefix else model.new_cache(n, extra)
@@ -116,7 +117,7 @@ class PromptClassifier(ProbabilityClassifierMixin):
     Args:
         lm: the model.
         instruction: the user's message, with `{text}` where the text goes.
-        answers: class -> the answer that stands for it.
+        answers: class -> the answer that means it.
         examples: (text, class) pairs that are shown before the text, as earlier turns of the conversation. None is
             zero-shot, some is few-shot (Brown et al. 2020).
         system: the system prompt; the model's own when left out.
@@ -139,9 +140,10 @@ class PromptClassifier(ProbabilityClassifierMixin):
     ) -> None:
         if "{text}" not in instruction:
             raise BadInput(f"the instruction is {instruction!r:.80}", "put {text} where the text goes")
-        if len(answers) < 2 or not all(answers.values()):
+        if len(answers) < 2 or not all(answers.values()) or len(set(answers.values())) < len(answers):
             raise BadInput(
-                f"answers are {dict(answers)!r:.80}", 'give at least two, such as {0: "negative", 1: "positive"}'
+                f"answers are {dict(answers)!r:.80}",
+                'give at least two different ones, such as {0: "negative", 1: "positive"}',
             )
         if unknown := [label for _, label in examples if label not in answers]:
             raise BadInput(f"an example has the class {unknown[0]!r}", f"use some of {list(answers)}")
@@ -151,7 +153,7 @@ class PromptClassifier(ProbabilityClassifierMixin):
 
     @property
     def classes_(self) -> NDArray[Any]:
-        return np.array(list(self.answers))
+        return np.asarray(pd.Index(list(self.answers), tupleize_cols=False))  # of objects where the types differ
 
     def messages(self, text: str) -> list[dict[str, str]]:
         """The conversation that the model reads."""
