@@ -87,7 +87,7 @@ def test_help_lists_every_command(capsys):
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert set(commands.COMMANDS) >= {"doctor", "data", "lab", "bundle", "finetune", "predict", "pretrain", "fill",
-                                      "attack", "explain", "compress", "export"}  # fmt: skip
+                                      "attack", "explain", "compress", "export", "generate"}  # fmt: skip
     assert all(name in out for name in commands.COMMANDS)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from course_lib.commands.inputs import write_out
 from course_lib.errors import CourseError
 
 COMMANDS = {
@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "write a saved classifier as an ONNX file and compare it with torch",
     "attack": "search for small changes of sentences that change the predictions of a saved model",
     "explain": "show which words made a saved model predict what it predicts",
+    "generate": "let a language model answer a message or continue a text",
 }
 FAILED, INTERRUPTED = 1, 130  # argparse itself exits with 2 for a misused command
 
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fix = "the same command continues from here" if _continues(options) else "the same command starts again"
         print(f"interrupted; {fix}", file=sys.stderr)
         result, lines, code = {"error": "interrupted", "fix": fix}, [], INTERRUPTED
-    _say(json.dumps(result) if options.json else "\n".join(lines))
+    if text := json.dumps(result) if options.json else "\n".join(lines):
+        write_out(text + "\n")
     return int(code)
 
 
@@ -81,14 +83,3 @@ def _show_warning(
     ours = Path(filename).is_relative_to(Path(__file__).parents[1])
     text = f"warning: {message}" if ours else warnings.formatwarning(message, category, filename, lineno).rstrip()
     print(text, file=sys.stderr, flush=True)
-
-
-def _say(text: str) -> None:
-    """Prints on standard output, with escapes for characters that its encoding lacks."""
-    if not text:
-        return
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

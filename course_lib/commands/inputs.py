@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import tempfile
@@ -193,3 +194,18 @@ def write_text(file: Path, content: str, option: str) -> None:
 def say(line: str) -> None:
     """Prints on standard error: standard output is for the result alone."""
     print(line, file=sys.stderr, flush=True)
+
+
+def write_out(text: str) -> bool:
+    """Writes on standard output at once, with escapes for characters that its encoding lacks.
+
+    Returns:
+        False where the reader, such as `head`, has seen enough: what is written from then on goes nowhere.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end="", flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return False
+    return True

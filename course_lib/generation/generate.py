@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -81,10 +81,11 @@ def stream(
     stop: str | Sequence[str] = (),
     seed: int = 0,
     lookup: int = 0,
-) -> Iterator[str]:
+) -> Generator[str, None, Generation]:
     """The same for one prompt, as pieces of text that appear while the model writes.
 
-    A piece is held back while it could be the beginning of a stop string or of a character of several bytes.
+    A piece is held back while it could be the beginning of a stop string or of a character of several bytes. The
+    generator returns the whole `Generation` (the value of its StopIteration).
     """
     rows = _token_rows(lm, prompt)
     if len(rows) > 1:
@@ -92,7 +93,7 @@ def stream(
     (row,) = rows
     stops = _check(lm, rows, max_new_tokens, sampling, stop, seed, lookup)
     tokens = _one_row(lm, row, max_new_tokens, sampling, seed, lookup)
-    return _pieces(lm, tokens, stops)
+    return _pieces(lm, len(row), tokens, stops)
 
 
 # ---- checks, before long work begins -----------------------------------------------------------------------------
@@ -249,20 +250,21 @@ def _stop_place(text: str, stops: tuple[str, ...]) -> int | None:
     return min(places, default=None)
 
 
-def _pieces(lm: CausalLM, steps: Steps, stops: tuple[str, ...]) -> Iterator[str]:
-    text, shown, ids = "", 0, []  # type: str, int, list[int]
-    for new in steps:
+def _pieces(lm: CausalLM, prompt_tokens: int, steps: Steps, stops: tuple[str, ...]) -> Generator[str, None, Generation]:
+    shown, passes, ids = 0, 0, []  # type: int, int, list[int]
+    for passes, new in enumerate(steps, start=1):  # noqa: B007
         ids += new
         text = lm.decode(ids)
-        place = _stop_place(text, stops)
-        ready = len(text) - _held_back(text, stops) if place is None else place
+        if _stop_place(text, stops) is not None:
+            break
+        ready = len(text) - _held_back(text, stops)
         if ready > shown:
             yield text[shown:ready]
             shown = ready
-        if place is not None:
-            return
-    if len(text) > shown:
-        yield text[shown:]
+    found = _generation(lm, ids, stops, prompt_tokens, passes)
+    if len(found.text) > shown:
+        yield found.text[shown:]
+    return found
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:
