@@ -39,8 +39,8 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise BadInput(f"{field.name} is {getattr(self, field.name)!r}", "use a positive number")
+            if not isinstance(value := getattr(self, field.name), (int, float)) or not value > 0:
+                raise BadInput(f"{field.name} is {value!r}", "use a positive number")
         if self.hidden_size % (2 * self.n_heads) or self.n_heads % self.n_kv_heads:
             raise BadInput(
                 f"hidden_size {self.hidden_size}, n_heads {self.n_heads} and n_kv_heads {self.n_kv_heads} do not fit",

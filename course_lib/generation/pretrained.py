@@ -96,7 +96,13 @@ class CausalLM:
             raise CorruptAsset(
                 f"{folder / _WEIGHTS} cannot be loaded ({reason})", "remove the folder; it is made or fetched again"
             ) from error
-        return cls(model.to(machine.device()), load_tokenizer(folder))
+        tokenizer = load_tokenizer(folder)
+        if len(tokenizer) > config.vocab_size:
+            raise BadInput(
+                f"{folder}: {len(tokenizer)} tokens, but embeddings of {config.vocab_size}",
+                "give the model's tokenizer",
+            )
+        return cls(model.to(machine.device()), tokenizer)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Writes a folder from which transformers' `AutoModelForCausalLM` and `from_pretrained` load the model.
@@ -274,9 +280,8 @@ def _config(folder: Path) -> DecoderConfig:
     for name, (value, wanted) in met.items():
         if value != wanted:
             raise BadInput(f"{folder}: {name} is {value!r}, not {wanted!r}", "give a Llama with tied embeddings")
-    config = DecoderConfig(
-        **{own: getattr(theirs, name) for own, name in _THEIR_NAMES.items()}, rope_theta=float(rope["rope_theta"])
-    )
+    shape = {own: getattr(theirs, name) for own, name in _THEIR_NAMES.items()}
+    config = DecoderConfig(**shape, rope_theta=rope.get("rope_theta"))  # type: ignore[arg-type]
     if theirs.head_dim != config.head_size:
         raise BadInput(f"{folder}: head_dim is {theirs.head_dim}", f"{config.head_size} would fit its hidden_size")
     return config

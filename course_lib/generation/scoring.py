@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from course_lib.generation.pretrained import CausalLM
 from course_lib.text.classifiers import ProbabilityClassifierMixin, columns_of, predict_unique
 
 Floats = NDArray[np.float64]
+_TOKENS_AT_ONCE = 128  # of an answer: each has a score for every token of the vocabulary
 
 
 def answer_log_probabilities(
@@ -46,15 +48,51 @@ def answer_log_probabilities(
     Raises:
         BadInput: there is no context or no answer, one of them is empty, or they are longer than the model's positions.
     """
-    for name, rows in (("contexts", contexts), ("answers", answers)):
-        if not rows or not all(rows):
-            raise BadInput(f"{name} are {rows!r:.80}", "give at least one, with at least one token each")
-    shared = _common_prefix(contexts)
-    prefix = _read(lm, contexts[0][:shared]) if shared else None
-    found = np.empty((len(contexts), len(answers)))
-    for batch in _batches([len(row) for row in contexts]):
-        found[batch] = _score(lm, [list(contexts[row][shared:]) for row in batch.tolist()], answers, prefix)
-    return found / [len(answer) for answer in answers] if length_normalized else found
+    starts, ends = _rows(lm, contexts, "contexts"), _rows(lm, answers, "answers")
+    longest, room = max(map(len, starts)) + max(map(len, ends)), lm.model.config.max_positions
+    if longest > room:
+        raise BadInput(f"a context and an answer have {longest} tokens", f"this model reads {room}: shorten them")
+    shared = _common_prefix(starts)
+    prefix = _read(lm, starts[0][:shared]) if shared else None
+    found = np.empty((len(starts), len(ends)))
+    for batch in _batches([len(row) for row in starts]):
+        found[batch] = _score(lm, [starts[row][shared:] for row in batch.tolist()], ends, prefix)
+    return found / [len(answer) for answer in ends] if length_normalized else found
+
+
+def perplexity(lm: CausalLM, text: str, *, context: Sequence[int] = ()) -> float:
+    """exp of the mean negative log-probability of a text's tokens: 1 if the model was certain of each of them.
+
+    Texts can be compared for one tokenizer only, since another one makes other tokens of them.
+
+    Args:
+        lm: the model.
+        text: at least two tokens, or one after a context.
+        context: token ids before it, which are read and not scored. Without, the text's first token is the context.
+
+    Raises:
+        BadInput: the text is too short, or longer than the model's positions.
+    """
+    ids = lm.encode(text)
+    before, scored = (context, ids) if len(context) else (ids[:1], ids[1:])
+    if not scored:
+        raise BadInput(f"{text!r:.80} is one token", "give a longer text, or a context")
+    return float(np.exp(-answer_log_probabilities(lm, [before], [scored], length_normalized=True)[0, 0]))
+
+
+def _rows(lm: CausalLM, rows: Sequence[Sequence[int]], name: str) -> list[list[int]]:
+    """The same as lists, whose tokens are in the vocabulary."""
+    try:
+        lists = [[operator.index(token) for token in row] for row in rows]
+    except TypeError as error:
+        raise BadInput(
+            f"{name} are {rows!r:.80}", "give lists of token ids, as `CausalLM.encode` makes them"
+        ) from error
+    if not lists or not all(lists):
+        raise BadInput(f"{name} are {rows!r:.80}", "give at least one, with at least one token each")
+    if wrong := [token for row in lists for token in row if not 0 <= token < lm.model.config.vocab_size]:
+        raise BadInput(f"{name} hold the token {wrong[0]}", f"use ids from 0 to {lm.model.config.vocab_size - 1}")
+    return lists
 
 
 def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
@@ -105,9 +143,10 @@ def _continued(lm: CausalLM, answer: Sequence[int], mask: Tensor, cache: KVCache
     """(contexts,): log-probability of an answer's tokens after the first."""
     ids = torch.tensor([list(answer[:-1])], device=mask.device).expand(len(mask), -1)
     hidden = lm.model(ids, torch.cat([mask, torch.ones_like(ids)], 1), cache)
-    scores = lm.model.logits(hidden).log_softmax(-1)
     targets = torch.tensor(answer[1:], device=mask.device).expand(len(mask), -1)
-    total: Tensor = scores.gather(-1, targets[..., None])[..., 0].sum(1)
+    total: Tensor = hidden.new_zeros(len(mask))
+    for part, wanted in zip(hidden.split(_TOKENS_AT_ONCE, 1), targets.split(_TOKENS_AT_ONCE, 1), strict=True):
+        total += lm.model.logits(part).log_softmax(-1).gather(-1, wanted[..., None])[..., 0].sum(1)
     return total
 
 
@@ -138,11 +177,11 @@ class PromptClassifier(ProbabilityClassifierMixin):
         examples: Sequence[tuple[str, Any]] = (),
         system: str | None = None,
     ) -> None:
-        if "{text}" not in instruction:
+        if not isinstance(instruction, str) or "{text}" not in instruction:
             raise BadInput(f"the instruction is {instruction!r:.80}", "put {text} where the text goes")
-        if len(answers) < 2 or not all(answers.values()) or len(set(answers.values())) < len(answers):
+        if not _are_answers(answers):
             raise BadInput(
-                f"answers are {dict(answers)!r:.80}",
+                f"answers are {answers!r:.80}",
                 'give at least two different ones, such as {0: "negative", 1: "positive"}',
             )
         if unknown := [label for _, label in examples if label not in answers]:
@@ -194,13 +233,15 @@ class PromptClassifier(ProbabilityClassifierMixin):
         Raises:
             BadInput: fewer than two texts, or labels that are not classes of the prompt.
         """
-        if len(texts) < 2:
-            raise BadInput(f"{len(texts)} texts to calibrate with", "give at least 20")
-        odds = log_softmax(self.answer_scores(texts), axis=1)
-        if labels is None:
+        rows = check_texts(texts)
+        if len(rows) < 2:
+            raise BadInput(f"{len(rows)} texts to calibrate with", "give at least 20")
+        columns = None if labels is None else columns_of(self.classes_, labels, len(rows))
+        odds = log_softmax(self.answer_scores(rows), axis=1)
+        if columns is None:
             self.scale, self.bias = 1.0, -odds.mean(0)
         else:
-            self.scale, self.bias = _platt(odds, columns_of(self.classes_, labels, len(texts)))
+            self.scale, self.bias = _platt(odds, columns)
         return self
 
     def _user(self, text: str) -> dict[str, str]:
@@ -209,6 +250,12 @@ class PromptClassifier(ProbabilityClassifierMixin):
     def _probabilities(self, scores: Floats) -> NDArray[np.float32]:
         rows = softmax(self.scale * log_softmax(scores, axis=1) + self.bias, axis=1) if len(scores) else scores
         return rows.astype(np.float32)
+
+
+def _are_answers(answers: Any) -> bool:
+    """At least two different texts by class."""
+    texts = list(answers.values()) if isinstance(answers, Mapping) else []
+    return len(set(texts)) == len(texts) > 1 and all(isinstance(text, str) and text.strip() for text in texts)
 
 
 def _platt(odds: Floats, columns: NDArray[np.int64]) -> tuple[float, Floats]:
