@@ -17,6 +17,7 @@ from course_lib.exercises.topics import (
     explaining,
     faithfulness,
     finetuning,
+    generation,
     pretraining,
     transformer,
 )
@@ -32,6 +33,7 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "07": (compression,),
     "08": (explaining,),
     "09": (faithfulness,),
+    "10": (generation,),
 }
 
 
