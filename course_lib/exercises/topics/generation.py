@@ -26,8 +26,8 @@ def top_p_filter(probabilities: np.ndarray, top_p: float) -> np.ndarray:
     before = np.cumsum(ordered) - ordered  # probability of all tokens that are likelier
     kept = order[before < top_p]
     filtered = np.zeros_like(probabilities)
-    filtered[kept] = probabilities[kept]
-    return filtered / filtered.sum()
+    filtered[kept] = probabilities[kept] / probabilities[kept].sum()
+    return filtered
 
 
 def _top_p_cases() -> list[Arguments]:
@@ -387,7 +387,7 @@ def _run_next_logits(
     answer: Answer, sizes: list[int], eps: float, parts: list[list[int]], seed: int
 ) -> list[np.ndarray]:
     """The logits after each part of a text that is read with one cache, and the shape of the cache at its end."""
-    config = _Config(*sizes, rope_theta=100.0, norm_eps=eps)
+    config = _Config(*sizes, 100.0, eps)
     weights, cache = _weights(config, seed), {}  # type: dict[str, torch.Tensor], dict[int, Any]
     logits = [_array(answer(weights, config, torch.tensor(part), cache)) for part in parts]
     if sorted(cache) != list(range(config.n_layers)):
