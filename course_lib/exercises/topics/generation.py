@@ -205,14 +205,14 @@ EXERCISES = (
 class _Config:
     """The attributes of `course_lib.generation.DecoderConfig` that the stages use."""
 
+    norm_eps: float
     vocab_size: int
     hidden_size: int
     n_layers: int
     n_heads: int
     n_kv_heads: int
     intermediate_size: int
-    rope_theta: float
-    norm_eps: float
+    rope_theta: float = 100.0
 
     @property
     def head_size(self) -> int:
@@ -387,7 +387,7 @@ def _run_next_logits(
     answer: Answer, sizes: list[int], eps: float, parts: list[list[int]], seed: int
 ) -> list[np.ndarray]:
     """The logits after each part of a text that is read with one cache, and the shape of the cache at its end."""
-    config = _Config(*sizes, 100.0, eps)
+    config = _Config(eps, *sizes)
     weights, cache = _weights(config, seed), {}  # type: dict[str, torch.Tensor], dict[int, Any]
     logits = [_array(answer(weights, config, torch.tensor(part), cache)) for part in parts]
     if sorted(cache) != list(range(config.n_layers)):
