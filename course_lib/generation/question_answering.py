@@ -1,4 +1,4 @@
-"""The course's questions about Wikipedia leads, the measures of answers, and what retrieval is worth: two experiments."""
+"""Question answering: the course's questions about Wikipedia leads, measures of answers, and two experiments."""
 
 from __future__ import annotations
 
@@ -17,15 +17,24 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from course_lib import assets
 from course_lib.errors import BadInput
+from course_lib.experiments import experiment
 from course_lib.generation.generate import generate
 from course_lib.generation.pretrained import CausalLM
-from course_lib.generation.retrieval import BM25, Passage, Retriever, grounded_messages, wikipedia_passages
+from course_lib.generation.retrieval import (
+    BM25,
+    Passage,
+    Retriever,
+    grounded_messages,
+    mean_reciprocal_rank,
+    recall_at_k,
+    wikipedia_passages,
+)
 
 _WORD = re.compile(r"\w+")
 _STEM = 5  # letters by which words are compared: "discovered" supports "discovery"
 _REFUSAL = re.compile(
-    r"\b(?:(?:do|does|did|is|are|was|were|has|have|can|could)(?: not|n't)|cannot|not (?:specified|mentioned|known|given)"
-    r"|no (?:information|mention|such|answer)|unknown|unable|never|sorry|there (?:is|are|was|were) no)\b",
+    r"\b(?:(?:do|does|did|is|are|was|were|has|have|can|could)(?: not|n't)|cannot|unknown|unable|never|sorry"
+    r"|not (?:specified|mentioned|known|given)|no (?:information|mention|such|answer)|there (?:is|are|was|were) no)\b",
     re.IGNORECASE,
 )
 
@@ -36,8 +45,8 @@ class Question:
 
     Attributes:
         question: the text.
-        kind: `keywords` (shares words with its passage), `paraphrase` (shares few or none), `absent` (about a thing that
-            no passage is about) or `false premise` (takes something wrong for granted).
+        kind: `keywords` (shares words with its passage), `paraphrase` (shares few or none), `absent` (about a thing
+            that no passage is about) or `false premise` (takes something wrong for granted).
         title: of the passage that answers it; None where no passage does.
         answers: short answers that are accepted; each is in the passage.
     """
@@ -59,18 +68,43 @@ def questions(part: str = "test") -> tuple[Question, ...]:
         raise BadInput(f"part is {part!r}", 'use "validation" or "test"')
     rows = json.loads((assets.data_folder() / "questions.json").read_text(encoding="utf-8"))
     found = [Question(row["question"], row["kind"], row["title"], tuple(row["answers"])) for row in rows]
-    return tuple(one for one in found if (_quarter(one.question) == 0) == (part == "validation"))
+    return tuple(one for one in found if (_hash(one.question)[0] % 4 == 0) == (part == "validation"))
 
 
-def _quarter(text: str) -> int:
-    return hashlib.sha256(text.encode()).digest()[0] % 4
+def answerable(part: str = "test") -> list[Question]:
+    """The questions of a part that a passage answers, in the order of the studies' lists."""
+    return [one for one in questions(part) if one.title]
+
+
+def unanswerable(part: str = "test") -> list[Question]:
+    """The questions of a part that no passage answers, in the order of the studies' lists."""
+    return [one for one in questions(part) if not one.title]
+
+
+def question_passages(n: int = 400) -> list[Passage]:
+    """A collection of n passages: those that answer the course's questions, and others that a hash has drawn.
+
+    Raises:
+        BadInput: n is smaller than the number of passages that have a question, or larger than the number of leads.
+    """
+    passages = wikipedia_passages()
+    wanted = {one.title for part in ("validation", "test") for one in answerable(part)}
+    if not len(wanted) <= n <= len(passages):
+        raise BadInput(f"n is {n}", f"use a whole number from {len(wanted)} to {len(passages)}")
+    drawn = sorted(passages, key=lambda one: (one.title not in wanted, _hash(one.title)))
+    kept = {one.title for one in drawn[:n]}
+    return [passage for passage in passages if passage.title in kept]
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def contains_answer(text: str, answers: Sequence[str]) -> bool:
     """Whether one of the accepted answers is in the text, word for word; case, accents and plural endings do not count.
 
-    More lenient than SQuAD's exact match (Rajpurkar et al. 2016, arXiv:1606.05250), since the model writes sentences. It
-    also accepts a sentence that contains the right answer among wrong ones.
+    More lenient than SQuAD's exact match (Rajpurkar et al. 2016, arXiv:1606.05250), since the model writes sentences.
+    It also accepts a sentence that contains the right answer among wrong ones.
     """
     words = f" {' '.join(_normal(text))} "
     return any(f" {' '.join(_normal(one))} " in words for one in answers)
@@ -90,7 +124,14 @@ def unsupported_words(text: str, passages: Sequence[Passage], question: str = ""
     """
     sources = [question, *(f"{passage.title} {passage.text}" for passage in passages)]
     known = {_stem(word) for source in sources for word in _normal(source)}
-    return [word for word in _normal(text) if word not in ENGLISH_STOP_WORDS and len(word) > 1 and _stem(word) not in known]
+    return [
+        word for word in _normal(text) if word not in ENGLISH_STOP_WORDS and len(word) > 1 and _stem(word) not in known
+    ]
+
+
+def is_unsupported(text: str, passages: Sequence[Passage], question: Question) -> bool:
+    """Whether an answer is no refusal and has a word that is in neither the passages nor the question."""
+    return not is_refusal(text) and bool(unsupported_words(text, passages, question.question))
 
 
 def _normal(text: str) -> list[str]:
@@ -112,28 +153,15 @@ ANSWER_RUNS = [
     {"context": "none", "k": 0},
     {"context": "gold", "k": 1},
     {"context": "unrelated", "k": 1},
-    *({"context": retriever, "k": k} for retriever in ("bm25", "encoder") for k in (1, 3)),
+    {"context": "bm25", "k": 1},
+    {"context": "encoder", "k": 1},
+    {"context": "encoder", "k": 3},
 ]
 _RETRIEVERS: dict[str, type[BM25 | Retriever]] = {"bm25": BM25, "encoder": Retriever}
-_ANSWER_PASSAGES = 1000  # that the answers' study searches
-_BATCH = 8  # prompts of similar length at once
+_ANSWER_PASSAGES = 1000  # that the study of answers searches
 _ANSWER_TOKENS = 32
+_BATCH = 8  # prompts of similar length at once
 _DATA = ("course_encoder", "wikipedia_leads")
-
-
-def question_passages(n: int = 400) -> list[Passage]:
-    """A collection of n passages: those that answer the course's questions, and others that were drawn once.
-
-    Raises:
-        BadInput: n is smaller than the number of passages that have a question, or larger than the number of leads.
-    """
-    passages = wikipedia_passages()
-    wanted = {one.title for part in ("validation", "test") for one in questions(part)} - {None}
-    if not len(wanted) <= n <= len(passages):
-        raise BadInput(f"n is {n}", f"use a whole number from {len(wanted)} to {len(passages)}")
-    drawn = sorted(passages, key=lambda one: (one.title not in wanted, hashlib.sha256(one.title.encode()).digest()))
-    kept = {one.title for one in drawn[:n]}
-    return [passage for passage in passages if passage.title in kept]
 
 
 @experiment(
@@ -143,9 +171,10 @@ def question_passages(n: int = 400) -> list[Passage]:
     data=_DATA,
 )
 def retrieval_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The rank of the passage that answers each test question, among `passages` passages.
+    """The rank of the passage that answers each test question.
 
-    `config`: `retriever` (`bm25`, `encoder`), `passages` (a number). `ranks` are in the order of `answerable()`.
+    `config`: `retriever` (`bm25`, `encoder`), and `passages`, the number that it searches. `ranks` are in the order of
+    `answerable()`.
     """
     asked = answerable()
     retriever = _RETRIEVERS[config["retriever"]](question_passages(config["passages"]))
@@ -154,47 +183,66 @@ def retrieval_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**recalls, "mean_reciprocal_rank": mean_reciprocal_rank(ranks), "ranks": ranks.tolist()}
 
 
-def answerable(part: str = "test") -> list[Question]:
-    """The questions of a part that a passage answers, in the order of the studies' lists."""
-    return [one for one in questions(part) if one.title]
-
-
-def unanswerable(part: str = "test") -> list[Question]:
-    """The questions of a part that no passage answers, in the order of the studies' lists."""
-    return [one for one in questions(part) if not one.title]
-
-
 @experiment(
     "grounded_answer_study",
     cost=lambda config: 1.0 + 2 * config["k"],
-    tolerance={"accuracy": 0.03, "refused": 0.03, "unsupported": 0.03, "invented": 0.06},
+    tolerance={"accuracy": 0.03, "refused": 0.03, "unsupported": 0.03, "refused_unanswerable": 0.06},
     data=("smollm2", *_DATA),
 )
 def grounded_answer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What the decoder answers to the test questions, without a passage and with one.
+    """What the decoder answers to two thirds of the answerable test questions and to all that no passage answers.
 
-    `config`: `context`, which is `none` (the question alone), `gold` (the passage that answers it), `unrelated` (another
-    question's passage), or a retriever, `bm25` or `encoder`, that searches 1,000 passages; and `k` passages.
+    `config`: `context`, which is `none` (the question alone), `gold` (the passage that answers it), `unrelated` (the
+    passage of another question), or `bm25` or `encoder`, which search 1,000 passages; and `k`, the number of passages.
 
-    The result has lists of 0 and 1 in the order of `answerable()`: `correct`, `refusal` and `unsupported` (no refusal, and
-    a word that is not in the passages; for `none`, not in the gold passage). `invention` is in the order of
-    `unanswerable()`, for the retrievers and `none`: an answer that is no refusal. The numbers are their means.
+    Each number is the mean of a list of 0 and 1. `correct`, `refusals` and `unsupported_answers` (see `is_unsupported`;
+    with `none`, by the gold passage) are in the order of `studied_questions()`.
+    `refusals_unanswerable` is in the order of `unanswerable()`, and empty for `gold` and `unrelated`.
     """
     lm, context = CausalLM.from_pretrained(), config["context"]
-    asked = answerable() + ([] if context in ("gold", "unrelated") else unanswerable())
-    given = _contexts(asked, context, config["k"])
-    texts = _write(lm, [lm.chat_ids(_messages(one, given[one.question])) for one in asked])
-    gold = _contexts(answerable(), "gold", 1)
-    lists: dict[str, list[int]] = {"correct": [], "refusal": [], "unsupported": [], "invention": []}
-    for one, text in zip(asked, texts, strict=True):
-        refused = is_refusal(text)
-        if one.title is None:
-            lists["invention"].append(int(not refused))
-            continue
-        sources = given[one.question] or gold[one.question]
-        lists["correct"].append(int(contains_answer(text, one.answers)))
-        lists["refusal"].append(int(refused))
-        lists["unsupported"].append(int(not refused and bool(unsupported_words(text, sources, one.question))))
-    names = {"accuracy": "correct", "refused": "refusal", "unsupported_rate": "unsupported", "invented": "invention"}
-    means = {name: float(np.mean(lists[key])) if lists[key] else None for name, key in names.items()}
-    return {**means, **lists}
+    asked = studied_questions()
+    others = [] if context in ("gold", "unrelated") else unanswerable()
+    given = _contexts([*asked, *others], context, config["k"])
+    texts = _write(lm, [*asked, *others], given)
+    sources = _contexts(asked, "gold", 1) if context == "none" else given
+    lists = {
+        "correct": [contains_answer(text, one.answers) for one, text in zip(asked, texts, strict=False)],
+        "refusals": [is_refusal(text) for text in texts[: len(asked)]],
+        "unsupported_answers": [is_unsupported(*row) for row in zip(texts, sources, asked, strict=False)],
+        "refusals_unanswerable": [is_refusal(text) for text in texts[len(asked) :]],
+    }
+    names = ("accuracy", "refused", "unsupported", "refused_unanswerable")
+    means = {name: float(np.mean(row)) if row else None for name, row in zip(names, lists.values(), strict=True)}
+    return {**means, **{name: [int(one) for one in row] for name, row in lists.items()}}
+
+
+def studied_questions() -> list[Question]:
+    """The answerable test questions whose answers are studied: two of three, since writing takes a second for each."""
+    return [one for number, one in enumerate(answerable()) if number % 3]
+
+
+def _contexts(asked: Sequence[Question], context: str, k: int) -> list[list[Passage]]:
+    """The passages that go with each question."""
+    if context == "none":
+        return [[] for _ in asked]
+    passages = question_passages(_ANSWER_PASSAGES)
+    if context in _RETRIEVERS:
+        retriever = _RETRIEVERS[context](passages)
+        return [[hit.passage for hit in retriever.search(one.question, k)] for one in asked]
+    of_title = {passage.title: passage for passage in passages}
+    own = [[of_title[str(one.title)]] for one in asked]
+    return own if context == "gold" else own[1:] + own[:1]
+
+
+def _write(lm: CausalLM, asked: Sequence[Question], given: Sequence[list[Passage]]) -> list[str]:
+    """The answer to each question, in batches of similar length."""
+    pairs = zip(asked, given, strict=True)
+    prompts = [lm.chat_ids(grounded_messages(one.question, found) if found else one.question) for one, found in pairs]
+    order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
+    texts = [""] * len(prompts)
+    for start in range(0, len(order), _BATCH):
+        batch = order[start : start + _BATCH]
+        written = generate(lm, [prompts[i] for i in batch], max_new_tokens=_ANSWER_TOKENS, stop="\n")
+        for i, one in zip(batch, written, strict=True):
+            texts[i] = one.text
+    return texts

@@ -36,6 +36,7 @@ MODULES = (
     "defenses",
     "compression.studies",
     "explain.studies",
+    "generation.question_answering",
 )
 CHECK_SECONDS = 240  # of recorded computing time in one `check`
 
