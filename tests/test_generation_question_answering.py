@@ -75,7 +75,7 @@ def test_an_answer_is_no_refusal():
 
 def test_unsupported_words():
     question = "Which doctor traced an illness?"
-    assert qa.unsupported_words("The doctor was John Snow, an English physician.", [JOHN_SNOW], question) == []
+    assert qa.unsupported_words("This doctor was always the English physician John Snow.", [JOHN_SNOW], question) == []
     assert qa.unsupported_words("Snow traces cholera in 1855 in Paris.", [JOHN_SNOW], question) == ["1855", "pari"]
     asked = qa.Question(question, "keywords", "John Snow", ("John Snow",))
     assert qa.is_unsupported("It was Pasteur.", [JOHN_SNOW], asked)

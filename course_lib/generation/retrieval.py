@@ -152,7 +152,10 @@ class BM25(PassageRanker):
         return np.stack([self._weights[:, found].sum(1) for found in columns])
 
     def _term_weights(self, counts: Sequence[Counter[str]], k1: float, b: float) -> csr_array:
-        """(passages, words): idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)), eq. 3.15."""
+        """(passages, words): idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)).
+
+        Inside the idf's logarithm is 1 + the odds, as Lucene has it, so that no word counts against a passage.
+        """
         rows = np.repeat(np.arange(len(counts)), [len(count) for count in counts])
         columns = np.array([self._column[word] for count in counts for word in count], dtype=np.int64)
         tf = np.array([n for count in counts for n in count.values()], dtype=np.float64)
