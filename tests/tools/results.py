@@ -37,6 +37,7 @@ MODULES = (
     "compression.studies",
     "explain.studies",
     "generation.question_answering",
+    "generation.studies",
 )
 CHECK_SECONDS = 240  # of recorded computing time in one `check`
 

@@ -1,0 +1,317 @@
+"""The same task by prompt, by frozen embeddings, by LoRA on the decoder and by a fine-tuned BERT, measured.
+
+Times are core-seconds: seconds of computing time, summed over the processor's cores, which other programs on the
+machine lengthen little. One process on two threads takes about half as many seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from course_lib import corpora, machine
+from course_lib.classifier import TextClassifier, sentence_vectors
+from course_lib.errors import BadInput
+from course_lib.evaluation import paired_bootstrap, wilson_interval
+from course_lib.experiments import Run, experiment
+from course_lib.finetuning import recipe
+from course_lib.finetuning.recipes import estimator
+from course_lib.finetuning.studies import epochs_for
+from course_lib.generation.finetuning import TRAINING, DecoderClassifier, decoder_embeddings
+from course_lib.generation.pretrained import CausalLM
+from course_lib.generation.scoring import PromptClassifier
+
+_DATA = ("smollm2", "course_encoder", "sentiment_ratings")
+_CORPUS = "movie_reviews"
+TEST_ROWS = 1000
+VALIDATION_ROWS = 400
+CALIBRATION_ROWS = 100
+SHOTS = 8
+
+# What the user's message says, and the answers for negative and positive.
+WORDINGS: dict[str, tuple[str, str, str]] = {
+    "question, then review": (
+        "Is the sentiment of this movie review positive or negative? Answer with one word.\n\nReview: {text}",
+        "negative", "positive",
+    ),
+    "review, then question": (
+        "Review: {text}\nIs this review positive or negative?",
+        "Negative", "Positive",
+    ),
+    "yes or no": (
+        "{text}\n\nDid the writer like the movie? Answer yes or no.",
+        "no", "yes",
+    ),
+    "one word": (
+        "Classify the movie review as negative or positive.\n\nReview: {text}\n\nSentiment:",
+        "negative", "positive",
+    ),
+}  # fmt: skip
+WORDING = "question, then review"  # chosen on validation sentences, by `prompt_study`
+
+
+def prompt_classifier(lm: CausalLM, wording: str = WORDING, shots: int = 0) -> PromptClassifier:
+    """A prompt for the sentiment of movie sentences.
+
+    Args:
+        lm: the model.
+        wording: a key of `WORDINGS`.
+        shots: examples that are shown before the text, the first training sentences, in turn negative and positive.
+
+    Raises:
+        BadInput: an unknown wording.
+    """
+    if wording not in WORDINGS:
+        raise BadInput(f"the wording is {wording!r}", f"use one of {list(WORDINGS)}")
+    instruction, negative, positive = WORDINGS[wording]
+    return PromptClassifier(lm, instruction, {0: negative, 1: positive}, _examples(shots))
+
+
+def _examples(shots: int) -> list[tuple[str, int]]:
+    frame = corpora.part(_CORPUS, "train", limit=200)
+    texts = [frame["text"][frame["label"] == label].tolist() for label in (0, 1)]
+    return [(texts[number % 2][number // 2], number % 2) for number in range(shots)]
+
+
+def _calibration_rows() -> pd.DataFrame:
+    """Training sentences that no few-shot prompt shows."""
+    return corpora.part(_CORPUS, "train", limit=200 + CALIBRATION_ROWS)[200:]
+
+
+# ---- the wording of a prompt -------------------------------------------------------------------------------------
+
+
+def _prompt_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """wording, shots, calibration, accuracy, low, high; `positive` is the fraction of sentences called positive."""
+    return pd.DataFrame(
+        [
+            {
+                **run.config,
+                "calibration": row["calibration"],
+                **_accuracy(row["right"]),
+                "positive": row["positive"],
+            }
+            for run in runs
+            for row in run.result["rows"]
+        ]
+    )
+
+
+@experiment(
+    "prompt_study",
+    cost=lambda config: 1 + config["shots"] / 8,
+    table=_prompt_rows,
+    tolerance=dict.fromkeys(("accuracy", "low", "high", "positive"), 0.02),
+    data=_DATA,
+)
+def prompt_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Validation accuracy of one prompt with three calibrations: none, without labels, and with 100 labels.
+
+    `config`: `wording` (a key of `WORDINGS`) and `shots` (0 is zero-shot). The sentences that calibrate are others than
+    those that are measured. `right` has 1 for each sentence whose label was found.
+    """
+    frame, held_out = _calibration_rows(), corpora.part(_CORPUS, "validation", limit=VALIDATION_ROWS)
+    classifier = prompt_classifier(CausalLM.from_pretrained(), config["wording"], config["shots"])
+    scores = log_softmax(classifier.answer_scores(held_out["text"].tolist()), axis=1)
+    rows = []
+    for name, labels in (("none", None), ("without labels", None), ("100 labels", frame["label"].to_numpy())):
+        if name != "none":
+            classifier.calibrate(frame["text"].tolist(), labels)
+        predicted = (classifier.scale * scores + classifier.bias).argmax(1)
+        right = (predicted == held_out["label"].to_numpy()).astype(int).tolist()
+        rows.append({"calibration": name, "right": right, "positive": float(predicted.mean())})
+    return {"rows": rows}
+
+
+PROMPT_RUNS = [{"wording": wording, "shots": shots} for wording in WORDINGS for shots in (0, SHOTS)]
+
+
+# ---- the comparison ----------------------------------------------------------------------------------------------
+
+
+Fitted = tuple[Callable[[list[str]], NDArray[Any]], int]  # maps texts to labels; how many weights were trained
+
+
+def _prompt(frame: pd.DataFrame, seed: int, shots: int = 0, calibrated: bool = False) -> Fitted:
+    """`frame` calibrates where it has enough rows; without them, sentences do whose labels are not read."""
+    classifier = prompt_classifier(CausalLM.from_pretrained(), shots=shots)
+    if calibrated:
+        labelled = len(frame) > shots
+        rows = _calibration_rows()
+        classifier.calibrate(rows["text"].tolist(), rows["label"].to_numpy() if labelled else None)
+    return classifier.predict, 0
+
+
+def _probe(frame: pd.DataFrame, vectors: Callable[[list[str]], NDArray[np.float32]], strength: float) -> Fitted:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    model.fit(vectors(frame["text"].tolist()), frame["label"])
+    return lambda texts: np.asarray(model.predict(vectors(texts))), model[-1].coef_.size + 1
+
+
+def _decoder_probe(frame: pd.DataFrame, seed: int) -> Fitted:
+    lm = CausalLM.from_pretrained()
+    return _probe(frame, lambda texts: decoder_embeddings(lm, texts), 0.01)
+
+
+def _encoder_probe(frame: pd.DataFrame, seed: int) -> Fitted:
+    return _probe(frame, sentence_vectors, 0.01)
+
+
+def _lora(frame: pd.DataFrame, seed: int) -> Fitted:
+    epochs = int(np.clip(2000 // len(frame), 1, 8))  # 2,000 sentences are seen, few of them up to 8 times
+    classifier = DecoderClassifier(CausalLM.from_pretrained(), training=replace(TRAINING, epochs=epochs, seed=seed))
+    _fit(classifier, frame)
+    return classifier.predict, classifier.trained_weights_
+
+
+def _bert(frame: pd.DataFrame, seed: int) -> Fitted:
+    classifier = estimator(recipe("default"), seed)
+    training = recipe("default").training
+    classifier.training = replace(training, seed=seed, epochs=epochs_for(len(frame), training.batch_size))
+    _fit(classifier, frame)
+    return classifier.predict, classifier.trained_weights_
+
+
+def _fit(classifier: Any, frame: pd.DataFrame) -> None:
+    """Trains on soft labels of the ratings, as the course's recipes do."""
+    soft = corpora.soft_labels(frame["rating"].to_numpy(), recipe("default").sharpness)
+    classifier.fit(frame["text"].tolist(), frame["label"].to_numpy(), soft_labels=soft)
+
+
+def _shipped(frame: pd.DataFrame, seed: int) -> Fitted:
+    return TextClassifier.from_pretrained("sentiment").predict, 0
+
+
+# Method -> a function of the labelled sentences and the seed.
+METHODS: dict[str, Callable[[pd.DataFrame, int], Fitted]] = {
+    "zero-shot prompt": _prompt,
+    "zero-shot prompt, calibrated": partial(_prompt, calibrated=True),
+    "few-shot prompt": partial(_prompt, shots=SHOTS),
+    "few-shot prompt, calibrated": partial(_prompt, shots=SHOTS, calibrated=True),
+    "linear probe of the decoder": _decoder_probe,
+    "linear probe of the encoder": _encoder_probe,
+    "LoRA on the decoder": _lora,
+    "fine-tuned BERT": _bert,
+    "fine-tuned BERT, shipped": _shipped,
+}
+_REFERENCE = ("fine-tuned BERT", 2000)  # method and labels with which the others are compared
+
+
+@experiment(
+    "decoder_study",
+    cost=lambda config: TEST_ROWS * (1 if "BERT" in config["method"] else 8) + config["labels"] * 10,
+    tolerance={
+        "accuracy": 0.03,
+        **dict.fromkeys(("train_core_seconds", "core_seconds_per_1000", "peak_bytes"), np.inf),
+    },
+    data=_DATA,
+)
+def decoder_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One method on the first 1,000 movie test sentences.
+
+    `config`: `method` (a key of `METHODS`), `labels` (how many labelled sentences it is given) and `seed`. `right` has
+    1 for each sentence whose label was found, for paired comparisons. `peak_bytes` is the highest memory use of the
+    process, libraries included.
+    """
+    frame = corpora.part(_CORPUS, "train", limit=max(1, config["labels"]))
+    test = corpora.part(_CORPUS, "test", limit=TEST_ROWS)
+    with machine.PeakMemory() as peak:
+        started = time.process_time()
+        predict, weights = METHODS[config["method"]](frame, config["seed"])
+        trained = time.process_time()
+        right = predict(test["text"].tolist()) == test["label"].to_numpy()
+        predicted = time.process_time()
+    return {
+        "accuracy": float(right.mean()),
+        "trained_weights": weights,
+        "train_core_seconds": trained - started,
+        "core_seconds_per_1000": (predicted - trained) * 1000 / len(test),
+        "peak_bytes": peak.bytes,
+        "right": right.astype(int).tolist(),
+    }
+
+
+DECODER_RUNS: list[dict[str, Any]] = [
+    {"method": method, "labels": labels, "seed": seed}
+    for method, labels, seeds in (
+        ("zero-shot prompt", 0, 1),
+        ("zero-shot prompt, calibrated", 0, 1),
+        ("zero-shot prompt, calibrated", CALIBRATION_ROWS, 1),
+        ("few-shot prompt", SHOTS, 1),
+        ("few-shot prompt, calibrated", SHOTS, 1),
+        ("linear probe of the decoder", 2000, 1),
+        ("linear probe of the encoder", 2000, 1),
+        ("LoRA on the decoder", 100, 1),
+        ("LoRA on the decoder", 2000, 2),
+        ("fine-tuned BERT", 100, 3),
+        ("fine-tuned BERT", 400, 2),
+        ("fine-tuned BERT", 2000, 2),
+        ("fine-tuned BERT, shipped", 7918, 1),
+    )
+    for seed in range(seeds)
+]
+
+
+def decoder_table(runs: Sequence[Run], price_per_hour: float = 0.10, cores: int = 2) -> pd.DataFrame:
+    """A row for each method and number of labels; seeds are averaged.
+
+    Args:
+        runs: of `decoder_study`.
+        price_per_hour: of a machine, in any currency: an assumption, so give your own.
+        cores: of that machine; all of them predict.
+
+    Returns:
+        method, labels, seeds; accuracy with its 95 % interval (Wilson); `difference`: accuracy minus that of BERT
+        fine-tuned on 2,000 labels, with the 95 % interval of the paired bootstrap (empty where the runs lack it);
+        trained_weights; train_core_seconds; core_seconds_per_1000 and money_per_million sentences; peak_mb of memory.
+
+    Raises:
+        BadInput: no runs, or a price or number of cores that is not positive.
+    """
+    if not runs or not (price_per_hour > 0 and cores > 0):
+        raise BadInput(
+            f"{len(runs)} runs, price_per_hour {price_per_hour}, cores {cores}", "give runs, and numbers > 0"
+        )
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.config["method"], run.config["labels"]), []).append(run)
+    reference = _mean(groups[_REFERENCE], "right") if _REFERENCE in groups else None
+    money = 1000 * price_per_hour / (3600 * cores)  # of one core-second per 1,000 sentences, a million of them
+    return pd.DataFrame([_table_row(key, group, reference, money) for key, group in groups.items()])
+
+
+def _table_row(key: tuple[str, int], group: list[Run], reference: Any, money: float) -> dict[str, Any]:
+    right, seconds = _mean(group, "right"), _mean(group, "core_seconds_per_1000")
+    row = {"method": key[0], "labels": key[1], "seeds": len(group), **_accuracy(right)}
+    if reference is not None:
+        gap = paired_bootstrap(right, reference)
+        row |= {"difference": gap.estimate, "difference_low": gap.low, "difference_high": gap.high}
+    return row | {
+        "trained_weights": group[0].result["trained_weights"],
+        "train_core_seconds": float(_mean(group, "train_core_seconds")),
+        "core_seconds_per_1000": float(seconds),
+        "money_per_million": float(seconds * money),
+        "peak_mb": float(_mean(group, "peak_bytes")) / 1e6,
+    }
+
+
+def _mean(group: Sequence[Run], name: str) -> Any:
+    """Over the runs: a number, or for `right` a number for each sentence."""
+    return np.mean([run.result[name] for run in group], axis=0)
+
+
+def _accuracy(right: Any) -> dict[str, float]:
+    interval = wilson_interval(round(float(np.sum(right))), len(right))
+    return {"accuracy": float(np.mean(right)), "low": interval.low, "high": interval.high}
