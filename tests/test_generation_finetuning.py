@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from course_lib.errors import BadInput
 from course_lib.experiments import Run
 from course_lib.generation import CausalLM, Decoder, DecoderClassifier, DecoderConfig, decoder_embeddings
+from course_lib.generation.decoder import Linear
 from course_lib.generation.finetuning import LoraLinear, with_adapters
 from course_lib.generation.scoring import answer_log_probabilities
 from course_lib.generation.studies import DECODER_RUNS, METHODS, WORDINGS, decoder_table, prompt_classifier
@@ -59,23 +61,22 @@ def test_adapters_start_at_the_decoder_itself_and_share_its_weights(lm: CausalLM
     ids = torch.randint(0, len(WORDS), (3, 7))
     adapted = with_adapters(lm.model, rank=2)
     assert torch.equal(adapted(ids), lm.model(ids))
-    shared = adapted.layers[0].attention.o_proj.base.weight
-    assert shared.data_ptr() == lm.model.layers[0].attention.o_proj.weight.data_ptr()
+    shared = adapted.get_parameter("layers.0.attention.o_proj.base.weight")
+    assert shared is lm.model.get_parameter("layers.0.attention.o_proj.weight")
     assert not any(isinstance(module, LoraLinear) for module in lm.model.modules())
 
 
 def test_an_adapter_is_that_of_peft(lm: CausalLM) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    theirs = inject_adapter_in_model(
-        LoraConfig(r=2, lora_alpha=4, target_modules=["o_proj"]),
-        torch.nn.ModuleDict({"o_proj": torch.nn.Linear(16, 16)}),
-    )["o_proj"]
-    base = lm.model.layers[0].attention.o_proj
-    theirs.base_layer.weight.data, theirs.base_layer.bias.data = base.weight.data, torch.zeros(16)
+    base = lm.model.get_submodule("layers.0.attention.o_proj")
+    assert isinstance(base, Linear)
+    config = LoraConfig(r=2, lora_alpha=4, target_modules=["proj"])
+    theirs = inject_adapter_in_model(config, torch.nn.ModuleDict({"proj": copy.deepcopy(base)})).get_submodule("proj")
     ours = LoraLinear(base, 2)
     ours.B.data = torch.randn(16, 2)
-    theirs.lora_A.default.weight.data, theirs.lora_B.default.weight.data = ours.A.data, ours.B.data
+    for name, tensor in (("A", ours.A), ("B", ours.B)):
+        theirs.get_parameter(f"lora_{name}.default.weight").data = tensor.data
     x = torch.randn(5, 16)
     assert torch.allclose(ours(x), theirs(x), atol=1e-6)
 

@@ -151,7 +151,8 @@ def _calibrated(classifier: PromptClassifier) -> Predict:
 
 
 def _right(predicted: NDArray[Any], frame: pd.DataFrame) -> list[int]:
-    return (predicted == frame["label"].to_numpy()).astype(int).tolist()
+    found: list[int] = (predicted == frame["label"].to_numpy()).astype(int).tolist()
+    return found
 
 
 PROMPT_RUNS = [{"wording": wording, "shots": shots} for wording in WORDINGS for shots in (0, SHOTS)]
@@ -171,6 +172,7 @@ def _plain(classifier: Any) -> Predict:
     return lambda texts: {"none": classifier.predict(texts)}
 
 
+# The poolings and the inverse strengths C of the penalty were chosen on validation sentences.
 def _probe(frame: pd.DataFrame, vectors: Callable[[list[str]], NDArray[np.float32]], strength: float) -> Fitted:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
     model.fit(vectors(frame["text"].tolist()), frame["label"])
@@ -179,11 +181,11 @@ def _probe(frame: pd.DataFrame, vectors: Callable[[list[str]], NDArray[np.float3
 
 def _decoder_probe(frame: pd.DataFrame, seed: int) -> Fitted:
     lm = CausalLM.from_pretrained()
-    return _probe(frame, lambda texts: decoder_embeddings(lm, texts), 0.01)
+    return _probe(frame, lambda texts: decoder_embeddings(lm, texts, "last"), 0.01)
 
 
 def _encoder_probe(frame: pd.DataFrame, seed: int) -> Fitted:
-    return _probe(frame, sentence_vectors, 0.01)
+    return _probe(frame, sentence_vectors, 0.001)
 
 
 def _lora(frame: pd.DataFrame, seed: int) -> Fitted:
