@@ -9,12 +9,9 @@ from course_lib.generation.generate import Generation, generate, stream
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.retrieval import BM25, Passage, Retriever, grounded_messages
 from course_lib.generation.sampling import Sampling
-from course_lib.generation.studies import DECODER_RUNS, PROMPT_RUNS, decoder_study, decoder_table, prompt_study
 
 __all__ = [
     "BM25",
-    "DECODER_RUNS",
-    "PROMPT_RUNS",
     "CausalLM",
     "Decoder",
     "DecoderClassifier",
@@ -25,11 +22,8 @@ __all__ = [
     "Retriever",
     "Sampling",
     "decoder_embeddings",
-    "decoder_study",
-    "decoder_table",
     "generate",
     "grounded_messages",
     "kv_cache_bytes",
-    "prompt_study",
     "stream",
 ]
