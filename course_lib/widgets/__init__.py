@@ -10,6 +10,7 @@ from course_lib.widgets.compression import bits_slider, pareto_explorer
 from course_lib.widgets.defenses import watch_defense
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
+from course_lib.widgets.generation import watch_next_token
 from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
@@ -34,5 +35,6 @@ __all__ = [
     "watch_augmentation",
     "watch_defense",
     "watch_mask",
+    "watch_next_token",
     "watch_prediction",
 ]
