@@ -6,17 +6,21 @@
 from course_lib.generation.decoder import Decoder, DecoderConfig, KVCache, kv_cache_bytes
 from course_lib.generation.finetuning import DecoderClassifier, decoder_embeddings
 from course_lib.generation.generate import Generation, generate, stream
+from course_lib.generation.injection import INJECTIONS, Injection, InjectionFilter, inject, sandwich
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.retrieval import BM25, Passage, Retriever, grounded_messages
 from course_lib.generation.sampling import Sampling
 
 __all__ = [
     "BM25",
+    "INJECTIONS",
     "CausalLM",
     "Decoder",
     "DecoderClassifier",
     "DecoderConfig",
     "Generation",
+    "Injection",
+    "InjectionFilter",
     "KVCache",
     "Passage",
     "Retriever",
@@ -24,6 +28,8 @@ __all__ = [
     "decoder_embeddings",
     "generate",
     "grounded_messages",
+    "inject",
     "kv_cache_bytes",
+    "sandwich",
     "stream",
 ]

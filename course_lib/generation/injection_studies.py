@@ -133,8 +133,8 @@ def _rates(runs: Sequence[Run]) -> pd.DataFrame:
         of_control = {f"after {row.injection}": row.rate for row in controls.itertuples()}
         rows.append({
             **names, "cases": cases, "success": success.estimate, "low": success.low, "high": success.high,
-            **of_control, "accuracy": float(np.mean(run.result["correct"])), "removed": float(attacks["removed"].mean()),
-            "seconds": run.result["seconds"],
+            **of_control, "accuracy": float(np.mean(run.result["correct"])),
+            "removed": float(attacks["removed"].mean()), "seconds": run.result["seconds"],
         })  # fmt: skip
     return pd.DataFrame(rows)
 
