@@ -99,7 +99,8 @@ def _write(defense: str, model: str) -> Respond:
     def respond(cases: Sequence[Case], texts: Sequence[str]) -> list[str]:
         pairs = zip(cases, texts, strict=True)
         prompts = [tuple(lm.chat_ids(messages(case.question, [Passage("Text", text)]))) for case, text in pairs]
-        order, written = sorted(set(prompts), key=len), {}
+        order = sorted(set(prompts), key=len)
+        written: dict[tuple[int, ...], str] = {}
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             found = generate(lm, batch, max_new_tokens=_ANSWER_TOKENS)
