@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from course_lib.errors import BadInput
 
+_MANY_ROWS = 32  # from so many on, `product` leaves a matrix product to torch
+
 
 @dataclass(frozen=True)
 class DecoderConfig:
@@ -115,20 +117,22 @@ class KVCache:
 
 
 def product(x: Float[Tensor, "*batch in"], weight: Float[Tensor, "out in"]) -> Float[Tensor, "*batch out"]:
-    """x W^T. On a CPU, without gradients, it is computed as (W x^T)^T, which MKL does faster.
+    """x W^T. For few rows on a CPU, without gradients, it is computed as (W x^T)^T, which MKL does faster.
 
-    With one row, the weight is read as two halves: torch shares the products of a batch among its threads, but not one
-    product of a matrix and a vector (tests/benchmarks/bench_generate.py).
+    The result of that has its columns in one piece, for which the fused attention of long prompts has no kernel: many
+    rows are left to torch. With one row, the weight is read as two halves: torch shares the products of a batch among
+    its threads, but not one product of a matrix and a vector (tests/benchmarks/bench_generate.py).
     """
-    if torch.is_grad_enabled() or x.device.type != "cpu":
-        return F.linear(x, weight)
     outputs, inputs = weight.shape
+    rows = x.numel() // inputs
+    if rows >= _MANY_ROWS or torch.is_grad_enabled() or x.device.type != "cpu":
+        return F.linear(x, weight)
     columns = x.reshape(-1, inputs).t()
-    if columns.shape[1] == 1 and outputs % 2 == 0:
-        rows = torch.bmm(weight.view(2, -1, inputs), columns.expand(2, -1, -1)).view(1, outputs)
+    if rows == 1 and outputs % 2 == 0:
+        result = torch.bmm(weight.view(2, -1, inputs), columns.expand(2, -1, -1)).view(1, outputs)
     else:
-        rows = (weight @ columns).t()
-    return rows.view(*x.shape[:-1], outputs)
+        result = (weight @ columns).t()
+    return result.view(*x.shape[:-1], outputs)
 
 
 class Linear(nn.Linear):
