@@ -95,17 +95,15 @@ def _copy_course(folder: Path) -> None:
 
 
 def _copy_downloads(folder: Path) -> int:
-    """The archives of data and weights, verified; returns their size in bytes when unpacked."""
+    """The archives of data and weights, also of those that are fetched on first use; their size when unpacked."""
     from course_lib import assets
     from course_lib.set_up import sha256_of
 
-    assets.fetch_core(say)
     folder.mkdir(parents=True)
     downloads, unpacked = assets.cache_folder() / "downloads", 0
     for asset in assets.read_manifest().values():
+        assets.fetch(asset.name, say)
         archive = downloads / asset.archive
-        if not asset.core and not archive.exists():
-            continue
         if not archive.exists() or sha256_of(archive) != asset.sha256:
             assets.fetch(asset.name, say, refetch=True)
         shutil.copy2(archive, folder / asset.archive)

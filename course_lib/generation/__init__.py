@@ -3,7 +3,7 @@
 `decoder` is the model, `pretrained` loads it, `sampling` and `generate` write with it.
 """
 
-from course_lib.generation.decoder import Decoder, DecoderConfig, KVCache, kv_cache_bytes
+from course_lib.generation.decoder import Decoder, DecoderConfig, KVCache, kv_cache_bytes, rotate
 from course_lib.generation.finetuning import DecoderClassifier, decoder_embeddings
 from course_lib.generation.generate import Generation, generate, stream
 from course_lib.generation.injection import INJECTIONS, Injection, InjectionFilter, inject, sandwich
@@ -31,5 +31,6 @@ __all__ = [
     "inject",
     "kv_cache_bytes",
     "sandwich",
+    "rotate",
     "stream",
 ]
