@@ -30,7 +30,7 @@ __all__ = [
     "grounded_messages",
     "inject",
     "kv_cache_bytes",
-    "sandwich",
     "rotate",
+    "sandwich",
     "stream",
 ]
