@@ -36,6 +36,7 @@ MODULES = (
     "defenses",
     "compression.studies",
     "explain.studies",
+    "generation.abilities",
     "generation.injection_studies",
     "generation.question_answering",
     "generation.studies",

@@ -1,0 +1,146 @@
+"""Question answering and translation: what a small decoder can and cannot do, measured on items of our own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from course_lib.errors import BadInput
+from course_lib.evaluation import wilson_interval
+from course_lib.experiments import Run, experiment
+from course_lib.generation.ability_items import EXAMPLES, PARAGRAPHS, PARTS, items
+from course_lib.generation.generate import generate
+from course_lib.generation.pretrained import CausalLM
+
+TASKS = tuple(PARTS["test"])
+PROMPTS = ("plain", "instruction", "few-shot")
+_KINDS = {task: "translation" if "French" in task else task if task == "reading" else "question" for task in TASKS}
+_INSTRUCTIONS = {
+    "question": "Answer with one word or one number only.\n{}",
+    "translation": "Translate into French. Write only the translation.\n{}",
+    "reading": "Answer the question with a few words from the text.\n\n{}",
+}
+_PLAIN = {"question": "{}", "translation": 'How do you say "{}" in French?', "reading": "{}"}
+CHOSEN = {"question": "plain", "translation": "few-shot", "reading": "plain"}  # on the validation items
+
+ABILITY_VALIDATION = [{"task": task, "prompt": prompt, "part": "validation"} for task in TASKS for prompt in PROMPTS]
+ABILITY_CONFIGS = [{"task": task, "prompt": CHOSEN[_KINDS[task]], "part": "test"} for task in TASKS]
+
+
+def messages(task: str, prompt: str, part: str, question: str) -> list[dict[str, str]]:
+    """The conversation that ends with a question."""
+    kind = _KINDS[task]
+    asked = f"{' '.join(PARAGRAPHS[part].split())}\n\n{question}" if kind == "reading" else question
+    form = (_PLAIN if prompt == "plain" else _INSTRUCTIONS)[kind]
+    shown = EXAMPLES[kind] if prompt == "few-shot" else ()
+    turns = [(form.format(example), answer) for example, answer in shown]
+    before = [
+        turn for asked_before, answer in turns for turn in (_turn("user", asked_before), _turn("assistant", answer))
+    ]
+    return [*before, _turn("user", form.format(asked))]
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def normalize_answer(text: str) -> str:
+    """Lower case, without punctuation and without an article at the beginning (as SQuAD's evaluation does).
+
+    Rajpurkar et al. 2016, arXiv:1606.05250, section 6.1; the articles here are English and French.
+    """
+    words = re.sub(r"[^\w\s]", " ", text.lower().replace("’", "'")).split()
+    return " ".join(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
+
+
+_ARTICLES = {"a", "an", "the", "le", "la", "les", "l", "un", "une", "des", "du"}
+
+
+def is_right(task: str, text: str, accepted: Sequence[str]) -> bool:
+    """Whether an output counts as right.
+
+    A translation must equal an accepted one. Another answer must contain an accepted one as whole words, in its first
+    sentence: a model that goes on names many things. In arithmetic the last number of the output counts, since the
+    numbers of the question are often repeated.
+    """
+    if task == "arithmetic":
+        return re.findall(r"\d+", text.replace(",", ""))[-1:] == [accepted[0]]
+    found = normalize_answer(text if "French" in task else re.split(r"(?<=[.!?])\s|\n", text.strip())[0])
+    wanted = [normalize_answer(one) for one in accepted]
+    return found in wanted if "French" in task else any(f" {one} " in f" {found} " for one in wanted)
+
+
+def chrf(text: str, accepted: Sequence[str], longest: int = 6, beta: float = 2.0) -> float:
+    """chrF of a translation, from 0 to 1: F-score of its character n-grams, n from 1 to 6 (Popović 2015, W15-3049).
+
+    Precision and recall are means over n; recall counts beta^2 times as much. The best accepted translation counts.
+    Spaces do not count; case and punctuation are removed first.
+
+    Raises:
+        BadInput: there is no accepted translation.
+    """
+    if not accepted:
+        raise BadInput("there is no accepted translation", "give at least one")
+    return max(_chrf(_letters(text), _letters(one), longest, beta) for one in accepted)
+
+
+def _letters(text: str) -> str:
+    return normalize_answer(text).replace(" ", "")
+
+
+def _chrf(found: str, wanted: str, longest: int, beta: float) -> float:
+    rates = []
+    for n in range(1, min(longest, len(wanted)) + 1):
+        ours, theirs = (Counter(text[at : at + n] for at in range(len(text) - n + 1)) for text in (found, wanted))
+        common = (ours & theirs).total()
+        rates.append((common / max(1, ours.total()), common / theirs.total()))
+    precision, recall = np.mean(rates, 0) if rates else (0.0, 0.0)
+    weighted = beta**2 * precision + recall
+    return float((1 + beta**2) * precision * recall / weighted) if weighted else 0.0
+
+
+def _ability_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: task, prompt, part, items, right, accuracy with its 95 % Wilson interval, chrf, chrf_of_copy."""
+    rows = []
+    for run in runs:
+        right = run.result["right"]
+        interval = wilson_interval(sum(right), len(right))
+        scores = {name: float(np.mean(run.result[name] or [np.nan])) for name in ("chrf", "chrf_of_copy")}
+        counts = {"items": len(right), "right": sum(right), "accuracy": interval.estimate}
+        rows.append({**run.config, **counts, "low": interval.low, "high": interval.high, **scores})
+    return pd.DataFrame(rows)
+
+
+@experiment(
+    "ability_study",
+    cost=lambda config: len(items(config["task"], config["part"])),
+    table=_ability_rows,
+    tolerance={"right": 2, "accuracy": 0.26, "low": 0.26, "high": 0.26, "chrf": 0.1},  # near-ties: two items may change
+    data=("smollm2",),
+)
+def ability_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Greedy outputs of the course's decoder for the items of a task, with the verdict on each.
+
+    `config`: `task` (one of `TASKS`), `prompt` (one of `PROMPTS`), `part` (`test` or `validation`). `chrf_of_copy` is
+    what the untranslated English scores.
+    """
+    task, rows = config["task"], items(config["task"], config["part"])
+    lm = CausalLM.from_pretrained()
+    asked = [lm.chat_ids(messages(task, config["prompt"], config["part"], question)) for question, _ in rows]
+    written = [one.text.strip() for one in generate(lm, asked, max_new_tokens=40)]
+    french = [(text, question, accepted) for text, (question, accepted) in zip(written, rows, strict=True)] * (
+        "French" in task
+    )
+    return {
+        "questions": [question for question, _ in rows],
+        "outputs": written,
+        "right": [int(is_right(task, text, accepted)) for text, (_, accepted) in zip(written, rows, strict=True)],
+        "chrf": [round(chrf(text, accepted), 4) for text, _, accepted in french],
+        "chrf_of_copy": [round(chrf(question, accepted), 4) for _, question, accepted in french],
+    }
