@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from types import SimpleNamespace
 from typing import Any, cast
@@ -82,6 +83,14 @@ def logits_of_all_tokens(weights: dict[str, torch.Tensor], config: Any, ids: tor
     return [generation.next_logits(weights, config, ids[place : place + 1], cache) for place in range(len(ids))][-1]
 
 
+def logits_with_exact_angles(
+    weights: dict[str, torch.Tensor], config: Any, ids: torch.Tensor, cache: Any
+) -> torch.Tensor:
+    scope = {**vars(generation), "rotate": rotate_by_complex}
+    exec(inspect.getsource(generation.next_logits), scope)
+    return scope["next_logits"](weights, config, ids, cache)
+
+
 def token_by_sampling(logits: torch.Tensor, temperature: float, top_k: int, top_p: float, generator: Any) -> int:
     return Sampling(temperature, top_k, top_p).draw(logits, generator)
 
@@ -107,7 +116,7 @@ RIGHT: dict[str, list[Answer]] = {
     "rms_norm": [rms_norm_by_torch],
     "rotate": [rotate_by_complex],
     "attend": [attend_by_torch],
-    "next_logits": [logits_of_all_tokens],
+    "next_logits": [logits_of_all_tokens, logits_with_exact_angles],
     "next_token": [token_by_sampling],
     "write": [write_a_list],
 }

@@ -417,7 +417,7 @@ def _judge_next_logits(case: Case, expected: Any, got: Any) -> str | None:
         read += len(case["parts"][number])
         if problem := array_problem(wanted, found):
             return problem
-        if not same(wanted, found):
+        if not np.allclose(found, wanted, rtol=1e-3, atol=1e-3):  # angles in float32 or float64 differ a little
             before = read - len(case["parts"][number])
             where = f" with {before} tokens in the cache" if before else " with an empty cache"
             return f"The logits after token {read} of the text are wrong. This part is read{where}."
@@ -445,7 +445,7 @@ def next_token(
     return int(torch.multinomial(torch.tensor(probabilities), 1, generator=generator))
 
 
-_DRAWS = 150
+_DRAWS = 80
 
 
 def _run_next_token(
@@ -496,7 +496,7 @@ def _judge_next_token(case: Case, expected: Any, got: Any) -> str | None:
         return f"Token {int(np.flatnonzero(never)[0])} is drawn, but it should never be with these settings."
     if np.array_equal(counts, wanted):
         return None
-    if np.abs(counts - wanted).max() < 25:
+    if np.abs(counts - wanted).max() < 20:
         return (
             "The distribution looks right, but these are other draws than those of "
             "torch.multinomial(probabilities of all tokens, 1, generator=generator)."
@@ -555,30 +555,30 @@ class _ToyModel:
 
 
 def _run_write(
-    answer: Answer, vocab_size: int, prompt: list[int], most: int, settings: list[float], seed: int
+    answer: Answer, prompt: list[int], max_new_tokens: int, end_token: int, sampling: list[float], seed: int
 ) -> tuple[list[int], str]:
-    """The tokens (the end token is the last id of the vocabulary), and whether each token was read once."""
-    model = _ToyModel(vocab_size, seed)
-    temperature, top_k, top_p = settings
-    found = answer(model, prompt, most, vocab_size - 1, temperature, int(top_k), top_p, seed)
+    """The tokens, and whether the model read each token once; the end token is the last id of its vocabulary."""
+    model = _ToyModel(end_token + 1, seed)
+    temperature, top_k, top_p = sampling
+    found = answer(model, prompt, max_new_tokens, end_token, temperature, int(top_k), top_p, seed)
     if found is None or found is ...:
         raise Refused("Your function gives None. Yield each token.")
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise Refused(f"Your function returns {kind(found)}. Yield each token.")
-    tokens = [_token(token, vocab_size) for token in found]
+    tokens = [_token(token, end_token + 1) for token in found]
     return tokens, "each token once" if model.read <= len(prompt) + len(tokens) else "tokens again"
 
 
 def _write_cases() -> list[Arguments]:
-    greedy = [0.0, 0, 1.0]
+    greedy = [0.0, 0, 1.0]  # temperature, top_k, top_p
     return [
-        (6, [2], 1, greedy, 0),
-        (8, [1, 4, 2], 5, greedy, 1),
-        (6, [3, 0], 30, greedy, 3),
-        (8, [5, 1, 0, 2], 12, [2.0, 0, 1.0], 4),
-        (12, [7, 3], 15, [4.0, 5, 1.0], 5),
-        (12, [4, 4, 9], 15, [4.0, 0, 0.7], 6),
-        (4, [0], 20, greedy, 7),
+        ([2], 1, 5, greedy, 0),
+        ([1, 4, 2], 5, 7, greedy, 1),
+        ([3, 0], 30, 5, greedy, 3),
+        ([5, 1, 0, 2], 12, 7, [2.0, 0, 1.0], 4),
+        ([7, 3], 15, 11, [4.0, 5, 1.0], 5),
+        ([4, 4, 9], 15, 11, [4.0, 0, 0.7], 6),
+        ([0], 20, 3, greedy, 7),
     ]
 
 
@@ -586,7 +586,7 @@ def _judge_write(case: Case, expected: Any, got: Any) -> str | None:
     (wanted, _), (tokens, reading) = expected, got
     if case["prompt"] == tokens[: len(case["prompt"])] != wanted[: len(case["prompt"])]:
         return "The result begins with the prompt. Yield only new tokens."
-    if case["vocab_size"] - 1 in tokens:
+    if case["end_token"] in tokens:
         return "The end token is yielded. Stop before it."
     for place, (right, found) in enumerate(zip(wanted, tokens, strict=False), start=1):
         if right != found:
