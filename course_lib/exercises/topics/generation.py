@@ -116,7 +116,7 @@ def _injection_cases() -> list[Arguments]:
         rows[1] = np.where(random.random(rows.shape[1]) < 0.7, rows[0], rows[1])
     return [
         ([0, 0, 1, 1, 0], [0, 0, 1, 0, 0], [1, 0, 0, 0, 1], [0, 0, 1, 0, 1], [1, 1, 0, 0, 1]),
-        ([0, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1], [0, 1, 0, 1], [1, 1, 1, 1]),  # class 1 is asked for everywhere
+        ([0, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1], [0, 1, 0, 1], [1, 1, 1, 1]),  # class 1 is the target everywhere
         ([0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 1], [1, 1, 0]),  # the control does more than the attack
         ([2, 0, 1, 2], [2, 0, 1, 2], [1, 1, 2, 0], [0, 0, 1, 2], [0, 1, 2, 0]),  # changed, but not to the target
         *[tuple(rows) for rows in drawn],
@@ -171,7 +171,7 @@ def users_in_memory(
     tokens: int,
     value_bytes: int,
 ) -> int:
-    """Users whose KV caches of `tokens` tokens fit beside one copy of the weights; all sizes in bytes."""
+    """Users whose KV caches of `tokens` tokens fit together with one copy of the weights; in bytes."""
     head_size = hidden_size // n_heads
     cache = 2 * n_layers * n_kv_heads * head_size * tokens * value_bytes
     return max(0, (memory - weights) // cache)
