@@ -157,3 +157,20 @@ def test_the_study_counts_attacks_that_changed_the_output(monkeypatch: pytest.Mo
     assert rows["none"]["cases"] == 3 * len(INJECTIONS) and rows["none"]["accuracy"] == 0.75
     assert rows["none"]["success"] == pytest.approx(ignoring / len(INJECTIONS)) and rows["none"]["removed"] == 0
     assert rows["filter"]["success"] == 0 < rows["filter"]["removed"]
+
+
+def test_outputs_come_in_the_order_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(injection_studies.TextClassifier, "from_pretrained", lambda name: LastWord())
+    cases = [injection_studies.Case(f"film {n}", ("positive",), "negative") for n in range(3)]
+    texts = ["good", "bad", "good", "bad", "bad", "good"]
+    expected = ["positive" if text == "good" else "negative" for text in texts]
+    respond = injection_studies._classify("none", "BERT")
+    assert respond(cases * 2, texts) == expected
+    assert respond(cases, texts[:3]) == expected[:3]
+
+
+def test_passages_hold_the_answers_to_their_questions() -> None:
+    cases = injection_studies.passage_cases(24)
+    assert len(cases) == 24
+    assert all(injection_studies.contains_answer(case.text, case.answers) for case in cases)
+    assert not any(injection_studies.contains_answer(case.text, (case.target,)) for case in cases)
