@@ -69,8 +69,14 @@ def test_refusals(text):
     assert qa.is_refusal(text)
 
 
-def test_an_answer_is_no_refusal():
-    assert not qa.is_refusal("Norway and its notable knights")
+@pytest.mark.parametrize("text", ["Norway and its notable knights", "The river does not run through Peru."])
+def test_answers_are_no_refusals(text):
+    assert not qa.is_refusal(text)
+
+
+def test_an_invention_is_neither_a_refusal_nor_a_denial():
+    assert qa.is_invention("Napoleon became king of Japan in 1805.")
+    assert not qa.is_invention("Napoleon was never king of Japan.") and not qa.is_invention("I don't know.")
 
 
 def test_unsupported_words():
@@ -112,7 +118,7 @@ def test_the_study_gives_each_question_its_passages(config, passages, monkeypatc
     assert found["accuracy"] == expected.get(config["context"], found["accuracy"])
     assert len(found["correct"]) == len(found["unsupported_answers"]) == len(qa.studied_questions())
     assert found["unsupported"] == 0.0 and (config["context"] != "none" or found["refused"] == 1.0)
-    assert len(found["refusals_unanswerable"]) in (0, len(qa.unanswerable()))
+    assert len(found["inventions"]) in (0, len(qa.unanswerable()))
 
 
 def test_a_retrieval_run_is_the_ranking():

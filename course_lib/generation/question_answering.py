@@ -33,10 +33,11 @@ from course_lib.generation.retrieval import (
 _WORD = re.compile(r"\w+")
 _STEM = 5  # letters by which words are compared: "discovered" supports "discovery"
 _REFUSAL = re.compile(
-    r"\b(?:(?:do|does|did|is|are|was|were|has|have|can|could)(?: not|n't)|cannot|unknown|unable|never|sorry"
-    r"|not (?:specified|mentioned|known|given)|no (?:information|mention|such|answer)|there (?:is|are|was|were) no)\b",
+    r"(?:not|n't) (?:\w+ )?(?:know|sure|clear|mention|specif|provide|contain|state|say|give|answer|enough)"
+    r"|no (?:information|mention|answer)|unknown|unclear|unable|cannot|can't|sorry",
     re.IGNORECASE,
 )
+_DENIAL = re.compile(r"\b(?:no|not|never|nobody)\b|n't\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,13 @@ def contains_answer(text: str, answers: Sequence[str]) -> bool:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether the text says that it does not know, or denies what the question takes for granted. By key words."""
+    """Whether the text says that it does not know, or that the passage does not tell. By key words."""
     return not text.strip() or bool(_REFUSAL.search(text.replace("\u2019", "'")))
+
+
+def is_invention(text: str) -> bool:
+    """Whether an answer to an unanswerable question is neither a refusal nor a denial of what the question assumes."""
+    return not is_refusal(text) and not _DENIAL.search(text.replace("\u2019", "'"))
 
 
 def unsupported_words(text: str, passages: Sequence[Passage], question: str = "") -> list[str]:
@@ -187,7 +193,7 @@ def retrieval_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 @experiment(
     "grounded_answer_study",
     cost=lambda config: 1.0 + 2 * config["k"],
-    tolerance={"accuracy": 0.03, "refused": 0.03, "unsupported": 0.03, "refused_unanswerable": 0.06},
+    tolerance={"accuracy": 0.03, "refused": 0.03, "unsupported": 0.03, "invented": 0.06},
     data=("smollm2", *_DATA),
 )
 def grounded_answer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -198,7 +204,7 @@ def grounded_answer_study(config: dict[str, Any], folder: Path) -> dict[str, Any
 
     Each number is the mean of a list of 0 and 1. `correct`, `refusals` and `unsupported_answers` (see `is_unsupported`;
     with `none`, by the gold passage) are in the order of `studied_questions()`.
-    `refusals_unanswerable` is in the order of `unanswerable()`, and empty for `gold` and `unrelated`.
+    `inventions` (see `is_invention`) is in the order of `unanswerable()`, and empty for `gold` and `unrelated`.
     """
     lm, context = CausalLM.from_pretrained(), config["context"]
     asked = studied_questions()
@@ -210,9 +216,9 @@ def grounded_answer_study(config: dict[str, Any], folder: Path) -> dict[str, Any
         "correct": [contains_answer(text, one.answers) for one, text in zip(asked, texts, strict=False)],
         "refusals": [is_refusal(text) for text in texts[: len(asked)]],
         "unsupported_answers": [is_unsupported(*row) for row in zip(texts, sources, asked, strict=False)],
-        "refusals_unanswerable": [is_refusal(text) for text in texts[len(asked) :]],
+        "inventions": [is_invention(text) for text in texts[len(asked) :]],
     }
-    names = ("accuracy", "refused", "unsupported", "refused_unanswerable")
+    names = ("accuracy", "refused", "unsupported", "invented")
     means = {name: float(np.mean(row)) if row else None for name, row in zip(names, lists.values(), strict=True)}
     return {**means, **{name: [int(one) for one in row] for name, row in lists.items()}}
 
