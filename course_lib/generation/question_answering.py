@@ -33,7 +33,7 @@ from course_lib.generation.retrieval import (
 _WORD = re.compile(r"\w+")
 _STEM = 5  # letters by which words are compared: "discovered" supports "discovery"
 _REFUSAL = re.compile(
-    r"(?:not|n't) (?:\w+ )?(?:know|sure|clear|mention|specif|provide|contain|state|say|give|answer|enough)"
+    r"(?:not|n't) (?:\w+ )?(?:know|sure|clear|mention|specif|provide|contain|state|say|give|answer|avail|enough)"
     r"|no (?:information|mention|answer)|unknown|unclear|unable|cannot|can't|sorry",
     re.IGNORECASE,
 )
@@ -125,7 +125,7 @@ def unsupported_words(text: str, passages: Sequence[Passage], question: str = ""
     """The content words and numbers of an answer that are in neither the passages nor the question.
 
     A crude form of faithfulness (Es et al. 2023, RAGAS, arXiv:2309.15217), which checks statements with a large model.
-    Words are compared by their first five letters, and stop words do not count. What it misses: supported words that
+    Words are compared by their first five letters. Stop words do not count, nor does the word answer. What it misses: supported words that
     are combined to something wrong. What it accuses wrongly: synonyms, and true statements from outside the passages.
     """
     sources = [question, *(f"{passage.title} {passage.text}" for passage in passages)]
@@ -148,7 +148,7 @@ def _stem(word: str) -> str:
     return word if word.isdigit() else word[:_STEM]
 
 
-_STOP_WORDS = frozenset(_normal(" ".join(ENGLISH_STOP_WORDS)))
+_STOP_WORDS = frozenset(_normal(" ".join([*ENGLISH_STOP_WORDS, "answer", "question", "passage"])))
 
 
 # ---- the studies ---------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def _write(lm: CausalLM, asked: Sequence[Question], given: Sequence[list[Passage
     texts = [""] * len(prompts)
     for start in range(0, len(order), _BATCH):
         batch = order[start : start + _BATCH]
-        written = generate(lm, [prompts[i] for i in batch], max_new_tokens=_ANSWER_TOKENS, stop="\n")
+        written = generate(lm, [prompts[i] for i in batch], max_new_tokens=_ANSWER_TOKENS)
         for i, one in zip(batch, written, strict=True):
             texts[i] = one.text
     return texts
