@@ -125,8 +125,9 @@ def unsupported_words(text: str, passages: Sequence[Passage], question: str = ""
     """The content words and numbers of an answer that are in neither the passages nor the question.
 
     A crude form of faithfulness (Es et al. 2023, RAGAS, arXiv:2309.15217), which checks statements with a large model.
-    Words are compared by their first five letters. Stop words do not count, nor does the word answer. What it misses: supported words that
-    are combined to something wrong. What it accuses wrongly: synonyms, and true statements from outside the passages.
+    Words are compared by their first five letters; stop words and the word "answer" do not count. What it misses:
+    supported words that are combined to something wrong. What it accuses wrongly: synonyms, and true statements from
+    outside the passages.
     """
     sources = [question, *(f"{passage.title} {passage.text}" for passage in passages)]
     known = {*_STOP_WORDS, *(_stem(word) for source in sources for word in _normal(source))}
