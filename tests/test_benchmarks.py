@@ -419,3 +419,19 @@ def test_compressed_models_are_held_against_the_full_ones(script: Callable[[str]
     ]  # fmt: skip
     assert bench.claims([]) == []
     assert len(bench.line(rows[0])) == len(bench.HEADING)
+
+
+def test_generation_is_held_against_transformers_and_against_itself(script: Callable[[str], ModuleType]) -> None:
+    bench = script("bench_generate")
+    speeds = {
+        ("batch 1", "ours"): 60, ("batch 1", "transformers"): 30,
+        ("batch 8", "ours"): 90, ("batch 8", "transformers"): 100,
+        ("repeated text", f"lookup {bench.LOOKUP}"): 84, ("repeated text", "lookup 0"): 60,
+        ("cache", "with cache"): 60, ("cache", "without"): 15,
+    }  # fmt: skip
+    rows = [{"what": what, "contender": name, "tokens_a_second": v} for (what, name), v in speeds.items()]
+    found = [(claim.measured, claim.met) for claim in bench.claims(rows, 0.86, 1.4)]
+    assert found == [(2, True), (0.9, False), (1.4, True), (4, False), (0.86, True), (1.4, False)]
+    texts = iter([[[1, 2, 3]], [[1, 2]]])
+    first, second = bench.race("x", {"a": lambda: next(texts), "b": lambda: next(texts)}, 1)
+    assert (first["equal"], second["equal"]) == (1, 0) and len(bench.line(first)) == len(bench.HEADING)

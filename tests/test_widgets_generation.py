@@ -71,7 +71,7 @@ def bars(box: ipywidgets.VBox) -> list[tuple[str, str]]:
 def test_the_bars_are_the_models_probabilities_until_a_slider_moves() -> None:
     model, box = toy_box()
     assert "watch-next-token" in box._dom_classes and model.lengths == [6]
-    assert "“ good” is the likeliest next token (40.0%). 12 of 12 tokens" in box.children[5].value
+    assert "“ good” is the likeliest next token (40.0%). All 12 tokens" in box.children[5].value
     found = bars(box)
     assert len(found) == 2 * MOST_BARS and found[:MOST_BARS] == found[MOST_BARS:]
     assert found[0] == (KEPT, "40.0%") and "“↵”" in box.children[5].value and "<b> " not in box.children[5].value

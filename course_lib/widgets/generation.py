@@ -50,7 +50,7 @@ class _NextToken:
         self.temperature = _slider("Temperature", 1.0, 0.0, 2.0, 0.1, "0 always takes the likeliest token")
         self.top_p = _slider("Top-p", 1.0, 0.05, 1.0, 0.05, "the likeliest tokens that together reach it")
         self.top_k = ipywidgets.IntSlider(
-            value=0, max=50, description="Top-k", tooltip="the k likeliest tokens; 0: all", **control_style("6em")
+            value=0, max=50, description="Top-k", tooltip="the k likeliest tokens; 0: all", **control_style("7em")
         )
         buttons = ipywidgets.HBox([
             _button("Draw a token", lambda _: self.write(1)),
@@ -114,7 +114,8 @@ def next_token_bars(lm: CausalLM, logits: Float[Tensor, "vocab"], sampling: Samp
     top = before.topk(min(MOST_BARS, len(before))).indices.tolist()
     kept = int((after > 0).sum())
     words = f"{token_name(lm, top[0])} is the likeliest next token ({before[top[0]]:.1%}). "
-    words += f"{kept:,} of {len(after):,} tokens can be drawn." if kept > 1 else "It is always taken."
+    drawn = "All" if kept == len(after) else f"{kept:,} of"
+    words += f"{drawn} {len(after):,} tokens can be drawn." if kept > 1 else "It is always taken."
     columns = [("The model's probabilities", before), ("The probabilities that are drawn from", after)]
     bars = "".join(
         f'<div style="flex:1 1 24em"><b>{title}</b>'
@@ -139,7 +140,7 @@ def token_name(lm: CausalLM, token: int) -> str:
 
 def _slider(name: str, value: float, low: float, high: float, step: float, tooltip: str) -> ipywidgets.FloatSlider:
     return ipywidgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=name, tooltip=tooltip, **control_style("6em")
+        value=value, min=low, max=high, step=step, description=name, tooltip=tooltip, **control_style("7em")
     )
 
 

@@ -40,7 +40,7 @@ REPEATING = (
     f"Correct the typing error in this text and write the whole text: {SOURCE.replace('village', 'vilage')}",
     f"Copy the following paragraph exactly.\n\n{SOURCE.replace('river', 'canal')}",
 )
-LOOKUP = 8  # tokens that are guessed at once
+LOOKUP = 6  # tokens that are guessed at once
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
