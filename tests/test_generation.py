@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import product
 from typing import Any
 
@@ -387,3 +388,12 @@ def test_two_threads_write_at_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(generate, lm, prompt, max_new_tokens=20, sampling=HOT) for prompt in prompts * 3]
         assert [job.result()[0] for job in jobs] == alone * 3
+
+
+@pytest.mark.parametrize("mode", [nullcontext, torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_modes_and_trainable_weights_change_no_token(mode: Any) -> None:
+    lm, prompts = toy_lm(), ["one", "a longer two"]
+    wanted = [generate(lm, prompts, max_new_tokens=9), generate(lm, "one", max_new_tokens=9, lookup=3)]
+    lm.model.requires_grad_(True)
+    with mode():
+        assert [generate(lm, prompts, max_new_tokens=9), generate(lm, "one", max_new_tokens=9, lookup=3)] == wanted
