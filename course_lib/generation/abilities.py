@@ -42,14 +42,9 @@ def messages(task: str, prompt: str, part: str, question: str) -> list[dict[str,
     form = (_PLAIN if prompt == "plain" else _INSTRUCTIONS)[kind]
     shown = EXAMPLES[kind] if prompt == "few-shot" else ()
     turns = [(form.format(example), answer) for example, answer in shown]
-    before = [
-        turn for asked_before, answer in turns for turn in (_turn("user", asked_before), _turn("assistant", answer))
-    ]
-    return [*before, _turn("user", form.format(asked))]
-
-
-def _turn(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
+    turns.append((form.format(asked), ""))
+    both = [(role, content) for turn in turns for role, content in zip(("user", "assistant"), turn, strict=True)]
+    return [{"role": role, "content": content} for role, content in both[:-1]]
 
 
 def normalize_answer(text: str) -> str:
