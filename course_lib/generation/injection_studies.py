@@ -133,7 +133,7 @@ def _cleaner(defense: str) -> _Clean:
 
 
 def _rates(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run: its configuration, cases, success with a 95 % interval, controls, accuracy, removed, seconds."""
+    """A row a run: its configuration, cases, success with a 95 % interval, controls, accuracy, removed."""
     rows = []
     for run in runs:
         table = by_injection(run)
@@ -145,7 +145,7 @@ def _rates(runs: Sequence[Run]) -> pd.DataFrame:
         rows.append({
             **names, "cases": cases, "success": success.estimate, "low": success.low, "high": success.high,
             **of_control, "accuracy": float(np.mean(run.result["correct"])),
-            "removed": float(attacks["removed"].mean()), "seconds": run.result["seconds"],
+            "removed": float(attacks["removed"].mean()),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -177,7 +177,7 @@ def _cost(config: Mapping[str, Any]) -> float:
     cost=_cost,
     table=_rates,
     tolerance={
-        "cases": 16, "success": 0.05, "low": 0.05, "high": 0.05, "accuracy": 0.03, "removed": 0.05, "seconds": np.inf,
+        "cases": 16, "success": 0.05, "low": 0.05, "high": 0.05, "accuracy": 0.03, "removed": 0.05,
         **{f"after {one.name}": 0.2 for one in CONTROLS},
     },
     data=("smollm2", "course_encoder", "sentiment_ratings", "sentiment", "wikipedia_leads"),
@@ -190,7 +190,8 @@ def injection_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     injections is read by the filter that was trained on the other half.
 
     Lists of 0 and 1: `correct` (clean texts), `target_before` (attacked texts without an injection), and by injection
-    `target_after` and `removed`. `seconds` is the time of a clean text, the defense's included.
+    `target_after` and `removed` (the defense left no trace of it). `seconds` is the time of a clean text, the defense's
+    included; on a busy machine it says little.
     """
     make_cases, make_respond = _SETTINGS[config["setting"]]
     cases, respond = make_cases(config["clean"]), make_respond(config["defense"], config["model"])
