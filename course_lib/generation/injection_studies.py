@@ -236,12 +236,5 @@ INJECTION_RUNS = [
     _run("review", "none"),
     _run("review", "none", model="BERT"),
     _run("review", "sandwich"),
-    _run("review", "sandwich", "outside marks"),
     _run("review", "filter"),
-    _run("review", "filter", "one sentence"),
-    _run("passage", "none"),
-    _run("passage", "sandwich"),
-    _run("passage", "sandwich", "outside marks"),
-    _run("passage", "filter"),
-    _run("passage", "filter", "one sentence"),
 ]
