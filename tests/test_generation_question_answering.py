@@ -83,6 +83,7 @@ def test_unsupported_words():
     question = "Which doctor traced an illness?"
     assert qa.unsupported_words("This doctor was always the English physician John Snow.", [JOHN_SNOW], question) == []
     assert qa.unsupported_words("Snow traces cholera in 1855 in Paris.", [JOHN_SNOW], question) == ["1855", "pari"]
+    assert qa.unsupported_words("He had 3 pumps.", [JOHN_SNOW]) == ["3"]
     asked = qa.Question(question, "keywords", "John Snow", ("John Snow",))
     assert qa.is_unsupported("It was Pasteur.", [JOHN_SNOW], asked)
     assert not qa.is_unsupported("I do not know Pasteur.", [JOHN_SNOW], asked)
