@@ -88,7 +88,10 @@ def _examples(shots: int) -> list[tuple[str, int]]:
 
 
 def _calibration_rows() -> pd.DataFrame:
-    """Training sentences that no few-shot prompt shows."""
+    """Training sentences that no few-shot prompt shows.
+
+    By chance 38 of the 100 are positive, against 49 % of the test part: a bias that is fitted to them learns that, too.
+    """
     return corpora.part(_CORPUS, "train", limit=200 + CALIBRATION_ROWS)[200:]
 
 
