@@ -6,7 +6,7 @@ python tests/benchmarks/bench_generate.py [--rounds 5]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
 from typing import Any
@@ -93,9 +93,9 @@ def race(what: str, contenders: Mapping[str, Callable[[], list[list[int]]]], rou
     ]
 
 
-def races(lm: CausalLM, asked: argparse.Namespace) -> list[dict[str, Any]]:
+def races(lm: CausalLM, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Against transformers at batch 1 and 8; look-up decoding; with and without the cache."""
-    peer, rows = transformers_model(), []
+    peer = transformers_model()
     for size in (1, 8):
         prompts = PROMPTS[:size]
         contenders = {
@@ -104,14 +104,14 @@ def races(lm: CausalLM, asked: argparse.Namespace) -> list[dict[str, Any]]:
         }
         for run in contenders.values():  # to warm up
             run()
-        rows += race(f"batch {size}", contenders, asked.rounds)
+        yield from race(f"batch {size}", contenders, asked.rounds)
     plain = {f"lookup {n}": partial(repeat, lm, 2 * asked.tokens, n) for n in (0, LOOKUP)}
-    rows += race("repeated text", plain, asked.rounds)
+    yield from race("repeated text", plain, asked.rounds)
     cache = {
         "with cache": partial(ours, lm, PROMPTS[:1], asked.cache_tokens),
         "without": lambda: [without_cache(lm, PROMPTS[0], asked.cache_tokens)],
     }
-    return [*rows, *race("cache", cache, 1)]
+    yield from race("cache", cache, 1)
 
 
 @torch.inference_mode()
