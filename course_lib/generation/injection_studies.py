@@ -236,5 +236,9 @@ INJECTION_RUNS = [
     _run("review", "none"),
     _run("review", "none", model="BERT"),
     _run("review", "sandwich"),
+    _run("review", "sandwich", "outside marks"),
     _run("review", "filter"),
+    _run("passage", "none"),
+    _run("passage", "sandwich"),
+    _run("passage", "filter"),
 ]
