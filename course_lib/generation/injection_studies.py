@@ -238,6 +238,7 @@ INJECTION_RUNS = [
     _run("review", "sandwich"),
     _run("review", "sandwich", "outside marks"),
     _run("review", "filter"),
+    _run("review", "filter", "one sentence"),
     _run("passage", "none"),
     _run("passage", "sandwich"),
     _run("passage", "filter"),
