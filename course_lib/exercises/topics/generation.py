@@ -191,10 +191,10 @@ def _users_cases() -> list[Arguments]:
 
 EXERCISES = (
     Exercise(top_p_filter, _top_p_cases, _judge_top_p),
-    Exercise(answer_score, _answer_score_cases, _judge_number),
-    Exercise(injection_success_rate, _injection_cases, _judge_injection),
-    Exercise(recall_at_k, _recall_cases, _judge_number),
     Exercise(users_in_memory, _users_cases, _judge_number),
+    Exercise(answer_score, _answer_score_cases, _judge_number),
+    Exercise(recall_at_k, _recall_cases, _judge_number),
+    Exercise(injection_success_rate, _injection_cases, _judge_injection),
 )
 
 
