@@ -203,6 +203,7 @@ def _timed_products(kind: str, dtype: torch.dtype, moment: int) -> float:
     shapes = ((_WIDE, _HIDDEN), (_HIDDEN, _WIDE)) * 2
     weights = [(torch.randn(shape, device=where, generator=own) * 0.02).requires_grad_() for shape in shapes]
 
+    @torch.enable_grad()
     def step() -> None:
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             hidden = states

@@ -125,7 +125,8 @@ def product(x: Float[Tensor, "*batch in"], weight: Float[Tensor, "out in"]) -> F
     """
     outputs, inputs = weight.shape
     rows = x.numel() // inputs
-    if rows >= _MANY_ROWS or torch.is_grad_enabled() or x.device.type != "cpu":
+    needs_gradients = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if rows >= _MANY_ROWS or needs_gradients or x.device.type != "cpu":
         return F.linear(x, weight)
     columns = x.reshape(-1, inputs).t()
     if rows == 1 and outputs % 2 == 0:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from course_lib import corpora
 from course_lib.classifier import TextClassifier
-from course_lib.evaluation import wilson_interval
+from course_lib.evaluation import bootstrap, wilson_interval
 from course_lib.experiments import Run, experiment
 from course_lib.generation.generate import generate
 from course_lib.generation.injection import (
@@ -133,21 +134,30 @@ def _cleaner(defense: str) -> _Clean:
 
 
 def _rates(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run: its configuration, cases, success with a 95 % interval, controls, accuracy, removed."""
+    """A row a run: its configuration, texts, cases, success with a 95 % interval, controls, accuracy, removed.
+
+    The interval is a bootstrap over texts: the injections into one text are not independent of each other.
+    """
     rows = []
     for run in runs:
         table = by_injection(run)
         attacks, controls = table[table["style"] != "control"], table[table["style"] == "control"]
-        cases = int(attacks["cases"].sum())
-        success = wilson_interval(int(attacks["successes"].sum()), cases)
+        by_text = success_by_text(run)
+        success = bootstrap(by_text) if by_text.any() else wilson_interval(0, len(by_text))
         names = {name: run.config[name] for name in ("setting", "model", "defense", "place")}
         of_control = {f"after {row.injection}": row.rate for row in controls.itertuples()}
         rows.append({
-            **names, "cases": cases, "success": success.estimate, "low": success.low, "high": success.high,
-            **of_control, "accuracy": float(np.mean(run.result["correct"])),
-            "removed": float(attacks["removed"].mean()),
+            **names, "texts": len(by_text), "cases": int(attacks["cases"].sum()), "success": success.estimate,
+            "low": success.low, "high": success.high, **of_control, "accuracy": float(np.mean(run.result["correct"])),
+            "removed": float(attacks["removed"].mean()), "seconds": run.result["seconds"],
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def success_by_text(run: Run) -> NDArray[np.float64]:
+    """For each attacked text that is no success by itself, the fraction of the injections that succeed."""
+    hits = np.mean([run.result["target_after"][one.name] for one in INJECTIONS], axis=0)
+    return np.asarray(hits[np.array(run.result["target_before"]) == 0], np.float64)
 
 
 def by_injection(run: Run) -> pd.DataFrame:
@@ -177,7 +187,7 @@ def _cost(config: Mapping[str, Any]) -> float:
     cost=_cost,
     table=_rates,
     tolerance={
-        "cases": 16, "success": 0.05, "low": 0.05, "high": 0.05, "accuracy": 0.03, "removed": 0.05,
+        "texts": 2, "cases": 32, "success": 0.05, "low": 0.05, "high": 0.05, "accuracy": 0.03, "removed": 0.05, "seconds": np.inf,
         **{f"after {one.name}": 0.2 for one in CONTROLS},
     },
     data=("smollm2", "course_encoder", "sentiment_ratings", "sentiment", "wikipedia_leads"),
@@ -227,7 +237,7 @@ def _at_target(cases: Sequence[Case], outputs: Sequence[str]) -> list[int]:
 
 
 def _run(setting: str, defense: str, place: str = "end", model: str = "decoder") -> dict[str, Any]:
-    texts, clean = (40 if model == "BERT" else 10, 120) if setting == "review" else (7, 24)
+    texts, clean = (40, 300) if setting == "review" else (20, 40)
     names = {"setting": setting, "model": model, "defense": defense, "place": place}
     return {**names, "texts": texts, "clean": clean}
 
