@@ -187,7 +187,8 @@ def _cost(config: Mapping[str, Any]) -> float:
     cost=_cost,
     table=_rates,
     tolerance={
-        "texts": 2, "cases": 32, "success": 0.05, "low": 0.05, "high": 0.05, "accuracy": 0.03, "removed": 0.05, "seconds": np.inf,
+        "texts": 2, "cases": 32, "success": 0.05, "low": 0.05, "high": 0.05, "accuracy": 0.03,
+        "removed": 0.05, "seconds": np.inf,
         **{f"after {one.name}": 0.2 for one in CONTROLS},
     },
     data=("smollm2", "course_encoder", "sentiment_ratings", "sentiment", "wikipedia_leads"),
