@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from course_lib import assets
@@ -20,7 +18,7 @@ def passages():
 
 
 def test_the_questions_are_those_of_the_card():
-    rows = json.loads((assets.data_folder() / "questions.json").read_text(encoding="utf-8"))
+    rows = qa.course_data("questions")
     card = (assets.data_folder() / "cards" / "questions.md").read_text(encoding="utf-8")
     assert f"{len(rows)} questions in English" in card
     for kind in {row["kind"] for row in rows}:

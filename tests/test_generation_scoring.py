@@ -1,4 +1,4 @@
-"""Log-probabilities of answers against a plain forward pass, perplexity, and classification by prompt."""
+"""Log-probabilities of answers against a plain forward pass, and classification by prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toy_decoders import toy_lm
 
 from course_lib.errors import BadInput
 from course_lib.generation import CausalLM
-from course_lib.generation.scoring import PromptClassifier, answer_log_probabilities, perplexity
+from course_lib.generation.scoring import PromptClassifier, answer_log_probabilities
 
 CONTEXTS = [[1, 7, 8, 9], [1, 7, 8, 20, 21, 22, 23], [1, 7], [1, 7, 8, 9], [1, 7, 8] + [30] * 40]
 ANSWERS = [[5], [6, 7, 8], [6, 7, 9, 10], [11] * 9]
@@ -78,17 +78,6 @@ BAD_ROWS: list[tuple[Any, Any]] = [
 def test_rows_that_cannot_be_scored(lm: CausalLM, contexts: Any, answers: Any) -> None:
     with pytest.raises(BadInput):
         answer_log_probabilities(lm, contexts, answers)
-
-
-def test_perplexity_of_a_text(lm: CausalLM) -> None:
-    text = "abracadabra, naïve"
-    ids = lm.encode(text)
-    assert perplexity(lm, text) == pytest.approx(np.exp(-plain(lm, ids[:1], ids[1:]) / (len(ids) - 1)))
-    start = [lm.tokenizer.bos_token_id]
-    assert perplexity(lm, text, context=start) == pytest.approx(np.exp(-plain(lm, start, ids) / len(ids)))
-    for bad in ("", " ", "a", None, 3, "x" * 600):
-        with pytest.raises(BadInput):
-            perplexity(lm, bad)  # type: ignore[arg-type]
 
 
 # ---- the classifier ------------------------------------------------------------------------------------------------

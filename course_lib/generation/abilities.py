@@ -1,4 +1,4 @@
-"""Question answering and translation: what a small decoder can and cannot do, measured on items of our own."""
+"""Questions and translations: what a small decoder can and cannot do, measured on items of our own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pandas as pd
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
 from course_lib.experiments import Run, experiment
-from course_lib.generation.ability_items import EXAMPLES, PARAGRAPHS, PARTS, items
 from course_lib.generation.generate import generate
 from course_lib.generation.pretrained import CausalLM
+from course_lib.generation.question_answering import contains_answer, course_data
 
-TASKS = tuple(PARTS["test"])
+TASKS = ("common facts", "less common facts", "arithmetic", "French words", "French sentences", "reading")
 PROMPTS = ("plain", "instruction", "few-shot")
 _KINDS = {task: "translation" if "French" in task else task if task == "reading" else "question" for task in TASKS}
 _INSTRUCTIONS = {
@@ -31,20 +31,27 @@ _PLAIN = {"question": "{}", "translation": 'How do you say "{}" in French?', "re
 CHOSEN = {"question": "plain", "translation": "few-shot", "reading": "few-shot"}
 _MOST_TOKENS = {"arithmetic": 60}  # this model explains before it names the number; 30 for other tasks
 
-ABILITY_VALIDATION = [{"task": task, "prompt": prompt, "part": "validation"} for task in TASKS for prompt in PROMPTS]
 ABILITY_CONFIGS = [{"task": task, "prompt": CHOSEN[_KINDS[task]], "part": "test"} for task in TASKS]
+
+
+def items(task: str, part: str) -> list[tuple[str, list[str]]]:
+    """(question, accepted answers) of a task; `part` is `test`, or `validation`, with which the prompts were chosen."""
+    rows = course_data("abilities")["items"]
+    return [(row["question"], row["answers"]) for row in rows if (row["task"], row["part"]) == (task, part)]
 
 
 def messages(task: str, prompt: str, part: str, question: str) -> list[dict[str, str]]:
     """The conversation that ends with a question."""
-    kind = _KINDS[task]
-    asked = f"{' '.join(PARAGRAPHS[part].split())}\n\n{question}" if kind == "reading" else question
+    kind, data = _KINDS[task], course_data("abilities")
+    asked = f"{data['paragraphs'][part]}\n\n{question}" if kind == "reading" else question
     form = (_PLAIN if prompt == "plain" else _INSTRUCTIONS)[kind]
-    shown = EXAMPLES[kind] if prompt == "few-shot" else ()
-    turns = [(form.format(example), answer) for example, answer in shown]
-    turns.append((form.format(asked), ""))
-    both = [(role, content) for turn in turns for role, content in zip(("user", "assistant"), turn, strict=True)]
-    return [{"role": role, "content": content} for role, content in both[:-1]]
+    turns = []
+    for example, answer in data["examples"][kind] if prompt == "few-shot" else ():
+        turns += [
+            {"role": "user", "content": form.format(example)},
+            {"role": "assistant", "content": answer},
+        ]
+    return [*turns, {"role": "user", "content": form.format(asked)}]
 
 
 def normalize_answer(text: str) -> str:
@@ -62,44 +69,44 @@ _ARTICLES = {"a", "an", "the", "le", "la", "les", "l", "un", "une", "des", "du"}
 def is_right(task: str, text: str, accepted: Sequence[str]) -> bool:
     """Whether an output counts as right.
 
-    A translation must equal an accepted one. Another answer must contain an accepted one as whole words, in its first
-    sentence: a model that goes on names many things. In arithmetic the last number of the output counts, since the
+    A translation must equal an accepted one. Another answer must contain an accepted one in its first sentence: a
+    model that goes on names many things. In arithmetic the last number of the output counts, since the
     numbers of the question are often repeated.
     """
     if task == "arithmetic":
         return re.findall(r"\d+", text.replace(",", ""))[-1:] == [accepted[0]]
-    found = normalize_answer(text if "French" in task else re.split(r"(?<=[.!?])\s|\n", text.strip())[0])
-    wanted = [normalize_answer(one) for one in accepted]
-    return found in wanted if "French" in task else any(f" {one} " in f" {found} " for one in wanted)
+    if "French" in task:
+        return normalize_answer(text) in [normalize_answer(one) for one in accepted]
+    return contains_answer(re.split(r"(?<=[.!?])\s|\n", text.strip())[0], accepted)
 
 
-def chrf(text: str, accepted: Sequence[str], longest: int = 6, beta: float = 2.0) -> float:
+def chrf(text: str, accepted: Sequence[str]) -> float:
     """chrF of a translation, from 0 to 1: F-score of its character n-grams, n from 1 to 6 (Popović 2015, W15-3049).
 
-    Precision and recall are means over n; recall counts beta^2 times as much. The best accepted translation counts.
-    Spaces do not count; case and punctuation are removed first.
+    Precision and recall are means over n; recall counts four times as much (beta = 2). The best accepted translation
+    counts. Case, punctuation and spaces do not count.
 
     Raises:
         BadInput: there is no accepted translation.
     """
     if not accepted:
         raise BadInput("there is no accepted translation", "give at least one")
-    return max(_chrf(_letters(text), _letters(one), longest, beta) for one in accepted)
+    return max(_chrf(_letters(text), _letters(one)) for one in accepted)
 
 
 def _letters(text: str) -> str:
     return normalize_answer(text).replace(" ", "")
 
 
-def _chrf(found: str, wanted: str, longest: int, beta: float) -> float:
+def _chrf(found: str, wanted: str) -> float:
     rates = []
-    for n in range(1, min(longest, len(wanted)) + 1):
+    for n in range(1, min(6, len(wanted)) + 1):
         ours, theirs = (Counter(text[at : at + n] for at in range(len(text) - n + 1)) for text in (found, wanted))
         common = (ours & theirs).total()
         rates.append((common / max(1, ours.total()), common / theirs.total()))
     precision, recall = np.mean(rates, 0) if rates else (0.0, 0.0)
-    weighted = beta**2 * precision + recall
-    return float((1 + beta**2) * precision * recall / weighted) if weighted else 0.0
+    weighted = 4 * precision + recall
+    return float(5 * precision * recall / weighted) if weighted else 0.0
 
 
 def _ability_rows(runs: Sequence[Run]) -> pd.DataFrame:
@@ -131,13 +138,11 @@ def ability_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     lm = CausalLM.from_pretrained()
     asked = [lm.chat_ids(messages(task, config["prompt"], config["part"], question)) for question, _ in rows]
     written = [one.text.strip() for one in generate(lm, asked, max_new_tokens=_MOST_TOKENS.get(task, 30))]
-    french = [(text, question, accepted) for text, (question, accepted) in zip(written, rows, strict=True)] * (
-        "French" in task
-    )
+    french = list(zip(written, rows, strict=True)) if "French" in task else []
     return {
         "questions": [question for question, _ in rows],
         "outputs": written,
         "right": [int(is_right(task, text, accepted)) for text, (_, accepted) in zip(written, rows, strict=True)],
-        "chrf": [round(chrf(text, accepted), 4) for text, _, accepted in french],
-        "chrf_of_copy": [round(chrf(question, accepted), 4) for _, question, accepted in french],
+        "chrf": [round(chrf(text, accepted), 4) for text, (_, accepted) in french],
+        "chrf_of_copy": [round(chrf(question, accepted), 4) for _, (question, accepted) in french],
     }

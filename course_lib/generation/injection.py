@@ -9,19 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from course_lib.batching import check_texts
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
-from course_lib.evaluation import Interval, wilson_interval
 from course_lib.generation.retrieval import REFUSAL, Passage
 from course_lib.pretraining.documents import sentences_of
-from course_lib.text.classifiers import Classifier, ProbabilityClassifierMixin
 
 MARKS = ("<<<", ">>>")  # between which a sandwich prompt quotes a text
 PLACES = ("end", "start", "outside marks", "one sentence")
@@ -104,30 +101,6 @@ def inject(text: str, injection: Injection, target: str, place: str = "end") -> 
         return f"{text} {MARKS[1]}\n\n{order}\n\n{MARKS[0]}"
     joined = f"{text} {order}"
     return _BOUNDARY.sub(", ", joined.strip()) if place == "one sentence" else joined
-
-
-def attack_success_rate(labels: ArrayLike, before: ArrayLike, after: ArrayLike, targets: ArrayLike) -> Interval:
-    """The attack success rate: of the texts that are predicted correctly before, those that get the target label after.
-
-    Args:
-        labels: the correct classes, shape (n,).
-        before: predictions without the injection, shape (n,), and
-        after: with it.
-        targets: the classes that the attacker wants; they differ from the labels.
-
-    Returns:
-        The rate with Wilson's 95 % interval.
-
-    Raises:
-        BadInput: different shapes, a target that is the correct class, or no text that is predicted correctly.
-    """
-    right, first, then, wanted = map(np.asarray, (labels, before, after, targets))
-    if not right.shape == first.shape == then.shape == wanted.shape:
-        raise BadInput("labels, before, after and targets differ in shape", "give one of each for every text")
-    if (right == wanted).any():
-        raise BadInput("a target is the correct class", "an attacker wants another one")
-    attacked = right == first
-    return wilson_interval(int((then == wanted)[attacked].sum()), int(attacked.sum()))
 
 
 # ---- first defense: the prompt -------------------------------------------------------------------------------------
@@ -217,17 +190,3 @@ class InjectionFilter:
         sentences = [sentences_of(text) for text in check_texts(texts)]
         flagged = iter(self.flags([one for row in sentences for one in row]).tolist())
         return [" ".join(one for one in row if not next(flagged)) for row in sentences]
-
-
-class FilteredClassifier(ProbabilityClassifierMixin):
-    """A classifier that reads texts as an `InjectionFilter` leaves them."""
-
-    def __init__(self, classifier: Classifier, injection_filter: InjectionFilter) -> None:
-        self.classifier, self.injection_filter = classifier, injection_filter
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        return self.classifier.classes_
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.classifier.predict_proba(self.injection_filter.clean(texts))

@@ -59,6 +59,12 @@ class Question:
 
 
 @lru_cache
+def course_data(name: str) -> Any:
+    """The content of `data/{name}.json`: `questions` or `abilities`. data/cards/questions.md describes both."""
+    return json.loads((assets.data_folder() / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@lru_cache
 def questions(part: str = "test") -> tuple[Question, ...]:
     """The questions of a part: `validation` (a quarter, to choose prompts with) or `test`.
 
@@ -67,8 +73,7 @@ def questions(part: str = "test") -> tuple[Question, ...]:
     """
     if part not in ("validation", "test"):
         raise BadInput(f"part is {part!r}", 'use "validation" or "test"')
-    rows = json.loads((assets.data_folder() / "questions.json").read_text(encoding="utf-8"))
-    found = [Question(row["question"], row["kind"], row["title"], tuple(row["answers"])) for row in rows]
+    found = [Question(**{**row, "answers": tuple(row["answers"])}) for row in course_data("questions")]
     return tuple(one for one in found if (_hash(one.question)[0] % 4 == 0) == (part == "validation"))
 
 

@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from course_lib import machine
-from course_lib.batching import check_texts
+from course_lib.batching import check_texts, sorted_batches
 from course_lib.errors import BadInput
 from course_lib.generation.decoder import KVCache
 from course_lib.generation.pretrained import CausalLM
@@ -55,29 +55,9 @@ def answer_log_probabilities(
     shared = _common_prefix(starts)
     prefix = _read(lm, starts[0][:shared]) if shared else None
     found = np.empty((len(starts), len(ends)))
-    for batch in _batches([len(row) for row in starts]):
+    for batch in sorted_batches([len(row) for row in starts], machine.preset().predict_tokens):
         found[batch] = _score(lm, [starts[row][shared:] for row in batch.tolist()], ends, prefix)
     return found / [len(answer) for answer in ends] if length_normalized else found
-
-
-def perplexity(lm: CausalLM, text: str, *, context: Sequence[int] = ()) -> float:
-    """exp of the mean negative log-probability of a text's tokens: 1 if the model was certain of each of them.
-
-    Texts can be compared for one tokenizer only, since another one makes other tokens of them.
-
-    Args:
-        lm: the model.
-        text: at least two tokens, or one after a context.
-        context: token ids before it, which are read and not scored. Without, the text's first token is the context.
-
-    Raises:
-        BadInput: the text is too short, or longer than the model's positions.
-    """
-    ids = lm.encode(text)
-    before, scored = (context, ids) if len(context) else (ids[:1], ids[1:])
-    if not scored:
-        raise BadInput(f"{text!r:.80} is one token", "give a longer text, or a context")
-    return float(np.exp(-answer_log_probabilities(lm, [before], [scored], length_normalized=True)[0, 0]))
 
 
 def _rows(lm: CausalLM, rows: Sequence[Sequence[int]], name: str) -> list[list[int]]:
@@ -107,17 +87,6 @@ def _read(lm: CausalLM, ids: Sequence[int]) -> KVCache:
     with torch.inference_mode():
         lm.model(torch.tensor([list(ids)], device=lm.model.embeddings.weight.device), cache=cache)
     return cache
-
-
-def _batches(lengths: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Rows of similar length together, each batch of about as many tokens as the preset gives."""
-    order, batches, start = np.argsort(lengths, kind="stable"), [], 0
-    for end in range(1, len(order) + 1):
-        full = end < len(order) and (end + 1 - start) * lengths[order[end]] > machine.preset().predict_tokens
-        if end == len(order) or full:
-            batches.append(order[start:end])
-            start = end
-    return batches
 
 
 @torch.inference_mode()
