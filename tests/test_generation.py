@@ -226,6 +226,11 @@ def test_look_up_and_stop_strings_give_the_same_tokens() -> None:
     lm = scripted_lm("one two three STOP one two three STOP more")
     runs = [generate(lm, [1], max_new_tokens=42, stop="ee STOP m", lookup=lookup)[0] for lookup in (0, 20)]
     assert runs[0].token_ids == runs[1].token_ids and runs[0].text == runs[1].text
+    pieces = stream(lm, [1], max_new_tokens=42, stop="ee STOP m", lookup=20)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(pieces)
+    assert end.value.value == runs[1]
 
 
 @pytest.mark.parametrize("guess", [[0, 1], [2, 2], [1, 0]], ids=str)

@@ -55,7 +55,7 @@ def test_measures_of_a_ranking():
 
 
 def test_wikipedia_passages_are_cut():
-    passages = wikipedia_passages(words=64)
+    passages = wikipedia_passages()
     assert len(passages) == len({passage.title for passage in passages}) == 10_032
     assert max(len(passage.text.split()) for passage in passages) == 64
 
@@ -77,7 +77,6 @@ def test_the_prompt_has_the_passages_and_the_question():
         lambda: BM25(PASSAGES).ranks(["bread"], []),
         lambda: recall_at_k([0, 1], 1),
         lambda: mean_reciprocal_rank([]),
-        lambda: wikipedia_passages(0),
         lambda: grounded_messages("Why?", []),
         lambda: grounded_messages("", PASSAGES),
     ],

@@ -134,7 +134,7 @@ class DecoderClassifier(ProbabilityClassifierMixin):
             raise BadInput(f"lora_rank is {lora_rank}", "use 1 or more, such as 8")
         self.lm, self.answers, self.prompt = lm, dict(answers), prompt
         self.training, self.lora_rank = training, lora_rank
-        self.module_ = AnswerLogits(lm.model, first).to(lm.model.embeddings.weight.device).eval()
+        self.module_ = AnswerLogits(lm.model, first).to(lm.device).eval()
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -164,13 +164,12 @@ class DecoderClassifier(ProbabilityClassifierMixin):
         targets = {"labels": torch.from_numpy(columns_of(self.classes_, labels, len(rows)))}
         if soft_labels is not None:
             targets["soft_labels"] = torch.from_numpy(probabilities(soft_labels, len(rows), classes))
-        where = self.lm.model.embeddings.weight.device
-        batches = LengthBuckets(self.token_ids(rows), self.training.batch_size, self.training.seed, self._pad_id)
+        batches = LengthBuckets(self.token_ids(rows), self.training.batch_size, self.training.seed, self.lm.pad_id)
         with machine.seeded(self.training.seed):
             module = AnswerLogits(with_adapters(self.lm.model, self.lora_rank), self.module_.answer_ids.tolist())
             self.trained_weights_ = trained_weights(module)
-            loss = task_loss({name: tensor.to(where) for name, tensor in targets.items()}, classes)
-            self.history_: History = train(module.to(where), batches, loss, self.training, callbacks=callbacks)
+            loss = task_loss({name: tensor.to(self.lm.device) for name, tensor in targets.items()}, classes)
+            self.history_: History = train(module.to(self.lm.device), batches, loss, self.training, callbacks=callbacks)
         self.module_ = module.requires_grad_(False)
         return self
 
@@ -182,11 +181,7 @@ class DecoderClassifier(ProbabilityClassifierMixin):
         rows = check_texts(texts)
         if not rows:
             return np.empty((0, len(self.answers)), np.float32)
-        return torch.from_numpy(forward(self.module_, self.token_ids(rows), self._pad_id)).softmax(-1).numpy()
-
-    @property
-    def _pad_id(self) -> int:
-        return int(self.lm.tokenizer.pad_token_id)
+        return torch.from_numpy(forward(self.module_, self.token_ids(rows), self.lm.pad_id)).softmax(-1).numpy()
 
 
 def decoder_embeddings(lm: CausalLM, texts: Sequence[str], pooling: str = "mean") -> NDArray[np.float32]:
@@ -214,4 +209,4 @@ def decoder_embeddings(lm: CausalLM, texts: Sequence[str], pooling: str = "mean"
     ids = [lm.encode(text) for text in check_texts(texts)]
     if not ids:
         return np.empty((0, lm.model.config.hidden_size), np.float32)
-    return forward(lm.model, ids, int(lm.tokenizer.pad_token_id), compute=pool)
+    return forward(lm.model, ids, lm.pad_id, compute=pool)

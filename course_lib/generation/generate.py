@@ -9,6 +9,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from course_lib.batching import unique_rows
 from course_lib.errors import BadInput
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.sampling import Sampling
@@ -70,6 +71,21 @@ def generate(
         tokens = _one_row(lm, rows[0], max_new_tokens, sampling, seed, lookup)
         return [_collect(lm, len(rows[0]), tokens, stops)]
     return _batch(lm, rows, max_new_tokens, sampling, stops, seed)
+
+
+def generate_in_batches(
+    lm: CausalLM, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
+) -> list[str]:
+    """The greedy continuations of many prompts: equal ones are read once, and those of similar length together."""
+    rows, numbers = unique_rows([tuple(prompt) for prompt in prompts])
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+    texts = [""] * len(rows)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        written = generate(lm, [rows[number] for number in batch], max_new_tokens=max_new_tokens)
+        for number, one in zip(batch, written, strict=True):
+            texts[number] = one.text
+    return [texts[number] for number in numbers]
 
 
 def stream(
@@ -152,25 +168,25 @@ def _check(
 
 # ---- one row -------------------------------------------------------------------------------------------------------
 
-# Tokens that one forward pass yields: one, or several where look-up decoding guessed right.
-Steps = Iterator[list[int]]
+# Each new token with the number of forward passes so far; look-up decoding yields several tokens of one pass.
+Steps = Iterator[tuple[int, int]]
 
 
 def _one_row(lm: CausalLM, row: list[int], most: int, sampling: Sampling, seed: int, lookup: int) -> Steps:
-    """Tokens of one row, those of a forward pass at a time; the end token is the last."""
-    random = torch.Generator().manual_seed(seed)
-    where = lm.model.embeddings.weight.device
-    cache, unread, ids, end = lm.model.new_cache(1, len(row) + most), row, list(row), lm.tokenizer.eos_token_id
-    while len(ids) < len(row) + most:
-        room = len(row) + most - len(ids) - 1
+    """The new tokens of one row; the end token is the last."""
+    random, passes, longest = torch.Generator().manual_seed(seed), 0, len(row) + most
+    cache, unread, ids, end = lm.model.new_cache(1, longest), row, list(row), lm.tokenizer.eos_token_id
+    while len(ids) < longest:
+        room = longest - len(ids) - 1
         guess = look_up(ids, min(lookup, room)) if len(ids) > len(row) else []
         with torch.inference_mode():
-            hidden = lm.model(torch.tensor([[*unread, *guess]], device=where), cache=cache)
+            hidden = lm.model(torch.tensor([[*unread, *guess]], device=lm.device), cache=cache)
             logits = lm.model.logits(hidden[0, len(unread) - 1 :])
         new = verify(guess, logits, sampling, random)
         new = new[: new.index(end) + 1] if end in new else new
         ids += new
-        yield new
+        passes += 1
+        yield from ((token, passes) for token in new)
         if new[-1] == end:
             return
         cache.crop(len(ids) - 1)  # a guess that was wrong is forgotten; the last token has not been read yet
@@ -223,11 +239,10 @@ def _collect(lm: CausalLM, prompt_tokens: int, steps: Steps, stops: tuple[str, .
     """The tokens of one row, until a stop string appears."""
     ids: list[int] = []
     passes = 0
-    for passes, new in enumerate(steps, start=1):
-        for token in new:
-            ids.append(token)
-            if _is_stopped(lm, ids, stops):
-                return _generation(lm, ids, stops, prompt_tokens, passes)
+    for token, passes in steps:  # noqa: B007
+        ids.append(token)
+        if _is_stopped(lm, ids, stops):
+            break
     return _generation(lm, ids, stops, prompt_tokens, passes)
 
 
@@ -252,8 +267,8 @@ def _stop_place(text: str, stops: tuple[str, ...]) -> int | None:
 
 def _pieces(lm: CausalLM, prompt_tokens: int, steps: Steps, stops: tuple[str, ...]) -> Generator[str, None, Generation]:
     shown, passes, ids = 0, 0, []  # type: int, int, list[int]
-    for passes, new in enumerate(steps, start=1):  # noqa: B007
-        ids += new
+    for token, passes in steps:  # noqa: B007
+        ids.append(token)
         text = lm.decode(ids)
         if _stop_place(text, stops) is not None:
             break
@@ -282,12 +297,9 @@ def _batch(
     lm: CausalLM, rows: list[list[int]], most: int, sampling: Sampling, stops: tuple[str, ...], seed: int
 ) -> list[Generation]:
     """Rows side by side, padded on the left so that all end at the same place. What follows a row's end is left out."""
-    where, pad, end = lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id or 0, lm.tokenizer.eos_token_id
-    longest = max(map(len, rows))
-    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=where)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=where)
-    padded = not bool(mask.all())
-    cache = lm.model.new_cache(len(rows), longest + most)
+    ids, mask = lm.pad_left(rows)
+    padded, end = not bool(mask.all()), lm.tokenizer.eos_token_id
+    cache = lm.model.new_cache(len(rows), ids.shape[1] + most)
     randoms = [torch.Generator().manual_seed(seed + number) for number in range(len(rows))]
     written: list[list[int]] = [[] for _ in rows]
     passes, going = 0, set(range(len(rows)))
@@ -299,7 +311,7 @@ def _batch(
             written[number].append(drawn[number])
             if drawn[number] == end or _is_stopped(lm, written[number], stops):
                 going.discard(number)
-        ids = torch.tensor(drawn, device=where)[:, None]
+        ids = torch.tensor(drawn, device=lm.device)[:, None]
         mask = torch.cat([mask, torch.ones_like(ids)], 1)
     return [_generation(lm, tokens, stops, len(row), len(tokens)) for tokens, row in zip(written, rows, strict=True)]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from filelock import FileLock
+from jaxtyping import Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -70,6 +71,16 @@ class CausalLM:
 
     model: Decoder
     tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.embeddings.weight.device
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills up rows; which one it is does not matter, since padding is masked."""
+        return int(self.tokenizer.pad_token_id or 0)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] = COURSE_DECODER) -> CausalLM:
@@ -156,6 +167,13 @@ class CausalLM:
         for role, content in turns:
             ids += [start, *self.encode(f"{role}\n{content}"), end, *newline]
         return [*ids, start, *self.encode("assistant"), *newline]
+
+    def pad_left(self, rows: Sequence[list[int]]) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
+        """Rows of token ids, filled up on the left so that all end at the same place, and their attention mask."""
+        longest = max(map(len, rows))
+        ids = [[self.pad_id] * (longest - len(row)) + row for row in rows]
+        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+        return torch.tensor(ids, device=self.device), torch.tensor(mask, device=self.device)
 
     def _token_ids(self, text: str) -> list[int]:
         with tokenizer_lock:
@@ -292,8 +310,8 @@ def _decoder(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
     with torch.device("meta"):
         model = Decoder(config)
     ours = {
-        "embeddings.weight": weights.pop("model.embed_tokens.weight"),
-        "norm.weight": weights.pop("model.norm.weight"),
+        "embeddings.weight": weights.pop("model.embed_tokens.weight").float(),
+        "norm.weight": weights.pop("model.norm.weight").float(),
     }
     for number in range(config.n_layers):
         for name, theirs in _LAYER.items():
@@ -301,6 +319,6 @@ def _decoder(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
             ours[f"layers.{number}.{name}"] = torch.cat(parts) if len(parts) > 1 else parts[0]
     if unknown := sorted(weights.keys() - {"lm_head.weight"}):  # a tied head is the embeddings, which are loaded
         raise KeyError(f"{len(unknown)} weights of another architecture, such as {unknown[0]}")
-    model.load_state_dict({name: tensor.float() for name, tensor in ours.items()}, assign=True)
+    model.load_state_dict(ours, assign=True)
     model.fill_rotation_table()
     return model.eval().requires_grad_(False)

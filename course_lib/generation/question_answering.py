@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from course_lib import assets
 from course_lib.errors import BadInput
 from course_lib.experiments import experiment
-from course_lib.generation.generate import generate
+from course_lib.generation.generate import generate_in_batches
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.retrieval import (
     BM25,
@@ -174,7 +174,6 @@ ANSWER_RUNS = [
 _RETRIEVERS: dict[str, type[BM25 | Retriever]] = {"bm25": BM25, "encoder": Retriever}
 _ANSWER_PASSAGES = 1000  # that the study of answers searches
 _ANSWER_TOKENS = 24
-_BATCH = 24  # prompts of similar length at once
 _DATA = ("course_encoder", "wikipedia_leads")
 
 
@@ -249,14 +248,7 @@ def _contexts(asked: Sequence[Question], context: str, k: int) -> list[list[Pass
 
 
 def _write(lm: CausalLM, asked: Sequence[Question], given: Sequence[list[Passage]]) -> list[str]:
-    """The answer to each question, in batches of similar length."""
+    """The answer to each question."""
     pairs = zip(asked, given, strict=True)
     prompts = [lm.chat_ids(grounded_messages(one.question, found) if found else one.question) for one, found in pairs]
-    order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-    texts = [""] * len(prompts)
-    for start in range(0, len(order), _BATCH):
-        batch = order[start : start + _BATCH]
-        written = generate(lm, [prompts[i] for i in batch], max_new_tokens=_ANSWER_TOKENS)
-        for i, one in zip(batch, written, strict=True):
-            texts[i] = one.text
-    return texts
+    return generate_in_batches(lm, prompts, _ANSWER_TOKENS, batch_size=24)

@@ -48,17 +48,14 @@ class Hit:
     score: float
 
 
-def wikipedia_passages(words: int = PASSAGE_WORDS) -> list[Passage]:
-    """The first paragraphs of 10,032 Wikipedia articles, by title, each cut after so many words.
+def wikipedia_passages() -> list[Passage]:
+    """The first paragraphs of 10,032 Wikipedia articles, by title, each cut after 64 words.
 
     Raises:
-        BadInput: `words` is below 1.
         Offline: the asset `wikipedia_leads` is missing and cannot be fetched.
     """
-    if words < 1:
-        raise BadInput(f"words is {words}", "use a positive number, such as 100")
     leads = documents(("wikipedia_leads",))
-    return [Passage(lead.name, " ".join(lead.text.split()[:words])) for lead in leads]
+    return [Passage(lead.name, " ".join(lead.text.split()[:PASSAGE_WORDS])) for lead in leads]
 
 
 class PassageRanker:

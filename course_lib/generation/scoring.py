@@ -85,26 +85,24 @@ def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
 def _read(lm: CausalLM, ids: Sequence[int]) -> KVCache:
     cache = lm.model.new_cache(1, len(ids))
     with torch.inference_mode():
-        lm.model(torch.tensor([list(ids)], device=lm.model.embeddings.weight.device), cache=cache)
+        lm.model(torch.tensor([list(ids)], device=lm.device), cache=cache)
     return cache
 
 
 @torch.inference_mode()
 def _score(lm: CausalLM, contexts: list[list[int]], answers: Sequence[Sequence[int]], prefix: KVCache | None) -> Floats:
     """(contexts, answers): the contexts end at the same place, so that every answer continues all of them at once."""
-    model, where, pad = lm.model, lm.model.embeddings.weight.device, lm.tokenizer.pad_token_id or 0
-    n, longest = len(contexts), max(map(len, contexts))
-    extra = longest + max(map(len, answers))
+    model, n = lm.model, len(contexts)
+    ids, own_mask = lm.pad_left(contexts)
+    extra = ids.shape[1] + max(map(len, answers))
     cache = prefix.repeated(n, extra) if prefix else model.new_cache(n, extra)
-    read = cache.length
-    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in contexts], device=where)
-    mask = torch.tensor([[1] * read + [0] * (longest - len(row)) + [1] * len(row) for row in contexts], device=where)
+    mask = torch.cat([own_mask.new_ones(n, cache.length), own_mask], 1)  # (contexts, prefix and context)
     first = model.logits(model(ids, mask, cache)[:, -1]).log_softmax(-1)
     found = torch.stack([first[:, answer[0]] for answer in answers], 1)
     for column, answer in enumerate(answers):
         if len(answer) > 1:
             found[:, column] += _continued(lm, answer, mask, cache)
-            cache.crop(read + longest)
+            cache.crop(mask.shape[1])
     return found.double().cpu().numpy()
 
 
@@ -228,7 +226,7 @@ def _are_answers(answers: Any) -> bool:
 
 
 def _platt(odds: Floats, columns: NDArray[np.int64]) -> tuple[float, Floats]:
-    """One scale for all classes and a bias for each, by maximum likelihood with a weak prior on the scale."""
+    """One scale for all classes and a bias for each, by maximum likelihood with a weak normal prior on all of them."""
     from scipy.optimize import minimize
 
     rows, classes = np.arange(len(odds)), odds.shape[1]

@@ -102,7 +102,7 @@ class _NextToken:
     def logits(self, text: str) -> Float[Tensor, "vocab"]:
         """Scores of the next token; those of the last text are kept for when a slider moves."""
         if text not in self.read:
-            ids = torch.tensor([self.lm.encode(text)[-MOST_TOKENS:]], device=self.lm.model.embeddings.weight.device)
+            ids = torch.tensor([self.lm.encode(text)[-MOST_TOKENS:]], device=self.lm.device)
             with torch.inference_mode():
                 self.read = {text: self.lm.model.logits(self.lm.model(ids)[0, -1]).float().cpu()}
         return self.read[text]
