@@ -88,9 +88,9 @@ def classifier(lm: CausalLM, answers: Any = None, **arguments: Any) -> PromptCla
 
 
 def test_a_classifier_compares_its_answers(lm: CausalLM) -> None:
-    model = classifier(lm, examples=[("fine", 1), ("dull", 0)], system="Judge.")
+    model = classifier(lm, examples=[("fine", 1), ("dull", 0)])
     answers = [lm.encode("negative"), lm.encode("positive")]
-    scores = [[plain(lm, lm.chat_ids(model.messages(text), "Judge."), answer) for answer in answers] for text in TEXTS]
+    scores = [[plain(lm, lm.chat_ids(model.messages(text)), answer) for answer in answers] for text in TEXTS]
     np.testing.assert_allclose(model.answer_scores(TEXTS), scores, atol=1e-5)
     exact = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     np.testing.assert_allclose(model.predict_proba(TEXTS), exact, atol=1e-5)

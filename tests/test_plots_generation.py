@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from test_plots import check_figure, points, texts, ticks
+from test_plots import check_figure, points
 
 from course_lib import plots
 from course_lib.errors import BadInput
@@ -17,8 +17,6 @@ from course_lib.evaluation import wilson_interval
 from course_lib.generation import DecoderConfig
 
 mpl.use("Agg")
-TOKENS = ["“ good”", "“ a”", "“ filmed”"]
-SETTINGS = {"temperature 1": [0.5, 0.3, 0.2], "temperature 0.5": [0.66, 0.24, 0.1], "top-k 2": [0.625, 0.375, 0.0]}
 CACHE = pd.DataFrame({
     "method": ["with cache"] * 3 + ["without"] * 3, "tokens": [16, 64, 256] * 2, "seconds": [0.3, 1.1, 4.5, 1.0, 6, 60],
 })  # fmt: skip
@@ -31,8 +29,6 @@ METHODS = pd.DataFrame({
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        (plots.plot_next_token, (TOKENS, SETTINGS)),
-        (plots.plot_next_token, (TOKENS[:1], {"greedy": [1.0]})),
         (plots.plot_cache, (CACHE, DecoderConfig())),
         (plots.plot_accuracy_cost, (METHODS,)),
         (plots.plot_accuracy_cost, (METHODS.head(1),)),
@@ -40,12 +36,6 @@ METHODS = pd.DataFrame({
 )
 def test_a_figure_states_its_title_and_can_be_read(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     check_figure(function, (*arguments, "What is found"), "What is found")
-
-
-def test_bars_are_the_given_probabilities_and_a_removed_token_has_a_zero() -> None:
-    ax = plots.plot_next_token(TOKENS, SETTINGS)
-    assert [[bar.get_width() for bar in one] for one in ax.containers] == list(SETTINGS.values())  # type: ignore[attr-defined]
-    assert ticks(ax.yaxis) == TOKENS and texts(ax) == [" 0"]
 
 
 def test_the_lines_are_the_given_seconds_and_the_memory_follows_the_formula() -> None:
@@ -70,10 +60,6 @@ def test_methods_are_at_their_seconds_and_accuracy_with_their_intervals() -> Non
 @pytest.mark.parametrize(
     ("function", "arguments", "said"),
     [
-        (plots.plot_next_token, ([], {}), "0 tokens"),
-        (plots.plot_next_token, (TOKENS, {}), "0 settings"),
-        (plots.plot_next_token, (TOKENS, {"a": [1.0]}), "'a' has probabilities"),
-        (plots.plot_next_token, (TOKENS, {"a": [1.0, np.nan, 0]}), "'a' has probabilities"),
         (plots.plot_cache, (CACHE.drop(columns="tokens"), DecoderConfig()), "no column 'tokens'"),
         (plots.plot_cache, (CACHE.assign(seconds=0), DecoderConfig()), "seconds are"),
         (plots.plot_accuracy_cost, (METHODS.drop(columns="n"),), "no column 'n'"),

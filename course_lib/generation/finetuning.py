@@ -25,7 +25,7 @@ from course_lib.errors import BadInput
 from course_lib.generation.decoder import Decoder, Linear, product
 from course_lib.generation.pretrained import CausalLM
 from course_lib.text.classifiers import ProbabilityClassifierMixin, columns_of
-from course_lib.training import Callback, History, TrainingConfig, train
+from course_lib.training import History, TrainingConfig, train
 
 PROMPT = "Review: {text}\nSentiment:"
 ANSWERS = {0: " negative", 1: " positive"}  # with the space that a word in a sentence has before it
@@ -146,7 +146,6 @@ class DecoderClassifier(ProbabilityClassifierMixin):
         labels: ArrayLike,
         *,
         soft_labels: ArrayLike | None = None,
-        callbacks: Sequence[Callback] = (),
     ) -> Self:
         """Trains new adapters.
 
@@ -154,7 +153,6 @@ class DecoderClassifier(ProbabilityClassifierMixin):
             texts: n strings.
             labels: their classes, keys of `answers`.
             soft_labels: (n, classes) probabilities to learn instead of the labels; rows sum to 1.
-            callbacks: called with each row of the history.
 
         Raises:
             BadInput: mismatched lengths, a missing label, one class only, or a label that is no class.
@@ -169,7 +167,7 @@ class DecoderClassifier(ProbabilityClassifierMixin):
             module = AnswerLogits(with_adapters(self.lm.model, self.lora_rank), self.module_.answer_ids.tolist())
             self.trained_weights_ = trained_weights(module)
             loss = task_loss({name: tensor.to(self.lm.device) for name, tensor in targets.items()}, classes)
-            self.history_: History = train(module.to(self.lm.device), batches, loss, self.training, callbacks=callbacks)
+            self.history_: History = train(module.to(self.lm.device), batches, loss, self.training)
         self.module_ = module.requires_grad_(False)
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,24 +117,14 @@ def stream(
 
 
 def _token_rows(lm: CausalLM, prompts: Prompt | Sequence[Prompt]) -> list[list[int]]:
-    if isinstance(prompts, bytes) or not isinstance(prompts, Sequence):
-        raise BadInput(f"the prompt is {prompts!r:.80}", "give one string, or a list of them")
-    if not prompts:
-        raise BadInput("there is no prompt", "give one string, or a list of them")
-    single = isinstance(prompts, str) or isinstance(prompts[0], int)
-    several: list[Prompt] = [prompts] if single else list(prompts)  # type: ignore[list-item, arg-type]
-    size = lm.model.config.vocab_size
-    rows: list[list[int]] = []
-    for number, prompt in enumerate(several):
-        if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
-            raise BadInput(f"prompt {number} is {prompt!r:.80}", "give a string, or a list of token ids")
-        row = lm.chat_ids(prompt) if isinstance(prompt, str) else list(prompt)
-        if not row:
-            raise BadInput(f"prompt {number} has no token", "give at least one token id")
-        if not all(type(token) is int and 0 <= token < size for token in row):
-            raise BadInput(f"prompt {number} holds {row!r:.80}", f"token ids are whole numbers from 0 to {size - 1}")
-        rows.append(row)
-    return rows
+    given: Any = prompts
+    if isinstance(given, str) or (isinstance(given, Sequence) and given and isinstance(given[0], int)):
+        given = [given]
+    if not isinstance(given, Sequence) or not all(isinstance(one, Sequence) for one in given):
+        raise BadInput(f"the prompt is {prompts!r:.80}", "give a string, token ids, or a list of such prompts")
+    if any(isinstance(one, bytes) for one in given):
+        raise BadInput(f"the prompt is {prompts!r:.80}", "decode the bytes to a string")
+    return lm.check_ids([lm.chat_ids(one) if isinstance(one, str) else one for one in given], "prompts")
 
 
 def _check(

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,24 @@ class CausalLM:
         for role, content in turns:
             ids += [start, *self.encode(f"{role}\n{content}"), end, *newline]
         return [*ids, start, *self.encode("assistant"), *newline]
+
+    def check_ids(self, rows: Sequence[Sequence[int]], name: str) -> list[list[int]]:
+        """Rows of token ids as lists of int.
+
+        Raises:
+            BadInput: there is no row, a row is empty, or a token is not one of the vocabulary.
+        """
+        size = self.model.config.vocab_size
+        try:
+            lists = [list(row) for row in rows]
+        except TypeError as error:
+            raise BadInput(f"{name} are {rows!r:.80}", "give lists of token ids, as `encode` makes them") from error
+        if not lists or not all(lists):
+            raise BadInput(f"{name} are {rows!r:.80}", "give at least one, with at least one token each")
+        for token in (token for row in lists for token in row):
+            if not isinstance(token, Integral) or isinstance(token, bool) or not 0 <= token < size:
+                raise BadInput(f"{name} hold the token {token!r}", f"use whole numbers from 0 to {size - 1}")
+        return [[int(token) for token in row] for row in lists]
 
     def pad_left(self, rows: Sequence[list[int]]) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
         """Rows of token ids, filled up on the left so that all end at the same place, and their attention mask."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +47,7 @@ def answer_log_probabilities(
     Raises:
         BadInput: there is no context or no answer, one of them is empty, or they are longer than the model's positions.
     """
-    starts, ends = _rows(lm, contexts, "contexts"), _rows(lm, answers, "answers")
+    starts, ends = lm.check_ids(contexts, "contexts"), lm.check_ids(answers, "answers")
     longest, room = max(map(len, starts)) + max(map(len, ends)), lm.model.config.max_positions
     if longest > room:
         raise BadInput(f"a context and an answer have {longest} tokens", f"this model reads {room}: shorten them")
@@ -58,21 +57,6 @@ def answer_log_probabilities(
     for batch in sorted_batches([len(row) for row in starts], machine.preset().predict_tokens):
         found[batch] = _score(lm, [starts[row][shared:] for row in batch.tolist()], ends, prefix)
     return found / [len(answer) for answer in ends] if length_normalized else found
-
-
-def _rows(lm: CausalLM, rows: Sequence[Sequence[int]], name: str) -> list[list[int]]:
-    """The same as lists, whose tokens are in the vocabulary."""
-    try:
-        lists = [[operator.index(token) for token in row] for row in rows]
-    except TypeError as error:
-        raise BadInput(
-            f"{name} are {rows!r:.80}", "give lists of token ids, as `CausalLM.encode` makes them"
-        ) from error
-    if not lists or not all(lists):
-        raise BadInput(f"{name} are {rows!r:.80}", "give at least one, with at least one token each")
-    if wrong := [token for row in lists for token in row if not 0 <= token < lm.model.config.vocab_size]:
-        raise BadInput(f"{name} hold the token {wrong[0]}", f"use ids from 0 to {lm.model.config.vocab_size - 1}")
-    return lists
 
 
 def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
@@ -126,7 +110,6 @@ class PromptClassifier(ProbabilityClassifierMixin):
         answers: class -> the answer that means it.
         examples: (text, class) pairs that are shown before the text, as earlier turns of the conversation. None is
             zero-shot, some is few-shot (Brown et al. 2020).
-        system: the system prompt; the model's own when left out.
 
     Attributes:
         scale: of the answers' log-probabilities, and
@@ -142,7 +125,6 @@ class PromptClassifier(ProbabilityClassifierMixin):
         instruction: str,
         answers: Mapping[Any, str],
         examples: Sequence[tuple[str, Any]] = (),
-        system: str | None = None,
     ) -> None:
         if not isinstance(instruction, str) or "{text}" not in instruction:
             raise BadInput(f"the instruction is {instruction!r:.80}", "put {text} where the text goes")
@@ -154,8 +136,7 @@ class PromptClassifier(ProbabilityClassifierMixin):
         if unknown := [label for _, label in examples if label not in answers]:
             raise BadInput(f"an example has the class {unknown[0]!r}", f"use some of {list(answers)}")
         self.lm, self.instruction, self.answers = lm, instruction, dict(answers)
-        self.examples, self.system = list(examples), system
-        self.scale, self.bias = 1.0, np.zeros(len(answers))
+        self.examples, self.scale, self.bias = list(examples), 1.0, np.zeros(len(answers))
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -172,7 +153,7 @@ class PromptClassifier(ProbabilityClassifierMixin):
         """(n, classes): log P(answer | text) in nats, before any calibration."""
 
         def score(rows: list[str]) -> Floats:
-            contexts = [self.lm.chat_ids(self.messages(text), self.system) for text in rows]
+            contexts = [self.lm.chat_ids(self.messages(text)) for text in rows]
             return answer_log_probabilities(self.lm, contexts, [self.lm.encode(a) for a in self.answers.values()])
 
         rows = check_texts(texts)

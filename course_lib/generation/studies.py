@@ -98,18 +98,8 @@ def _calibration_rows() -> pd.DataFrame:
 
 def _prompt_rows(runs: Sequence[Run]) -> pd.DataFrame:
     """wording, shots, calibration, accuracy, low, high; `positive` is the fraction of sentences called positive."""
-    return pd.DataFrame(
-        [
-            {
-                **run.config,
-                "calibration": row["calibration"],
-                **_accuracy(row["right"]),
-                "positive": row["positive"],
-            }
-            for run in runs
-            for row in run.result["rows"]
-        ]
-    )
+    rows = [{**run.config, **row, **_accuracy(row["right"])} for run in runs for row in run.result["rows"]]
+    return pd.DataFrame(rows).drop(columns="right")
 
 
 @experiment(

@@ -13,7 +13,7 @@ from course_lib.plots.explanations import (
     seed_spread,
 )
 from course_lib.plots.forest import forest
-from course_lib.plots.generation import plot_accuracy_cost, plot_cache, plot_next_token
+from course_lib.plots.generation import plot_accuracy_cost, plot_cache
 from course_lib.plots.pretraining import (
     attention_map,
     loss_curves,
@@ -65,7 +65,6 @@ __all__ = [
     "pareto",
     "plot_accuracy_cost",
     "plot_cache",
-    "plot_next_token",
     "rating_histogram",
     "reliability",
     "robustness_curve",

@@ -1,59 +1,21 @@
-"""Figures of models that write: the next token's distribution, a KV cache's time and memory, accuracy and cost."""
+"""Figures of models that write: a KV cache's time and memory, accuracy and cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
 from course_lib.plots import style
 from course_lib.plots.scatter import draw_front
-from course_lib.plots.style import GREY, check_columns, course_style, new_axes, series_style, set_labels
+from course_lib.plots.style import check_columns, course_style, new_axes, series_style, set_labels
 
 if TYPE_CHECKING:
     from course_lib.generation import DecoderConfig
-
-
-@course_style
-def plot_next_token(
-    tokens: Sequence[str], distributions: Mapping[str, ArrayLike], title: str = "Probability of the next token"
-) -> Axes:
-    """Probabilities of some tokens under several settings, as bars side by side; "0" where a token cannot be drawn.
-
-    Args:
-        tokens: n names, in the order of the rows.
-        distributions: name of a setting, such as "temperature 0.5" -> probabilities, (n,). At most five settings.
-        title: of the figure.
-
-    Raises:
-        BadInput: no token, no setting or more than five, another number of probabilities than tokens, or a number that
-            is no probability.
-    """
-    if not len(tokens) or not 1 <= len(distributions) <= len(style.STYLES):
-        raise BadInput(f"{len(tokens)} tokens and {len(distributions)} settings", "pass tokens, and 1 to 5 settings")
-    rows = {name: np.asarray(values, dtype=np.float64) for name, values in distributions.items()}
-    for name, values in rows.items():
-        if values.shape != (len(tokens),) or not ((values >= 0) & (values <= 1)).all():
-            raise BadInput(
-                f"{name!r} has probabilities {values.tolist()!r:.80}", f"pass {len(tokens)} numbers from 0 to 1"
-            )
-    ax, height = new_axes(6.4, 1.3 + len(tokens) * (0.12 + 0.14 * len(rows))), 0.8 / len(rows)
-    for number, (name, values) in enumerate(rows.items()):
-        look, places = series_style(number), np.arange(len(tokens)) - 0.4 + height * (number + 0.5)
-        ax.barh(places, values, height, color=look.colour, hatch=look.hatch, edgecolor="white", label=name)
-        for place in places[values == 0]:
-            ax.text(0, place, " 0", va="center", fontsize=7, color=GREY)
-    style.name_rows(ax, list(tokens))
-    style.percent_axis(ax.xaxis)
-    set_labels(ax, title, "probability")
-    style.legend_below(ax, ncols=min(3, len(rows)))
-    return ax
 
 
 @course_style
