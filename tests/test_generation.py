@@ -107,12 +107,9 @@ def test_gradients_are_those_of_transformers() -> None:
     theirs = as_llama(model)
     all_logits(model, ids).square().mean().backward()
     theirs(ids).logits.square().mean().backward()
-    wanted = {name: weight.grad for name, weight in theirs.named_parameters()}
-    for name, weight in model.named_parameters():
-        if name == "embeddings.weight":
-            torch.testing.assert_close(weight.grad, wanted["model.embed_tokens.weight"], atol=1e-4, rtol=1e-3)
-    own = model.layers[1].attention.o_proj.weight.grad  # type: ignore[union-attr, index]
-    torch.testing.assert_close(own, wanted["model.layers.1.self_attn.o_proj.weight"], atol=1e-4, rtol=1e-3)
+    for ours, name in (("embeddings", "embed_tokens"), ("layers.1.attention.o_proj", "layers.1.self_attn.o_proj")):
+        wanted = theirs.get_parameter(f"model.{name}.weight").grad
+        torch.testing.assert_close(model.get_parameter(f"{ours}.weight").grad, wanted, atol=1e-4, rtol=1e-3)
 
 
 def test_sizes_that_torch_would_broadcast_are_refused() -> None:

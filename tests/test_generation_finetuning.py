@@ -24,20 +24,8 @@ from course_lib.generation.studies import DECODER_RUNS, METHODS, WORDINGS, decod
 from course_lib.training import TrainingConfig
 
 WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "review:",
-    "sentiment:",
-    "positive",
-    "negative",
-    "good",
-    "bad",
-    "a",
-    "the",
-    "film",
-    "plot",
-    "really",
-]
+    "[PAD]", "[UNK]", "review:", "sentiment:", "positive", "negative", "good", "bad", "a", "the", "film", "plot", "really",
+]  # fmt: skip
 TEXTS = [
     f"{a} {b} {c}" for a in ("a", "the", "really a") for b in ("good", "bad") for c in ("film", "plot", "the film")
 ]
@@ -95,13 +83,6 @@ def test_training_changes_the_adapters_alone_and_learns(lm: CausalLM) -> None:
     assert classifier.score(TEXTS, LABELS) == 1.0
 
 
-def test_gradients_reach_the_adapters_alone(lm: CausalLM) -> None:
-    adapted = with_adapters(lm.model, rank=2)
-    adapted(torch.tensor([[2, 3, 4]])).sum().backward()
-    with_gradient = {name for name, one in adapted.named_parameters() if one.grad is not None}
-    assert with_gradient == {name for name, _ in adapted.named_parameters() if name.endswith((".A", ".B"))}
-
-
 def test_fit_is_repeatable_and_a_second_fit_starts_over(lm: CausalLM) -> None:
     short = replace(TRAINING, epochs=1)
     first = DecoderClassifier(lm, training=short, lora_rank=2).fit(TEXTS, LABELS)
@@ -152,7 +133,7 @@ def test_bad_input_is_refused(lm: CausalLM, call: Callable[[DecoderClassifier], 
 
 
 def test_embeddings_are_those_of_the_last_layer(lm: CausalLM) -> None:
-    texts = ["good", "really a bad film", ""][:2]
+    texts = ["good", "really a bad film"]
     states = lm.model(torch.tensor([lm.encode(texts[1])]))[0]
     assert np.allclose(decoder_embeddings(lm, texts)[1], states.mean(0), atol=1e-5)
     assert np.allclose(decoder_embeddings(lm, texts, "last")[1], states[-1], atol=1e-5)

@@ -75,6 +75,7 @@ class KVCache:
 
     def __init__(self, config: DecoderConfig, batch: int, capacity: int, like: Tensor) -> None:
         shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_size)
+        self.config = config
         self.keys = like.new_empty(shape)
         self.values = like.new_empty(shape)
         self.length = 0
@@ -105,13 +106,9 @@ class KVCache:
 
     def repeated(self, batch: int, extra: int) -> KVCache:
         """A copy of a cache of one row for `batch` rows that begin alike, with room for `extra` more tokens each."""
-        copy = KVCache.__new__(KVCache)
-        for name in ("keys", "values"):
-            stored: Tensor = getattr(self, name)[..., : self.length, :]
-            layers, _, heads, length, size = stored.shape
-            room = stored.new_empty(layers, batch, heads, length + extra, size)
-            room[..., :length, :] = stored
-            setattr(copy, name, room)
+        copy = KVCache(self.config, batch, self.length + extra, self.keys)
+        copy.keys[..., : self.length, :] = self.keys[..., : self.length, :]
+        copy.values[..., : self.length, :] = self.values[..., : self.length, :]
         copy.length = self.length
         return copy
 

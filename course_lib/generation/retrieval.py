@@ -29,6 +29,8 @@ GROUNDED_PROMPT = (
     "Answer the question in one short sentence, using only the passage. If the passage does not contain the answer, "
     f'write "{REFUSAL}"\n\nPassage: {{passages}}\n\nQuestion: {{question}}'
 )
+# BM25: how soon repetitions of a word stop to count, and how much longer passages are discounted, from 0 to 1.
+K1, B = 1.2, 0.75  # as Robertson and Zaragoza recommend
 _WORD = re.compile(r"\w+")
 
 
@@ -94,9 +96,10 @@ class PassageRanker:
         """
         _check_queries(queries)
         place = {passage.title: number for number, passage in enumerate(self.passages)}
-        if len(queries) != len(titles) or (unknown := [title for title in titles if title not in place]):
-            wrong = f"no passage has the title {unknown[0]!r}" if len(queries) == len(titles) else "lengths differ"
-            raise BadInput(wrong, "give the title of one passage for each query")
+        if len(queries) != len(titles):
+            raise BadInput(f"{len(queries)} queries and {len(titles)} titles", "give the title of one passage for each")
+        if unknown := [title for title in titles if title not in place]:
+            raise BadInput(f"no passage has the title {unknown[0]!r}", "give titles of the passages")
         order = np.argsort(-self.scores(queries), axis=1, kind="stable")
         return np.asarray(np.argmax(order == np.array([[place[title]] for title in titles]), axis=1) + 1)
 
@@ -131,25 +134,23 @@ class BM25(PassageRanker):
 
     Args:
         passages: at least one; the title is read as the beginning of the text.
-        k1: how soon repetitions of a word stop to count.
-        b: how much longer passages are discounted, from 0 to 1. Both as Robertson and Zaragoza recommend.
 
     Raises:
         BadInput: there are no passages.
     """
 
-    def __init__(self, passages: Sequence[Passage], k1: float = 1.2, b: float = 0.75) -> None:
+    def __init__(self, passages: Sequence[Passage]) -> None:
         super().__init__(passages)
         counts = [Counter(_words(f"{passage.title}: {passage.text}")) for passage in self.passages]
         self._column = {word: number for number, word in enumerate(sorted(set().union(*counts)))}
-        self._weights = self._term_weights(counts, k1, b)
+        self._weights = self._term_weights(counts)
 
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Shape (queries, passages)."""
         columns = [[self._column[word] for word in _words(query) if word in self._column] for query in queries]
         return np.stack([self._weights[:, found].sum(1) for found in columns])
 
-    def _term_weights(self, counts: Sequence[Counter[str]], k1: float, b: float) -> csr_array:
+    def _term_weights(self, counts: Sequence[Counter[str]]) -> csr_array:
         """(passages, words): idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)).
 
         Inside the idf's logarithm is 1 + the odds, as Lucene has it, so that no word counts against a passage.
@@ -160,8 +161,8 @@ class BM25(PassageRanker):
         lengths = np.array([count.total() for count in counts], dtype=np.float64)
         n_with = np.bincount(columns, minlength=len(self._column))
         idf = np.log1p((len(counts) - n_with + 0.5) / (n_with + 0.5))
-        discount = k1 * (1 - b + b * lengths / max(lengths.mean(), 1.0))
-        values = idf[columns] * tf * (k1 + 1) / (tf + discount[rows])
+        discount = K1 * (1 - B + B * lengths / max(lengths.mean(), 1.0))
+        values = idf[columns] * tf * (K1 + 1) / (tf + discount[rows])
         return csr_array((values, (rows, columns)), shape=(len(counts), len(self._column))).astype(np.float32)
 
 
