@@ -24,7 +24,8 @@ from course_lib.generation.studies import DECODER_RUNS, METHODS, WORDINGS, decod
 from course_lib.training import TrainingConfig
 
 WORDS = [
-    "[PAD]", "[UNK]", "review:", "sentiment:", "positive", "negative", "good", "bad", "a", "the", "film", "plot", "really",
+    "[PAD]", "[UNK]", "review:", "sentiment:", "positive", "negative", "good", "bad", "a", "the", "film", "plot",
+    "really",
 ]  # fmt: skip
 TEXTS = [
     f"{a} {b} {c}" for a in ("a", "the", "really a") for b in ("good", "bad") for c in ("film", "plot", "the film")
