@@ -293,15 +293,16 @@ def _batch(
     cache = lm.model.new_cache(len(rows), ids.shape[1] + most)
     randoms = [torch.Generator().manual_seed(seed + number) for number in range(len(rows))]
     written: list[list[int]] = [[] for _ in rows]
-    passes, going = 0, set(range(len(rows)))
-    while going and passes < most:
+    going = set(range(len(rows)))
+    for _ in range(most):
         hidden = lm.model(ids, mask if padded else None, cache)
         drawn = _draw_rows(lm.model.logits(hidden[:, -1]), sampling, randoms)
-        passes += 1
         for number in sorted(going):
             written[number].append(drawn[number])
             if drawn[number] == end or _is_stopped(lm, written[number], stops):
                 going.discard(number)
+        if not going:
+            break
         ids = torch.tensor(drawn, device=lm.device)[:, None]
         mask = torch.cat([mask, torch.ones_like(ids)], 1)
     return [_generation(lm, tokens, stops, len(row), len(tokens)) for tokens, row in zip(written, rows, strict=True)]

@@ -119,7 +119,7 @@ def sandwich(task: str) -> str:
 
 def sandwich_messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]:
     """The same for `grounded_messages`: passages between marks, the task before and after them."""
-    shown = "\n\n".join(f"{passage.title}: {passage.text}" for passage in passages)
+    shown = "\n\n".join(map(str, passages))
     task = (
         f'Answer the question in one short sentence, using only the passage. Without an answer in it write "{REFUSAL}"'
     )

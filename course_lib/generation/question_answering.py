@@ -134,8 +134,8 @@ def unsupported_words(text: str, passages: Sequence[Passage], question: str = ""
     supported words that are combined to something wrong. What it accuses wrongly: synonyms, and true statements from
     outside the passages. It agreed with our own judgement of 23 of 30 answers: 5 were accused wrongly, and 2 missed.
     """
-    sources = [question, *(f"{passage.title} {passage.text}" for passage in passages)]
-    known = {*_STOP_WORDS, *(_stem(word) for source in sources for word in _normal(source))}
+    sources = " ".join([question, *map(str, passages)])
+    known = {*_STOP_WORDS, *(_stem(word) for word in _normal(sources))}
     content = [word for word in _normal(text) if len(word) > 1 or word.isdigit()]
     return [word for word in content if word not in known and _stem(word) not in known]
 

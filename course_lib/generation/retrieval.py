@@ -41,6 +41,9 @@ class Passage:
     title: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.title}: {self.text}"
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -122,7 +125,7 @@ class Retriever(PassageRanker):
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         super().__init__(passages)
-        self.vectors = _unit_vectors([f"{passage.title}: {passage.text}" for passage in self.passages])
+        self.vectors = _unit_vectors([str(passage) for passage in self.passages])
 
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Cosine similarity of each query with each passage. Shape (queries, passages)."""
@@ -141,7 +144,7 @@ class BM25(PassageRanker):
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         super().__init__(passages)
-        counts = [Counter(_words(f"{passage.title}: {passage.text}")) for passage in self.passages]
+        counts = [Counter(_words(str(passage))) for passage in self.passages]
         self._column = {word: number for number, word in enumerate(sorted(set().union(*counts)))}
         self._weights = self._term_weights(counts)
 
@@ -197,8 +200,7 @@ def grounded_messages(question: str, passages: Sequence[Passage]) -> list[dict[s
     _check_queries([question])
     if not passages:
         raise BadInput("there are no passages", "give at least one Passage(title, text)")
-    shown = "\n\n".join(f"{passage.title}: {passage.text}" for passage in passages)
-    content = GROUNDED_PROMPT.format(passages=shown, question=question.strip())
+    content = GROUNDED_PROMPT.format(passages="\n\n".join(map(str, passages)), question=question.strip())
     return [{"role": "user", "content": content}]
 
 
