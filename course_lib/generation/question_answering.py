@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from course_lib import assets
 from course_lib.errors import BadInput
-from course_lib.experiments import experiment
+from course_lib.evaluation import wilson_interval
+from course_lib.experiments import Run, experiment
 from course_lib.generation.generate import generate_in_batches
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.retrieval import (
@@ -196,10 +198,22 @@ def retrieval_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**recalls, "mean_reciprocal_rank": mean_reciprocal_rank(ranks), "ranks": ranks.tolist()}
 
 
+def _answer_rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: context, k, accuracy with its 95 % Wilson interval, refused, unsupported, invented."""
+    rows = []
+    for run in runs:
+        accuracy = wilson_interval(sum(run.result["correct"]), len(run.result["correct"]))
+        rates = {name: run.result[name] for name in ("refused", "unsupported", "invented")}
+        means = {"accuracy": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
+        rows.append({**run.config, **means, **rates})
+    return pd.DataFrame(rows)
+
+
 @experiment(
     "grounded_answer_study",
     cost=lambda config: 1.0 + 2 * config["k"],
-    tolerance={"accuracy": 0.05, "refused": 0.05, "unsupported": 0.05, "invented": 0.06},
+    table=_answer_rows,
+    tolerance={"low": 0.06, "high": 0.06, "accuracy": 0.05, "refused": 0.05, "unsupported": 0.05, "invented": 0.06},
     data=("smollm2", *_DATA),
 )
 def grounded_answer_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
