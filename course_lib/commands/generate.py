@@ -13,7 +13,11 @@ from course_lib.errors import BadInput
 if TYPE_CHECKING:
     from course_lib.generation import CausalLM, Generation
 
-_FINISHED = {"end": "the model ended its text", "stop": "a stop string", "length": "--max-new-tokens"}
+_FINISHED = {
+    "end": "the model ended its answer",
+    "stop": "a stop string ended it",
+    "length": "--max-new-tokens ended it",
+}
 # Characters that a terminal obeys instead of showing them, and those that turn the direction of writing.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -55,7 +59,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
               "prompt_tokens": found.prompt_tokens, "forward_passes": found.forward_passes,
               "seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}  # fmt: skip
     if not options.json:
-        say(f"({tokens} tokens in {seconds:.1f} s; ended by: {_FINISHED[found.finish_reason]})")
+        say(f"({tokens} tokens in {seconds:.1f} s; {_FINISHED[found.finish_reason]})")
     return result, [], 0
 
 

@@ -492,6 +492,22 @@ def delete_the_words(opened: Opened) -> None:
     opened.photograph("deleted", falling)
 
 
+def draw_tokens(opened: Opened) -> None:
+    """Top-p takes tokens away, a button appends a token that was drawn, and another text has other next tokens."""
+    box = opened.page.locator(".watch-next-token").first
+    box.scroll_into_view_if_needed()
+    top_p = box.locator(".noUi-handle").nth(1)
+    moved(box, lambda: press(top_p, "ArrowLeft", 6), opened.page, "all tokens")
+    wait_until(lambda: "removed" in box.inner_text(), opened.page, "no token is removed")
+    text = box.locator("textarea")
+    before = text.input_value()
+    box.get_by_role("button", name="Draw a token").press("Enter")
+    wait_until(lambda: len(text.input_value()) > len(before), opened.page, "no token was drawn")
+    moved(box, lambda: text.fill("The capital of France is"), opened.page, "the old text")
+    wait_until(lambda: "Paris" in box.inner_text(), opened.page, "Paris is not among the next tokens")
+    opened.photograph("tokens", box)
+
+
 def press(handle: Locator, key: str, times: int = 1) -> None:
     """Moves a slider by its keys."""
     handle.focus()
@@ -532,6 +548,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "07_compression": take_bits_away,
     "08_explaining_predictions": ask_for_reasons,
     "09_faithful_explanations": delete_the_words,
+    "10_language_models_that_write": draw_tokens,
 }
 
 
