@@ -181,6 +181,7 @@ def _users_cases() -> list[Arguments]:
     gib = 2**30
     return [
         (10_000, 2_000, 2, 8, 4, 2, 10, 4),  # a cache has 640 bytes
+        (2_000 + 5 * 640, 2_000, 2, 8, 4, 2, 10, 4),  # five fit exactly
         (4 * gib, 538_000_000, 30, 576, 9, 3, 8192, 4),  # SmolLM2-135M in float32
         (4 * gib, 538_000_000, 30, 576, 9, 3, 500, 4),
         (80 * gib, 140_000_000_000, 80, 8192, 64, 8, 4096, 2),  # the weights alone do not fit
