@@ -273,8 +273,8 @@ DECODER_RUNS: list[dict[str, Any]] = [
         ("linear probe of the decoder", 2000, 1),
         ("linear probe of the encoder", 2000, 1),
         ("LoRA on the decoder", 2000, 2),
-        ("fine-tuned BERT", 100, 2),
-        ("fine-tuned BERT", 400, 2),
+        ("fine-tuned BERT", 100, 1),
+        ("fine-tuned BERT", 400, 1),
         ("fine-tuned BERT", 2000, 2),
         ("fine-tuned BERT, shipped", 7918, 1),
     )
