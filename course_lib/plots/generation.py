@@ -73,7 +73,7 @@ def plot_accuracy_cost(table: pd.DataFrame, title: str = "Accuracy and time of e
     if not (table["seconds"].gt(0) & np.isfinite(table["seconds"])).all():
         raise BadInput(f"seconds are {table['seconds'].tolist()!r:.80}", "pass positive numbers")
     ax, accuracies = new_axes(7.2, 4.5), table["accuracy"].to_numpy(float)
-    set_labels(ax, title, "seconds for 1,000 sentences (log scale)", "accuracy", wrap=68)
+    set_labels(ax, title, "computing time of 1,000 sentences (s, log scale)", "accuracy", wrap=68)
     style.percent_axis(ax.yaxis)
     lengths = style.whiskers(accuracies, table["low"], table["high"])
     names = table["method"].astype(str).tolist()
