@@ -18,7 +18,7 @@ from transformers.generation import logits_process
 
 from course_lib.errors import BadInput
 from course_lib.generation import CausalLM, Decoder, Sampling, generate, kv_cache_bytes, stream
-from course_lib.generation.generate import look_up, verify
+from course_lib.generation.decoding import look_up, verify
 from course_lib.generation.pretrained import llama_weights
 
 HOT = Sampling(temperature=1.0)

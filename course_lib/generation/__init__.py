@@ -1,11 +1,11 @@
 """Models that write: a decoder by hand, generation with a cache, and what one does with it.
 
-`decoder` is the model, `pretrained` loads it, `sampling` and `generate` write with it.
+`decoder` is the model, `pretrained` loads it, `sampling` and `decoding` write with it.
 """
 
 from course_lib.generation.decoder import Decoder, DecoderConfig, KVCache, kv_cache_bytes, rotate
+from course_lib.generation.decoding import Generation, generate, stream
 from course_lib.generation.finetuning import DecoderClassifier, decoder_embeddings
-from course_lib.generation.generate import Generation, generate, stream
 from course_lib.generation.injection import INJECTIONS, Injection, InjectionFilter, inject, sandwich
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.retrieval import BM25, Passage, Retriever, grounded_messages

@@ -14,7 +14,7 @@ import pandas as pd
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
 from course_lib.experiments import Run, experiment
-from course_lib.generation.generate import generate
+from course_lib.generation.decoding import generate
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.question_answering import contains_answer, course_data
 

@@ -54,7 +54,10 @@ class LoraLinear(nn.Module):
 
 
 def with_adapters(decoder: Decoder, rank: int) -> Decoder:
-    """A decoder with an adapter on every linear layer; it shares the weights of the given one, which is not changed."""
+    """A decoder with an adapter on every linear layer.
+
+    It shares the weights of the given one. Their values are not changed, but they no longer require gradients.
+    """
     kept = {id(tensor): tensor for tensor in (*decoder.parameters(), *decoder.buffers())}
     adapted = copy.deepcopy(decoder, kept).requires_grad_(False)  # the modules are copied, the tensors are not
     for parent in list(adapted.modules()):

@@ -16,7 +16,7 @@ from course_lib import corpora
 from course_lib.classifier import TextClassifier
 from course_lib.evaluation import bootstrap, wilson_interval
 from course_lib.experiments import Run, experiment
-from course_lib.generation.generate import generate_in_batches
+from course_lib.generation.decoding import generate_in_batches
 from course_lib.generation.injection import (
     CONTROLS,
     INJECTIONS,

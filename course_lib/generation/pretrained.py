@@ -26,8 +26,11 @@ from course_lib.generation.decoder import Decoder, DecoderConfig
 if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedTokenizerBase
 
-COURSE_DECODER = "smollm2"  # SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737), from the asset of that name
+COURSE_DECODER = (
+    "smollm2"  # SmolLM2-135M-Instruct (Ben Allal et al. 2025, arXiv:2502.02737), from the asset of that name
+)
 _WEIGHTS = "model.safetensors"
+_REPAIR = f"save the model again; if it is the course's {COURSE_DECODER}, remove the folder, and it is made again"
 _THEIR_NAMES = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -105,9 +108,7 @@ class CausalLM:
             model = _decoder(config, load_file(folder / _WEIGHTS))
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise CorruptAsset(
-                f"{folder / _WEIGHTS} cannot be loaded ({reason})", "remove the folder; it is made or fetched again"
-            ) from error
+            raise CorruptAsset(f"{folder / _WEIGHTS} cannot be loaded ({reason})", _REPAIR) from error
         tokenizer = load_tokenizer(folder)
         if len(tokenizer) > config.vocab_size:
             raise BadInput(

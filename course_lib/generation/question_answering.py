@@ -20,7 +20,7 @@ from course_lib import assets
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
 from course_lib.experiments import Run, experiment
-from course_lib.generation.generate import generate_in_batches
+from course_lib.generation.decoding import generate_in_batches
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.retrieval import (
     BM25,

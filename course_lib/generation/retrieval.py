@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from course_lib.batching import check_texts
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
-from course_lib.generation.generate import generate
+from course_lib.generation.decoding import generate
 from course_lib.generation.pretrained import CausalLM
 from course_lib.pretraining.documents import documents
 
