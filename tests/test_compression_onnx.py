@@ -14,13 +14,14 @@ from tokenizers import Tokenizer
 from toy_classifiers import LABELS, MIXED, RATINGS, TEXTS, fitted, tiny
 
 from course_lib.classifier import TextClassifier
-from course_lib.compression.onnx_classifier import OnnxClassifier, session
+from course_lib.compression.onnx_classifier import OnnxClassifier
 from course_lib.compression.onnx_export import EXACT, check_export_dir, export_onnx
 from course_lib.compression.onnx_graph import OPSET, Bits, build_graph, pair_safe
 from course_lib.compression.pruning import drop_layers
 from course_lib.compression.quantization import fit_qparams
 from course_lib.compression.vocabulary import cluster_embeddings, trim_vocabulary
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
+from course_lib.onnx_model import session
 
 FEWER = [Bits(8, 8), Bits(4, 4), Bits(8, 4), Bits(4, 8, block_size=16)]
 
@@ -61,7 +62,7 @@ def test_ten_lines_without_this_course_give_the_same_answer(plain: Path) -> None
 def test_the_last_layer_of_all_tokens_gives_the_same(plain: Path, tmp_path: Path) -> None:
     onnx.save(build_graph(fitted().module_, Bits(), all_tokens=True), tmp_path / "all.onnx")
     feed = {"input_ids": np.array([[101, 2204, 2143, 102]]), "attention_mask": np.ones((1, 4), np.int64)}
-    both = [session(file).run(None, feed)[0] for file in (tmp_path / "all.onnx", plain / "model.onnx")]
+    both = [session(file, 2).run(None, feed)[0] for file in (tmp_path / "all.onnx", plain / "model.onnx")]
     assert np.abs(both[0] - both[1]).max() < 1e-6
 
 

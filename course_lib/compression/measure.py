@@ -18,10 +18,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib.batching import check_texts
-from course_lib.compression.onnx_classifier import MODEL_FILE
 from course_lib.errors import BadInput, CourseError
 from course_lib.evaluation import bootstrap, calibration, paired_bootstrap
 from course_lib.evaluation.mistakes import slice_masks
+from course_lib.onnx_model import MODEL_FILE
 from course_lib.text.classifiers import Classifier, columns_of
 
 _SECONDS = 300  # to load and predict; more means that something hangs

@@ -13,10 +13,11 @@ from course_lib import corpora, finetuning
 from course_lib.classifier import TextClassifier
 from course_lib.compression.distillation import unlabelled_texts
 from course_lib.compression.measure import macs_per_token, quality, speed
-from course_lib.compression.onnx_classifier import MODEL_FILE, OnnxClassifier
+from course_lib.compression.onnx_classifier import OnnxClassifier
 from course_lib.compression.recipes import PLANS, Plan, compress
 from course_lib.errors import BadInput
 from course_lib.experiments import experiment
+from course_lib.onnx_model import MODEL_FILE
 
 EXPORT = "export"  # folder of a run, for `OnnxClassifier`
 SMALL_AND_FAST = [{"plan": "small", "texts": 7000}, {"plan": "fast", "texts": 7000, "epochs": 2}]  # of notebook 07

@@ -32,8 +32,8 @@ from course_lib.batching import collate, sorted_batches, tokenize
 from course_lib.checkpoints import write_atomically
 from course_lib.classifier import TextClassifier
 from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
-from course_lib.compression.onnx_classifier import session
 from course_lib.compression.onnx_graph import build_graph
+from course_lib.onnx_model import session
 
 SHARPNESS = finetuning.recipe("default").sharpness
 BATCH = 64  # of the peers, rows of nearly one length together: their best case
@@ -168,7 +168,7 @@ def dynamic(parent: TextClassifier, scratch: Path) -> Predict:
     plain, small = scratch / "plain.onnx", scratch / "dynamic.onnx"
     onnx.save(build_graph(parent.module_, Bits(), all_tokens=True), str(plain))
     quantize_dynamic(plain, small, weight_type=QuantType.QInt8)
-    running = session(small)
+    running = session(small, torch.get_num_threads())
 
     def predict(texts: Sequence[str]) -> NDArray[np.float32]:
         logits = in_batches(texts, parent, lambda ids, mask: _run(running, ids, mask)[0])
@@ -189,7 +189,7 @@ def in_batches(texts: Sequence[str], parent: TextClassifier, compute: Compute) -
 
 def packaged(file: Path, parent: TextClassifier) -> Predict:
     """A packaged encoder with the parent's tokenizer; the mean of its states, and a logistic regression on that."""
-    running = session(file)
+    running = session(file, torch.get_num_threads())
 
     def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
         def mean_state(ids: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
