@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 
+from course_lib.assets.manifest import sha256_of
 from course_lib.errors import CheckpointError, CourseError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -136,12 +137,6 @@ def _is_whole(folder: Path) -> bool:
         return bool(sha256_of(folder / _TENSORS) == state["sha256"])
     except (OSError, ValueError, KeyError):
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file as hexadecimal text."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush_file(path: Path) -> None:

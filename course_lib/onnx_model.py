@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from course_lib.assets.manifest import sha256_of
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
 
 MODEL_FILE, TOKENIZER_FILE, NOTE_FILE = "model.onnx", "tokenizer.json", "classes.json"
@@ -58,7 +58,7 @@ class OnnxModel:
         except Exception as error:  # tokenizers raises bare Exceptions
             raise CorruptAsset(f"{self.folder} is damaged: {error!r}", "export the model again") from error
         for name, expected in hashes.items():
-            if hash_of(self.folder / name) != expected:
+            if sha256_of(self.folder / name) != expected:
                 raise CorruptAsset(f"{self.folder / name} is not the file that was exported", "export the model again")
         self._tokenizer.enable_truncation(self.max_length)
         self._tokenizer.no_padding()
@@ -85,12 +85,6 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     probabilities: NDArray[np.float32] = powers / powers.sum(-1, keepdims=True)
     return probabilities
-
-
-def hash_of(file: Path) -> str:
-    """The sha256 of a file as hexadecimal text."""
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def session(file: Path, threads: int) -> onnxruntime.InferenceSession:

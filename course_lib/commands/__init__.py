@@ -25,6 +25,8 @@ COMMANDS = {
     "predict": "classify sentences with a saved model",
     "compress": "make a smaller or faster model of a fine-tuned one, for ONNX Runtime, and measure both",
     "export": "write a saved classifier as an ONNX file and compare it with torch",
+    "serve": "answer requests over HTTP with a saved model",
+    "deploy": "change the version of the model that a running server uses",
     "attack": "search for small changes of sentences that change the predictions of a saved model",
     "explain": "show which words made a saved model predict what it predicts",
     "generate": "let a language model answer a message or continue a text",

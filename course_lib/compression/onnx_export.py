@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from course_lib.assets.manifest import sha256_of
 from course_lib.checkpoints import atomic_folder
 from course_lib.classifier import TextClassifier
 from course_lib.compression.linear_layers import bert_encoder
 from course_lib.compression.onnx_classifier import OnnxClassifier
 from course_lib.compression.onnx_graph import OPSET, Bits, build_graph
 from course_lib.errors import BadInput, CourseError
-from course_lib.onnx_model import FILES, MODEL_FILE, NOTE_FILE, TOKENIZER_FILE, hash_of
+from course_lib.onnx_model import FILES, MODEL_FILE, NOTE_FILE, TOKENIZER_FILE
 
 EXACT = 1e-4  # largest difference allowed between the logits of a float32 graph and of torch
 _COMPARED = 64  # sentences that are compared where the caller gives none
@@ -97,7 +98,7 @@ def _write(classifier: TextClassifier, graph: onnx.ModelProto, bits: Bits, folde
         "max_length": classifier.max_length,
         "pad_id": int(classifier.tokenizer_.pad_token_id or 0),
         "bits": asdict(bits),
-        "sha256": {name: hash_of(folder / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
+        "sha256": {name: sha256_of(folder / name) for name in (MODEL_FILE, TOKENIZER_FILE)},
     }
     (folder / NOTE_FILE).write_text(json.dumps(note, indent=1), encoding="utf-8")
 

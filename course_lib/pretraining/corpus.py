@@ -18,8 +18,9 @@ from jaxtyping import Int64, UInt16
 from numpy.typing import NDArray
 
 from course_lib import assets
+from course_lib.assets.manifest import sha256_of
 from course_lib.batching import load_tokenizer
-from course_lib.checkpoints import as_json, atomic_folder, sha256_of
+from course_lib.checkpoints import as_json, atomic_folder
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
 from course_lib.pretraining.documents import Document, code_files, documents_of_part, source_hashes
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from course_lib import assets
+from course_lib.assets.manifest import sha256_of
 from course_lib.batching import check_texts
-from course_lib.checkpoints import as_json, atomic_folder, sha256_of
+from course_lib.checkpoints import as_json, atomic_folder
 from course_lib.errors import BadInput
 from course_lib.pretraining.documents import code_files, documents_of_part, source_hashes
 

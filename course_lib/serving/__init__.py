@@ -1,0 +1,32 @@
+"""A service for a classifier, without torch: HTTP, dynamic batching, limits, versions that change while it runs.
+
+`app` has the routes, `limits` what a request may be, `batcher` the queue before the model, `versions` the models that
+are in use, `explanations` Shapley values within a budget, `metrics` the figures for Prometheus, `page` the page at `/`,
+`protocol` the deadline for slow clients. `server` starts all of it under uvicorn, whose supervisor replaces workers
+that die.
+"""
+
+from course_lib.serving.app import Settings, create_app
+from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull, take_batch
+from course_lib.serving.limits import Limits, RateLimiter
+from course_lib.serving.server import RunningServer, serve, start_server
+from course_lib.serving.versions import Deployment, Versions, load_version, write_deployment
+
+__all__ = [
+    "Batcher",
+    "DeadlineExceeded",
+    "Deployment",
+    "Limits",
+    "ModelFailed",
+    "QueueFull",
+    "RateLimiter",
+    "RunningServer",
+    "Settings",
+    "Versions",
+    "create_app",
+    "load_version",
+    "serve",
+    "start_server",
+    "take_batch",
+    "write_deployment",
+]
