@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
-import subprocess
-import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-from course_lib.commands.inputs import add_model, say
-from course_lib.errors import BadInput, CourseError
+from course_lib.commands.inputs import add_model
+from course_lib.errors import BadInput
 
 _TOKEN = "COURSE_SERVE_TOKEN"
 
@@ -37,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Serves until it is stopped."""
-    from course_lib.serving import Limits, Settings, serve
+    from course_lib.serving import Limits, Settings, servable_folder, serve
 
     limits = Limits(**{limit.name: getattr(options, limit.name) for limit in fields(Limits)})
     if options.batch_tokens < 1:
@@ -48,31 +44,3 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     )  # fmt: skip
     serve(settings, options.host, options.port)
     return {"stopped": True}, [], 0
-
-
-def servable_folder(name: str) -> Path:
-    """The folder of an export or of versions as it is; another model is exported into the cache first.
-
-    Raises:
-        CourseError: there is no such model, or it cannot be exported.
-    """
-    from course_lib.assets import cache_folder, data_folder
-    from course_lib.onnx_model import MODEL_FILE
-
-    folder = Path(name)
-    if any((folder / file).is_file() for file in (MODEL_FILE, "deployment.json")):
-        return folder
-    ours = data_folder() / "checkpoints" / name
-    source = ours if ours.is_dir() else folder
-    if not source.is_dir():
-        raise BadInput(f"--model {name} is neither a folder nor a model of the course", "give one of them")
-    state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.iterdir())]
-    digest = hashlib.sha256(repr((str(source.resolve()), state)).encode()).hexdigest()[:8]
-    target = cache_folder() / "exports" / f"{source.name}-{digest}"
-    if not (target / MODEL_FILE).is_file():
-        say(f"exporting {name} for ONNX Runtime")
-        command = [sys.executable, "-m", "course_lib", "export", "--model", name, "--out", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # torch ends with the child
-        if done.returncode:
-            raise CourseError(f"--model {name} cannot be exported: {done.stderr.strip()[-300:]}", "see the message")
-    return target

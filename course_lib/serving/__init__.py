@@ -10,7 +10,7 @@ from course_lib.serving.app import Settings, create_app
 from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull, take_batch
 from course_lib.serving.limits import Limits, RateLimiter
 from course_lib.serving.server import RunningServer, serve, start_server
-from course_lib.serving.versions import Deployment, Versions, load_version, write_deployment
+from course_lib.serving.versions import Deployment, Versions, load_version, servable_folder, write_deployment
 
 __all__ = [
     "Batcher",
@@ -25,6 +25,7 @@ __all__ = [
     "Versions",
     "create_app",
     "load_version",
+    "servable_folder",
     "serve",
     "start_server",
     "take_batch",

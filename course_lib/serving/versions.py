@@ -16,14 +16,17 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from course_lib.assets import cache_folder, data_folder
 from course_lib.errors import BadInput, CorruptAsset, CourseError
-from course_lib.onnx_model import NOTE_FILE, OnnxModel
+from course_lib.onnx_model import MODEL_FILE, NOTE_FILE, OnnxModel
 
 DEPLOYMENT_FILE = "deployment.json"
 Mode = Literal["canary", "shadow"]
@@ -61,6 +64,31 @@ class Deployment:
         """Whether the candidate gets this text. Equal texts are treated equally, by every worker."""
         number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")
         return self.candidate is not None and number < self.fraction * 2**64
+
+
+def servable_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder of an export or of versions as it is; another model is exported into the cache first.
+
+    Raises:
+        CourseError: there is no such model, or it cannot be exported.
+    """
+    folder = Path(name)
+    if any((folder / file).is_file() for file in (MODEL_FILE, DEPLOYMENT_FILE)):
+        return folder
+    ours = data_folder() / "checkpoints" / name
+    source = ours if ours.is_dir() else folder
+    if not source.is_dir():
+        raise BadInput(f"--model {name} is neither a folder nor a model of the course", "give one of them")
+    state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.iterdir())]
+    digest = hashlib.sha256(repr((str(source.resolve()), state)).encode()).hexdigest()[:8]
+    target = cache_folder() / "exports" / f"{source.name}-{digest}"
+    if not (target / MODEL_FILE).is_file():
+        _log.info("exporting %s for ONNX Runtime", name)
+        command = [sys.executable, "-m", "course_lib", "export", "--model", os.fspath(name), "--out", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # torch ends with the child
+        if done.returncode:
+            raise CourseError(f"--model {name} cannot be exported: {done.stderr.strip()[-300:]}", "see the message")
+    return target
 
 
 def read_deployment(folder: Path) -> tuple[Deployment, dict[str, Path]]:
