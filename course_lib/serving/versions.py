@@ -81,7 +81,7 @@ def servable_folder(name: str | os.PathLike[str]) -> Path:
         raise BadInput(f"--model {name} is neither a folder nor a model of the course", "give one of them")
     state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.iterdir())]
     digest = hashlib.sha256(repr((str(source.resolve()), state)).encode()).hexdigest()[:8]
-    target = cache_folder() / "exports" / f"{source.name}-{digest}"
+    target = cache_folder() / "exports" / digest / source.name
     if not (target / MODEL_FILE).is_file():
         _log.info("exporting %s for ONNX Runtime", name)
         command = [sys.executable, "-m", "course_lib", "export", "--model", os.fspath(name), "--out", str(target)]
