@@ -7,7 +7,7 @@ that die.
 """
 
 from course_lib.serving.app import Settings, create_app
-from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull, take_batch
+from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull, Row, RowQueue, take_batch
 from course_lib.serving.limits import Limits, RateLimiter
 from course_lib.serving.server import RunningServer, serve, start_server
 from course_lib.serving.versions import Deployment, Versions, load_version, servable_folder, write_deployment
@@ -20,6 +20,8 @@ __all__ = [
     "ModelFailed",
     "QueueFull",
     "RateLimiter",
+    "Row",
+    "RowQueue",
     "RunningServer",
     "Settings",
     "Versions",

@@ -27,7 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from course_lib.onnx_model import softmax
-from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull
+from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull, RowQueue
 from course_lib.serving.explanations import TooManyWords, shapley_values
 from course_lib.serving.limits import (
     HttpError,
@@ -68,7 +68,8 @@ class Service:
         self.settings, self.limits = settings, settings.limits
         self.versions = Versions(settings.folder)
         self.metrics = Metrics()
-        self.batcher = Batcher(settings.max_tokens, self.limits.waiting, self.metrics.batch_done)
+        queue = RowQueue(settings.max_tokens, self.limits.waiting)
+        self.batcher = Batcher(queue, self.metrics.batch_done)
         self._rate = RateLimiter(self.limits.rate / settings.workers)
         self._explaining = asyncio.Semaphore(1)
         self._explanations = 0

@@ -1,27 +1,32 @@
 """Dynamic batching: the rows that wait when the model becomes free are computed together, by similar length.
 
 There is no timer. A row that meets a free model starts at once, and under load batches form by themselves.
+`RowQueue` decides what is computed and when; it knows neither threads nor asyncio. `Batcher` runs it beside the event
+loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = tuple[int, ...]
+Logits = NDArray[np.float32]
+Take = Callable[[Sequence[int], int], list[int]]  # (lengths, max_tokens) -> positions of the next batch
 
 
 class Model(Protocol):
     """What a batcher needs of a model."""
 
-    def logits(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def logits(self, ids: Sequence[Sequence[int]]) -> Logits:
         """The output before softmax of one batch, (batch, classes)."""
         ...
 
@@ -34,11 +39,11 @@ class QueueFull(Exception):
         self.retry_after = retry_after  # seconds until the rows that wait now will have been computed, about
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceeded(TimeoutError):
     """The row's deadline passed while it waited."""
 
 
-class ModelFailed(Exception):
+class ModelFailed(RuntimeError):
     """The model failed on this row."""
 
 
@@ -64,56 +69,124 @@ def take_batch(lengths: Sequence[int], max_tokens: int) -> list[int]:
 
 
 @dataclass(eq=False)
-class _Row:
-    """One text that waits for one model; equal texts wait together."""
+class Row:
+    """One text that waits for one model."""
 
     model: Model
     ids: Ids
-    deadline: float  # by `time.monotonic`
-    futures: list[asyncio.Future[NDArray[np.float32]]] = field(default_factory=list)
+    deadline: float  # by the clock of `now`
+    future: Any  # of asyncio or of concurrent.futures: gets the logits, (classes,), or an exception
 
     @property
-    def is_wanted(self) -> bool:
-        return any(not future.done() for future in self.futures)
+    def key(self) -> Hashable:
+        """Equal for rows that have the same result."""
+        return id(self.model), self.ids
 
-    def finish(self, result: NDArray[np.float32] | Exception) -> None:
-        """Gives the result to all who still wait: a future that is cancelled already cannot take one."""
-        for future in self.futures:
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+
+Group = list[Row]  # rows with the same key: computed once
+Batch = list[Group]
+
+
+class RowQueue:
+    """The rows that wait, in order of arrival. Equal rows wait together and take one place.
+
+    Args:
+        max_tokens: of a padded batch. On a CPU a few hundred are enough: larger batches cost latency and gain nothing.
+        max_waiting: places. More rows are refused at once, so that those accepted still meet their deadline.
+        take: chooses the next batch from the lengths of the rows, oldest first.
+    """
+
+    def __init__(self, max_tokens: int = 256, max_waiting: int = 256, take: Take = take_batch) -> None:
+        self.max_tokens, self.max_waiting, self.take = max_tokens, max_waiting, take
+        self._waiting: dict[Hashable, Group] = {}
+
+    def __len__(self) -> int:
+        """Places that are taken."""
+        return len(self._waiting)
+
+    def put(self, rows: Sequence[Row], now: float) -> bool:
+        """Accepts all rows or none: False if there is no room, even after `drop_unwanted`."""
+        if self._lacks_room(rows):
+            self.drop_unwanted(now)
+            if self._lacks_room(rows):
+                return False
+        for row in rows:
+            self._waiting.setdefault(row.key, []).append(row)
+        return True
+
+    def _lacks_room(self, rows: Sequence[Row]) -> bool:
+        return len(self._waiting.keys() | {row.key for row in rows}) > self.max_waiting
+
+    def drop_unwanted(self, now: float) -> None:
+        """Removes rows whose clients have gone, and those whose deadline has passed: they get `DeadlineExceeded`."""
+        for key, group in list(self._waiting.items()):
+            for row in group:
+                if row.deadline <= now and not row.future.done():
+                    row.future.set_exception(DeadlineExceeded())
+            self._waiting[key] = [row for row in group if not row.future.done()]
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    def next_batch(self, now: float) -> Batch:
+        """Removes the rows of the next batch, all for the model of the oldest, and returns them in groups."""
+        self.drop_unwanted(now)
+        if not self._waiting:
+            return []
+        model = next(iter(self._waiting.values()))[0].model
+        groups = [group for group in self._waiting.values() if group[0].model is model]
+        taken = self.take([len(group[0].ids) for group in groups], self.max_tokens)
+        return [self._waiting.pop(groups[place][0].key) for place in taken]
+
+    def compute(self, batch: Batch) -> list[Logits | Exception]:
+        """The logits of each group, or why there are none. If the model fails on the batch, each is computed alone."""
+        model, ids = batch[0][0].model, [group[0].ids for group in batch]
+        try:
+            return list(_finite_logits(model, ids))
+        except Exception as error:
+            if len(batch) == 1:
+                return [ModelFailed(type(error).__name__)]
+            return [self.compute([group])[0] for group in batch]
+
+    def deliver(self, batch: Batch, results: Sequence[Logits | Exception]) -> None:
+        """Gives each result to all who still wait for it: a future that is cancelled cannot take one."""
+        for group, result in zip(batch, results, strict=True):
+            for future in (row.future for row in group if not row.future.done()):
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+
+def _finite_logits(model: Model, ids: Sequence[Ids]) -> Logits:
+    logits = model.logits(ids)
+    if len(logits) != len(ids) or not np.isfinite(logits).all():
+        raise ValueError("the model gave no finite output for each row")
+    return logits
 
 
 class Batcher:
     """Computes rows from many requests in batches, one batch at a time, in a thread beside the event loop.
 
     Args:
-        max_tokens: of a padded batch. On a CPU a few hundred are enough: larger batches cost latency and gain nothing.
-        max_waiting: rows in the queue. More are refused at once, so that those accepted still meet their deadline.
+        queue: of the rows that wait, or another object with its methods.
         on_batch: called after each batch with the number of rows and the seconds it took.
     """
 
     def __init__(
-        self,
-        max_tokens: int = 256,
-        max_waiting: int = 256,
-        on_batch: Callable[[int, float], None] = lambda rows, seconds: None,
+        self, queue: RowQueue | None = None, on_batch: Callable[[int, float], None] = lambda rows, seconds: None
     ) -> None:
-        self.max_tokens, self.max_waiting, self._on_batch = max_tokens, max_waiting, on_batch
-        self._waiting: dict[tuple[int, Ids], _Row] = {}  # in order of arrival
+        self._queue = RowQueue() if queue is None else queue
+        self._on_batch = on_batch
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._seconds_per_row = 0.01  # running mean
         self._loop: asyncio.Task[None] | None = None
-        self._batch: list[_Row] = []  # that is being computed
+        self._batch: Batch = []  # that is being computed
 
     @property
     def waiting(self) -> int:
         """Rows in the queue."""
-        return len(self._waiting)
+        return len(self._queue)
 
     @property
     def retry_after(self) -> float:
@@ -129,12 +202,12 @@ class Batcher:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-        for future in (future for row in (*self._batch, *self._waiting.values()) for future in row.futures):
-            future.cancel()
-        self._waiting.clear()
+        waiting = iter(lambda: self._queue.next_batch(-math.inf), [])  # at this time no deadline has passed
+        for row in (row for batch in (self._batch, *waiting) for group in batch for row in group):
+            row.future.cancel()
         self._thread.shutdown()
 
-    def submit(self, model: Model, rows: Sequence[Ids], timeout: float) -> list[asyncio.Future[NDArray[np.float32]]]:
+    def submit(self, model: Model, rows: Sequence[Ids], timeout: float) -> list[asyncio.Future[Logits]]:
         """Puts rows into the queue: all of them or none.
 
         Args:
@@ -148,70 +221,24 @@ class Batcher:
         Raises:
             QueueFull: there is no room.
         """
-        new = {ids for ids in rows if (id(model), ids) not in self._waiting}
-        if len(new) + self.waiting > self.max_waiting:
-            self._drop_unwanted()
-            if len(new) + self.waiting > self.max_waiting:
-                raise QueueFull(self.retry_after)
-        loop, deadline = asyncio.get_running_loop(), time.monotonic() + timeout
-        futures = []
-        for ids in rows:
-            row = self._waiting.setdefault((id(model), ids), _Row(model, ids, deadline))
-            row.deadline = max(row.deadline, deadline)
-            row.futures.append(loop.create_future())
-            futures.append(row.futures[-1])
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        futures: list[asyncio.Future[Logits]] = [loop.create_future() for _ in rows]
+        new = [Row(model, ids, now + timeout, future) for ids, future in zip(rows, futures, strict=True)]
+        if not self._queue.put(new, now):
+            raise QueueFull(self.retry_after)
         self._arrived.set()
         return futures
 
-    def _drop_unwanted(self) -> None:
-        """Removes rows whose clients have gone or whose deadline has passed."""
-        now = time.monotonic()
-        for key, row in list(self._waiting.items()):
-            if not row.is_wanted:
-                del self._waiting[key]
-            elif row.deadline <= now:
-                del self._waiting[key]
-                row.finish(DeadlineExceeded())
-
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            self._drop_unwanted()
-            if not self._waiting:
+            self._batch, started = self._queue.next_batch(time.monotonic()), time.monotonic()
+            if not self._batch:
                 self._arrived.clear()
                 continue
-            self._batch = self._next_batch()
-            await self._compute(self._batch)
-
-    def _next_batch(self) -> list[_Row]:
-        """Takes the next batch from the queue. All its rows are for the model of the oldest."""
-        oldest = next(iter(self._waiting.values()))
-        rows = [row for row in self._waiting.values() if row.model is oldest.model]
-        batch = [rows[place] for place in take_batch([len(row.ids) for row in rows], self.max_tokens)]
-        for row in batch:
-            del self._waiting[id(row.model), row.ids]
-        return batch
-
-    async def _compute(self, batch: list[_Row]) -> None:
-        """Computes a batch. If the model fails on it, each row is computed alone, so that only the bad ones fail."""
-        started = time.monotonic()
-        try:
-            results: Sequence[NDArray[np.float32] | Exception] = list(await self._in_thread(batch))
-        except Exception as error:
-            if len(batch) > 1:
-                for row in batch:
-                    await self._compute([row])
-                return
-            results = [ModelFailed(type(error).__name__)]
-        seconds = time.monotonic() - started
-        for row, result in zip(batch, results, strict=True):
-            row.finish(result)
-        self._seconds_per_row += 0.1 * (seconds / len(batch) - self._seconds_per_row)
-        self._on_batch(len(batch), seconds)
-
-    async def _in_thread(self, batch: list[_Row]) -> NDArray[np.float32]:
-        loop = asyncio.get_running_loop()
-        logits = await loop.run_in_executor(self._thread, batch[0].model.logits, [row.ids for row in batch])
-        if len(logits) != len(batch) or not np.isfinite(logits).all():
-            raise ValueError("the model gave no finite output for each row")
-        return logits
+            results = await loop.run_in_executor(self._thread, self._queue.compute, self._batch)
+            self._queue.deliver(self._batch, results)
+            seconds, rows = time.monotonic() - started, len(self._batch)
+            self._seconds_per_row += 0.1 * (seconds / rows - self._seconds_per_row)
+            self._on_batch(rows, seconds)
