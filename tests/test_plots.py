@@ -247,7 +247,8 @@ def test_the_title_states_the_finding_and_the_figure_can_be_read(name):
 def test_every_function_has_a_figure_here():
     tested = {function.__name__ for function, *_ in FIGURES.values()}
     elsewhere = {"agreement_map", "deletion_curves", "faithfulness_against_time", "forest", "sanity", "seed_spread",
-                 "plot_accuracy_cost", "plot_cache"}  # fmt: skip
+                 "plot_accuracy_cost", "plot_cache", "latency_over_load", "latency_ecdf", "run_timeline",
+                 "percentiles_over_rate", "service_costs", "autoscaling_day", "batching_throughput"}  # fmt: skip
     functions = {name for name in plots.__all__ if name.islower()} - {"heat_map", "small_png", "to_png"}
     assert functions == tested | elsewhere
 

@@ -35,6 +35,15 @@ from course_lib.plots.robustness import (
     roc,
 )
 from course_lib.plots.scored_text import HeatMap, heat_map
+from course_lib.plots.serving import (
+    autoscaling_day,
+    batching_throughput,
+    latency_ecdf,
+    latency_over_load,
+    percentiles_over_rate,
+    run_timeline,
+    service_costs,
+)
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, schedule, stored_curves
 
@@ -44,6 +53,8 @@ __all__ = [
     "accuracy_by_slice",
     "agreement_map",
     "attention_map",
+    "autoscaling_day",
+    "batching_throughput",
     "cost_of_success",
     "defenses",
     "deletion_curves",
@@ -58,21 +69,26 @@ __all__ = [
     "label_agreement",
     "label_efficiency",
     "label_noise",
+    "latency_ecdf",
+    "latency_over_load",
     "learning_curve",
     "loss_curves",
     "loss_differences",
     "mask_picture",
     "pareto",
+    "percentiles_over_rate",
     "plot_accuracy_cost",
     "plot_cache",
     "rating_histogram",
     "reliability",
     "robustness_curve",
     "roc",
+    "run_timeline",
     "sanity",
     "schedule",
     "seed_spread",
     "sensitivity",
+    "service_costs",
     "small_png",
     "stored_curves",
     "text_movement",

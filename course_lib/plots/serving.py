@@ -1,0 +1,304 @@
+"""Figures of a service: latency over load, distributions of latencies, a run with its events, throughput, costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib.costs import mg1_wait
+from course_lib.errors import BadInput
+from course_lib.plots import style
+from course_lib.plots.style import GREY, INK, PALE, check_columns, course_style, new_axes, series_style, set_labels
+
+if TYPE_CHECKING:
+    from course_lib.serving.simulation import ScalingRun
+
+Floats = NDArray[np.float64]
+HIGHEST_LOAD = 0.98  # where the lines of the formulas end: at 1 they are infinite
+
+
+@course_style
+def latency_over_load(
+    table: pd.DataFrame, mean_service: float, scv: float, title: str = "Mean latency at each load"
+) -> Axes:
+    """Measured mean latencies with their intervals, beside those that queueing theory predicts (log axis).
+
+    M/G/1 (Pollaczek-Khinchine) knows the variance of the service times; M/M/1 assumes exponential ones. Both serve one
+    request at a time in order of arrival, so a server that computes batches is faster than they predict at high load.
+
+    Args:
+        table: load (arrival rate times mean_service), mean (s), and low and high of its interval; p99 (s) if known.
+        mean_service: mean seconds of one request without waiting.
+        scv: squared coefficient of variation of the service times.
+        title: of the figure.
+
+    Raises:
+        BadInput: a column or all rows are missing, a number is not positive, or what `costs.mg1_wait` raises.
+    """
+    check_columns(table, "load", "mean", "low", "high")
+    _check_positive(table, "load", "mean", "low", "high")
+    rows, ax = table.sort_values("load"), new_axes(6.8, 4.0)
+    loads = np.linspace(min(0.05, rows["load"].min()), HIGHEST_LOAD, 200)
+    for number, (name, variation) in enumerate([("M/G/1 (Pollaczek-Khinchine)", scv), ("M/M/1", 1.0)], start=1):
+        latency = [mean_service + mg1_wait(load / mean_service, mean_service, variation) for load in loads]
+        look = series_style(number)
+        ax.plot(loads, 1000 * np.array(latency), color=look.colour, linestyle=look.line, label=name)
+    look, mean = series_style(0), 1000 * rows["mean"]
+    lengths = style.whiskers(mean, 1000 * rows["low"], 1000 * rows["high"])
+    ax.errorbar(rows["load"], mean, yerr=lengths, fmt=look.marker, color=look.colour, capsize=3, label="measured mean")
+    if "p99" in rows:
+        ax.plot(rows["load"], 1000 * rows["p99"], "^", color=look.colour, markerfacecolor="white", label="measured p99")
+    ax.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    ax.annotate("capacity", (1, 1), (4, -2), xycoords=("data", "axes fraction"), textcoords="offset points", va="top")
+    _log_milliseconds(ax)
+    set_labels(ax, title, "load (arrival rate / service rate)", "latency (ms, log scale)", wrap=66)
+    ax.legend(loc="upper left")
+    return ax
+
+
+@course_style
+def latency_ecdf(
+    runs: Mapping[str, ArrayLike], slo: float | None = None, title: str = "Latency of each run's requests"
+) -> Axes:
+    """Fraction of all requests that had their result within each latency (log axis), with 95 % bands.
+
+    A request without a result never counts as answered, so the curve of a run with failures ends below 100 %. The band
+    is that of Dvoretzky, Kiefer and Wolfowitz (Massart 1990), for independent requests. Those that wait in the same
+    queue are not: repeat a run to see how far it varies.
+
+    Args:
+        runs: name -> (n,) latencies in seconds; NaN for a request that was refused, expired or lost.
+        slo: seconds that are promised, drawn as a dashed line.
+        title: of the figure.
+
+    Raises:
+        BadInput: no runs, a run without requests or results, or a latency that is not positive.
+    """
+    if not runs:
+        raise BadInput("there are no runs to draw", "pass name -> latencies in seconds")
+    ax = new_axes(6.8, 4.0)
+    found = {name: np.sort(_latencies(values, name)) for name, values in runs.items()}  # NaN comes last
+    for number, (name, values) in enumerate(found.items()):
+        served = 1000 * values[~np.isnan(values)]
+        heights = np.arange(1, len(served) + 1) / len(values)
+        half = math.sqrt(math.log(2 / 0.05) / (2 * len(values)))
+        look = style.line_style(number, len(served)) | {"drawstyle": "steps-post"}
+        ax.plot(served, heights, label=f"{name} (n = {len(values):,})", **look)
+        ax.fill_between(
+            served, np.maximum(0, heights - half), np.minimum(1, heights + half), step="post",
+            color=series_style(number).colour, alpha=0.15, linewidth=0,
+        )  # fmt: skip
+    if slo is not None:
+        ax.axvline(1000 * slo, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"SLO: {1000 * slo:g} ms")
+    style.log_axis(ax, np.concatenate([1000 * values[~np.isnan(values)] for values in found.values()]), room=0.03)
+    ax.set_ylim(0, 1.02)
+    style.percent_axis(ax.yaxis)
+    set_labels(ax, title, "latency (ms, log scale)", "requests with a result", wrap=66)
+    style.legend_below(ax, ncols=2)
+    return ax
+
+
+@course_style
+def run_timeline(
+    scheduled: ArrayLike, latency: ArrayLike, events: Mapping[str, float] | None = None,
+    title: str = "Latency of each request over time",
+) -> Axes:  # fmt: skip
+    """Each request at its scheduled time with its latency; those without a result on a line of their own on top.
+
+    Args:
+        scheduled: (n,) seconds.
+        latency: (n,) seconds; NaN for a request without a result.
+        events: what happened, such as "kill -9" -> seconds on the same clock.
+        title: of the figure.
+
+    Raises:
+        BadInput: no results, different lengths, or a latency that is not positive.
+    """
+    times, values = np.asarray(scheduled, dtype=np.float64), 1000 * _latencies(latency, "the run")
+    if times.shape != values.shape:
+        raise BadInput(f"{len(values)} latencies for times of the shape {times.shape}", "pass one time for each")
+    ax, failed, look = new_axes(7.2, 3.8), np.isnan(values), series_style(0)
+    ax.plot(times[~failed], values[~failed], ".", color=look.colour, markersize=3, label="with a result")
+    _log_milliseconds(ax)
+    bottom, top = 0.8 * np.nanmin(values), np.nanmax(values)
+    ax.set_ylim(bottom, top * (top / bottom) ** 0.2)
+    if failed.any():
+        ax.plot(
+            times[failed], np.full(failed.sum(), top * (top / bottom) ** 0.07), "x", color=series_style(1).colour,
+            label=f"without a result ({failed.sum():,} of {len(values):,})",
+        )  # fmt: skip
+    for name, when in (events or {}).items():
+        ax.axvline(when, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        ax.annotate(
+            name, (when, 1), (3, -2), xycoords=("data", "axes fraction"), textcoords="offset points", va="top",
+            fontsize=8.5,
+        )  # fmt: skip
+    set_labels(ax, title, "time (s)", "latency (ms, log scale)", wrap=70)
+    style.legend_below(ax, ncols=2)
+    return ax
+
+
+@course_style
+def percentiles_over_rate(table: pd.DataFrame, title: str = "Latency at each rate of requests") -> Axes:
+    """p50 and p99 with their intervals over requests per second (log latency axis).
+
+    Args:
+        table: rate (requests per second); p50, p50_low, p50_high, p99, p99_low and p99_high in seconds. A high end
+            that is infinite (too few requests) is drawn as an arrow. NaN where nothing was served.
+        title: of the figure.
+
+    Raises:
+        BadInput: a column or all rows are missing.
+    """
+    check_columns(table, "rate", *(f"{name}{end}" for name in ("p50", "p99") for end in ("", "_low", "_high")))
+    rows, ax = table.sort_values("rate"), new_axes(6.8, 3.6)
+    for number, name in enumerate(("p50", "p99")):
+        middle, low, high = (1000 * rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+        look, open_ended = series_style(number), np.isinf(high)
+        lengths = style.whiskers(middle, low, np.where(open_ended, middle, high))
+        ax.errorbar(
+            rows["rate"], middle, yerr=lengths, fmt=look.marker, linestyle=look.line, color=look.colour, capsize=3,
+            label=name,
+        )  # fmt: skip
+        for rate, value in zip(rows["rate"][open_ended], middle[open_ended], strict=True):
+            arrow = {"arrowstyle": "<-", "color": look.colour}
+            ax.annotate("", (rate, value), (0, 18), textcoords="offset points", arrowprops=arrow)
+    _log_milliseconds(ax)
+    set_labels(ax, title, "requests per second", "latency (ms, log scale)", wrap=66)
+    ax.legend(loc="upper left")
+    return ax
+
+
+@course_style
+def service_costs(table: pd.DataFrame, title: str = "Cost of a million requests") -> Axes:
+    """A dot with its interval for the price of a million requests of each service (log axis), cheapest on top.
+
+    Args:
+        table: name, usd (for a million requests), and low and high where the rate was measured; NaN for a list price.
+        title: of the figure.
+
+    Raises:
+        BadInput: a column or all rows are missing, or a price is not positive.
+    """
+    check_columns(table, "name", "usd", "low", "high")
+    _check_positive(table, "usd")
+    rows, look = table.sort_values("usd", kind="stable"), series_style(0)
+    ax, prices = new_axes(6.8, 1.5 + 0.36 * len(table)), rows["usd"].to_numpy(float)
+    lengths, listed = style.whiskers(prices, rows["low"], rows["high"]), rows["low"].isna().to_numpy()
+    for place, price in enumerate(prices):
+        fill = "white" if listed[place] else look.colour
+        ax.errorbar(price, place, xerr=lengths[:, [place]], fmt="o", color=look.colour, capsize=3, markerfacecolor=fill)
+        ax.annotate(f"${price:,.3g}", (price, place), (0, 7), textcoords="offset points", ha="center", fontsize=8.5)
+    style.log_axis(ax, np.concatenate([prices, rows[["low", "high"]].to_numpy(float)[~listed].ravel()]))
+    style.name_rows(ax, rows["name"].astype(str).tolist())
+    note = "; hollow: a list price" if listed.any() else ", with 95 % intervals"
+    set_labels(ax, title, f"USD per million requests (log scale){note}", wrap=60)
+    return ax
+
+
+@course_style
+def autoscaling_day(
+    rates: ArrayLike, runs: Sequence[ScalingRun], service_rate: float, title: str = "Replicas over a day"
+) -> tuple[Axes, ...]:
+    """One panel for each policy: replicas, the number that the traffic keeps busy, and where the SLO was violated.
+
+    Args:
+        rates: (intervals,) requests per second over 24 hours.
+        runs: of `serving.simulation.autoscale` on these rates.
+        service_rate: requests per second of one replica.
+        title: of the figure.
+
+    Returns:
+        The axes of each policy, from top to bottom.
+
+    Raises:
+        BadInput: no runs, a run of another number of intervals, or a service rate that is not positive.
+    """
+    demand = np.asarray(rates, dtype=np.float64)
+    if not runs or any(len(run.replicas) != len(demand) for run in runs) or not service_rate > 0:
+        raise BadInput(
+            f"{len(runs)} runs for {len(demand)} rates, service rate {service_rate}",
+            "pass the runs of autoscale on these rates, and a rate above 0",
+        )
+    hours, highest = np.arange(len(demand)) * 24 / len(demand), max(int(run.replicas.max()) for run in runs)
+    panels = plt.subplots(len(runs), 1, figsize=(7.2, 1.2 + 1.5 * len(runs)), sharex=True, squeeze=False)[1][:, 0]
+    for ax, run in zip(panels, runs, strict=True):
+        ax.fill_between(hours, demand / service_rate, color=PALE, edgecolor=GREY, label="replicas kept busy")
+        ax.step(hours, run.replicas, where="post", color=series_style(0).colour, label="replicas in service")
+        missed = hours[run.violated]
+        places = np.full(len(missed), -0.06 * highest)
+        ax.plot(missed, places, "x", color=series_style(1).colour, markersize=4, label="SLO violated")
+        missed_rate = f"{run.violation_rate:.1%} of requests in a violation"
+        set_labels(ax, f"{run.policy}: {run.replica_hours:,.0f} replica-hours, {missed_rate}", "", "replicas")
+        ax.set_ylim(-0.12 * highest, max(highest, demand.max() / service_rate) * 1.08)
+        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    panels[0].set_title(f"{title}\n{panels[0].get_title(loc='left')}")
+    ax.set_xlim(0, 24)
+    ax.xaxis.set_major_locator(MultipleLocator(3))
+    ax.set_xlabel("hour of the day")
+    style.legend_below(ax, ncols=3)
+    return tuple(panels)
+
+
+@course_style
+def batching_throughput(table: pd.DataFrame, title: str = "Throughput of each way to form batches") -> Axes:
+    """Bars of rows per second with their intervals: a group for each model, a bar for each policy.
+
+    Args:
+        table: model, policy, rows_per_second, low and high; a row for each pair.
+        title: of the figure.
+
+    Raises:
+        BadInput: a column or all rows are missing, a pair occurs twice, or a number is not positive.
+    """
+    check_columns(table, "model", "policy", "rows_per_second", "low", "high")
+    _check_positive(table, "rows_per_second", "low", "high")
+    style.check_unique(table, "model", "policy")
+    models, policies = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["policy"]))
+    ax, width = new_axes(max(6.4, 1.5 + 1.6 * len(models)), 3.8), 0.8 / len(policies)
+    for number, policy in enumerate(policies):
+        rows, look = table[table["policy"] == policy], series_style(number)
+        places = [models.index(model) + (number - (len(policies) - 1) / 2) * width for model in rows["model"]]
+        bars = ax.bar(
+            places, rows["rows_per_second"], width, label=str(policy), color=look.colour, hatch=look.hatch,
+            edgecolor="white", yerr=style.whiskers(rows["rows_per_second"], rows["low"], rows["high"]), capsize=2,
+            error_kw={"ecolor": INK, "elinewidth": 1},
+        )  # fmt: skip
+        ax.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=8.5)
+    ax.set_xticks(range(len(models)), [str(model) for model in models])
+    ax.grid(axis="x", visible=False)
+    set_labels(ax, title, "", "rows per second", wrap=66)
+    style.legend_below(ax)
+    return ax
+
+
+def _log_milliseconds(ax: Axes) -> None:
+    """A logarithmic y axis with plain numbers."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _latencies(values: ArrayLike, name: str) -> Floats:
+    """(n,) seconds. Raises BadInput unless there is a result, and all results took time."""
+    found = np.asarray(values, dtype=np.float64)
+    served = found[~np.isnan(found)]
+    if found.ndim != 1 or not len(served) or not ((served > 0) & np.isfinite(served)).all():
+        raise BadInput(f"the latencies of {name} have no result, or one not above 0", "pass seconds, NaN for failures")
+    return found
+
+
+def _check_positive(table: pd.DataFrame, *columns: str) -> None:
+    for column in columns:
+        numbers = table[column].to_numpy(float)
+        if not ((numbers > 0) & np.isfinite(numbers)).all():
+            raise BadInput(f"{column} is {table[column].tolist()!r:.80}", "pass positive numbers")
