@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+from scipy import stats
+
 from course_lib.errors import BadInput
 from course_lib.serving.load import (
     NO_RESPONSE,
@@ -24,7 +26,6 @@ from course_lib.serving.load import (
     requests_for_quantile,
 )
 from course_lib.serving.simulation import poisson_arrivals
-from scipy import stats
 
 
 class Stub:
