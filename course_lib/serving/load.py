@@ -52,7 +52,8 @@ class LoadRun:
     @property
     def served(self) -> NDArray[np.float64]:
         """Latencies of the requests with status 200, in seconds."""
-        return self.latency[self.status == 200]
+        served: NDArray[np.float64] = self.latency[self.status == 200]
+        return served
 
     @property
     def failed(self) -> int:
