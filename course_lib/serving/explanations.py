@@ -2,11 +2,12 @@
 
 The same values as `course_lib.explain` computes, by the method that needs nothing but predictions: permutation sampling
 (Castro et al. 2009, doi:10.1016/j.cor.2008.04.004) with each permutation also in reverse (Mitchell et al. 2022,
-arXiv:2104.12199).
+arXiv:2104.12199). Where the budget suffices for every subset of the words, the values are exact.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Value = Callable[[Sequence[str]], Awaitable[NDArray[np.float64]]]
+Probabilities = Callable[[Sequence[str]], Awaitable[NDArray[np.float64]]]  # of texts: (texts, classes)
 _WORD = re.compile(r"\S+")
 _ROWS_AT_ONCE = 16  # so that predictions of others come in between
+_EXACT_WORDS = 6  # 6! = 720 permutations; more cost more time here than the model does
 
 
 class TooManyWords(Exception):
@@ -35,7 +37,7 @@ class WordValue:
     start: int  # characters of the text, the end excluded
     end: int
     value: float
-    standard_error: float | None  # None where one pair of permutations was affordable
+    standard_error: float | None  # 0 if the value is exact, None if one pair of permutations was affordable
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,16 @@ class Explanation:
     base: float  # probability of the text without any word; base + the sum of the values is the probability
     probability: float
     rows: int  # predictions that it took
+    column: int  # of the class that is explained: the predicted one
 
 
-async def shapley_values(value: Value, text: str, budget: int, seed: int = 0) -> Explanation:
+async def shapley_values(predict: Probabilities, text: str, budget: int, seed: int = 0) -> Explanation:
     """Explains the prediction of one text.
 
     Args:
-        value: gives the probability of the explained class for each of several texts.
+        predict: gives the probabilities of each class for each of several texts.
         text: with at least one word.
-        budget: most texts that are predicted.
+        budget: most texts that are predicted, the text itself included.
         seed: of the permutations.
 
     Raises:
@@ -64,34 +67,43 @@ async def shapley_values(value: Value, text: str, budget: int, seed: int = 0) ->
     n = len(spans)
     if n + 1 > budget:
         raise TooManyWords(n)
-    orders = _permutations(n, (budget - 2) // max(1, n - 1), seed)
-    coalitions = [frozenset(order[:size]) for order in orders for size in range(n + 1)]
-    different = list(dict.fromkeys(coalitions))
-    found: list[float] = []
+    is_exact = n <= _EXACT_WORDS and 2**n <= budget
+    orders = list(itertools.permutations(range(n))) if is_exact else _permutations(n, (budget - 2) // (n - 1), seed)
+    coalitions = [[frozenset(order[:size]) for size in range(n + 1)] for order in orders]
+    whole = frozenset(range(n))
+    different = list(dict.fromkeys([whole, *itertools.chain.from_iterable(coalitions)]))
+    found: list[NDArray[np.float64]] = []
     for start in range(0, len(different), _ROWS_AT_ONCE):
-        part = different[start : start + _ROWS_AT_ONCE]
-        found += (await value([_kept(text, spans, coalition) for coalition in part])).tolist()
-    values = dict(zip(different, found, strict=True))
+        found += list(await predict([_kept(text, spans, each) for each in different[start : start + _ROWS_AT_ONCE]]))
+    column = int(found[0].argmax())
+    values = {coalition: float(row[column]) for coalition, row in zip(different, found, strict=True)}
     gains = np.empty((len(orders), n))
-    for row, order in enumerate(orders):
-        steps = np.diff([values[frozenset(order[:size])] for size in range(n + 1)])
-        gains[row, order] = steps
-    pairs = gains[: len(gains) // 2 * 2].reshape(-1, 2, n).mean(1)
-    errors = pairs.std(0, ddof=1) / len(pairs) ** 0.5 if len(pairs) > 1 else [None] * n
+    for row, (order, along) in enumerate(zip(orders, coalitions, strict=True)):
+        gains[row, list(order)] = np.diff([values[coalition] for coalition in along])
+    errors = [0.0] * n if is_exact else _standard_errors(gains)
     words = [
-        WordValue(text[start:end], start, end, float(gain), None if error is None else float(error))
+        WordValue(text[start:end], start, end, float(gain), error)
         for (start, end), gain, error in zip(spans, gains.mean(0), errors, strict=True)
     ]
-    return Explanation(words, values[frozenset()], values[frozenset(range(n))], len(different))
+    return Explanation(words, values[frozenset()], values[whole], len(different), column)
 
 
-def _permutations(n: int, count: int, seed: int) -> list[list[int]]:
+def _standard_errors(gains: NDArray[np.float64]) -> Sequence[float | None]:
+    """Of the mean over pairs of a permutation and its reverse: (permutations, words) -> (words,)."""
+    pairs = gains[: len(gains) // 2 * 2].reshape(-1, 2, gains.shape[1]).mean(1)
+    if len(pairs) < 2:
+        return [None] * gains.shape[1]
+    errors: list[float | None] = (pairs.std(0, ddof=1) / len(pairs) ** 0.5).tolist()
+    return errors
+
+
+def _permutations(n: int, count: int, seed: int) -> list[tuple[int, ...]]:
     """So many orders of n words, at least one; each random one is followed by its reverse."""
-    random, orders = np.random.default_rng(seed), list[list[int]]()
-    while len(orders) < max(1, count if n > 1 else 1):
-        order = random.permutation(n).tolist()
+    random, orders = np.random.default_rng(seed), list[tuple[int, ...]]()
+    while len(orders) < max(1, count):
+        order = tuple(random.permutation(n).tolist())
         orders += [order, order[::-1]]
-    return orders[: max(1, count if n > 1 else 1)]
+    return orders[: max(1, count)]
 
 
 def _kept(text: str, spans: Sequence[tuple[int, int]], coalition: frozenset[int]) -> str:

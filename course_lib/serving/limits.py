@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import re
 import time
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from course_lib.errors import BadInput
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _CLIENTS = 10_000  # whose rates are remembered; then the one unseen for longest is forgotten
 
 
@@ -122,9 +124,18 @@ def budget_of(body: Mapping[str, Any], limits: Limits) -> int:
     return budget
 
 
+def check_host(headers: Headers) -> None:
+    """Raises HttpError (400) unless the request is addressed to this machine under one of its own names.
+
+    A page of another site whose name has been made to point to this machine must not get responses (DNS rebinding).
+    """
+    if not _LOCAL_HOST.fullmatch(headers.get("host", "")):
+        raise HttpError(400, "the Host header does not name this machine", "use the address that the server has shown")
+
+
 def check_token(headers: Headers, token: str | None) -> None:
     """Raises HttpError (401) unless the request carries the server's token, if it has one."""
-    sent = headers.get("authorization", "").encode("utf-8", "surrogateescape")
+    sent = headers.get("authorization", "").encode("latin-1")  # as starlette has decoded it
     if token is not None and not hmac.compare_digest(sent, f"Bearer {token}".encode()):
         fix = "send the header Authorization: Bearer TOKEN with the token that the server was started with"
         raise HttpError(401, "the token is missing or wrong", fix, {"www-authenticate": "Bearer"})
@@ -161,5 +172,5 @@ class RateLimiter:
             self._buckets.popitem(last=False)
         if missing > 1e-9:
             fix = "wait as long as the header Retry-After says"
-            retry = {"retry-after": str(max(1, round(missing / self.rate)))}
+            retry = {"retry-after": str(max(1, math.ceil(missing / self.rate)))}
             raise HttpError(429, f"this address has sent more than {self.rate:g} texts a second", fix, retry)
