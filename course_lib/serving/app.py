@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,14 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from course_lib.onnx_model import softmax
-from course_lib.serving.batcher import Batcher, DeadlineExceeded, ModelFailed, QueueFull, RowQueue
+from course_lib.onnx_model import Tokens, softmax
+from course_lib.serving.batcher import Batcher, DeadlineExceeded, QueueFull, RowQueue
 from course_lib.serving.explanations import TooManyWords, shapley_values
 from course_lib.serving.limits import (
     HttpError,
@@ -35,6 +35,7 @@ from course_lib.serving.limits import (
     RateLimiter,
     budget_of,
     check_fields,
+    check_host,
     check_token,
     read_json,
     texts_of,
@@ -43,8 +44,10 @@ from course_lib.serving.metrics import Metrics, forget_dead_workers
 from course_lib.serving.page import page
 from course_lib.serving.versions import Version, Versions
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _READY_SECONDS = 1.0
+_MODEL_SECONDS = 5.0  # for the batch of a row whose wait is over
+_HANGING_SECONDS = 30.0  # of one batch; then the worker ends itself, and its supervisor starts another
+_STOP_SECONDS = 5.0  # for what still runs when everything else of the worker has ended
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -59,6 +62,7 @@ class Settings:
     max_tokens: int = 256  # of a padded batch
     workers: int = 1  # that share the clients
     log_requests: bool = False
+    spare: Path | None = None  # for copies of the versions in use
 
 
 class Service:
@@ -66,89 +70,96 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.limits = settings, settings.limits
-        self.versions = Versions(settings.folder)
         self.metrics = Metrics()
+        self.versions = Versions(settings.folder, settings.spare, self.metrics.deployment_changed)
         queue = RowQueue(settings.max_tokens, self.limits.waiting)
         self.batcher = Batcher(queue, self.metrics.batch_done)
         self._rate = RateLimiter(self.limits.rate / settings.workers)
         self._explaining = asyncio.Semaphore(1)
         self._explanations = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._shadow_task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """From the worker's start to its end."""
         self.batcher.start()
-        watchers = [asyncio.create_task(self.versions.watch()), asyncio.create_task(self._watch_parent())]
+        tasks = [asyncio.create_task(self.versions.watch()), asyncio.create_task(self._watch())]
+        _log.info("a worker is ready")
         try:
             yield
         finally:
-            for task in (*watchers, *self._tasks):
+            for task in (*tasks, *([self._shadow_task] if self._shadow_task else [])):
                 task.cancel()
             await self.batcher.stop()
+            if multiprocessing.parent_process() is not None:  # Python waits for threads, and the model's may hang
+                timer = threading.Timer(_STOP_SECONDS, os._exit, [1])
+                timer.daemon = True
+                timer.start()
 
-    async def _watch_parent(self) -> None:
-        """Ends this worker when its supervisor has been killed, and notices killed neighbours."""
-        parent = os.getppid()
+    async def _watch(self) -> None:
+        """Once a second: ends this worker when its supervisor is gone or its model hangs; keeps the figures current."""
+        supervisor = multiprocessing.parent_process()
         while True:
             await asyncio.sleep(1)
+            self.metrics.waiting.set(self.batcher.waiting)
             forget_dead_workers()
-            if os.getppid() != parent:
+            if supervisor is not None and not supervisor.is_alive():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+            if supervisor is not None and self.batcher.busy_seconds > _HANGING_SECONDS:
+                _log.error("the model hangs: this worker ends")
+                os._exit(1)
 
     async def predict(self, request: Request) -> Response:
         """`POST /predict`: label and probabilities of one text, or of each of several."""
         body = await read_json(request, self.limits)
         texts = texts_of(body, self.limits)
         self._rate.check(client_of(request), len(texts))
-        version = self.versions.version_for(texts[0])
-        predictions = await self._predictions(request, version, texts)
-        self._start_shadow(texts, predictions)
-        if "text" in body:
-            return JSONResponse(predictions[0] | {"version": version.name})
-        return JSONResponse({"predictions": predictions, "version": version.name})
+        versions = [self.versions.version_for(text) for text in texts]
+        tokens = await encode(versions, texts)
+        logits = await self._logits(request, versions, tokens)
+        predictions = [self._prediction(*row) for row in zip(versions, tokens, logits, strict=True)]
+        self._start_shadow(texts, [row["label"] for row in predictions])
+        return JSONResponse(predictions[0] if "text" in body else {"predictions": predictions})
 
-    async def _predictions(self, request: Request, version: Version, texts: Sequence[str]) -> list[dict[str, Any]]:
-        tokens = await self._encode(version, texts)
-        futures = self.batcher.submit(version.model, [row.ids for row in tokens], self.limits.deadline)
-        probabilities = softmax(np.stack(await results(request, futures)))
-        names = version.model.class_names
-        labels = [names[column] for column in probabilities.argmax(1)]
-        for label in labels:
-            self.metrics.predictions.labels(version.name, label).inc()
-        return [
-            {
-                "label": label,
-                "probabilities": {name: round(float(value), 6) for name, value in zip(names, row, strict=True)},
-                "truncated": each.truncated,
-            }
-            for label, row, each in zip(labels, probabilities, tokens, strict=True)
-        ]
+    async def _logits(
+        self, request: Request, versions: Sequence[Version], tokens: Sequence[Tokens]
+    ) -> list[NDArray[np.float32]]:
+        rows = [(version.model, row.ids) for version, row in zip(versions, tokens, strict=True)]
+        futures = self.batcher.submit_rows(rows, self.limits.deadline)
+        return await results(request, futures, self.limits.deadline + _MODEL_SECONDS)
 
-    async def _encode(self, version: Version, texts: Sequence[str]) -> list[Any]:
-        """Long texts are tokenised in a thread, so that others need not wait."""
-        if sum(map(len, texts)) < 2000:
-            return version.model.encode(texts)
-        return await asyncio.to_thread(version.model.encode, texts)
+    def _prediction(self, version: Version, tokens: Tokens, logits: NDArray[np.float32]) -> dict[str, Any]:
+        names, probabilities = version.model.class_names, softmax(logits)
+        label = names[int(probabilities.argmax())]
+        self.metrics.predictions.labels(version.name, label).inc()
+        return {
+            "label": label,
+            "probabilities": {name: round(float(value), 6) for name, value in zip(names, probabilities, strict=True)},
+            "truncated": tokens.truncated,
+            "version": version.name,
+        }
 
-    def _start_shadow(self, texts: Sequence[str], predictions: Sequence[dict[str, Any]]) -> None:
-        """Lets the shadow predict the same texts after the response, if there is room."""
-        version = self.versions.shadow_for(texts[0])
-        if version is not None and self.batcher.waiting < self.limits.waiting / 2:
-            task = asyncio.create_task(self._shadow(version, texts, [row["label"] for row in predictions]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _start_shadow(self, texts: Sequence[str], labels: Sequence[str]) -> None:
+        """Lets the shadow predict its fraction of the texts after the response, if nobody waits for the model."""
+        chosen = [(text, label) for text, label in zip(texts, labels, strict=True) if self.versions.shadow_for(text)]
+        version = self.versions.candidate
+        if not chosen or version is None:
+            return
+        if self.batcher.waiting or (self._shadow_task is not None and not self._shadow_task.done()):
+            self.metrics.shadow.labels(version.name, "skipped").inc(len(chosen))
+            return
+        self._shadow_task = asyncio.create_task(self._shadow(version, chosen))
 
-    async def _shadow(self, version: Version, texts: Sequence[str], labels: Sequence[str]) -> None:
+    async def _shadow(self, version: Version, chosen: Sequence[tuple[str, str]]) -> None:
         try:
-            tokens = await self._encode(version, texts)
+            tokens = await encode([version] * len(chosen), [text for text, _ in chosen])
             futures = self.batcher.submit(version.model, [row.ids for row in tokens], self.limits.deadline)
             columns = np.stack(await asyncio.gather(*futures)).argmax(1)
-        except (QueueFull, DeadlineExceeded, ModelFailed) as error:
-            self.metrics.shadow.labels(version.name, type(error).__name__).inc(len(texts))
+        except Exception as error:
+            self.metrics.shadow.labels(version.name, type(error).__name__).inc(len(chosen))
             return
-        for column, label in zip(columns, labels, strict=True):
+        for column, (_, label) in zip(columns, chosen, strict=True):
             self.metrics.shadow.labels(version.name, str(version.model.class_names[column] == label).lower()).inc()
 
     async def explain(self, request: Request) -> Response:
@@ -174,25 +185,21 @@ class Service:
     async def _explained(self, request: Request, text: str, budget: int) -> dict[str, Any]:
         version = self.versions.version_for(text)
 
-        async def probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
-            tokens = await self._encode(version, texts)
-            futures = self.batcher.submit(version.model, [row.ids for row in tokens], self.limits.deadline)
-            return softmax(np.stack(await results(request, futures))).astype(np.float64)
+        async def predict(texts: Sequence[str]) -> NDArray[np.float64]:
+            versions = [version] * len(texts)
+            logits = await self._logits(request, versions, await encode(versions, texts))
+            return softmax(np.stack(logits)).astype(np.float64)
 
-        column = int((await probabilities([text]))[0].argmax())
-
-        async def value(texts: Sequence[str]) -> NDArray[np.float64]:
-            found: NDArray[np.float64] = (await probabilities(texts))[:, column]
-            return found
-
-        label = version.model.class_names[column]
-        return {"label": label, **asdict(await shapley_values(value, text, budget)), "version": version.name}
+        found = asdict(await shapley_values(predict, text, budget))
+        label = version.model.class_names[found.pop("column")]
+        (tokens,) = await encode([version], [text])
+        return {"label": label, **found, "truncated": tokens.truncated, "version": version.name}
 
     async def ready(self, _: Request) -> Response:
         """`GET /ready`: whether a row gets through the model now."""
         model = self.versions.stable.model
         futures = self.batcher.submit(model, [model.encode(["ready"])[0].ids], _READY_SECONDS)
-        await asyncio.wait_for(futures[0], _READY_SECONDS)
+        await asyncio.wait_for(futures[0], _READY_SECONDS)  # the model may hang
         return JSONResponse({"ready": True})
 
     async def health(self, _: Request) -> Response:
@@ -218,6 +225,13 @@ class Service:
         self.metrics.waiting.set(self.batcher.waiting)
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def no_such_route(self, _: Request, error: Exception) -> Response:
+        """Any other route or method."""
+        assert isinstance(error, HTTPException)
+        self.metrics.requests.labels("other", error.status_code).inc()
+        message = "there is no such route or method"
+        return error_response(HttpError(error.status_code, message, "see the page at /", error.headers))
+
     async def index(self, _: Request) -> Response:
         """`GET /`: a page to try it, with all limits."""
         return HTMLResponse(page(self.limits, self.versions.stable.model.max_length, self.settings.token is not None))
@@ -239,7 +253,9 @@ class Service:
 
     async def _guarded(self, request: Request, endpoint: Endpoint, needs_token: bool) -> Response:
         try:
-            if needs_token:
+            if self.settings.token is None:
+                check_host(request.headers)
+            elif needs_token:
                 check_token(request.headers, self.settings.token)
             return await endpoint(request)
         except HttpError as error:
@@ -265,19 +281,29 @@ def client_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def results(request: Request, futures: Sequence[asyncio.Future[Any]]) -> list[Any]:
+async def encode(versions: Sequence[Version], texts: Sequence[str]) -> list[Tokens]:
+    """The tokens of each text for its version. Long texts are done in a thread, so that others need not wait."""
+
+    def all_of_them() -> list[Tokens]:
+        return [version.model.encode([text])[0] for version, text in zip(versions, texts, strict=True)]
+
+    return all_of_them() if sum(map(len, texts)) < 2000 else await asyncio.to_thread(all_of_them)
+
+
+async def results(request: Request, futures: Sequence[asyncio.Future[Any]], timeout: float) -> list[Any]:
     """The results of all futures. If one fails, or the client goes, the others are cancelled.
 
     Raises:
         ClientDisconnect: the client has gone.
+        TimeoutError: there is none after `timeout` seconds, for the model hangs.
         DeadlineExceeded, ModelFailed: of a row.
     """
     gone = asyncio.create_task(_disconnected(request))
     everything = asyncio.gather(*futures)
     try:
-        await asyncio.wait((everything, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((everything, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not everything.done():
-            raise ClientDisconnect
+            raise ClientDisconnect if gone.done() else TimeoutError
         return everything.result()
     finally:
         gone.cancel()
@@ -296,11 +322,6 @@ def error_response(error: HttpError) -> Response:
     return JSONResponse({"error": error.message, "fix": error.fix}, error.status, error.headers)
 
 
-async def _no_such_route(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_response(HttpError(error.status_code, "there is no such route or method", "see the page at /"))
-
-
 def create_app(settings: Settings) -> Starlette:
     """The application of one worker.
 
@@ -308,8 +329,6 @@ def create_app(settings: Settings) -> Starlette:
         CourseError: the model cannot be used.
     """
     service = Service(settings)
-    # Without a token, a page of another site that has its name point to this machine must not get answers.
-    hosts = [] if settings.token else [Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "testserver"])]
     app = Starlette(
         routes=[
             service.route("/", "GET", service.index, needs_token=False),
@@ -320,8 +339,7 @@ def create_app(settings: Settings) -> Starlette:
             service.route("/version", "GET", service.version),
             service.route("/metrics", "GET", service.show_metrics),
         ],
-        middleware=hosts,
-        exception_handlers={HTTPException: _no_such_route},
+        exception_handlers={HTTPException: service.no_such_route},
         lifespan=service.lifespan,
     )
     app.router.redirect_slashes = False  # a redirect would repeat the address

@@ -182,6 +182,7 @@ class Batcher:
         self._seconds_per_row = 0.01  # running mean
         self._loop: asyncio.Task[None] | None = None
         self._batch: Batch = []  # that is being computed
+        self._started = math.inf  # when it began
 
     @property
     def waiting(self) -> int:
@@ -192,6 +193,12 @@ class Batcher:
     def retry_after(self) -> float:
         """Seconds until the rows that wait now will have been computed, about."""
         return self.waiting * self._seconds_per_row
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the present batch has been computed so far; infinite if the batcher has failed."""
+        has_failed = self._loop is not None and self._loop.done()
+        return math.inf if has_failed else max(0.0, time.monotonic() - self._started)
 
     def start(self) -> None:
         """Begins to compute, in the running event loop."""
@@ -205,14 +212,17 @@ class Batcher:
         waiting = iter(lambda: self._queue.next_batch(-math.inf), [])  # at this time no deadline has passed
         for row in (row for batch in (self._batch, *waiting) for group in batch for row in group):
             row.future.cancel()
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False)  # the model may hang
 
     def submit(self, model: Model, rows: Sequence[Ids], timeout: float) -> list[asyncio.Future[Logits]]:
+        """Puts rows for one model into the queue: all of them or none. See `submit_rows`."""
+        return self.submit_rows([(model, ids) for ids in rows], timeout)
+
+    def submit_rows(self, rows: Sequence[tuple[Model, Ids]], timeout: float) -> list[asyncio.Future[Logits]]:
         """Puts rows into the queue: all of them or none.
 
         Args:
-            model: that computes them.
-            rows: token ids.
+            rows: of each the model that computes it, and its token ids.
             timeout: seconds after which a row that still waits is given up.
 
         Returns:
@@ -223,7 +233,7 @@ class Batcher:
         """
         loop, now = asyncio.get_running_loop(), time.monotonic()
         futures: list[asyncio.Future[Logits]] = [loop.create_future() for _ in rows]
-        new = [Row(model, ids, now + timeout, future) for ids, future in zip(rows, futures, strict=True)]
+        new = [Row(*row, now + timeout, future) for row, future in zip(rows, futures, strict=True)]
         if not self._queue.put(new, now):
             raise QueueFull(self.retry_after)
         self._arrived.set()
@@ -233,12 +243,13 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            self._batch, started = self._queue.next_batch(time.monotonic()), time.monotonic()
+            self._batch, self._started = self._queue.next_batch(time.monotonic()), time.monotonic()
             if not self._batch:
                 self._arrived.clear()
+                self._started = math.inf
                 continue
             results = await loop.run_in_executor(self._thread, self._queue.compute, self._batch)
             self._queue.deliver(self._batch, results)
-            seconds, rows = time.monotonic() - started, len(self._batch)
+            seconds, rows = time.monotonic() - self._started, len(self._batch)
             self._seconds_per_row += 0.1 * (seconds / rows - self._seconds_per_row)
             self._on_batch(rows, seconds)

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from course_lib.errors import BadInput
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _CLIENTS = 10_000  # whose rates are remembered; then the one unseen for longest is forgotten
 

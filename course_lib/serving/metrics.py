@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -46,6 +47,10 @@ class Metrics:
         self.batches.inc()
         self.busy.inc(seconds)
 
+    def deployment_changed(self, outcome: str) -> None:
+        """Counts a change of the deployment."""
+        self.reloads.labels(outcome).inc()
+
     def text(self) -> bytes:
         """All figures in Prometheus' text format, added up over the workers."""
         if FOLDER not in os.environ:
@@ -60,4 +65,5 @@ def forget_dead_workers() -> None:
     for file in Path(os.environ[FOLDER]).glob("gauge_live*.db") if FOLDER in os.environ else ():
         pid = int(re.findall(r"\d+", file.stem)[-1])
         if not psutil.pid_exists(pid):
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):  # a neighbour was first
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,23 +18,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from course_lib.errors import BadInput, CourseError
 from course_lib.serving import metrics
-from course_lib.serving.app import LOOPBACK, Settings, create_app
-from course_lib.serving.limits import Limits
+from course_lib.serving.app import Settings, create_app
+from course_lib.serving.limits import LOOPBACK, Limits
 from course_lib.serving.protocol import DeadlineProtocol
 from course_lib.serving.versions import Versions
 
 _SETTINGS = "COURSE_SERVE_SETTINGS"  # environment variable: how a worker gets its settings
 _STARTED_BY = "COURSE_SERVE_STARTED_BY"  # environment variable: the process with which a server ends
 _READY_LINE = "serving on "
+_KEEP_ALIVE = 20  # seconds; clients must give up an idle connection before the server does (httpx: after 5)
+_TOKEN = re.compile("[!-~]+")
+_WORKER_LINE = "a worker is ready"
 _GRACE = 10  # seconds that requests under way have when the server stops
+_START = 20  # seconds that a new worker has, and that one which answers no signal of its supervisor lives
 
 
 def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -45,35 +50,46 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
         port: 0 takes a free one; the line on standard error names it.
 
     Raises:
-        BadInput: an address without a token, or one that is in use.
-        CourseError: the model cannot be used.
+        BadInput: an address without a token, or one that is in use; a token that no header can carry.
+        CourseError: the model cannot be used, or the workers do not start.
     """
     if settings.workers < 1:
         raise BadInput(f"workers is {settings.workers}", "use 1 or more")
     if host not in LOOPBACK and not settings.token:
         raise BadInput(f"{host} can be reached by others", "give a --token, or serve on 127.0.0.1")
-    Versions(settings.folder)  # fails here, with its reason, and not in each worker
-    values = asdict(settings) | {"folder": str(settings.folder.resolve())}
-    with _bound(host, port) as listening, tempfile.TemporaryDirectory(prefix="course-serve-") as figures:
-        os.environ |= {_SETTINGS: json.dumps(values), metrics.FOLDER: figures, "OMP_NUM_THREADS": "1"}
+    if settings.token and not _TOKEN.fullmatch(settings.token):
+        raise BadInput("the token has a space or a letter that is not ASCII", "use letters, digits and punctuation")
+    with _bound(host, port) as listening, tempfile.TemporaryDirectory(prefix="course-serve-") as temporary:
+        spare, figures = Path(temporary, "versions"), Path(temporary, "figures")
+        spare.mkdir()
+        figures.mkdir()
+        Versions(settings.folder, spare)  # fails here, with its reason, and not in each worker
+        values = asdict(settings) | {"folder": str(settings.folder.absolute()), "spare": str(spare)}
+        os.environ |= {_SETTINGS: json.dumps(values), metrics.FOLDER: str(figures), "OMP_NUM_THREADS": "1"}
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
         config = uvicorn.Config(
             "course_lib.serving.server:worker", factory=True, workers=settings.workers, http=DeadlineProtocol,
             ws="none", lifespan="on", loop="asyncio", log_config=_logging(), access_log=False, proxy_headers=False,
-            server_header=False, limit_concurrency=settings.limits.connections, timeout_graceful_shutdown=_GRACE,
+            server_header=False, timeout_graceful_shutdown=_GRACE, timeout_worker_healthcheck=_START,
+            timeout_keep_alive=_KEEP_ALIVE,
         )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
         print(f"{_READY_LINE}http://{shown}:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
         if _STARTED_BY in os.environ:
             threading.Thread(target=_stop_after, args=[int(os.environ[_STARTED_BY])], daemon=True).start()
-        Multiprocess(config, sockets=[listening]).run()
+        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            raise CourseError("a worker could not start", "see the lines above")
 
 
 def worker() -> Starlette:
     """The application, made by a worker from the settings in its environment."""
     values = json.loads(os.environ[_SETTINGS])
     limits = Limits(**values.pop("limits"))
-    DeadlineProtocol.request_seconds = limits.request_seconds
-    return create_app(Settings(**values | {"folder": Path(values["folder"]), "limits": limits}))
+    DeadlineProtocol.request_seconds, DeadlineProtocol.max_connections = limits.request_seconds, limits.connections
+    folders = {name: Path(values[name]) for name in ("folder", "spare")}
+    return create_app(Settings(**values | folders, limits=limits))
 
 
 @contextmanager
@@ -100,8 +116,8 @@ def _stop_after(parent: int) -> None:
 
 
 def _logging() -> dict[str, Any]:
-    """Plain lines on standard error: the course's own from INFO on, uvicorn's from WARNING on."""
-    levels = {"course_lib": "INFO", "uvicorn": "WARNING"}
+    """Plain lines on standard error: the course's own, and uvicorn's errors. uvicorn warns of faults of clients."""
+    levels = {"course_lib": "INFO", "uvicorn": "ERROR"}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -127,8 +143,9 @@ class RunningServer:
 
     def workers(self) -> list[int]:
         """Process numbers of the workers that live."""
-        children = psutil.Process(self.process.pid).children()
-        return sorted(child.pid for child in children if "spawn_main" in " ".join(child.cmdline()))
+        with suppress(psutil.NoSuchProcess):
+            return sorted(child.pid for child in psutil.Process(self.process.pid).children() if _is_worker(child))
+        return []
 
     def stop(self) -> None:
         """Ends it: SIGTERM, and SIGKILL for what is left after its grace period."""
@@ -136,8 +153,10 @@ class RunningServer:
             self.process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(_GRACE + 5)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if os.name == "posix":
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
         self.log.unlink(missing_ok=True)
 
@@ -148,10 +167,16 @@ class RunningServer:
         self.stop()
 
 
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # or a zombie, which is one, too
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
+
+
 def start_server(
     model: str | os.PathLike[str], workers: int = 1, arguments: Sequence[str] = (), timeout: float = 60
 ) -> RunningServer:
-    """Starts `python -m course_lib serve` on a free port of this machine and waits until it is ready.
+    """Starts `python -m course_lib serve` on a free port of this machine and waits until all its workers are ready.
 
     Args:
         model: an export, or a folder of versions; or a model that the command exports first.
@@ -174,9 +199,8 @@ def start_server(
         while time.monotonic() < end and process.poll() is None:
             lines = server.log.read_text(encoding="utf-8", errors="replace").splitlines()
             server.url = next((line.removeprefix(_READY_LINE) for line in lines if line.startswith(_READY_LINE)), "")
-            with suppress(httpx.TransportError):
-                if server.url and httpx.get(f"{server.url}/ready").status_code == 200:
-                    return server
+            if server.url and sum(_WORKER_LINE in line for line in lines) >= workers:
+                return server
             time.sleep(0.05)
         last = (server.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"])[-1]
     except BaseException:

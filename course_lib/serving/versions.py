@@ -6,7 +6,8 @@ The folder given to the server is an export, or it holds one folder for each ver
 
 A server looks at these files once a second. A new version is loaded, verified and tried beside the one in use, and
 then takes its place; requests under way finish with the version that they began with. A version that cannot be used is
-refused, and everything stays as it was.
+refused, and everything stays as it was. Workers keep a copy of what they use: one that is started while the files are
+damaged uses that copy.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+from filelock import FileLock
 
 from course_lib.assets import cache_folder, data_folder
 from course_lib.errors import BadInput, CorruptAsset, CourseError
-from course_lib.onnx_model import MODEL_FILE, NOTE_FILE, OnnxModel
+from course_lib.onnx_model import FILES, MODEL_FILE, NOTE_FILE, OnnxModel
 
 DEPLOYMENT_FILE = "deployment.json"
 Mode = Literal["canary", "shadow"]
@@ -53,7 +59,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         for name in (self.stable, *([] if self.candidate is None else [self.candidate])):
-            if not isinstance(name, str) or Path(name).name != name:
+            if not isinstance(name, str) or name in ("", "..") or Path(name).name != name or not name.isprintable():
                 raise BadInput(f"the version {name!r} is not the name of a folder", "give a plain name such as v1")
         if self.mode not in ("canary", "shadow"):
             raise BadInput(f"mode is {self.mode!r}", "use canary or shadow")
@@ -82,13 +88,20 @@ def servable_folder(name: str | os.PathLike[str]) -> Path:
     state = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.iterdir())]
     digest = hashlib.sha256(repr((str(source.resolve()), state)).encode()).hexdigest()[:8]
     target = cache_folder() / "exports" / digest / source.name
-    if not (target / MODEL_FILE).is_file():
-        _log.info("exporting %s for ONNX Runtime", name)
-        command = [sys.executable, "-m", "course_lib", "export", "--model", os.fspath(name), "--out", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # torch ends with the child
-        if done.returncode:
-            raise CourseError(f"--model {name} cannot be exported: {done.stderr.strip()[-300:]}", "see the message")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.parent / "lock"):  # two servers may start at once
+        if not (target / MODEL_FILE).is_file():
+            _export(os.fspath(name), target)
     return target
+
+
+def _export(name: str, target: Path) -> None:
+    """Exports in a child, so that torch's memory is free again. The folder appears as a whole or not at all."""
+    _log.info("exporting %s for ONNX Runtime", name)
+    command = [sys.executable, "-m", "course_lib", "export", "--model", name, "--out", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CourseError(f"--model {name} cannot be exported: {done.stderr.strip()[-300:]}", "see the message")
 
 
 def read_deployment(folder: Path) -> tuple[Deployment, dict[str, Path]]:
@@ -102,7 +115,9 @@ def read_deployment(folder: Path) -> tuple[Deployment, dict[str, Path]]:
         return Deployment(folder.name), {folder.name: folder}
     try:
         found = Deployment(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
+    except BadInput:
+        raise
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         raise CorruptAsset(f"{file} is damaged: {error}", "write it with python -m course_lib deploy") from error
     return found, {name: folder / name for name in (found.stable, found.candidate) if name}
 
@@ -111,15 +126,11 @@ def write_deployment(folder: str | os.PathLike[str], deployment: Deployment) -> 
     """Writes `deployment.json`, after each version that it names has been loaded and tried.
 
     Raises:
-        CourseError: a version is missing or damaged. The file stays as it was.
+        CourseError: a version is missing or damaged, or their classes differ. The file stays as it was.
     """
     place = Path(folder)
-    for name in (deployment.stable, deployment.candidate):
-        if name is not None:
-            load_version(place / name)
-    part = place / f".part-{DEPLOYMENT_FILE}-{os.getpid()}"
-    part.write_text(json.dumps(vars(deployment)), encoding="utf-8")
-    part.replace(place / DEPLOYMENT_FILE)
+    check_classes([load_version(place / name) for name in (deployment.stable, deployment.candidate) if name])
+    _write(place / DEPLOYMENT_FILE, json.dumps(vars(deployment)))
 
 
 def load_version(folder: Path) -> Version:
@@ -138,6 +149,12 @@ def load_version(folder: Path) -> Version:
     return Version(folder.name, _digest(folder), model)
 
 
+def check_classes(versions: Iterable[Version]) -> None:
+    """Raises BadInput unless all versions have the same classes: clients and metrics rely on them."""
+    if len({tuple(version.model.class_names) for version in versions}) > 1:
+        raise BadInput("the classes of the versions differ", "serve a model with other classes by a server of its own")
+
+
 def _digest(folder: Path) -> str:
     """Identifies the files of a version: `classes.json` holds the hashes of the others."""
     return hashlib.sha256((folder / NOTE_FILE).read_bytes()).hexdigest()[:12]
@@ -148,16 +165,25 @@ class Versions:
 
     Args:
         folder: an export, or a folder of versions with `deployment.json`.
+        spare: a folder for copies of what is used, shared by the workers of a server.
+        on_change: called with "accepted" or "refused" after each change of the files.
 
     Raises:
-        CourseError: a version cannot be used.
+        CourseError: a version cannot be used, and there is no copy.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._signature = self._look()
-        self.deployment, self._loaded = self._load()
+    def __init__(
+        self, folder: Path, spare: Path | None = None, on_change: Callable[[str], None] = lambda outcome: None
+    ) -> None:
+        self.folder, self._spare, self._on_change = folder.absolute(), spare, on_change
         self.refused: str | None = None  # why the files on the disk are not what is used
+        self._loaded: dict[str, Version] = {}
+        self._signature = self._look()
+        try:
+            self.deployment, self._loaded = self._load()
+        except CourseError as error:
+            self.deployment, self._loaded = self._load_spare(error)
+        self._keep()
 
     @property
     def stable(self) -> Version:
@@ -192,23 +218,49 @@ class Versions:
     async def _take_over(self) -> None:
         try:
             self.deployment, self._loaded = await asyncio.to_thread(self._load)
-            self.refused = None
-            _log.info("now serving %s", ", ".join(f"{v.name} ({v.digest})" for v in self._loaded.values()))
         except Exception as error:  # whatever is wrong with the new files, the old version goes on
-            self.refused = type(error).__name__
-            _log.error("the new deployment is refused: %s", error if isinstance(error, CourseError) else self.refused)
+            self._refuse(error)
+            return
+        self.refused = None
+        _log.info("now serving %s", ", ".join(f"{v.name} ({v.digest})" for v in self._loaded.values()))
+        self._on_change("accepted")
+        await asyncio.to_thread(self._keep)
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused = type(error).__name__
+        _log.error("the new deployment is refused: %s", error if isinstance(error, CourseError) else self.refused)
+        self._on_change("refused")
 
     def _load(self) -> tuple[Deployment, dict[str, Version]]:
         deployment, folders = read_deployment(self.folder)
-        known = {(v.name, v.digest): v for v in getattr(self, "_loaded", {}).values()}
+        known = {(v.name, v.digest): v for v in self._loaded.values()}
         loaded = {}
         for name, folder in folders.items():
             same = known.get((name, _digest(folder) if (folder / NOTE_FILE).is_file() else ""))
             loaded[name] = same or load_version(folder)
-        names = {tuple(version.model.class_names) for version in (*known.values(), *loaded.values())}
-        if len(names) > 1:
-            raise BadInput("the classes of the versions differ", "restart the server to change the classes")
+        check_classes([*known.values(), *loaded.values()])
         return deployment, loaded
+
+    def _keep(self) -> None:
+        """Copies what is in use to the spare folder, where the copy is not there already."""
+        if self._spare is None:
+            return
+        try:
+            for version in self._loaded.values():
+                _copy(version.model.folder, self._spare / version.digest / version.name)
+            note = {"deployment": vars(self.deployment), "digests": {v.name: v.digest for v in self._loaded.values()}}
+            _write(self._spare / DEPLOYMENT_FILE, json.dumps(note))
+        except OSError as error:  # a full disk must not end the service
+            _log.error("no copy of the versions in use: %s", type(error).__name__)
+
+    def _load_spare(self, reason: CourseError) -> tuple[Deployment, dict[str, Version]]:
+        """What the other workers use, from the copies. Raises the reason if there are none."""
+        if self._spare is None or not (self._spare / DEPLOYMENT_FILE).is_file():
+            raise reason
+        note = json.loads((self._spare / DEPLOYMENT_FILE).read_text(encoding="utf-8"))
+        found = {name: load_version(self._spare / digest / name) for name, digest in note["digests"].items()}
+        self._refuse(reason)
+        return Deployment(**note["deployment"]), found
 
     def _look(self) -> Any:
         """Changes whenever a file changes."""
@@ -216,5 +268,26 @@ class Versions:
             folders = read_deployment(self.folder)[1].values()
             files = [self.folder / DEPLOYMENT_FILE, *(file for each in folders for file in sorted(each.iterdir()))]
             return [(str(f), s.st_mtime_ns, s.st_size, s.st_ino) for f in files if f.exists() for s in [f.stat()]]
-        except (CourseError, OSError) as error:
+        except (CourseError, OSError, ValueError) as error:
             return str(error)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """Copies an export. If another worker was first, its copy stays."""
+    if target.is_dir():
+        return
+    with tempfile.TemporaryDirectory(dir=target.parents[1]) as part:
+        whole = Path(part, "export")
+        whole.mkdir()
+        for name in FILES:
+            shutil.copyfile(folder / name, whole / name)
+        target.parent.mkdir(exist_ok=True)
+        with suppress(OSError):
+            whole.replace(target)
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a file that appears as a whole."""
+    part = file.with_name(f".part-{file.name}-{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
