@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
@@ -22,6 +23,7 @@ from course_lib.errors import BadInput
 
 ASSUMED = "assumed"  # the source of a price that nobody published
 SECONDS_PER_HOUR = 3600.0
+_MOST_SERVERS = 1_000_000
 RAPL = Path("/sys/class/powercap")  # Running Average Power Limit: the energy counters of Intel and AMD processors
 
 
@@ -124,7 +126,11 @@ def _check_source(name: str, values: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < math.inf
+    """Whether it is finite and not negative, as Python's or numpy's number."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < math.inf
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _check(above_zero: Mapping[str, float], at_least_zero: Mapping[str, float] | None = None) -> None:
@@ -313,10 +319,18 @@ def replicas_for(arrival_rate: float, service_rate: float, wait_seconds: float, 
         BadInput: a number outside its range.
     """
     _check({"service_rate": service_rate}, {"arrival_rate": arrival_rate, "wait_seconds": wait_seconds})
-    servers = max(1, math.floor(arrival_rate / service_rate))
-    while mmc_wait_quantile(arrival_rate, service_rate, servers, quantile) > wait_seconds:
-        servers += 1
-    return servers
+    load = arrival_rate / service_rate
+    if load > _MOST_SERVERS:
+        raise BadInput(f"{load:g} servers would be busy all the time", f"plan for fewer than {_MOST_SERVERS:,}")
+
+    def is_enough(servers: int) -> bool:
+        return mmc_wait_quantile(arrival_rate, service_rate, servers, quantile) <= wait_seconds
+
+    fewest = max(1, math.floor(load))
+    more = 1
+    while not is_enough(fewest + more):
+        more *= 2
+    return fewest + bisect_left(range(more + 1), True, key=lambda spare: is_enough(fewest + spare))
 
 
 # Machines that can be taken away

@@ -92,6 +92,7 @@ def test_predicted_accuracy_holds_where_confidence_keeps_its_meaning_and_fails_w
     [
         lambda: drift.auc_shift([1], [1, 2]),
         lambda: drift.auc_shift([1, np.nan], [1, 2]),
+        lambda: drift.by_sample_size([1, 2], [1, 2], [1]),
         lambda: drift.mann_whitney_p([], [1, 2]),
         lambda: drift.predicted_accuracy([0.5, 0.6], [1], [0.5]),
         lambda: drift.text_measures(["a"], [[0.5, 0.5]] * 2, set()),

@@ -162,11 +162,15 @@ def test_seeds_repeat() -> None:
         lambda: simulate_queue([0, math.nan], 1),
         lambda: simulate_queue([0, 1], [1]),
         lambda: simulate_queue([0, 1], -1),
+        lambda: simulate_queue([0, 1], math.inf),
         lambda: simulate_queue([0], 1, servers=0),
+        lambda: simulate_queue([0], 1, servers=1.5),  # type: ignore[arg-type]
         lambda: simulate_queue([0], 1, max_waiting=-1),
         lambda: simulate_queue([0], 1, timeout=math.nan),
         lambda: simulate_batches([0], [1], seconds_of, "random"),  # type: ignore[arg-type]
         lambda: simulate_batches([0], [1, 2], seconds_of),
+        lambda: simulate_batches([0], [0], seconds_of),
+        lambda: simulate_batches([0], [1], lambda rows, longest: -1.0),
         lambda: simulate_batches([0], [1], seconds_of, max_rows=0),
         lambda: closed_loop(0, 1, [1]),
         lambda: closed_loop(1, -1, [1]),
@@ -174,6 +178,7 @@ def test_seeds_repeat() -> None:
         lambda: autoscale([1], 1, 1, "fixed", forecast=[1, 2]),
         lambda: autoscale([-1], 1, 1, "fixed"),
         lambda: autoscale([1], 1, 1, "reactive", target=1.0),
+        lambda: autoscale([1], 0, 1, "reactive"),
         lambda: day_trace(1, peak=0),
     ],
 )

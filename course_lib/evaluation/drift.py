@@ -117,7 +117,7 @@ def text_measures(texts: Sequence[str], probabilities: ArrayLike, known_words: C
             of unknown tokens says nothing.
 
     Raises:
-        BadInput: as many texts as there are not rows, or rows that are no probabilities.
+        BadInput: not one row for each text, or rows that are no probabilities.
     """
     rows, known = probability_rows(probabilities), frozenset(known_words)
     same_length(len(rows), texts, "texts")
@@ -167,7 +167,8 @@ def by_sample_size(reference: ArrayLike, current: ArrayLike, sizes: Sequence[int
     Args:
         reference: (n,) scores.
         current: (m,) scores.
-        sizes: texts drawn of each sample, with replacement, so that sizes beyond n and m show what more texts do.
+        sizes: texts drawn of each sample, at least two, with replacement: as if the two samples were all texts of then
+            and of now, so that a size may be larger than they are.
         seed: of the draws.
 
     Returns:
@@ -176,6 +177,8 @@ def by_sample_size(reference: ArrayLike, current: ArrayLike, sizes: Sequence[int
     old, new = _samples(reference, current)
     draw, rows = np.random.default_rng(seed), []
     for size in sizes:
+        if size < 2:
+            raise BadInput(f"a size is {size}", "draw at least two texts of each sample")
         a, b = draw.choice(old, size), draw.choice(new, size)
         auc = auc_shift(a, b)
         rows.append([size, auc.estimate, auc.low, auc.high, mann_whitney_p(a, b)])

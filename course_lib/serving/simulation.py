@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -106,7 +107,11 @@ def simulate_queue(
     """
     times = _times(arrivals)
     service = _service(service_seconds, len(times))
-    if servers < 1 or (max_waiting is not None and max_waiting < 0) or (timeout is not None and not timeout >= 0):
+    if (
+        not _is_count(servers)
+        or (max_waiting is not None and max_waiting < 0)
+        or (timeout is not None and not timeout >= 0)
+    ):
         raise BadInput(
             f"servers {servers}, max_waiting {max_waiting}, timeout {timeout}",
             "use at least one server, and no negative numbers",
@@ -155,10 +160,11 @@ def simulate_batches(
         timer: seconds, for the policy "timer".
 
     Raises:
-        BadInput: another policy, as many lengths as there are not arrivals, or a number outside its range.
+        BadInput: another policy, not one length for each arrival, or a number outside its range.
     """
     times = _times(arrivals)
-    if policy not in POLICIES or len(lengths) != len(times) or max_rows < 1 or max_tokens < 1 or not timer >= 0:
+    limits = _is_count(max_rows) and max_tokens >= 1 and timer >= 0
+    if policy not in POLICIES or len(lengths) != len(times) or min(lengths) < 1 or not limits:
         raise BadInput(
             f"policy {policy!r}, {len(lengths)} lengths for {len(times)} arrivals, max_rows {max_rows}, max_tokens "
             f"{max_tokens}, timer {timer}",
@@ -176,6 +182,8 @@ def simulate_batches(
             upcoming += 1
         taken = _take(waiting, lengths, policy, max_tokens, max_rows)
         finish = now + seconds_of(len(taken), max(lengths[row] for row in taken))
+        if not now <= finish < math.inf:
+            raise BadInput(f"seconds_of gave {finish - now} s for {len(taken)} rows", "return seconds, not negative")
         wait[taken], latency[taken], batch[taken] = now - times[taken], finish - times[taken], number
         chosen = set(taken)
         waiting, now, number = [row for row in waiting if row not in chosen], finish, number + 1
@@ -215,7 +223,7 @@ def closed_loop(
         BadInput: fewer than one client or server, or a negative time.
     """
     service = _service(service_seconds)
-    if clients < 1 or servers < 1 or not 0 <= think_seconds < math.inf:
+    if not (_is_count(clients) and _is_count(servers)) or not 0 <= think_seconds < math.inf:
         raise BadInput(
             f"clients {clients}, servers {servers}, think_seconds {think_seconds}",
             "use at least one client and one server, and a time that is not negative",
@@ -310,10 +318,11 @@ def autoscale(
     """
     came = _rates(rates, "rates")
     expected = came if forecast is None else _rates(forecast, "forecast")
-    if policy not in SCALING or len(expected) != len(came) or not (0 < target < 1 and startup >= 0 and margin > 0):
+    numbers_fit = 0 < target < 1 and startup >= 0 and margin > 0 and service_rate > 0
+    if policy not in SCALING or len(expected) != len(came) or not numbers_fit:
         raise BadInput(
             f"policy {policy!r}, {len(expected)} forecasts for {len(came)} rates, target {target}, startup {startup}, "
-            f"margin {margin}",
+            f"margin {margin}, service_rate {service_rate}",
             f"use one of {', '.join(SCALING)}, forecasts as long as the rates, and a target between 0 and 1",
         )
     if policy == "reactive":
@@ -327,6 +336,10 @@ def autoscale(
     violated = np.asarray(tails) > wait_seconds
     hours = float(replicas.sum()) * MINUTES / 60
     return ScalingRun(policy, replicas, violated, hours, float(came[violated].sum() / max(came.sum(), 1e-9)))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _times(arrivals: ArrayLike) -> Floats:
@@ -343,7 +356,12 @@ def _service(seconds: ArrayLike, n: int | None = None) -> Floats:
     service: Any = np.asarray(seconds, dtype=np.float64)
     if n is not None and service.ndim == 0:
         service = np.full(n, service)
-    if service.ndim != 1 or not len(service) or n not in (None, len(service)) or not (service >= 0).all():
+    if (
+        service.ndim != 1
+        or not len(service)
+        or n not in (None, len(service))
+        or not ((service >= 0) & (service < math.inf)).all()
+    ):
         raise BadInput(
             f"service_seconds has the shape {service.shape}, or a negative number", "pass seconds for each request"
         )
