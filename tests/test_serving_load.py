@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ import uvicorn
 from scipy import stats
 
 from course_lib.errors import BadInput
+from course_lib.serving import Batcher, QueueFull, RowQueue
 from course_lib.serving.load import (
     NO_RESPONSE,
     LoadRun,
@@ -177,3 +178,32 @@ def test_a_p99_needs_368_requests() -> None:
 def test_bad_input_is_refused(call: Callable[[], object]) -> None:
     with pytest.raises(BadInput):
         call()
+
+
+class SlowModel:
+    """20 ms for each row."""
+
+    def logits(self, ids: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        time.sleep(0.02 * len(ids))
+        return np.zeros((len(ids), 2), np.float32)
+
+
+def test_rows_that_would_expire_in_the_queue_are_refused_at_once() -> None:
+    async def run() -> tuple[int, int]:
+        batcher, model = Batcher(RowQueue(max_tokens=4)), SlowModel()
+        batcher.start()
+        for number in range(20):  # it learns how long a row takes
+            await batcher.submit(model, [(number,)], 10)[0]
+        accepted, refused = [], 0
+        for number in range(200):
+            try:
+                accepted += batcher.submit(model, [(number,)], 1.0)
+            except QueueFull as error:
+                assert error.retry_after > 1.0
+                refused += 1
+        results = await asyncio.gather(*accepted, return_exceptions=True)
+        await batcher.stop()
+        return sum(not isinstance(result, Exception) for result in results), refused
+
+    served, refused = asyncio.run(run())
+    assert refused > 120 and 20 < served <= 200 - refused  # a second has room for about 50

@@ -115,7 +115,8 @@ class RowQueue:
         return True
 
     def _lacks_room(self, rows: Sequence[Row]) -> bool:
-        return len(self._waiting.keys() | {row.key for row in rows}) > self.max_waiting
+        new = {row.key for row in rows if row.key not in self._waiting}
+        return len(self._waiting) + len(new) > self.max_waiting
 
     def drop_unwanted(self, now: float) -> None:
         """Removes rows whose clients have gone, and those whose deadline has passed: they get `DeadlineExceeded`."""
@@ -229,8 +230,10 @@ class Batcher:
             For each row a future of its logits, (classes,), which raises `DeadlineExceeded` or `ModelFailed`.
 
         Raises:
-            QueueFull: there is no room.
+            QueueFull: there is no room, or so many rows wait that these would probably expire in the queue.
         """
+        if self.retry_after > timeout:
+            raise QueueFull(self.retry_after)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         futures: list[asyncio.Future[Logits]] = [loop.create_future() for _ in rows]
         new = [Row(*row, now + timeout, future) for row, future in zip(rows, futures, strict=True)]

@@ -30,8 +30,9 @@ def peer_server(python: Path, name: str, folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    script = Path(__file__).with_name(f"serving_{name}.py")
     process = subprocess.Popen(
-        [str(python), str(Path(__file__).with_name(f"serving_{name}.py")), str(folder), str(port)], env=environment, start_new_session=True,
+        [str(python), str(script), str(folder), str(port)], env=environment, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
