@@ -151,8 +151,8 @@ def percentiles_over_rate(table: pd.DataFrame, title: str = "Latency at each rat
     """p50 and p99 with their intervals over requests per second (log latency axis).
 
     Args:
-        table: rate (requests per second); p50, p50_low, p50_high, p99, p99_low and p99_high in seconds. A high end
-            that is infinite (too few requests) is drawn as an arrow. NaN where nothing was served.
+        table: rate (requests per second); p50, p50_low, p50_high, p99, p99_low and p99_high in seconds. An end that
+            is infinite (too few requests) is drawn as an arrow. NaN where nothing was served.
         title: of the figure.
 
     Raises:
@@ -162,15 +162,16 @@ def percentiles_over_rate(table: pd.DataFrame, title: str = "Latency at each rat
     rows, ax = table.sort_values("rate"), new_axes(6.8, 3.6)
     for number, name in enumerate(("p50", "p99")):
         middle, low, high = (1000 * rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
-        look, open_ended = series_style(number), np.isinf(high)
-        lengths = style.whiskers(middle, low, np.where(open_ended, middle, high))
+        look, open_above, open_below = series_style(number), np.isinf(high), np.isinf(low)
+        ends = np.where(open_below, middle, low), np.where(open_above, middle, high)
         ax.errorbar(
-            rows["rate"], middle, yerr=lengths, fmt=look.marker, linestyle=look.line, color=look.colour, capsize=3,
-            label=name,
+            rows["rate"], middle, yerr=style.whiskers(middle, *ends), fmt=look.marker, linestyle=look.line,
+            color=look.colour, capsize=3, label=name,
         )  # fmt: skip
-        for rate, value in zip(rows["rate"][open_ended], middle[open_ended], strict=True):
-            arrow = {"arrowstyle": "<-", "color": look.colour}
-            ax.annotate("", (rate, value), (0, 18), textcoords="offset points", arrowprops=arrow)
+        for is_open, away in ((open_above, 18), (open_below, -18)):
+            for rate, value in zip(rows["rate"][is_open], middle[is_open], strict=True):
+                arrow = {"arrowstyle": "<-", "color": look.colour}
+                ax.annotate("", (rate, value), (0, away), textcoords="offset points", arrowprops=arrow)
     _log_milliseconds(ax)
     set_labels(ax, title, "requests per second", "latency (ms, log scale)", wrap=66)
     ax.legend(loc="upper left")

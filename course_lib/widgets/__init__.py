@@ -6,7 +6,9 @@ Every function returns one ipywidgets widget: name it on the last line of a cell
 from course_lib.widgets.attacks import watch_attack
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
+from course_lib.widgets.canary import canary_slider
 from course_lib.widgets.compression import bits_slider, pareto_explorer
+from course_lib.widgets.costs import price_sliders
 from course_lib.widgets.defenses import watch_defense
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
@@ -18,16 +20,20 @@ from course_lib.widgets.prediction import calibration_explorer, watch_prediction
 from course_lib.widgets.queue_replay import queue_replay
 from course_lib.widgets.runs import compare_runs, diagnose
 from course_lib.widgets.samples import sampling
+from course_lib.widgets.traffic import live_traffic
 
 __all__ = [
     "bits_slider",
     "calibration_explorer",
+    "canary_slider",
     "compare_runs",
     "delete_words",
     "diagnose",
     "explain_text",
     "label_sentences",
+    "live_traffic",
     "pareto_explorer",
+    "price_sliders",
     "queue_replay",
     "read_labels",
     "sampling",

@@ -110,7 +110,7 @@ def queue_replay(
         raise BadInput("arrivals and lengths belong together", "pass both, or neither")
     times = np.asarray(_example_arrivals() if arrivals is None else arrivals, dtype=np.float64)
     tokens = [int(length) for length in (_example_lengths(len(times)) if lengths is None else lengths)]
-    steps = {
+    steps: dict[str, list[BatchStep]] = {
         policy: batch_steps(
             simulate_batches(times, tokens, seconds_of or _assumed_seconds, policy, max_tokens, max_rows, timer), tokens
         )
@@ -149,7 +149,8 @@ def _column(steps: Sequence[BatchStep], lengths: Sequence[int], seconds: float) 
     )
     words = (
         f"Batch {len(begun)} of {len(steps)} takes {len(step.taken)} of {len(step.waiting)} waiting rows and "
-        f"{1000 * step.seconds:.1f} ms. {step.padding:.0%} of its tokens are padding, so far {step.padding_so_far:.0%}. "
+        f"{1000 * step.seconds:.1f} ms. {step.padding:.0%} of its tokens are padding (so far: "
+        f"{step.padding_so_far:.0%}). "
         f"When it ends, {step.done} of {steps[-1].done} rows are done after {1000 * step.end:,.0f} ms."
     )
     hidden = step.waiting[MOST_BARS:]
