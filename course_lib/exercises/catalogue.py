@@ -14,7 +14,6 @@ from course_lib.exercises.topics import (
     basics,
     compression,
     defenses,
-    deployment,
     explaining,
     faithfulness,
     finetuning,
@@ -35,7 +34,6 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "08": (explaining,),
     "09": (faithfulness,),
     "10": (generation,),
-    "11": (deployment,),
 }
 
 

@@ -105,27 +105,26 @@ class RowQueue:
         return len(self._waiting)
 
     def put(self, rows: Sequence[Row], now: float) -> bool:
-        """Accepts all rows or none: False if there is no room, even after `drop_unwanted`."""
-        if self._lacks_room(rows):
-            self.drop_unwanted(now)
-            if self._lacks_room(rows):
-                return False
+        """Drops the unwanted rows. Then it accepts all rows or, if there is no room for all, none (False)."""
+        self.drop_unwanted(now)
+        new = {row.key for row in rows if row.key not in self._waiting}
+        if len(self._waiting) + len(new) > self.max_waiting:
+            return False
         for row in rows:
             self._waiting.setdefault(row.key, []).append(row)
         return True
 
-    def _lacks_room(self, rows: Sequence[Row]) -> bool:
-        new = {row.key for row in rows if row.key not in self._waiting}
-        return len(self._waiting) + len(new) > self.max_waiting
-
     def drop_unwanted(self, now: float) -> None:
         """Removes rows whose clients have gone, and those whose deadline has passed: they get `DeadlineExceeded`."""
         for key, group in list(self._waiting.items()):
+            wanted = [row for row in group if row.deadline > now and not row.future.done()]
+            if len(wanted) == len(group):
+                continue
             for row in group:
                 if row.deadline <= now and not row.future.done():
                     row.future.set_exception(DeadlineExceeded())
-            self._waiting[key] = [row for row in group if not row.future.done()]
-            if not self._waiting[key]:
+            self._waiting[key] = wanted
+            if not wanted:
                 del self._waiting[key]
 
     def next_batch(self, now: float) -> Batch:
