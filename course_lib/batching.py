@@ -10,7 +10,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,15 +40,21 @@ class Batch:
         input_ids: token ids, padded on the right.
         attention_mask: 1 for a token, 0 for padding.
         index: which row of the data set each row is.
+        weight: what the mean loss of these rows counts. Where several processes compute a batch, it is the number of
+            processes times this one's rows over all rows: the mean over the processes is then the mean over the batch.
     """
 
     input_ids: Int[Tensor, "batch seq"]
     attention_mask: Int[Tensor, "batch seq"]
     index: Int[Tensor, "batch"]
+    weight: float = 1.0
 
     def to(self, where: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(*(part.to(where, non_blocking=True) for part in (self.input_ids, self.attention_mask, self.index)))
+        ids, mask, index = (
+            part.to(where, non_blocking=True) for part in (self.input_ids, self.attention_mask, self.index)
+        )
+        return Batch(ids, mask, index, self.weight)
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
@@ -193,12 +199,15 @@ class LengthBuckets:
         batch_size: rows of a batch; the last one may be smaller.
         seed: of the order.
         pad_id: token id used for padding.
+        rank, world: with several processes, which part of each batch is this one's: rows rank, rank + world, ...
     """
 
     token_ids: Sequence[Sequence[int]]
     batch_size: int
     seed: int = 0
     pad_id: int = 0
+    rank: int = 0
+    world: int = 1
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -224,9 +233,14 @@ class LengthBuckets:
         return [batches[i] for i in random.permutation(len(batches))]
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, beginning with batch `start`."""
+        """The batches of an epoch, beginning with batch `start`; with several processes, this one's rows of them.
+
+        A process without a row computes one that counts nothing, since all processes must take part in each step.
+        """
         for index in self.order(number)[start:]:
-            yield collate(self.token_ids, index, self.pad_id)
+            rows = index[self.rank :: self.world]
+            weight = self.world * len(rows) / len(index)
+            yield replace(collate(self.token_ids, rows if len(rows) else index[:1], self.pad_id), weight=weight)
 
     def tokens(self) -> int:
         """Tokens of epoch 0, padding included."""

@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
 import random
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -17,9 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interruption import Interrupted, interrupt_at
-from safetensors.torch import load_file
 from torch.nn import functional as F
-from toy_pretraining import NOUNS, SHAPE, SHARED_RUNS, VERBS, document, toy_material, toy_recipe, weights_of
+from toy_pretraining import NOUNS, SHAPE, VERBS, document, toy_material, toy_recipe, weights_of
 
 from course_lib import machine
 from course_lib.checkpoints import CheckpointFolder
@@ -345,27 +341,6 @@ def test_the_loss_by_mask_type_is_that_of_each_place(material) -> None:
     whole = measure(model, batches, mask_id)
     assert mean == pytest.approx(whole.loss) and found["masked"] == pytest.approx(whole.loss_at_masks)
     assert measure(model, batches).loss_at_masks is None
-
-
-def torchrun(*arguments: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([".", "tests/tools"]), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, timeout=300)
-
-
-@pytest.mark.slow
-def test_two_processes_take_the_steps_that_one_takes(material, tmp_path) -> None:
-    """Equal to rounding, after a process was killed and the run resumed, too."""
-    killed = torchrun("tests/tools/toy_pretraining.py", str(tmp_path), "0", "10")
-    assert killed.returncode == 1 and "SIGKILL" in killed.stderr
-    assert CheckpointFolder(tmp_path / "checkpoints pairs").steps() == [6, 9]
-    resumed = torchrun("tests/tools/toy_pretraining.py", str(tmp_path))
-    assert resumed.returncode == 0, resumed.stderr
-    for name, changes in SHARED_RUNS.items():
-        alone = pretrain(toy_recipe(material, **changes), material=material, log_every=1)
-        weights = load_file(tmp_path / f"{name}.safetensors")
-        for key, tensor in weights_of(alone).items():
-            torch.testing.assert_close(weights[key], tensor, atol=2e-5, rtol=1e-4, msg=f"{name}: {key}")
 
 
 @pytest.mark.parametrize(

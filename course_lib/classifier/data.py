@@ -233,6 +233,8 @@ def _same_length(array: NDArray[Any], n: int, name: str) -> None:
 def task_loss(targets: Mapping[str, Tensor], classes: int) -> Loss:
     """The mean loss of a batch: cross-entropy over the first `classes` outputs, mean squared error of the last one.
 
+    It is multiplied by the batch's weight.
+
     Args:
         targets: `labels`, instead of them `soft_labels`, and `ratings`, each where it is learned; on the device.
         classes: 0 for regression.
@@ -247,7 +249,7 @@ def task_loss(targets: Mapping[str, Tensor], classes: int) -> Loss:
             loss = loss + F.cross_entropy(output[:, :classes], wanted[batch.index])
         if ratings is not None:
             loss = loss + F.mse_loss(output[:, -1], ratings[batch.index])
-        return loss
+        return loss * batch.weight
 
     return loss_of
 

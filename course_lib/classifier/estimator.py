@@ -54,6 +54,7 @@ from course_lib.classifier.pretrained import (
 from course_lib.classifier.shipped import load_shipped, shipped_models
 from course_lib.errors import BadInput, CourseError
 from course_lib.training import Callback, History, LogEntry, TrainingConfig, train
+from course_lib.training.parallel import rank, world_size
 
 _WIDTHS = ("intermediate_size", "hidden_dim", "d_inner", "n_inner")  # of the feed-forward block, by family
 _ACTIVATIONS_PER_LAYER = 18  # values kept for the backward pass per token and layer, in units of the hidden size
@@ -129,6 +130,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Fine-tunes on labelled texts.
 
+        In a process group (`torchrun ... -m course_lib finetune`, see `training.parallel`) each process computes its
+        rows of every batch.
+
         Args:
             texts: n strings.
             labels: n labels of any sortable kind, or n real numbers for regression.
@@ -151,6 +155,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         known = self.classes_ if self.warm_start and hasattr(self, "classes_") else None
         classes, wanted = targets(self.head, len(texts), labels, soft_labels, ratings, known)
         self._check_names(classes)
+        if loss_wrapper and world_size() > 1:
+            raise BadInput(f"a loss_wrapper with {world_size()} processes", "train with it in one process")
         validation_set = held_out(validation, classes)
         with machine.seeded(config.seed):
             self._build_or_keep(classes)
@@ -163,7 +169,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             )  # fmt: skip
             order_seed = config.seed if config.order_seed is None else config.order_seed
             machine.seed_everything(order_seed)
-            batches = LengthBuckets(self._tokenize(texts), config.batch_size, order_seed, self._pad_id())
+            if rank():  # each process has its own dropout
+                torch.manual_seed(order_seed + rank())
+            batches = LengthBuckets(
+                self._tokenize(texts), config.batch_size, order_seed, self._pad_id(), rank(), world_size()
+            )
             finish = self._choose_weights()
             self.module_.to(machine.device())
             wanted = {name: tensor.to(machine.device()) for name, tensor in wanted.items()}

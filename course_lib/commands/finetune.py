@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_lib.commands.inputs import add_data, check_writable, load_data, say
+from course_lib.commands.processes import add_fsdp, all_processes
 from course_lib.errors import BadInput, CheckpointError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from course_lib.classifier import TextClassifier
     from course_lib.finetuning import Recipe
+    from course_lib.machine import Cost
 
 _OVERRIDES = ("epochs", "batch_size", "learning_rate")
 
@@ -36,35 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, help="overrides the recipe")
     parser.add_argument("--max-length", type=int, help="tokens of a text that the model reads (128)")
     parser.add_argument("--checkpoint-every", type=int, default=100, metavar="STEPS", help="0 for no checkpoints (100)")
+    add_fsdp(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """Trains, saves, evaluates. The same command continues a run that was interrupted."""
+    """Trains, saves, evaluates. The same command continues a run that was interrupted.
+
+    Started by torchrun, several processes share each batch; the first one alone evaluates, writes and prints.
+    """
     started = time.perf_counter()
     from course_lib import machine
     from course_lib.classifier.pretrained import check_save_dir
-    from course_lib.commands.progress import ProgressBar
-    from course_lib.finetuning import fit_recipe, recipe_cost
+    from course_lib.training.parallel import world_size
 
     chosen, out = _recipe(options), check_save_dir(options.out)
     check_writable(out, "--out")
     frame = load_data(options, options.rating)
     if options.rating:
         _check_ratings(frame, options.rating)
-    cost = recipe_cost(chosen, frame, options.encoder)
-    say(f"training: {cost}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     kept = out.with_name(f".{out.name}.checkpoints")
-    bar = ProgressBar()
-    try:
-        with machine.PeakMemory() as peak:
-            classifier = fit_recipe(
-                chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
-                checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
-            )  # fmt: skip
-    except CheckpointError as error:
-        raise CheckpointError(error.message, f"{error.fix}; to start again, delete {kept}") from error
-    bar.close()
+    with all_processes(options.fsdp):
+        processes = world_size()
+        classifier, cost, peak = _train(chosen, frame, options, kept)
     _name_classes(classifier, frame, options)
     classifier.save(out)
     shutil.rmtree(kept, ignore_errors=True)
@@ -76,15 +71,43 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         "train_rows": min(int((frame["split"] == "train").sum()), chosen.train_rows or len(frame)),
         **_figures(classifier, frame),
         "expected_seconds": round(cost.seconds, 1),
-        "peak_memory_gb": round(peak.bytes / 1e9, 2),
+        "peak_memory_gb": round(peak / 1e9, 2),
         "expected_memory_gb": round(cost.bytes / 1e9, 2),
         "machine": machine.preset().name,
         "precision": str(chosen.training.dtype).removeprefix("torch."),
+        "processes": processes,
+        "process_bytes": classifier.history_.process_bytes,
         "out": str(options.out),
         "seconds": round(time.perf_counter() - started, 1),
     }
     by_class = ", ".join(f"{name} {value}" for name, value in result["recall"].items())
     return result, [f"{name:>20}  {value}" for name, value in (result | {"recall": by_class}).items()], 0
+
+
+def _train(
+    chosen: Recipe, frame: pd.DataFrame, options: argparse.Namespace, kept: Path
+) -> tuple[TextClassifier, Cost, int]:
+    """The classifier, what its training was expected to cost, and the peak memory of this process in bytes."""
+    from course_lib import machine
+    from course_lib.commands.progress import ProgressBar
+    from course_lib.finetuning import fit_recipe, recipe_cost
+    from course_lib.training.parallel import rank
+
+    cost = recipe_cost(chosen, frame, options.encoder)
+    if rank() == 0:
+        say(f"training: {cost}")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    bar = ProgressBar()
+    try:
+        with machine.PeakMemory() as peak:
+            classifier = fit_recipe(
+                chosen, frame, seed=options.seed, encoder=options.encoder, callbacks=[bar],
+                checkpoints=kept if options.checkpoint_every else None, every=options.checkpoint_every or 1,
+            )  # fmt: skip
+    except CheckpointError as error:
+        raise CheckpointError(error.message, f"{error.fix}; to start again, delete {kept}") from error
+    bar.close()
+    return classifier, cost, peak.bytes
 
 
 def _check_ratings(frame: pd.DataFrame, column: str) -> None:

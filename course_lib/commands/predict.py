@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from course_lib.commands.inputs import add_model, load_model, read_lines
+from course_lib.commands.processes import all_processes
 from course_lib.errors import BadInput
+
+_LONGEST = 24 * 3600.0  # seconds that several processes may take
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,17 +24,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--file", type=Path, help="a text file, one sentence a line")
     parser.add_argument("--encoding", default="utf-8", help="encoding of the file or of standard input (utf-8)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes of this machine that compute together, by torchrun (1)"
+    )
+    parser.add_argument("--texts-json", type=Path, help=argparse.SUPPRESS)  # for the processes of --processes
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="sentences; without any, standard input is read")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
-    """One prediction for each sentence."""
+    """One prediction for each sentence.
+
+    With --processes, or started by torchrun on one machine or several, each process computes its part of them.
+    """
+    if options.processes < 1:
+        raise BadInput(f"--processes is {options.processes}", "use 1 or more")
     texts = _texts(options)
-    classifier = _load(options.model)
-    rows = _ratings(classifier, texts) if classifier.head == "regression" else _labels(classifier, texts)
+    if options.processes > 1 and not _in_torchrun():
+        rows = _rows_of_processes(options, texts)
+    else:
+        with all_processes() if _in_torchrun() else nullcontext():
+            rows = _rows(_load(options.model), texts)
     lines = [f"{row['label']:>12} {row['probability']:.2f}  {row['text']}" if "label" in row
              else f"{row['rating']:+.2f}  {row['text']}" for row in rows]  # fmt: skip
     return {"model": str(options.model), "predictions": rows}, lines, 0
+
+
+def _in_torchrun() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _rows_of_processes(options: argparse.Namespace, texts: list[str]) -> list[dict[str, Any]]:
+    """The same command in several processes; the texts reach them in a file, since they have no standard input."""
+    from course_lib.scaling import run_torchrun
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "texts.json"
+        file.write_text(json.dumps(texts), encoding="utf-8")
+        command = ["-m", "course_lib", "predict", "--json", "--model", str(options.model), "--texts-json", str(file)]
+        (found,) = run_torchrun(command, options.processes, threads=_threads(options.processes), timeout=_LONGEST)
+    rows: list[dict[str, Any]] = found["predictions"]
+    return rows
+
+
+def _threads(processes: int) -> int:
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
+def _rows(classifier: Any, texts: list[str]) -> list[dict[str, Any]]:
+    return _ratings(classifier, texts) if classifier.head == "regression" else _labels(classifier, texts)
+
+
+def _computed(predict: Callable[[list[str]], Any], texts: list[str]) -> Any:
+    """The outputs for all texts, by all processes of a torchrun where there are several."""
+    if not _in_torchrun():
+        return predict(texts)
+    from course_lib.scaling.batch_inference import predict_in_parts
+
+    return predict_in_parts(predict, texts)
 
 
 def _load(name: str) -> Any:
@@ -44,13 +98,14 @@ def _load(name: str) -> Any:
 
 
 def _ratings(classifier: Any, texts: list[str]) -> list[dict[str, Any]]:
-    return [{"text": text, "rating": float(x)} for text, x in zip(texts, classifier.predict(texts), strict=True)]
+    numbers = _computed(classifier.predict, texts)
+    return [{"text": text, "rating": float(x)} for text, x in zip(texts, numbers, strict=True)]
 
 
 def _labels(classifier: Any, texts: list[str]) -> list[dict[str, Any]]:
     names = classifier.class_names_
     rows = []
-    for text, row in zip(texts, classifier.predict_proba(texts), strict=True):
+    for text, row in zip(texts, _computed(classifier.predict_proba, texts), strict=True):
         probabilities = {name: round(float(p), 4) for name, p in zip(names, row, strict=True)}
         best = int(row.argmax())
         rows.append({
@@ -61,6 +116,9 @@ def _labels(classifier: Any, texts: list[str]) -> list[dict[str, Any]]:
 
 
 def _texts(options: argparse.Namespace) -> list[str]:
+    if options.texts_json:
+        texts: list[str] = json.loads(options.texts_json.read_text(encoding="utf-8"))
+        return texts
     if options.texts and options.file:
         raise BadInput("sentences are given both as arguments and by --file", "use one of the two")
     if options.texts:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from course_lib.commands.processes import add_fsdp, all_processes
+
 if TYPE_CHECKING:
     from course_lib.checkpoints import CheckpointFolder
     from course_lib.pretraining import Pretrained, PretrainingRecipe
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for the model; left out, only figures are given")
     parser.add_argument("--checkpoint-every", type=int, default=200, metavar="STEPS", help="0 for none (200)")
+    add_fsdp(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
@@ -46,18 +49,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
     Started by torchrun, several processes share each batch; the first one alone writes and prints.
     """
-    from course_lib.errors import CourseError
-    from course_lib.training.parallel import process_group, rank
-
-    with process_group():
-        try:
-            result = _run(options)
-        except (CourseError, KeyboardInterrupt):
-            if rank():  # the first process reports it
-                raise SystemExit(1) from None
-            raise
-        if rank():
-            raise SystemExit(0)
+    with all_processes(options.fsdp):
+        result = _run(options)
     shown = {name: value for name, value in result.items() if not isinstance(value, list)}
     return result, [f"{name:>22}  {value}" for name, value in shown.items()], 0
 
@@ -180,6 +173,7 @@ def _figures(recipe: PretrainingRecipe, done: Pretrained, options: argparse.Name
         ],
         "precision": str(recipe.training.dtype).removeprefix("torch."),
         "processes": world_size(),
+        "process_bytes": done.history.process_bytes,
         "seed": options.seed,
         "out": str(options.out) if options.out else None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -181,26 +181,6 @@ class Evaluator:
         return row | {f"validation_{name}": value for name, value in more.items() if value is not None}
 
 
-class _Loss(nn.Module):
-    """The objective as a module, which DistributedDataParallel can wrap."""
-
-    def __init__(self, model: BertForPretraining) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: PretrainingBatch) -> Tensor:
-        return objective(self.model, batch)
-
-
-def _objective_of(model: BertForPretraining) -> Callable[[nn.Module, PretrainingBatch], Tensor]:
-    """The objective; with several processes its backward pass averages their gradients."""
-    if world_size() == 1:
-        return objective
-    unused = model.next_sentence is None  # the weights of the encoder's pooler
-    parallel = nn.parallel.DistributedDataParallel(_Loss(model), find_unused_parameters=unused)
-    return lambda _, batch: parallel(batch)
-
-
 @machine.freed_memory_kept()
 def pretrain(
     recipe: PretrainingRecipe,
@@ -238,7 +218,7 @@ def pretrain(
         model.to(machine.device())
         few = int(min(HELD_OUT_TOKENS / 4, recipe.tokens * _EVALUATED))
         history = train(
-            model, training_batches(recipe, material), _objective_of(model),
+            model, training_batches(recipe, material), objective,
             replace(recipe.training, epochs=EVAL_PHASES),
             validate=Evaluator(held_out_batches(recipe, material, few), material.tokenizer.mask_token_id),
             callbacks=callbacks, checkpoints=checkpoints, log_every=log_every, identity=identity,
@@ -285,6 +265,6 @@ def _timed_steps(recipe: PretrainingRecipe, material: Material, length: int) -> 
         model = new_model(short).to(machine.device())
         batches = training_batches(short, material)
         batches.steps = _WARM + _TIMED
-        rows = train(model, batches, _objective_of(model), replace(recipe.training, epochs=1), log_every=1).rows
+        rows = train(model, batches, objective, replace(recipe.training, epochs=1), log_every=1).rows
     seconds = torch.tensor((rows[-1]["seconds"] - rows[_WARM - 1]["seconds"]) / _TIMED, dtype=torch.float64)
     return float(mean_over_processes(seconds))

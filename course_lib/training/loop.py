@@ -18,7 +18,18 @@ from course_lib.checkpoints import Checkpoint, CheckpointFolder, check_resume_id
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.training.config import TrainingConfig
 from course_lib.training.optimizers import make_optimizer
-from course_lib.training.parallel import from_all_processes, mean_over_processes, rank, world_size
+from course_lib.training.parallel import (
+    Trained,
+    data_parallel,
+    from_all_processes,
+    gather,
+    is_sharded,
+    local_bytes,
+    mean_over_processes,
+    rank,
+    shard_like,
+    world_size,
+)
 from course_lib.training.schedule import learning_rate_at
 
 LogEntry = dict[str, float]
@@ -56,16 +67,18 @@ class History:
         seconds: of the whole run, validation included; after a resume those up to the checkpoint count, too.
         stopped_early: whether patience ended the run.
         validation_seconds: the part of `seconds` that validation took.
+        process_bytes: bytes of `parameters`, `gradients` and `optimizer` state that this process held in its last step.
     """
 
     rows: list[LogEntry] = field(default_factory=list)
     seconds: float = 0.0
     stopped_early: bool = False
     validation_seconds: float = 0.0
+    process_bytes: dict[str, int] = field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return asdict(self)
+        """JSON-able form; without `process_bytes`, which belong to one process."""
+        return {name: value for name, value in asdict(self).items() if name != "process_bytes"}
 
     def column(self, name: str) -> tuple[list[float], list[float]]:
         """Steps and values of the rows that hold `name`."""
@@ -87,6 +100,9 @@ def train(
 ) -> History:
     """Trains `module` in place and leaves it in evaluation mode.
 
+    In a process group (see `parallel.process_group`) each process computes its rows of every batch, and together they
+    take the step that one process would take, but for rounding and dropout.
+
     Args:
         module: on the device where it is to be trained.
         batches: see `Batches`.
@@ -102,24 +118,38 @@ def train(
 
     Raises:
         BadInput: early stopping without `validate`; no `validation_loss` from it; a loss or gradient that is not
-            finite; no weight that can learn; `log_every` under 1.
+            finite; no weight that can learn; `log_every` under 1; `accumulate` above 1 with several processes; Muon
+            with sharded weights.
         CheckpointError: a checkpoint cannot be written, is damaged, or belongs to another run.
     """
     if config.patience is not None and validate is None:
         raise BadInput("patience is set, but there is nothing to validate on", "give validation data, or patience=None")
     if log_every < 1:
         raise BadInput(f"log_every is {log_every}", "use 1 or more")
-    state = TrainState(module, config, math.ceil(batches.steps / config.accumulate), identity or {})
+    _check_parallel(config)
+    trained = data_parallel(module, objective)
+    state = TrainState(trained.module, config, math.ceil(batches.steps / config.accumulate), identity or {})
     if checkpoints and (saved := checkpoints.load()):
         state.restore(saved)
-    module.train()
-    loop = _Loop(state, batches, objective, validate, callbacks, checkpoints, log_every)
+    trained.module.train()
+    loop = _Loop(state, batches, trained, validate, callbacks, checkpoints, log_every)
     while state.step < state.total_steps and not state.history.stopped_early:
         loop.run_epoch()
     state.load_weights(state.best)
+    trained.finish()
     module.eval()
     state.history.seconds = state.seconds
     return state.history
+
+
+def _check_parallel(config: TrainingConfig) -> None:
+    if world_size() > 1 and config.accumulate > 1:
+        raise BadInput(
+            f"accumulate is {config.accumulate} with {world_size()} processes",
+            "use accumulate=1: each process computes only its part of every batch",
+        )
+    if is_sharded() and config.optimizer == "muon":
+        raise BadInput("optimizer is 'muon' with sharded weights, whose matrices no process has", "use 'adamw'")
 
 
 class TrainState:
@@ -147,6 +177,7 @@ class TrainState:
             "total_steps": self.total_steps,
             "trained_weights": sum(parameter.numel() for parameter in self.named.values()),
             "processes": world_size(),
+            **({"sharded": True} if is_sharded() else {}),
             **identity,
         }
 
@@ -165,11 +196,13 @@ class TrainState:
         rate = learning_rate_at(self.step, self.total_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip_norm, foreach=True)
+        norm = gather(nn.utils.clip_grad_norm_(self.named.values(), self.config.clip_norm, foreach=True))
         self.unchecked.append((self.step, torch.stack([loss.float(), norm.float()])))
         if self.device.type == "cpu" or self.is_logged(self.step + 1, log_every):
             self.check_finite()
         self.optimizer.step()
+        if self.step + 1 == self.total_steps:
+            self.history.process_bytes = self.held_bytes()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return rate
@@ -196,6 +229,16 @@ class TrainState:
                     "lower learning_rate, or look for an operation without a finite derivative, such as sqrt at 0",
                 )
         self.losses += [loss for loss, _ in pairs]
+
+    def held_bytes(self) -> dict[str, int]:
+        """Bytes of parameters, gradients and optimizer state in this process; call it between gradients and step."""
+        gradients = [p.grad for p in self.named.values() if p.grad is not None]
+        states = [tensor for entry in self.optimizer.state().values() for tensor in entry.values()]
+        return {
+            "parameters": local_bytes(self.module.parameters()),
+            "gradients": local_bytes(gradients),
+            "optimizer": local_bytes(states),
+        }
 
     @torch.no_grad()
     def load_weights(self, weights: dict[str, Tensor]) -> None:
@@ -233,8 +276,9 @@ class TrainState:
             "python_random": random.getstate(),
             "numpy_random": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
         }
-        # Tied weights share memory, which safetensors refuses: each name gets its own copy.
-        return Checkpoint(self.step, {name: tensor.detach().clone() for name, tensor in tensors.items()}, values)
+        # Tied weights share memory, which safetensors refuses: each name gets its own copy. Sharded ones are gathered.
+        whole = {name: gather(tensor.detach()).clone() for name, tensor in tensors.items()}
+        return Checkpoint(self.step, whole, values)
 
     def restore(self, saved: Checkpoint) -> None:
         """Continues a run where `checkpoint()` left it.
@@ -258,18 +302,22 @@ class TrainState:
         self.started = time.perf_counter() - self.history.seconds
 
     def _restore_tensors(self, groups: dict[str, dict[str, Tensor]]) -> None:
+        own = self.module.state_dict()
+        weights = {name: shard_like(tensor, own.get(name, tensor)) for name, tensor in groups["module"].items()}
         try:
-            self.module.load_state_dict(groups["module"])
+            self.module.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
                 f"the checkpoint is of another model: {str(error)[:300]}", "give an empty checkpoint folder"
             ) from error
         state: dict[int, dict[str, Tensor]] = {}
+        numbered = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, tensor in groups.get("optimizer", {}).items():
             number, _, key = name.partition(".")
-            state.setdefault(int(number), {})[key] = tensor
+            state.setdefault(int(number), {})[key] = shard_like(tensor, numbered[int(number)])
         self.optimizer.load_state(state)
-        self.best = {name: tensor.to(self.device) for name, tensor in groups.get("best", {}).items()}
+        best = {name: tensor.to(self.device) for name, tensor in groups.get("best", {}).items()}
+        self.best = {name: shard_like(tensor, self.named[name]) for name, tensor in best.items()}
         torch.set_rng_state(groups["random"][f"cpu.{rank()}"])
         if self.device.type != "cpu":
             torch.get_device_module(self.device).set_rng_state(groups["random"][f"device.{rank()}"])
@@ -281,7 +329,7 @@ class _Loop(Generic[B]):
 
     state: TrainState
     batches: Batches[B]
-    objective: Objective[B]
+    trained: Trained
     validate: Validation | None
     callbacks: Sequence[Callback]
     checkpoints: CheckpointFolder | None
@@ -316,7 +364,7 @@ class _Loop(Generic[B]):
         losses = []
         for batch in micro_batches:
             with torch.autocast(self.state.device.type, dtype=dtype) if dtype != torch.float32 else nullcontext():
-                loss = self.objective(self.state.module, batch) * (len(batch.index) / rows)
+                loss = self.trained.objective(self.state.module, batch) * (len(batch.index) / rows)
             loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses).sum()
@@ -333,10 +381,11 @@ class _Loop(Generic[B]):
         if self.validate is None:
             return
         state, started = self.state, self.state.seconds
-        state.module.eval()
-        with torch.inference_mode():
-            measured = self.validate(state.module)
-        state.module.train()
+        with self.trained.gathered() as module:
+            module.eval()
+            with torch.inference_mode():
+                measured = self.validate(module)
+            module.train()
         state.history.validation_seconds += state.seconds - started
         if "validation_loss" not in measured:
             raise BadInput(f"validate gave {sorted(measured)}", "let it return a dictionary with 'validation_loss'")

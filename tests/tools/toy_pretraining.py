@@ -1,15 +1,9 @@
-"""A toy corpus and small pretraining runs, for the tests of pretraining. As a program, runs under torchrun:
-
-torchrun --standalone --nproc-per-node 2 tests/tools/toy_pretraining.py FOLDER [RANK STEP]
-
-With RANK and STEP that process kills itself (SIGKILL) after the step.
-"""
+"""A toy corpus and small pretraining runs, for the tests of pretraining, also in several processes."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +23,7 @@ from course_lib.pretraining import (
     train_wordpiece,
 )
 from course_lib.training import TrainingConfig
-from course_lib.training.parallel import process_group, rank
+from course_lib.training.parallel import rank
 
 NOUNS = ["cat", "dog", "king", "queen", "ship", "house", "river", "poet"]
 VERBS = ["sees", "likes", "follows", "paints", "builds", "crosses"]
@@ -74,25 +68,23 @@ def weights_of(done: Any) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in done.model.state_dict().items()}
 
 
-def main(folder: Path, victim: int = -1, step: int = -1) -> None:
-    """All shared runs; the first process stores their weights."""
+def run_shared(folder: Path, victim: int = -1, step: int = -1) -> None:
+    """All shared runs, in a process group; the first process stores their weights.
+
+    The process `victim` kills itself (SIGKILL) after the step.
+    """
 
     def kill(row: dict[str, float]) -> None:
         if row["step"] == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with process_group():
-        material = toy_material(folder / f"process-{rank()}")
-        for name, changes in SHARED_RUNS.items():
-            done = pretrain(
-                toy_recipe(material, **changes), material=material, log_every=1,
-                callbacks=[kill] if rank() == victim else [],
-                checkpoints=CheckpointFolder(folder / f"checkpoints {name}", every=3),
-            )  # fmt: skip
-            if rank() == 0:
-                losses = {"losses": done.history.column("loss")[1]}
-                save_file(weights_of(done), folder / f"{name}.safetensors", {"losses": str(losses["losses"])})
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    material = toy_material(folder / f"process-{rank()}")
+    for name, changes in SHARED_RUNS.items():
+        done = pretrain(
+            toy_recipe(material, **changes), material=material, log_every=1,
+            callbacks=[kill] if rank() == victim else [],
+            checkpoints=CheckpointFolder(folder / f"checkpoints {name}", every=3),
+        )  # fmt: skip
+        if rank() == 0:
+            losses = {"losses": done.history.column("loss")[1]}
+            save_file(weights_of(done), folder / f"{name}.safetensors", {"losses": str(losses["losses"])})
