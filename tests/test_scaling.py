@@ -162,6 +162,7 @@ def torchrun_stub(monkeypatch, code):
     [
         ('import sys; print(\'{"error": "no model", "fix": "give one"}\'); sys.exit(1)', "no model"),
         ("raise ValueError('seven')", "ValueError: seven"),
+        ("import sys; sys.exit('[rank1]: ValueError: six\\n traceback : To enable traceback')", "ValueError: six"),
         ("import os; os.kill(os.getpid(), 9)", "exit code -9"),
         ("import time; time.sleep(60)", "more than 1.5 s"),
     ],
@@ -174,6 +175,12 @@ def test_a_failed_job_says_why(monkeypatch, code, message):
 
 def test_results_come_in_the_order_of_the_processes(monkeypatch):
     torchrun_stub(monkeypatch, "print('a word'); print('{\"rank\": 1}'); print('{\"rank\": 0}')")
+    assert run_torchrun(["x"]) == [{"rank": 0}, {"rank": 1}]
+
+
+def test_two_results_on_one_line_are_two_results(monkeypatch):
+    """torchrun runs Python unbuffered: the text of a line and its end are written apart."""
+    torchrun_stub(monkeypatch, "print('{\"rank\": 1}{\"rank\": 0}'); print('{\"cut')")
     assert run_torchrun(["x"]) == [{"rank": 0}, {"rank": 1}]
 
 
