@@ -180,7 +180,7 @@ def test_results_come_in_the_order_of_the_processes(monkeypatch):
 
 def test_two_results_on_one_line_are_two_results(monkeypatch):
     """torchrun runs Python unbuffered: the text of a line and its end are written apart."""
-    torchrun_stub(monkeypatch, "print('{\"rank\": 1}{\"rank\": 0}'); print('{\"cut')")
+    torchrun_stub(monkeypatch, 'print(\'{"rank": 1}{"rank": 0}\'); print(\'{"cut\')')
     assert run_torchrun(["x"]) == [{"rank": 0}, {"rank": 1}]
 
 
