@@ -193,6 +193,7 @@ def test_without_arguments_the_prices_are_those_of_the_input_file() -> None:
         (lambda: widgets.canary_slider([], [], []), "shapes"),
         (lambda: widgets.live_traffic("http://127.0.0.1:1", ["a"], highest=5), "up to 5"),
         (lambda: widgets.price_sliders({}), "no prices"),
+        (lambda: widgets.price_sliders(scenario=replace(EXAMPLE, requests_per_second=0)), "utilization is 0"),
     ],
 )
 def test_bad_input_is_named(call: Callable[[], object], said: str) -> None:

@@ -174,7 +174,7 @@ def percentiles_over_rate(table: pd.DataFrame, title: str = "Latency at each rat
                 ax.annotate("", (rate, value), (0, away), textcoords="offset points", arrowprops=arrow)
     _log_milliseconds(ax)
     set_labels(ax, title, "requests per second", "latency (ms, log scale)", wrap=66)
-    ax.legend(loc="upper left")
+    ax.legend(loc="best")
     return ax
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
 
 import ipywidgets
 
@@ -25,6 +26,7 @@ from course_lib.errors import BadInput
 from course_lib.widgets.base import control_style, error_message, live_box, message
 
 HOURS_PER_MONTH = 730.0
+LOG_STEP = 0.1  # of a logarithmic slider: ten steps multiply by ten
 MOST_REPLICAS = 1_000
 JOULES_PER_KWH = 3.6e6
 LOOK_FOR = "Move one slider at a time, and look for those that change a cost by as large a factor as their own."
@@ -113,23 +115,24 @@ def scenario_costs(scenario: Scenario) -> ScenarioCosts:
 
 
 def price_sliders(prices: Mapping[str, Price] | None = None, scenario: Scenario | None = None) -> ipywidgets.VBox:
-    """A machine and sliders for all numbers of a scenario; below them, what training and serving cost.
+    """A machine, its price and sliders for the numbers of a scenario; below them, what training and serving cost.
 
     Args:
         prices: name -> price of one machine; left out, those of `data/prices.json`.
         scenario: to begin with; left out, an example with the first prices. Pass the rates that you have measured.
 
     Returns:
-        A box of the class `price-sliders`: the machine (children[0], a dropdown), the sliders (children[1] to
-        children[11]) and the costs (children[12], HTML).
+        A box of the class `price-sliders`: the machine (children[0], a dropdown), its price (children[1]), the sliders
+        (children[2] to children[11]) and the costs (children[12], HTML).
 
     Raises:
-        BadInput: no prices, or what `load_prices` raises.
+        BadInput: no prices, a number of the scenario outside its range, or what `load_prices` raises.
     """
     known = load_prices() if prices is None else dict(prices)
     if not known:
         raise BadInput("there are no prices", "pass at least one, or write them into data/prices.json")
     start = scenario or Scenario(next(iter(known.values())), next(iter(load_api_prices().values())))
+    scenario_costs(start)  # says what is wrong with it
     known.setdefault(start.price.name, start.price)
     options = [(f"{name} (${one.usd_per_hour:.3g} an hour)", name) for name, one in known.items()]
     machine = ipywidgets.Dropdown(options=options, value=start.price.name, description="Machine", **_LOOK)
@@ -182,15 +185,17 @@ def costs_html(scenario: Scenario) -> str:
 def _origin(price: Price, api: ApiPrice) -> str:
     """Where the prices that the sliders begin with come from."""
     lines = [f"{one.name}: {', '.join(filter(None, [one.source, one.date]))}" for one in (price, api)]
-    return f"<p>Sources of the prices before you move their sliders. {escape('. '.join(lines))}.</p>"
+    return f"<p>Sources of the prices before you change them. {escape('. '.join(lines))}.</p>"
 
 
-_LOOK = control_style("16em", "560px")
+_LOOK = control_style("19em", "620px")
 
 
-def _sliders(start: Scenario) -> dict[str, ipywidgets.FloatSlider | ipywidgets.FloatLogSlider]:
+def _sliders(start: Scenario) -> dict[str, Any]:
     return {
-        "usd_per_hour": _log("Price per hour (USD)", start.price.usd_per_hour, -3, 2, ".3f"),
+        "usd_per_hour": ipywidgets.BoundedFloatText(
+            value=start.price.usd_per_hour, max=1e6, step=0.01, description="Price per hour (USD)", **_LOOK
+        ),
         "parameters": _log("Parameters", start.parameters, 5, 12),
         "tokens": _log("Tokens of training", start.tokens, 5, 13.5),
         "flops_per_second": _log("FLOP/s of one machine", start.flops_per_second, 9, 16),
@@ -212,11 +217,12 @@ def _sliders(start: Scenario) -> dict[str, ipywidgets.FloatSlider | ipywidgets.F
 
 
 def _log(name: str, value: float, low: float, high: float, readout: str = ".3s") -> ipywidgets.FloatLogSlider:
-    """A logarithmic slider from 10^low to 10^high, wider where the value lies outside."""
-    place = math.log10(value) if value > 0 else low
+    """A slider from about 10^low to 10^high; its steps meet the start, which the browser would round otherwise."""
+    place = math.log10(value)
+    below, above = (max(0, math.ceil(room / LOG_STEP)) for room in (place - low, high - place))
     return ipywidgets.FloatLogSlider(
-        value=max(value, 10**low), min=min(low, math.floor(place)), max=max(high, math.ceil(place)), step=0.05,
-        description=name, readout_format=readout, **_LOOK,
+        value=value, min=place - below * LOG_STEP, max=place + above * LOG_STEP, step=LOG_STEP, description=name,
+        readout_format=readout, **_LOOK,
     )  # fmt: skip
 
 

@@ -17,7 +17,10 @@ MOST_BARS = 28  # waiting rows that are drawn; the rest is counted
 POLICY_NAMES = {"arrival": "in order of arrival", "timer": "after a timer", "length": "by similar length"}
 TAKEN, LEFT = "#2f6fb0", "#b5b5b5"
 PADDING = "repeating-linear-gradient(45deg,#a3322b 0 2px,transparent 2px 5px)"
-LOOK_FOR = "Step through the batches and compare the red hatching: it is padding, which the model computes for nothing."
+LOOK_FOR = (
+    "Step through the batches and compare the red hatching: it is padding, which the model computes for nothing. "
+    "Blue rows are taken, grey rows wait; the number is a row's length in tokens."
+)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class _Traffic:
             value=START, min=10, max=highest, step=10, description="Requests per second", continuous_update=False,
             **control_style(),
         )  # fmt: skip
-        again = ipywidgets.Button(description="Send again", layout={"width": "auto"})
+        again = ipywidgets.Button(description="Send again", layout={"width": "auto", "align_self": "flex-start"})
         again.on_click(self.show)
         self.words = ipywidgets.HTML(layout={"width": "min(100%, 760px)"})
         self.last, self.curve = picture(), picture()

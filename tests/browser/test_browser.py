@@ -508,6 +508,36 @@ def draw_tokens(opened: Opened) -> None:
     opened.photograph("tokens", box)
 
 
+def serve_requests(opened: Opened) -> None:
+    """The queue takes its next batch, the server gets more requests, and a longer trial has a narrower interval."""
+    queue = opened.page.locator(".queue-replay").first
+    queue.scroll_into_view_if_needed()
+    moved(queue, lambda: press(queue.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old batch")
+    opened.photograph("queue", queue)
+    traffic = opened.page.locator(".live-traffic").first
+    traffic.scroll_into_view_if_needed()
+    moved(traffic, lambda: press(traffic.locator(".noUi-handle").first, "PageUp"), opened.page, "the old rate")
+    wait_until(lambda: "served" in traffic.inner_text(), opened.page, "no load was sent")
+    opened.photograph("traffic", traffic)
+    canary = opened.page.locator(".canary-slider").first
+    canary.scroll_into_view_if_needed()
+    moved(canary, lambda: press(canary.locator(".noUi-handle").nth(1), "ArrowRight"), opened.page, "the old trial")
+    opened.photograph("canary", canary)
+
+
+def price_a_model(opened: Opened) -> None:
+    """More parameters cost more, another machine has another price, and the ring takes its next step."""
+    prices = opened.page.locator(".price-sliders").first
+    prices.scroll_into_view_if_needed()
+    moved(prices, lambda: press(prices.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old costs")
+    moved(prices, lambda: prices.locator("select").first.select_option(index=1), opened.page, "the old machine")
+    opened.photograph("prices", prices)
+    ring = opened.page.locator(".ring-all-reduce").first
+    ring.scroll_into_view_if_needed()
+    moved(ring, lambda: press(ring.locator(".noUi-handle").nth(1), "ArrowRight"), opened.page, "the old step")
+    opened.photograph("ring", ring)
+
+
 def press(handle: Locator, key: str, times: int = 1) -> None:
     """Moves a slider by its keys."""
     handle.focus()
@@ -549,6 +579,8 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "08_explaining_predictions": ask_for_reasons,
     "09_faithful_explanations": delete_the_words,
     "10_language_models_that_write": draw_tokens,
+    "11_deployment": serve_requests,
+    "12_scale_and_cost": price_a_model,
 }
 
 
