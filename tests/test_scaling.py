@@ -13,16 +13,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from course_lib.scaling import (
-    average_gradients,
-    launch,
-    ring_all_reduce,
-    ring_bytes,
-    ring_seconds,
-    run_torchrun,
-    state_bytes,
-)
-from course_lib.scaling.batch_inference import deal, predict_in_parts
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -36,6 +26,16 @@ from course_lib.classifier import TextClassifier
 from course_lib.commands import main
 from course_lib.errors import BadInput, CheckpointError, CourseError
 from course_lib.pretraining import pretrain
+from course_lib.scaling import (
+    average_gradients,
+    launch,
+    ring_all_reduce,
+    ring_bytes,
+    ring_seconds,
+    run_torchrun,
+    state_bytes,
+)
+from course_lib.scaling.batch_inference import deal, predict_in_parts
 from course_lib.training.parallel import process_group
 
 TOOLS = str(Path(__file__).parent / "tools")

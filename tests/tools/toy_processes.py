@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from course_lib.scaling.batch_inference import predict_in_parts
 from safetensors.torch import save_file
 from torch import distributed
 from toy_classifiers import LABELS, MIXED, TEXTS, same_bits, tiny
@@ -25,6 +24,7 @@ from course_lib.checkpoints import CheckpointFolder
 from course_lib.classifier import TextClassifier
 from course_lib.errors import CourseError
 from course_lib.pretraining import pretrain
+from course_lib.scaling.batch_inference import predict_in_parts
 from course_lib.training import TrainingConfig
 from course_lib.training.parallel import process_group, rank
 
