@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes", type=int, default=1, help="processes of this machine that compute together, by torchrun (1)"
     )
+    parser.add_argument("--ray", action="store_true", help="by Ray Data and ONNX Runtime, on this machine or a cluster")
     parser.add_argument("--texts-json", type=Path, help=argparse.SUPPRESS)  # for the processes of --processes
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="sentences; without any, standard input is read")
 
@@ -39,7 +40,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     if options.processes < 1:
         raise BadInput(f"--processes is {options.processes}", "use 1 or more")
     texts = _texts(options)
-    if options.processes > 1 and not _in_torchrun():
+    if options.ray:
+        rows = _rows_of_ray(options, texts)
+    elif options.processes > 1 and not _in_torchrun():
         rows = _rows_of_processes(options, texts)
     else:
         with all_processes() if _in_torchrun() else nullcontext():
@@ -64,6 +67,15 @@ def _rows_of_processes(options: argparse.Namespace, texts: list[str]) -> list[di
         (found,) = run_torchrun(command, options.processes, threads=_threads(options.processes), timeout=_LONGEST)
     rows: list[dict[str, Any]] = found["predictions"]
     return rows
+
+
+def _rows_of_ray(options: argparse.Namespace, texts: list[str]) -> list[dict[str, Any]]:
+    from course_lib.scaling.ray_engine import import_ray, ray_predict
+    from course_lib.serving import servable_folder
+
+    import_ray()  # before the export
+    probabilities, names = ray_predict(servable_folder(options.model), texts, options.processes)
+    return [_label(text, names, row) for text, row in zip(texts, probabilities, strict=True)]
 
 
 def _threads(processes: int) -> int:
@@ -103,16 +115,14 @@ def _ratings(classifier: Any, texts: list[str]) -> list[dict[str, Any]]:
 
 
 def _labels(classifier: Any, texts: list[str]) -> list[dict[str, Any]]:
-    names = classifier.class_names_
-    rows = []
-    for text, row in zip(texts, _computed(classifier.predict_proba, texts), strict=True):
-        probabilities = {name: round(float(p), 4) for name, p in zip(names, row, strict=True)}
-        best = int(row.argmax())
-        rows.append({
-            "text": text, "label": names[best], "probability": probabilities[names[best]],
-            "probabilities": probabilities,
-        })  # fmt: skip
-    return rows
+    probabilities = _computed(classifier.predict_proba, texts)
+    return [_label(text, classifier.class_names_, row) for text, row in zip(texts, probabilities, strict=True)]
+
+
+def _label(text: str, names: list[str], row: Any) -> dict[str, Any]:
+    probabilities = {name: round(float(p), 4) for name, p in zip(names, row, strict=True)}
+    best = names[int(row.argmax())]
+    return {"text": text, "label": best, "probability": probabilities[best], "probabilities": probabilities}
 
 
 def _texts(options: argparse.Namespace) -> list[str]:

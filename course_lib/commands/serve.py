@@ -7,7 +7,7 @@ import os
 from dataclasses import fields
 from typing import Any
 
-from course_lib.commands.inputs import add_model
+from course_lib.commands.inputs import add_model, say
 from course_lib.errors import BadInput
 
 _TOKEN = "COURSE_SERVE_TOKEN"
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8000, help="port, or 0 for a free one (8000)")
     parser.add_argument("--workers", type=int, default=1, help="processes that predict, one thread each (1)")
     parser.add_argument("--token", help=f"what clients must send; better in the environment variable {_TOKEN}")
+    parser.add_argument("--ray", action="store_true", help="by Ray Serve, on this machine or a cluster")
     parser.add_argument("--batch-tokens", type=int, default=256, help="tokens of a padded batch (256)")
     parser.add_argument("--log-requests", action="store_true", help="one line for each request, without its text")
     for limit in fields(Limits):
@@ -42,5 +43,12 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         servable_folder(options.model), limits, options.token or os.environ.get(_TOKEN), options.batch_tokens,
         options.workers, options.log_requests,
     )  # fmt: skip
-    serve(settings, options.host, options.port)
+    if options.ray:
+        from course_lib.scaling.ray_engine import ray_server, wait_for_signal
+
+        with ray_server(settings, options.host, options.port) as url:
+            say(f"serving on {url}")
+            wait_for_signal()
+    else:
+        serve(settings, options.host, options.port)
     return {"stopped": True}, [], 0
