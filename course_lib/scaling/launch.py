@@ -17,6 +17,7 @@ from course_lib.errors import BadInput, CourseError
 
 ROOT = Path(__file__).parents[2]
 _REASON = re.compile(r"^(error: .*|(?:\w+\.)*\w*(?:Error|Exception)\b.*)$")  # of the course, or of a traceback
+_RANK = re.compile(r"^\[rank\d+\]:")  # torch writes it before each line of a traceback
 _SIGNAL = re.compile(r"Signal \d+ \((SIG\w+)\) received by PID")
 
 
@@ -54,10 +55,24 @@ def run_torchrun(
         launcher.append("-m")
         command = command[1:]
     code, out, err = _run([*launcher, *command], timeout, _environment(threads, environment), folder)
-    found = [json.loads(line) for line in out.splitlines() if line.startswith("{") and line.endswith("}")]
+    found = _objects(out)
     if code != 0:
         raise _failed(found, err, code, timeout)
     return sorted(found, key=lambda one: one.get("rank", 0))
+
+
+def _objects(out: str) -> list[dict[str, Any]]:
+    """The JSON objects that lines begin with. Two may share a line: torchrun's processes write without a buffer."""
+    decoder, found = json.JSONDecoder(), []
+    for line in out.splitlines():
+        while line.startswith("{"):
+            try:
+                value, end = decoder.raw_decode(line)
+            except ValueError:
+                break
+            found.append(value)
+            line = line[end:]
+    return found
 
 
 def _environment(threads: int, more: Mapping[str, str] | None) -> dict[str, str]:
@@ -113,7 +128,7 @@ def _failed(found: Sequence[Mapping[str, Any]], err: str, code: int | None, time
             return CourseError(str(one["error"]), str(one.get("fix", "see the report of torchrun")))
     if code is None:
         return CourseError(f"the processes took more than {timeout:g} s and were ended", "raise timeout, or do less")
-    lines = [line.strip() for line in err.splitlines()]
+    lines = [_RANK.sub("", line).strip() for line in err.splitlines()]
     reasons = [line for line in lines if _REASON.match(line) and "ChildFailedError" not in line]
     if signals := [name for name in _SIGNAL.findall(err) if name != "SIGTERM"]:
         reasons.append(f"a process was ended by {signals[-1]}")
