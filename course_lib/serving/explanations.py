@@ -90,20 +90,18 @@ async def shapley_values(predict: Probabilities, text: str, budget: int, seed: i
 
 def _standard_errors(gains: NDArray[np.float64]) -> Sequence[float | None]:
     """Of the mean over pairs of a permutation and its reverse: (permutations, words) -> (words,)."""
-    pairs = gains[: len(gains) // 2 * 2].reshape(-1, 2, gains.shape[1]).mean(1)
-    if len(pairs) < 2:
+    if len(gains) < 4:
         return [None] * gains.shape[1]
+    pairs = gains.reshape(-1, 2, gains.shape[1]).mean(1)
     errors: list[float | None] = (pairs.std(0, ddof=1) / len(pairs) ** 0.5).tolist()
     return errors
 
 
 def _permutations(n: int, count: int, seed: int) -> list[tuple[int, ...]]:
-    """So many orders of n words, at least one; each random one is followed by its reverse."""
-    random, orders = np.random.default_rng(seed), list[tuple[int, ...]]()
-    while len(orders) < max(1, count):
-        order = tuple(random.permutation(n).tolist())
-        orders += [order, order[::-1]]
-    return orders[: max(1, count)]
+    """Random orders of n words, each followed by its reverse; one alone if more than one would be too many."""
+    random = np.random.default_rng(seed)
+    drawn = [tuple(random.permutation(n).tolist()) for _ in range(max(1, count // 2))]
+    return [order for each in drawn for order in (each, each[::-1])] if count > 1 else drawn
 
 
 def _kept(text: str, spans: Sequence[tuple[int, int]], coalition: frozenset[int]) -> str:
