@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_probes import CANARY, copy_version, damage, damaged_request, tiny_export, versions_folder
 from starlette.testclient import TestClient
@@ -43,6 +43,7 @@ from course_lib.serving import (
     start_server,
     write_deployment,
 )
+from course_lib.serving import batcher as batcher_module
 from course_lib.serving.explanations import shapley_values
 from course_lib.serving.limits import HttpError, check_token
 
@@ -386,18 +387,28 @@ class Recorder:
         return np.array([[len(row), sum(row)] for row in ids], np.float32)
 
 
+class Clock:
+    """In the place of the module `time`."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 ROWS = st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=9).map(tuple), min_size=1, max_size=12)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(ROWS, st.sampled_from(["keep", "cancel", "expire"])), max_size=12), st.integers(1, 40))
 def test_what_is_accepted_is_answered_once(requests: list[tuple[list[tuple[int, ...]], str]], budget: int) -> None:
-    model, bound = Recorder(), 20
+    model, bound, clock = Recorder(), 20, Clock()
 
     async def main() -> None:
         batcher, kept, dropped, expired = Batcher(RowQueue(budget, bound)), [], [], []
         for rows, fate in requests:
             try:
-                futures = batcher.submit(model, rows, -1.0 if fate == "expire" else 60.0)
+                futures = batcher.submit(model, rows, 1.0 if fate == "expire" else 60.0)
             except QueueFull:
                 assert batcher.waiting + len(set(rows)) > bound
                 continue
@@ -405,6 +416,7 @@ def test_what_is_accepted_is_answered_once(requests: list[tuple[list[tuple[int, 
             assert batcher.waiting <= bound
         for _, future in dropped:
             future.cancel()
+        clock.now += 2
         batcher.start()
         for row, future in kept:
             if 0 in row:
@@ -421,7 +433,9 @@ def test_what_is_accepted_is_answered_once(requests: list[tuple[list[tuple[int, 
         assert {row for row, _ in kept} == {row for batch in model.batches for row in batch}
         assert all(len(batch) * max(map(len, batch)) <= budget or len(batch) == 1 for batch in model.batches)
 
-    asyncio.run(main())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batcher_module, "time", clock)
+        asyncio.run(main())
 
 
 def test_the_oldest_row_is_in_the_next_batch() -> None:
