@@ -14,11 +14,13 @@ import pytest
 
 from course_lib import costs, widgets
 from course_lib.errors import BadInput
+from course_lib.scaling import ring_all_reduce
 from course_lib.serving.batcher import take_batch
 from course_lib.serving.load import LoadRun, quantile_interval
 from course_lib.serving.simulation import POLICIES, simulate_batches
 from course_lib.widgets.costs import Scenario, scenario_costs
 from course_lib.widgets.queue_replay import batch_steps
+from course_lib.widgets.ring import contributions
 from course_lib.widgets.traffic import describe_run, latency_table
 
 
@@ -181,6 +183,32 @@ def test_without_arguments_the_prices_are_those_of_the_input_file() -> None:
     assert next(iter(costs.load_api_prices())) in box.children[-1].value
 
 
+# ---------------------------------------------------------------- the ring
+
+
+@pytest.mark.parametrize("processes", [2, 3, 8])
+def test_every_step_adds_one_process_and_all_end_with_the_sum(processes: int) -> None:
+    steps = ring_all_reduce([np.full(processes, 2.0**i) for i in range(processes)])
+    for number, step in enumerate(steps[: processes - 1], start=1):
+        parts = contributions(step.states)
+        for one in step.transfers:
+            sources = {(one.receiver - back) % processes for back in range(number + 1)}
+            assert set(parts[one.receiver][one.chunk]) == sources
+    assert contributions(steps[-1].states) == [[list(range(processes))] * processes] * processes
+
+
+def test_the_step_and_the_processes_move_the_table() -> None:
+    processes, step, table = widgets.ring_all_reduce_steps(4, size=4000).children
+    assert "has its own gradients alone" in table.value and "sent 0 of 6,000 bytes" in table.value
+    step.value = 1
+    assert "0+3" in table.value and "sent 1,000 of 6,000 bytes" in table.value
+    assert table.value.count("from process") == 4
+    step.value = 6
+    assert table.value.count(">all<") == 16 and "1.5 times its gradients" in table.value
+    processes.value = 2
+    assert step.max == step.value == 2 and table.value.count(">all<") == 4
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -193,6 +221,7 @@ def test_without_arguments_the_prices_are_those_of_the_input_file() -> None:
         (lambda: widgets.canary_slider([], [], []), "shapes"),
         (lambda: widgets.live_traffic("http://127.0.0.1:1", ["a"], highest=5), "up to 5"),
         (lambda: widgets.price_sliders({}), "no prices"),
+        (lambda: widgets.ring_all_reduce_steps(9), "9 processes"),
         (lambda: widgets.price_sliders(scenario=replace(EXAMPLE, requests_per_second=0)), "utilization is 0"),
     ],
 )

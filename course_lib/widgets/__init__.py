@@ -18,6 +18,7 @@ from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import calibration_explorer, watch_prediction
 from course_lib.widgets.queue_replay import queue_replay
+from course_lib.widgets.ring import ring_all_reduce_steps
 from course_lib.widgets.runs import compare_runs, diagnose
 from course_lib.widgets.samples import sampling
 from course_lib.widgets.traffic import live_traffic
@@ -36,6 +37,7 @@ __all__ = [
     "price_sliders",
     "queue_replay",
     "read_labels",
+    "ring_all_reduce_steps",
     "sampling",
     "vote_on_attacks",
     "watch_attack",
