@@ -234,7 +234,8 @@ class Service:
 
     async def index(self, _: Request) -> Response:
         """`GET /`: a page to try it, with all limits."""
-        return HTMLResponse(page(self.limits, self.versions.stable.model.max_length, self.settings.token is not None))
+        needs_token, length = self.settings.token is not None, self.versions.stable.model.max_length
+        return HTMLResponse(page(self.limits, length, needs_token, self.settings.workers))
 
     def route(self, path: str, method: str, endpoint: Endpoint, needs_token: bool = True) -> Route:
         """A route whose errors are JSON and repeat nothing of the request."""

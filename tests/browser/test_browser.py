@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -65,14 +64,6 @@ SHOWN = """widget => {
     copy.querySelectorAll('.widget-slider, .widget-hslider, .widget-dropdown').forEach(control => control.remove());
     return copy.textContent + [...copy.querySelectorAll('img')].map(image => image.src).join();
 }"""
-
-
-def absent(what: str, cure: str) -> None:
-    """In CI a missing tool is a failure; elsewhere the test is skipped and says why."""
-    message = f"{what} is missing, so no notebook was opened in a browser: {cure}"
-    if os.environ.get("CI"):
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
 
 
 @dataclass(frozen=True)
@@ -161,23 +152,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("playwright", "run `make test`, which installs it")
-    if not executable:
-        absent("Chromium", "install it (Debian: apt install chromium) or name it in the variable CHROMIUM")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @dataclass

@@ -146,9 +146,9 @@ def damaged_body(random_: random.Random) -> bytes:
 
 def damaged_request(random_: random.Random) -> tuple[str, str, bytes, dict[str, str]]:
     """Method, path, body and headers of a request that may be wrong anywhere."""
-    method = random_.choice(["POST"] * 12 + ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
-    routes = ["/predict"] * 8 + ["/explain"] * 3 + ["/", "/version", "/metrics", f"/{CANARY}", f"/predict/{CANARY}"]
-    path = random_.choice(routes) + random_.choice(["", "", f"?{CANARY}=1", "/", "%00", "%ff"])
+    method = random_.choice(["POST"] * 40 + ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+    routes = ["/predict"] * 16 + ["/explain"] * 8 + ["/", "/version", "/metrics", f"/{CANARY}", f"/predict/{CANARY}"]
+    path = random_.choice(routes) + random_.choice([""] * 16 + [f"?{CANARY}=1", "/", "%00", "%ff"])
     kinds = ["application/json"] * 8 + ["text/plain", f"application/{CANARY}", "", "application/json; charset=latin-1"]
     headers = {"content-type": random_.choice(kinds)}
     if random_.random() < 0.1:
