@@ -77,11 +77,19 @@ def test_a_curve_ends_below_all_requests_where_some_failed() -> None:
 
 def test_failures_are_marked_at_their_time_above_all_results() -> None:
     ax = plots.run_timeline(TIMES, LATENCIES, {"kill -9": 5.0})
-    failed = next(line for line in ax.lines if "without" in str(line.get_label()))
-    assert failed.get_label() == "without a result (10 of 100)"
+    failed = next(line for line in ax.lines if "no result" in str(line.get_label()))
+    assert failed.get_label() == "no result (10 of 100)"
     np.testing.assert_allclose(failed.get_xdata(), TIMES[3::10])
     assert min(failed.get_ydata()) > 1000 * np.nanmax(LATENCIES)
     assert [text.get_text() for text in ax.texts] == ["kill -9"]
+
+
+def test_refused_requests_are_told_from_those_without_a_response() -> None:
+    status = np.where(np.isnan(LATENCIES), 0, 200)
+    status[:4] = 503  # among them one without a latency: it is refused, not lost
+    ax = plots.run_timeline(TIMES, LATENCIES, status=status)
+    counts = {str(line.get_label()): np.isfinite(np.asarray(line.get_ydata(), float)).sum() for line in ax.lines}
+    assert counts == {"with a result": 87, "refused or expired (4 of 100)": 4, "no response (9 of 100)": 9}
 
 
 def test_an_open_interval_is_an_arrow_and_not_a_whisker() -> None:
@@ -118,7 +126,7 @@ def test_bars_are_the_given_rates() -> None:
         (plots.latency_ecdf, ({},), "no runs"),
         (plots.latency_ecdf, ({"one": [np.nan]},), "latencies of one"),
         (plots.latency_ecdf, ({"one": [0.0, 1.0]},), "latencies of one"),
-        (plots.run_timeline, (TIMES[:5], LATENCIES), "100 latencies for times"),
+        (plots.run_timeline, (TIMES[:5], LATENCIES), "100 latencies, 5 times"),
         (plots.percentiles_over_rate, (RATES.head(0),), "no rows"),
         (plots.service_costs, (COSTS.assign(usd=-1),), "usd is"),
         (plots.autoscaling_day, (DAY[:5], RUNS, 10), "3 runs for 5 rates"),

@@ -109,7 +109,7 @@ def latency_ecdf(
 @course_style
 def run_timeline(
     scheduled: ArrayLike, latency: ArrayLike, events: Mapping[str, float] | None = None,
-    title: str = "Latency of each request over time",
+    title: str = "Latency of each request over time", status: ArrayLike | None = None,
 ) -> Axes:  # fmt: skip
     """Each request at its scheduled time with its latency; those without a result on a line of their own on top.
 
@@ -118,23 +118,31 @@ def run_timeline(
         latency: (n,) seconds; NaN for a request without a result.
         events: what happened, such as "kill -9" -> seconds on the same clock.
         title: of the figure.
+        status: (n,) of HTTP, 0 where there was no response, as `LoadRun.status`. With it, only 200 is a result, and
+            requests that the server refused are told from those that got no response.
 
     Raises:
         BadInput: no results, different lengths, or a latency that is not positive.
     """
-    times, values = np.asarray(scheduled, dtype=np.float64), 1000 * _latencies(latency, "the run")
-    if times.shape != values.shape:
-        raise BadInput(f"{len(values)} latencies for times of the shape {times.shape}", "pass one time for each")
-    ax, failed, look = new_axes(7.2, 3.8), np.isnan(values), series_style(0)
-    ax.plot(times[~failed], values[~failed], ".", color=look.colour, markersize=3, label="with a result")
+    times, values = np.asarray(scheduled, dtype=np.float64), np.asarray(latency, dtype=np.float64)
+    codes = np.where(np.isnan(values), 0, 200) if status is None else np.asarray(status)
+    if not times.shape == values.shape == codes.shape:
+        raise BadInput(f"{values.size} latencies, {times.size} times, {codes.size} status codes", "pass one for each")
+    values = 1000 * _latencies(np.where(codes == 200, values, np.nan), "the run")
+    ax = new_axes(7.2, 3.8)
+    ax.plot(times, values, ".", color=series_style(0).colour, markersize=3, label="with a result")
     _log_milliseconds(ax)
     bottom, top = 0.8 * np.nanmin(values), np.nanmax(values)
-    ax.set_ylim(bottom, top * (top / bottom) ** 0.2)
-    if failed.any():
-        ax.plot(
-            times[failed], np.full(failed.sum(), top * (top / bottom) ** 0.07), "x", color=series_style(1).colour,
-            label=f"without a result ({failed.sum():,} of {len(values):,})",
-        )  # fmt: skip
+    ax.set_ylim(bottom, top * (top / bottom) ** 0.25)
+    lost = "no result" if status is None else "no response"
+    for place, marker, name, failed in (
+        (0.06, "+", "refused or expired", (codes != 200) & (codes != 0)),
+        (0.12, "x", lost, codes == 0),
+    ):
+        if failed.any():
+            heights = np.full(failed.sum(), top * (top / bottom) ** place)
+            label = f"{name} ({failed.sum():,} of {len(values):,})"
+            ax.plot(times[failed], heights, marker, color=series_style(1).colour, label=label)
     for name, when in (events or {}).items():
         ax.axvline(when, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         ax.annotate(
@@ -142,7 +150,7 @@ def run_timeline(
             fontsize=8.5,
         )  # fmt: skip
     set_labels(ax, title, "time (s)", "latency (ms, log scale)", wrap=70)
-    style.legend_below(ax, ncols=2)
+    style.legend_below(ax, ncols=3)
     return ax
 
 

@@ -85,9 +85,10 @@ class _Traffic:
     def draw(self, run: LoadRun) -> None:
         """The pictures; without a single result there is none of this run."""
         if len(run.served):
-            latency = np.where(run.status == 200, run.latency, np.nan)
             title = f"Latency of the last run, {self.slider.value} requests per second"
-            self.last.value = plots.to_png(plots.run_timeline(run.scheduled, latency, title=title))
+            self.last.value = plots.to_png(
+                plots.run_timeline(run.scheduled, run.latency, title=title, status=run.status)
+            )
         self.last.layout.display = "" if len(run.served) else "none"
         table = latency_table(self.runs)
         if len(table):
