@@ -14,6 +14,7 @@ from course_lib.exercises.topics import (
     basics,
     compression,
     defenses,
+    deployment,
     explaining,
     faithfulness,
     finetuning,
@@ -34,6 +35,7 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "08": (explaining,),
     "09": (faithfulness,),
     "10": (generation,),
+    "11": (deployment,),
 }
 
 
