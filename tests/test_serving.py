@@ -39,11 +39,14 @@ from course_lib.serving import (
     Settings,
     Versions,
     create_app,
+    servable_folder,
     serve,
     start_server,
     write_deployment,
 )
+from course_lib.serving import app as app_module
 from course_lib.serving import batcher as batcher_module
+from course_lib.serving import versions as versions_module
 from course_lib.serving.explanations import shapley_values
 from course_lib.serving.limits import HttpError, check_token
 
@@ -234,8 +237,8 @@ def test_clients_are_forgotten_not_collected() -> None:
 
 
 @pytest.mark.parametrize("name", ["body_bytes", "rate", "deadline", "waiting"])
-@pytest.mark.parametrize("value", [0, -1, math.nan])
-def test_limits_are_positive(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0, -1, math.nan, "1", None])
+def test_limits_are_positive(name: str, value: Any) -> None:
     with pytest.raises(BadInput, match=name):
         Limits(**{name: value})
 
@@ -369,6 +372,31 @@ def test_nothing_is_computed_for_a_client_that_has_gone(export: Path, held: thre
     sent, rows = asyncio.run(main())
     assert sent[0]["status"] == 499
     assert rows == 1
+
+
+class Supervisor:
+    """In the place of the parent of a worker."""
+
+    def is_alive(self) -> bool:
+        return True
+
+
+def test_a_worker_whose_model_hangs_ends(
+    export: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(app_module, "_HANGING_SECONDS", 0.1)
+    monkeypatch.setattr(app_module, "_STOP_SECONDS", 0.1)
+    monkeypatch.setattr(app_module.multiprocessing, "parent_process", Supervisor)
+    monkeypatch.setattr(app_module.os, "_exit", codes.append)
+    with opened(export) as client:
+        held.clear()
+        thread, _ = in_background(lambda: client.post("/predict", json={"text": "a"}))
+        wait_until(lambda: codes == [1])
+        held.set()
+        thread.join()
+    assert "the model hangs" in caplog.text
+    wait_until(lambda: codes == [1, 1])  # what still runs after the end of the worker is not waited for
 
 
 # ---- batches ------------------------------------------------------------------------------------------------
@@ -648,6 +676,26 @@ def test_a_late_worker_uses_the_copy_while_the_files_are_damaged(versions: Path,
     write_deployment(versions, Deployment("v4"))
     asyncio.run(watched(late, lambda: bool(changes)))
     assert (late.stable.name, late.refused) == ("v4", None)
+
+
+def test_two_servers_that_start_at_once_export_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exports: list[str] = []
+
+    def slow(name: str, target: Path) -> None:
+        exports.append(name)
+        time.sleep(0.2)
+        target.mkdir(parents=True)
+        (target / "model.onnx").touch()
+
+    monkeypatch.setattr(versions_module, "_export", slow)
+    monkeypatch.setattr(versions_module, "cache_folder", lambda: tmp_path / "cache")
+    source = tmp_path / "model"
+    source.mkdir()
+    both = [in_background(lambda: servable_folder(source)) for _ in range(2)]
+    for thread, _ in both:
+        thread.join()
+    assert exports == [str(source)]
+    assert both[0][1] == both[1][1] and servable_folder(both[0][1][0]) == both[0][1][0]
 
 
 # ---- what is imported ---------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     if options.batch_tokens < 1:
         raise BadInput(f"--batch-tokens is {options.batch_tokens}", "use 1 or more")
     settings = Settings(
-        servable_folder(options.model), limits, options.token or os.environ.get(_TOKEN), options.batch_tokens,
+        servable_folder(options.model, say), limits, options.token or os.environ.get(_TOKEN), options.batch_tokens,
         options.workers, options.log_requests,
     )  # fmt: skip
     if options.ray:

@@ -44,7 +44,7 @@ class Limits:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if not value > 0:
+            if not isinstance(value, (int, float)) or not value > 0:
                 raise BadInput(f"the limit {each.name} is {value!r}", "use a number above 0")
 
     def described(self) -> dict[str, str]:

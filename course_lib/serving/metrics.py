@@ -25,7 +25,7 @@ class Metrics:
             "course_requests", "Requests by route and status", ("route", "status"), registry=registry
         )
         self.seconds = Histogram(
-            "course_request_seconds", "Seconds from the body's arrival to the response", ("route",),
+            "course_request_seconds", "Seconds from the request's header to the response", ("route",),
             buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self.predictions = Counter(

@@ -72,8 +72,12 @@ class Deployment:
         return self.candidate is not None and number < self.fraction * 2**64
 
 
-def servable_folder(name: str | os.PathLike[str]) -> Path:
+def servable_folder(name: str | os.PathLike[str], notify: Callable[[str], None] = lambda line: None) -> Path:
     """The folder of an export or of versions as it is; another model is exported into the cache first.
+
+    Args:
+        name: a folder, or a model of the course.
+        notify: called with a line before an export, which takes some seconds.
 
     Raises:
         CourseError: there is no such model, or it cannot be exported.
@@ -91,13 +95,13 @@ def servable_folder(name: str | os.PathLike[str]) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.parent / "lock"):  # two servers may start at once
         if not (target / MODEL_FILE).is_file():
+            notify(f"exporting {name} for ONNX Runtime")
             _export(os.fspath(name), target)
     return target
 
 
 def _export(name: str, target: Path) -> None:
     """Exports in a child, so that torch's memory is free again. The folder appears as a whole or not at all."""
-    _log.info("exporting %s for ONNX Runtime", name)
     command = [sys.executable, "-m", "course_lib", "export", "--model", name, "--out", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
