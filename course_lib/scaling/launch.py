@@ -123,14 +123,16 @@ def end_group(process: subprocess.Popen[Any]) -> None:
 
 def _failed(found: Sequence[Mapping[str, Any]], err: str, code: int | None, timeout: float) -> CourseError:
     """The error of a job, from what its processes have printed."""
+    killed = [f"a process was ended by {name}" for name in _SIGNAL.findall(err) if name != "SIGTERM"][-1:]
     for one in found:
         if "error" in one:
-            return CourseError(str(one["error"]), str(one.get("fix", "see the report of torchrun")))
+            message = "; ".join([*killed, str(one["error"])])
+            return CourseError(message, str(one.get("fix", "see the report of torchrun")))
     if code is None:
         return CourseError(f"the processes took more than {timeout:g} s and were ended", "raise timeout, or do less")
     lines = [_RANK.sub("", line).strip() for line in err.splitlines()]
     reasons = [line for line in lines if _REASON.match(line) and "ChildFailedError" not in line]
-    if signals := [name for name in _SIGNAL.findall(err) if name != "SIGTERM"]:
-        reasons.append(f"a process was ended by {signals[-1]}")
     last = next((line for line in reversed(lines) if line.strip("=-")), f"exit code {code}")
-    return CourseError(f"the processes failed: {'; '.join(reasons[-2:]) or last}"[:500], "see what it says, and repeat")
+    return CourseError(
+        f"the processes failed: {'; '.join([*killed, *reasons[-1:]]) or last}"[:500], "see what it says, and repeat"
+    )

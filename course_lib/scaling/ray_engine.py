@@ -12,6 +12,10 @@ commands find it through `RAY_ADDRESS`:
     ray start --address FIRST-MACHINE:6379                  # on each other one
     RAY_ADDRESS=FIRST-MACHINE:6379 python -m course_lib serve --ray --model /models/v1 --workers 16 --token ...
 
+Ray runs the code that reaches its ports, and listens on all addresses of a machine. On one machine the commands make a
+secret token for each run; for a cluster, set `RAY_AUTH_MODE=token` and `RAY_AUTH_TOKEN` on all machines, and close the
+ports to others.
+
 Ray's own HTTP proxy receives the requests. It replaces replicas that die. The service's deadline for clients that send
 slowly (`serving.protocol`) does not apply to it: put a reverse proxy in front of it.
 """
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import tempfile
 import threading
@@ -51,6 +56,9 @@ def import_ray() -> Any:
         CourseError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "RAY_ADDRESS" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
+        # Ray listens on all addresses of the machine and runs what it is sent. Read when it is imported.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         import ray
         import ray.data
@@ -74,7 +82,6 @@ def ray_cluster(cpus: int) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         local: dict[str, Any] = {}
         if "RAY_ADDRESS" not in os.environ:
-            os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it can be reached from this machine alone
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
             local = {
                 "num_cpus": cpus, "object_store_memory": _OBJECT_STORE, "include_dashboard": False,

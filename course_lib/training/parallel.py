@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,8 +59,9 @@ def process_group(sharded: bool = False) -> Iterator[None]:
     except RuntimeError as error:
         if not any(word in str(error) for word in ("peer", "Gloo", "NCCL")):
             raise
+        reason = re.sub(r"^\[\S*\] ", "", str(error)).splitlines()[0].split(". ")[0][:200]  # without a file of torch
         raise CourseError(
-            f"process {rank()} of the run has lost another one: {str(error).splitlines()[0][:200]}",
+            f"process {rank()} of the run has lost another one: {reason}",
             "see the report of torchrun, then run the same command again",
         ) from error
     finally:
