@@ -321,6 +321,13 @@ def test_a_full_queue_refuses_and_a_hanging_model_is_not_ready(export: Path, hel
         assert client.get("/ready").status_code == 200
 
 
+def test_asking_whether_it_is_ready_costs_next_to_nothing(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "_STAYS_READY", 60.0)
+    with opened(export, token="s3cret") as client:
+        assert {client.get("/ready").status_code for _ in range(50)} == {200}
+        assert client.app.state.service.metrics.rows._value.get() == 1  # type: ignore[attr-defined]
+
+
 def test_a_failing_row_fails_alone_and_its_text_is_not_logged(
     export: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
