@@ -17,7 +17,7 @@ import uvicorn
 from scipy import stats
 
 from course_lib.errors import BadInput
-from course_lib.serving import Batcher, QueueFull, RowQueue
+from course_lib.serving import Batcher, QueueFull, RowQueue, take_batch
 from course_lib.serving.load import (
     NO_RESPONSE,
     LoadRun,
@@ -207,3 +207,12 @@ def test_rows_that_would_expire_in_the_queue_are_refused_at_once() -> None:
 
     served, refused = asyncio.run(run())
     assert refused > 120 and 20 < served <= 200 - refused  # a second has room for about 50
+
+
+def test_a_batch_holds_no_more_padding_than_allowed() -> None:
+    lengths = [10, 30, 12, 9, 16]
+    assert take_batch(lengths, 60) == [0, 3, 2]  # 4 x 16 tokens would be too many
+    assert take_batch(lengths, 200) == [0, 3, 2, 4, 1]
+    assert take_batch(lengths, 200, max_padding=5) == [0, 3, 2]  # 36 tokens, of which 5 are padding
+    assert take_batch(lengths, 200, max_padding=4) == [0, 3]
+    assert take_batch(lengths, 200, max_padding=0) == [0]

@@ -47,24 +47,27 @@ class ModelFailed(RuntimeError):
     """The model failed on this row."""
 
 
-def take_batch(lengths: Sequence[int], max_tokens: int) -> list[int]:
+def take_batch(lengths: Sequence[int], max_tokens: int, max_padding: float = math.inf) -> list[int]:
     """The rows of the next batch: the oldest, then those nearest to it in length while the padded batch fits.
 
     Args:
         lengths: tokens of each waiting row, oldest first.
         max_tokens: rows times the longest of them, at most. The oldest row is taken even if it is longer.
+        max_padding: tokens of the batch that are padding, at most. On a CPU they cost as much as others, so where few
+            rows wait, a smaller batch with less padding is computed in less time.
 
     Returns:
         Positions in `lengths`, the oldest first. Among rows equally near in length, the older one comes first.
     """
     if not lengths:
         return []
-    taken, longest = [0], lengths[0]
+    taken, longest, tokens = [0], lengths[0], lengths[0]
     for row in sorted(range(1, len(lengths)), key=lambda row: (abs(lengths[row] - lengths[0]), row)):
         with_row = max(longest, lengths[row])
-        if (len(taken) + 1) * with_row <= max_tokens:
+        padded = (len(taken) + 1) * with_row
+        if padded <= max_tokens and padded - tokens - lengths[row] <= max_padding:
             taken.append(row)
-            longest = with_row
+            longest, tokens = with_row, tokens + lengths[row]
     return taken
 
 

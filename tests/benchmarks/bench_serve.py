@@ -44,25 +44,30 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--peers", type=Path, help="an interpreter with FastAPI, transformers and LitServe")
-    parser.add_argument("--small", type=Path, help="export of `compress --recipe small`, for the part start")
+    parser.add_argument("--small", type=Path, help="export of `compress --recipe small`, for the parts start and load")
     parser.add_argument("--rounds", type=int, default=5, help="runs of the part load; the median counts")
     parser.add_argument("--peer-rounds", type=int, default=3, help="searches for each server of the part peers")
     parser.add_argument("--seconds", type=float, default=10, help="of one run")
-    parser.add_argument("--steps", type=int, default=6, help="of one search")
+    parser.add_argument("--peer-seconds", type=float, default=8, help="of one run of a search")
+    parser.add_argument("--steps", type=int, default=5, help="of one search")
     return parser.parse_args(arguments)
 
 
 def fractions_of_offline(folder: Path, texts: Sequence[str], asked: argparse.Namespace) -> Iterator[Row]:
-    """In each round the offline rate, then latencies at 0.5 and 0.85 of it."""
-    model = OnnxModel(folder)
-    offline_rate(model, texts[:200])
-    with start_server(folder, arguments=NO_LIMIT) as server:
-        for turn in range(asked.rounds):
-            settle(server.url, texts)
-            rate = offline_rate(model, texts)
-            for fraction in (0.5, 0.85):
-                run = loaded(server.url, texts, fraction * rate, asked.seconds, turn)
-                yield {"part": "load", "fraction": fraction, "offline": rate, "load_1m": load()} | run.summary()
+    """In each round the offline rate, then latencies at 0.5 and 0.85 of it; of the float32 and the small model."""
+    for name, place in (("float32", folder), ("small", asked.small)):
+        if place is None:
+            continue
+        model = OnnxModel(place)
+        offline_rate(model, texts[:200])
+        with start_server(place, arguments=NO_LIMIT) as server:
+            for turn in range(asked.rounds):
+                settle(server.url, texts)
+                rate = offline_rate(model, texts[:1000])
+                for fraction in (0.5, 0.85):
+                    run = loaded(server.url, texts, fraction * rate, asked.seconds, turn)
+                    row = {"part": "load", "model": name, "fraction": fraction, "offline": rate, "load_1m": load()}
+                    yield row | run.summary()
 
 
 def against_peers(folder: Path, texts: Sequence[str], asked: argparse.Namespace) -> Iterator[Row]:
@@ -82,7 +87,7 @@ def against_peers(folder: Path, texts: Sequence[str], asked: argparse.Namespace)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             with servers[name]() as url:
                 closed_loop(url, texts, 4, 2)
-                rate, runs = highest_rate(url, texts, 0.1, asked.seconds, asked.steps, 10 * turn)
+                rate, runs = highest_rate(url, texts, 0.1, asked.peer_seconds, asked.steps, 10 * turn)
             yield {"part": "peers", "server": name, "rate": rate, "runs": runs, "load_1m": load()}
 
 
@@ -124,16 +129,18 @@ def start(folder: Path, texts: Sequence[str], asked: argparse.Namespace) -> Iter
 def batching(folder: Path, texts: Sequence[str], asked: argparse.Namespace) -> Iterator[Row]:
     """Rows per second of processor time of each policy, and what a timer of 5 ms costs a request that comes alone."""
     model = OnnxModel(folder)
-    ids = [row.ids for row in model.encode(texts)]
+    ids = [row.ids for row in model.encode(texts[:500])]
+    names = list(POLICIES)
     for turn in range(asked.rounds):
-        names = list(POLICIES)
-        for name in names[turn % 3 :] + names[: turn % 3]:
-            rate = rows_per_cpu_second(model, ids, name)
-            yield {"part": "batching", "policy": name, "rows_per_cpu_second": rate, "load_1m": load()}
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            rates = {waiting: rows_per_cpu_second(model, ids, name, waiting) for waiting in WAITING}
+            yield {"part": "batching", "policy": name, "rows_per_cpu_second": rates, "load_1m": load()}
         alone = {name: asyncio.run(idle_median(model, ids[:200], timer)) for name, timer in TIMERS.items()}
         yield {"part": "batching", "idle_p50_ms": alone, "load_1m": load()}
 
 
+WAITING = (8, 64)  # rows in the queue
 TIMERS = {"no timer": 0.0, "timer of 5 ms": 0.005}
 
 
@@ -163,10 +170,11 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
 
 def load_claims(rows: Sequence[Row]) -> Iterator[Claim]:
     """Latency at parts of the offline rate."""
-    for fraction, goal in ((0.85, 100), (0.5, 20)):
-        here = [row for row in rows if row["fraction"] == fraction]
-        text = f"ms, p99 at {fraction:g} of the offline rate (median of {len(here)} runs)"
-        yield Claim(text, goal, median(row["p99_ms"] for row in here), at_most=True)
+    for model in sorted({row["model"] for row in rows}):
+        for fraction, goal in ((0.85, 100), (0.5, 20)):
+            here = [row for row in rows if row["fraction"] == fraction and row["model"] == model]
+            text = f"{model}: ms, p99 at {fraction:g} of the offline rate (median of {len(here)} runs)"
+            yield Claim(text, goal, median(row["p99_ms"] for row in here), at_most=True)
     yield Claim("requests that failed at 0.5 and 0.85", 0, sum(row["failed"] for row in rows), at_most=True)
 
 
@@ -195,9 +203,18 @@ def start_claims(rows: Sequence[Row]) -> Iterator[Claim]:
 
 def batching_claims(rows: Sequence[Row]) -> Iterator[Claim]:
     """By length against one by one."""
-    speed = {name: median(row["rows_per_cpu_second"] for row in rows if row.get("policy") == name) for name in POLICIES}
-    single, *_, by_length = speed.values()
-    yield Claim("by length over one by one, rows per CPU-second", 1.15, by_length / single)
+    for waiting in WAITING:
+        speed = policy_medians(rows, waiting)
+        text = f"by length with little padding over one by one, {waiting} rows wait, rows per CPU-second"
+        yield Claim(text, 1.15, speed["by length, little padding"] / speed["one by one"])
+
+
+def policy_medians(rows: Sequence[Row], waiting: int) -> dict[str, float]:
+    """Rows per CPU-second of each policy."""
+    rates = {
+        name: [row["rows_per_cpu_second"][waiting] for row in rows if row.get("policy") == name] for name in POLICIES
+    }
+    return {name: median(values) for name, values in rates.items() if values}
 
 
 CLAIMS: dict[str, Callable[[Sequence[Row]], Iterator[Claim]]] = {
@@ -230,9 +247,9 @@ def main(asked: argparse.Namespace) -> None:
                 {key: round(v, 3) if isinstance(v, float) else v for key, v in row.items() if key != "runs"}, flush=True
             )
     report.close(HEADING, [line(row) for row in report.rows if "p99_ms" in row], claims(report.rows))
-    for name in POLICIES if "batching" in asked.parts else ():
-        speeds = [row["rows_per_cpu_second"] for row in report.rows if row.get("policy") == name]
-        print(f"{name}: {median(speeds):.0f} rows per CPU-second")
+    for waiting in WAITING:
+        for name, speed in policy_medians(report.rows, waiting).items():
+            print(f"{waiting} rows wait, {name}: {speed:.0f} rows per CPU-second")
 
 
 HEADING = ("run", "requests/s", "p50 ms", "p99 ms", "its interval", "failed", "good/s")
@@ -240,7 +257,9 @@ HEADING = ("run", "requests/s", "p50 ms", "p99 ms", "its interval", "failed", "g
 
 def line(row: Row) -> tuple[str, ...]:
     """A row of the table."""
-    name = f"{row['fraction']:g} of offline" if row["part"] == "load" else f"3 x capacity, {row['server']}"
+    name = (
+        f"{row['model']}, {row['fraction']:g} of offline" if row["part"] == "load" else f"3 x capacity, {row['server']}"
+    )
     interval = f"{row['p99_low_ms']:.0f} to {row['p99_high_ms']:.0f}"
     good = row["goodput_1s"] if row["part"] == "overload" else row["goodput"]
     return (name, f"{row['rate']:.0f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", interval, str(row["failed"]),
