@@ -304,6 +304,7 @@ def test_bytes_of_a_state_by_hand():
         lambda: state_bytes(0),
         lambda: deal([1], 0),
         lambda: run_torchrun(["x"], processes=0),
+        lambda: run_torchrun(["x"], restarts=-1),
     ],
 )
 def test_what_cannot_be_done_is_refused(call):

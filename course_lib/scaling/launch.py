@@ -28,6 +28,7 @@ def run_torchrun(
     timeout: float = 600,
     environment: Mapping[str, str] | None = None,
     folder: str | Path | None = None,
+    restarts: int = 0,
 ) -> list[dict[str, Any]]:
     """Runs a program in several processes that communicate, as `torchrun --standalone --nproc-per-node N` does.
 
@@ -40,17 +41,21 @@ def run_torchrun(
         timeout: seconds until all processes are ended.
         environment: variables that are set besides those of this process.
         folder: where the processes run; the present one when left out.
+        restarts: how often all processes are started again after one of them has failed.
 
     Returns:
         The printed objects; those with a `rank` in its order. Some commands print in the first process alone.
 
     Raises:
-        BadInput: fewer than one process or thread.
+        BadInput: fewer than one process or thread, or a negative number of restarts.
         CourseError: the job failed or took too long. The message has the reason that the failing process gave.
     """
-    if processes < 1 or threads < 1:
-        raise BadInput(f"processes={processes}, threads={threads}", "use 1 or more for both")
+    if processes < 1 or threads < 1 or restarts < 0:
+        raise BadInput(
+            f"processes={processes}, threads={threads}, restarts={restarts}", "use 1 or more, and 0 or more restarts"
+        )
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    launcher += ["--max-restarts", str(restarts)]
     if command and command[0] == "-m":
         launcher.append("-m")
         command = command[1:]
@@ -78,6 +83,8 @@ def _objects(out: str) -> list[dict[str, Any]]:
 def _environment(threads: int, more: Mapping[str, str] | None) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
+    # torch 2.13 keeps its store of addresses over a restart: a process may then call one that was killed.
+    own["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     if sys.platform == "linux":
         own["GLOO_SOCKET_IFNAME"] = "lo"  # else gloo may choose an address that does not reach this machine
     return {**os.environ, **own, **(more or {})}
