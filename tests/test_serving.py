@@ -91,11 +91,14 @@ def test_predictions_are_those_of_the_model(client: TestClient, export: Path) ->
             assert (found["truncated"], found["version"]) == (False, export.name)
 
 
-def test_every_text_of_a_long_list_says_that_it_was_truncated(client: TestClient) -> None:
-    texts = ["a good film and so on " * 150 for _ in range(64)]
-    response = client.post("/predict", json={"texts": texts})
+def test_a_list_has_so_many_tokens_and_says_what_was_truncated(client: TestClient, export: Path) -> None:
+    text, limit = "a good film and so on " * 150, OnnxModel(export).max_length
+    fits = Limits().tokens // limit
+    response = client.post("/predict", json={"texts": [text] * fits})
     assert response.status_code == 200
-    assert [row["truncated"] for row in response.json()["predictions"]] == [True] * 64
+    assert [row["truncated"] for row in response.json()["predictions"]] == [True] * fits
+    response = client.post("/predict", json={"texts": [text] * (fits + 1)})
+    assert response.status_code == 413 and "tokens" in response.json()["error"]
 
 
 def test_a_page_lists_every_limit_and_route(client: TestClient) -> None:
