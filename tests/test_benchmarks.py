@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from benchmarks.side_by_side import serving_runs
 from benchmarks.side_by_side.claims import Claim, off_by, table
 from benchmarks.side_by_side.clock import Clock, take_turns
 from benchmarks.side_by_side.contenders import DOCUMENTED_RATE, all_contenders, claims, fastest
@@ -22,6 +24,7 @@ from benchmarks.side_by_side.race import Point, Race, Time, looks, middle, outco
 from benchmarks.side_by_side.report import Report, same_conditions
 from benchmarks.side_by_side.surroundings import feature, slug, surroundings
 from benchmarks.side_by_side.training_runs import grouping
+from course_lib.serving import LoadRun
 
 
 class FakeTime:
@@ -435,3 +438,29 @@ def test_generation_is_held_against_transformers_and_against_itself(script: Call
     texts = iter([[[1, 2, 3]], [[1, 2]]])
     first, second = bench.race("x", {"a": lambda: next(texts), "b": lambda: next(texts)}, 1)
     assert (first["equal"], second["equal"]) == (1, 0) and len(bench.line(first)) == len(bench.HEADING)
+
+
+# ---- the service -------------------------------------------------------------------------------------------------
+
+
+def test_the_highest_rate_is_found_by_bisection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(sustained: bool) -> LoadRun:
+        latency = np.full(500, 0.05 if sustained else 0.2)
+        return LoadRun(np.linspace(0, 10, 500), latency, np.full(500, 200), np.zeros(500))
+
+    monkeypatch.setattr(serving_runs, "closed_loop", lambda *_: run(True))  # 50 requests per second
+    monkeypatch.setattr(serving_runs, "loaded", lambda url, texts, rate, seconds, seed: run(rate <= 42))
+    rate, runs = serving_runs.highest_rate("", [], 0.1, 10, 8, 0)
+    assert 42 - 65 / 2**8 < rate <= 42 and len(runs) == 8
+    rate, _ = serving_runs.highest_rate("", [], 0.01, 10, 8, 0)
+    assert rate == 0
+
+
+def test_every_row_is_computed_once_whatever_the_policy() -> None:
+    seen: list[tuple[int, ...]] = []
+    model = SimpleNamespace(logits=lambda ids: seen.extend(ids))
+    rows = [(number,) * (1 + number % 7) for number in range(50)]
+    for policy in serving_runs.POLICIES:
+        seen.clear()
+        assert serving_runs.rows_per_cpu_second(model, rows, policy, 8) > 0  # type: ignore[arg-type]
+        assert sorted(seen) == sorted(rows)
