@@ -24,6 +24,7 @@ from benchmarks.side_by_side.race import Point, Race, Time, looks, middle, outco
 from benchmarks.side_by_side.report import Report, same_conditions
 from benchmarks.side_by_side.surroundings import feature, slug, surroundings
 from benchmarks.side_by_side.training_runs import grouping
+
 from course_lib.serving import LoadRun
 
 
