@@ -93,7 +93,7 @@ def test_predictions_are_those_of_the_model(client: TestClient, export: Path) ->
 
 def test_a_list_has_so_many_tokens_and_says_what_was_truncated(client: TestClient, export: Path) -> None:
     text, limit = "a good film and so on " * 150, OnnxModel(export).max_length
-    fits = Limits().tokens // limit
+    fits = Limits().request_tokens // limit
     response = client.post("/predict", json={"texts": [text] * fits})
     assert response.status_code == 200
     assert [row["truncated"] for row in response.json()["predictions"]] == [True] * fits

@@ -123,8 +123,8 @@ class Service:
         self._rate.check(client_of(request), len(texts))
         versions = [self.versions.version_for(text) for text in texts]
         tokens = await encode(versions, texts)
-        if sum(len(row.ids) for row in tokens) > self.limits.tokens:  # they would not be done before the deadline
-            message = f"the texts have more than {self.limits.tokens} tokens together"
+        if sum(len(row.ids) for row in tokens) > self.limits.request_tokens:  # they would not be done before the deadline
+            message = f"the texts have more than {self.limits.request_tokens} tokens together"
             raise HttpError(413, message, "send them in several requests")
         logits = await self._logits(request, versions, tokens)
         predictions = [self._prediction(*row) for row in zip(versions, tokens, logits, strict=True)]

@@ -33,7 +33,7 @@ class Limits:
     body_bytes: int = field(default=262_144, metadata={"help": "bytes of a body"})
     texts: int = field(default=64, metadata={"help": "texts in one request"})
     characters: int = field(default=10_000, metadata={"help": "characters of one text"})
-    tokens: int = field(default=4096, metadata={"help": "tokens of all texts in one request"})
+    request_tokens: int = field(default=4096, metadata={"help": "tokens of all texts in one request"})
     rate: float = field(default=1000.0, metadata={"help": "texts a second from one address, after a burst of as many"})
     waiting: int = field(default=256, metadata={"help": "texts that wait in one worker; more get 503"})
     deadline: float = field(default=2.0, metadata={"help": "seconds until a text that still waits is given up (504)"})
