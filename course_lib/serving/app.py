@@ -123,7 +123,9 @@ class Service:
         self._rate.check(client_of(request), len(texts))
         versions = [self.versions.version_for(text) for text in texts]
         tokens = await encode(versions, texts)
-        if sum(len(row.ids) for row in tokens) > self.limits.request_tokens:  # they would not be done before the deadline
+        if (
+            sum(len(row.ids) for row in tokens) > self.limits.request_tokens
+        ):  # they would not be done before the deadline
             message = f"the texts have more than {self.limits.request_tokens} tokens together"
             raise HttpError(413, message, "send them in several requests")
         logits = await self._logits(request, versions, tokens)
