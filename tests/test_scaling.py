@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +200,23 @@ def test_no_grandchild_is_left(monkeypatch, tmp_path):
         time.sleep(0.05)
     os.kill(int(note.read_text()), signal.SIGKILL)
     pytest.fail("a process is left")
+
+
+def test_a_job_that_is_ended_leaves_no_process_in_another_session():
+    """torchrun starts its processes in sessions of their own."""
+    child = "[sys.executable, '-c', 'import time; time.sleep(600)']"
+    code = f"import subprocess, sys, time; print(subprocess.Popen({child}, start_new_session=True).pid, flush=True); "
+    job = subprocess.Popen(
+        [sys.executable, "-c", code + "time.sleep(600)"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with job:
+        left = psutil.Process(int(job.stdout.readline()))
+        launch.end_group(job)
+    try:
+        assert job.returncode == -signal.SIGKILL and psutil.wait_procs([left], timeout=10)[1] == []
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def test_predict_starts_the_same_command_in_several_processes(monkeypatch, capsys):

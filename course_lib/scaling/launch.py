@@ -10,8 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from course_lib.errors import BadInput, CourseError
 
@@ -104,9 +107,8 @@ def _run(
         )  # fmt: skip
         code: int | None = None
         try:
-            code = started.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                code = started.wait(timeout)
         finally:
             end_group(started)
         return code, _text(out), _text(err)
@@ -118,13 +120,22 @@ def _text(file: IO[bytes]) -> str:
 
 
 def end_group(process: subprocess.Popen[Any]) -> None:
-    """Ends a process that was started in a session of its own, and all processes that it has started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    except AttributeError:  # Windows has no process groups
-        process.kill()
+    """Ends a process that was started in a session of its own, and all processes that it has started.
+
+    torchrun starts its processes in further sessions, which a signal to its own group does not reach.
+    """
+    descendants: list[psutil.Process] = []
+    if process.poll() is None:
+        launcher = psutil.Process(process.pid)
+        launcher.suspend()  # so that it starts no more
+        descendants = launcher.children(recursive=True)
+    if os.name == "posix":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    for one in descendants:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
     process.wait()
 
 
