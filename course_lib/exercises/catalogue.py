@@ -20,6 +20,7 @@ from course_lib.exercises.topics import (
     finetuning,
     generation,
     pretraining,
+    scale,
     transformer,
 )
 
@@ -36,6 +37,7 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "09": (faithfulness,),
     "10": (generation,),
     "11": (deployment,),
+    "12": (scale,),
 }
 
 
