@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ from course_lib.scaling import (
     state_bytes,
 )
 from course_lib.scaling.batch_inference import deal, predict_in_parts
+from course_lib.scaling.jobs import gradient_errors
 from course_lib.training.parallel import process_group
 
 TOOLS = str(Path(__file__).parent / "tools")
@@ -324,6 +326,8 @@ def test_bytes_of_a_state_by_hand():
         lambda: deal([1], 0),
         lambda: run_torchrun(["x"], processes=0),
         lambda: run_torchrun(["x"], restarts=-1),
+        lambda: gradient_errors([16, 0]),
+        lambda: gradient_errors([16, 16], [16]),
     ],
 )
 def test_what_cannot_be_done_is_refused(call):
@@ -333,3 +337,30 @@ def test_what_cannot_be_done_is_refused(call):
 
 def test_rows_of_the_toy_make_unequal_counts():
     assert ROWS % COUNTS["equal"].batch_size == 1 and COUNTS["unequal"].batch_size % 2 == 1
+
+
+# ---- Ray -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["predict", "--ray", "a"], ["serve", "--ray", "--port", "0"]])
+def test_without_ray_its_commands_say_how_to_install_it(monkeypatch, capsys, tmp_path, command):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("course_lib.serving.servable_folder", lambda *_: tmp_path)
+    assert main([*command, "--json"]) == 1
+    assert "[scale]" in json.loads(capsys.readouterr().out)["fix"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install -e ".[scale]"')
+def test_ray_predicts_in_the_order_of_the_texts():
+    from course_lib.onnx_model import OnnxModel, softmax
+    from course_lib.scaling.ray_engine import ray_predict
+    from course_lib.serving import servable_folder
+
+    folder, texts = servable_folder("sentiment"), ["I like it", "a dull and long film", "I like it", "so"]
+    found, names = ray_predict(folder, texts, processes=1)
+    model = OnnxModel(folder)
+    alone = [softmax(model.logits([model.encode([text])[0].ids]))[0] for text in texts]
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+    assert names == ["negative", "positive"]
+    assert ray_predict(folder, [])[0].shape == (0, 2)

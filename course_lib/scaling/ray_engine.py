@@ -26,6 +26,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -53,10 +54,12 @@ def import_ray() -> Any:
     """The module `ray`, with Serve and Data.
 
     Raises:
-        CourseError: it is not installed.
+        CourseError: it is not installed, or was imported before this function could set its token.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if "RAY_ADDRESS" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
+        if sys.modules.get("ray"):
+            raise CourseError("Ray was imported before it had a token", "restart Python, without importing ray")
         # Ray listens on all addresses of the machine and runs what it is sent. Read when it is imported.
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
