@@ -292,8 +292,11 @@ def test_a_worker_has_so_many_connections_and_ends_when_its_supervisor_is_killed
             connection.close()
         wait_until(lambda: ask(running.url, "/version")[0] == 401)
         children = psutil.Process(running.process.pid).children(recursive=True)
+        files = Path(psutil.Process(running.workers()[0]).environ()["PROMETHEUS_MULTIPROC_DIR"]).parent
+        assert (files / "versions").is_dir()
         running.process.kill()
         assert psutil.wait_procs(children, timeout=20)[1] == []
+        assert not files.exists()
         assert is_closed(running.url)
 
 

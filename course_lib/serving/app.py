@@ -9,11 +9,12 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ from course_lib.serving.limits import (
     read_json,
     texts_of,
 )
-from course_lib.serving.metrics import Metrics, forget_dead_workers
+from course_lib.serving.metrics import FOLDER, Metrics, forget_dead_workers
 from course_lib.serving.page import page
 from course_lib.serving.versions import Version, Versions
 
@@ -110,11 +111,20 @@ class Service:
             self.metrics.waiting.set(self.batcher.waiting)
             forget_dead_workers()
             if supervisor is not None and not supervisor.is_alive():
+                self._remove_files()
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             if supervisor is not None and self.batcher.busy_seconds > _HANGING_SECONDS:
                 _log.error("the model hangs: this worker ends")
                 os._exit(1)
+
+    def _remove_files(self) -> None:
+        """Removes what a killed supervisor has left: the copies of versions and the figures."""
+        if self.settings.spare is not None:
+            shutil.rmtree(self.settings.spare, ignore_errors=True)
+            shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
+            with suppress(OSError):
+                self.settings.spare.parent.rmdir()
 
     async def predict(self, request: Request) -> Response:
         """`POST /predict`: label and probabilities of one text, or of each of several."""
