@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Ids = tuple[int, ...]
 Logits = NDArray[np.float32]
+_ADMITTED = 0.5  # of its timeout may be the expected wait of a new row: waits vary, and the response takes time too
 Take = Callable[[Sequence[int], int], list[int]]  # (lengths, max_tokens) -> positions of the next batch
 
 
@@ -234,7 +235,7 @@ class Batcher:
         Raises:
             QueueFull: there is no room, or so many rows wait that these would probably expire in the queue.
         """
-        if self.retry_after > timeout:
+        if self.retry_after > _ADMITTED * timeout:
             raise QueueFull(self.retry_after)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         futures: list[asyncio.Future[Logits]] = [loop.create_future() for _ in rows]
