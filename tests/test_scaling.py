@@ -27,6 +27,7 @@ from course_lib.batching import LengthBuckets
 from course_lib.checkpoints import CheckpointFolder
 from course_lib.classifier import TextClassifier
 from course_lib.commands import main
+from course_lib.commands.processes import exit_on_sigterm
 from course_lib.errors import BadInput, CheckpointError, CourseError
 from course_lib.pretraining import pretrain
 from course_lib.scaling import (
@@ -234,6 +235,14 @@ def test_predict_starts_the_same_command_in_several_processes(monkeypatch, capsy
     ((command, processes, texts),) = seen
     assert processes == 2 and texts == ["b\na"] and command[command.index("--model") + 1] == "some"
     assert main(["predict", "--processes", "0", "a"]) == 1
+
+
+def test_sigterm_ends_the_block():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, exit_on_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_fsdp_needs_several_processes():

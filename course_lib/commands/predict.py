@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.commands.inputs import add_model, load_model, read_lines
-from course_lib.commands.processes import all_processes
+from course_lib.commands.processes import all_processes, exit_on_sigterm
 from course_lib.errors import BadInput
 
 _LONGEST = 24 * 3600.0  # seconds that several processes may take
@@ -64,7 +64,8 @@ def _rows_of_processes(options: argparse.Namespace, texts: list[str]) -> list[di
         file = Path(folder) / "texts.json"
         file.write_text(json.dumps(texts), encoding="utf-8")
         command = ["-m", "course_lib", "predict", "--json", "--model", str(options.model), "--texts-json", str(file)]
-        (found,) = run_torchrun(command, options.processes, threads=_threads(options.processes), timeout=_LONGEST)
+        with exit_on_sigterm():
+            (found,) = run_torchrun(command, options.processes, _threads(options.processes), timeout=_LONGEST)
     rows: list[dict[str, Any]] = found["predictions"]
     return rows
 

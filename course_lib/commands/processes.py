@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +18,19 @@ def add_fsdp(parser: argparse.ArgumentParser) -> None:
         "--fsdp", action="store_true",
         help="with torchrun: divide weights, gradients and optimizer state among the processes (FSDP2)",
     )  # fmt: skip
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Inside the block SIGTERM raises SystemExit, so that the processes that it has started are ended, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
