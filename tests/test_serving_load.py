@@ -95,7 +95,7 @@ def raw_server(answers: int) -> Iterator[str]:
 def test_an_open_loop_sends_on_schedule_and_counts_from_it(stub: tuple[Stub, str]) -> None:
     server, url = stub
     run = open_loop(url, ["0.03", "0.2"], rate=60, seconds=1, seed=3)
-    assert run.scheduled.tolist() == poisson_arrivals(60, 1, 3).tolist()
+    assert run.arrivals.tolist() == poisson_arrivals(60, 1, 3).tolist()
     assert len(server.texts) == len(run.status) and run.failed == 0 and run.retries == 0
     assert (run.latency[0::2] >= 0.03).all() and (run.latency[1::2] >= 0.2).all()  # texts are sent in turn
     # One client that waits needs 0.115 s a request; the open loop does not wait.
@@ -130,6 +130,19 @@ def test_lost_connections_and_timeouts_have_no_latency() -> None:
     for run in (lost, late, refused):
         assert (run.status == NO_RESPONSE).all() and np.isnan(run.latency).all() and run.failed == len(run.status) > 0
         assert np.isnan(run.quantile(0.5)) and run.goodput() == 0
+
+
+def test_a_server_that_dies_has_no_goodput_for_the_time_after() -> None:
+    latency = np.full(401, np.nan)
+    latency[0] = 0.01
+    run = LoadRun(np.linspace(0, 4, 401), latency, np.where(np.isnan(latency), NO_RESPONSE, 200), np.zeros(401))
+    assert run.seconds == 4 and run.goodput() == 0.25 and run.failed == 400
+    assert run.rate == 100  # 400 gaps in 4 s
+
+
+def test_a_closed_loop_sends_at_least_one_request() -> None:
+    with raw_server(answers=3) as url:
+        assert len(closed_loop(url, ["a"], clients=1, seconds=1e-9).status) == 1
 
 
 def test_it_runs_inside_an_event_loop_with_a_token(stub: tuple[Stub, str]) -> None:
@@ -167,6 +180,7 @@ def test_a_p99_needs_368_requests() -> None:
         lambda: open_loop("https://127.0.0.1:1", ["a"], 10, 1),
         lambda: open_loop("127.0.0.1:1", ["a"], 10, 1),
         lambda: open_loop("http://127.0.0.1:1", ["a"], 0, 1),
+        lambda: open_loop("http://127.0.0.1:1", ["a"], 1e-9, 1),
         lambda: open_loop("http://127.0.0.1:1", ["a"], 10, float("nan")),
         lambda: open_loop("http://127.0.0.1:1", ["a"], 10, 1, timeout=0),
         lambda: closed_loop("http://127.0.0.1:1", ["a"], 0, 1),

@@ -12,7 +12,6 @@ import itertools
 import json
 import math
 import re
-import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,18 +23,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib.errors import BadInput
-from course_lib.serving.simulation import poisson_arrivals
+from course_lib.serving.simulation import RequestRun, poisson_arrivals
 
 NO_RESPONSE = 0  # as a status: the connection was lost, or the timeout came first
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class LoadRun:
-    """What became of each request, in the order in which they were due.
+class LoadRun(RequestRun):
+    """What became of each request to a server.
 
     Attributes:
-        scheduled: (n,) seconds from the start until the request was due.
+        arrivals: (n,) seconds from the start until the request was due.
         latency: (n,) seconds from then until the whole response was there; NaN without a response.
         status: (n,) of HTTP, or `NO_RESPONSE`.
         lateness: (n,) seconds that the client itself sent too late. Where they are not far below the latencies, the
@@ -43,42 +42,21 @@ class LoadRun:
         retries: requests that were sent again, since the server had closed a kept connection.
     """
 
-    scheduled: NDArray[np.float64]
-    latency: NDArray[np.float64]
-    status: NDArray[np.int64]
+    SERVED = 200
+
     lateness: NDArray[np.float64]
     retries: int = 0
 
     @property
-    def served(self) -> NDArray[np.float64]:
-        """Latencies of the requests with status 200, in seconds."""
-        served: NDArray[np.float64] = self.latency[self.status == 200]
-        return served
-
-    @property
     def failed(self) -> int:
         """Requests with another status than 200, or without a response."""
-        return int(np.sum(self.status != 200))
-
-    @property
-    def seconds(self) -> float:
-        """From the first request to the last response, refusals among them."""
-        ends = self.scheduled + self.latency
-        return float(np.nanmax(ends) - self.scheduled[0]) if np.isfinite(ends).any() else math.nan
+        return int(np.sum(self.status != self.SERVED))
 
     @property
     def rate(self) -> float:
-        """Requests per second that were sent."""
-        return len(self.scheduled) / max(float(np.ptp(self.scheduled)), 1e-9)
-
-    def quantile(self, q: float) -> float:
-        """Latency that a fraction q of the served requests did not exceed, in seconds; NaN where none was served."""
-        return float(np.quantile(self.served, q)) if len(self.served) else math.nan
-
-    def goodput(self, within: float = math.inf) -> float:
-        """Requests per second that were served within so many seconds; later ones are of no use to anyone."""
-        good = int(np.sum(self.served <= within))
-        return good / max(self.seconds, 1e-9) if good else 0.0
+        """Requests per second that were sent; NaN for a single one."""
+        gaps = len(self.arrivals) - 1
+        return gaps / max(float(np.ptp(self.arrivals)), 1e-9) if gaps else math.nan
 
     def summary(self) -> dict[str, float]:
         """The run in numbers, times in milliseconds. `p99_low` and `p99_high` are the ends of its 95 % interval."""
@@ -106,10 +84,12 @@ def open_loop(
         token: that the server wants.
 
     Raises:
-        BadInput: no texts, another address than http://, or a number that is not above 0.
+        BadInput: no texts, another address than http://, a number that is not above 0, or no request in the time.
     """
-    target = _target(url, texts, timeout, token)
-    return _in_thread(_open(target, poisson_arrivals(rate, seconds, seed)))
+    target, arrivals = _target(url, texts, timeout, token), poisson_arrivals(rate, seconds, seed)
+    if not len(arrivals):
+        raise BadInput(f"no request is due in {seconds} s at {rate} requests per second", "raise one of the two")
+    return _in_thread(_open(target, arrivals))
 
 
 def closed_loop(
@@ -143,8 +123,7 @@ def quantile_interval(values: ArrayLike, q: float, confidence: float = 0.95) -> 
     Raises:
         BadInput: q or confidence outside (0, 1).
     """
-    if not (0 < q < 1 and 0 < confidence < 1):
-        raise BadInput(f"q is {q}, confidence {confidence}", "pass numbers between 0 and 1, such as 0.99 and 0.95")
+    _check_fractions(q, confidence)
     ordered = np.sort(np.asarray(values, np.float64))
     n, tail = len(ordered), (1 - confidence) / 2
     low, high = np.searchsorted(_binomial_cdf(n, q), [tail, 1 - tail])
@@ -160,9 +139,13 @@ def requests_for_quantile(q: float = 0.99, confidence: float = 0.95) -> int:
     Raises:
         BadInput: q or confidence outside (0, 1).
     """
+    _check_fractions(q, confidence)
+    return math.ceil(math.log((1 - confidence) / 2) / math.log(q))
+
+
+def _check_fractions(q: float, confidence: float) -> None:
     if not (0 < q < 1 and 0 < confidence < 1):
         raise BadInput(f"q is {q}, confidence {confidence}", "pass numbers between 0 and 1, such as 0.99 and 0.95")
-    return math.ceil(math.log((1 - confidence) / 2) / math.log(q))
 
 
 def _binomial_cdf(n: int, q: float) -> NDArray[np.float64]:
@@ -225,7 +208,7 @@ class _Target:
                 raise ValueError("a response without Content-Length")
             await reader.readexactly(int(length[1]))
             kept = b"connection: close" not in head.lower()
-            return int(head.split(b" ", 2)[1])
+            return int(head[9:12])  # after "HTTP/1.1 "
         finally:
             if kept:
                 self.idle.append((reader, writer))
@@ -272,8 +255,8 @@ def _in_thread(run: Coroutine[Any, Any, LoadRun]) -> LoadRun:
             raise
 
 
-async def _open(target: _Target, scheduled: NDArray[np.float64]) -> LoadRun:
-    n = len(scheduled)
+async def _open(target: _Target, arrivals: NDArray[np.float64]) -> LoadRun:
+    n = len(arrivals)
     latency, lateness, status = np.full(n, math.nan), np.zeros(n), np.full(n, NO_RESPONSE)
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -285,22 +268,24 @@ async def _open(target: _Target, scheduled: NDArray[np.float64]) -> LoadRun:
             latency[number] = loop.time() - due
 
     async with asyncio.TaskGroup() as group:
-        for number, seconds in enumerate(scheduled.tolist()):
+        for number, seconds in enumerate(arrivals.tolist()):
             await asyncio.sleep(max(0.0, started + seconds - loop.time()))
             group.create_task(send(number, started + seconds))
     target.close()
-    return LoadRun(scheduled, latency, status, lateness, target.retries)
+    return LoadRun(arrivals, latency, status, lateness, target.retries)
 
 
 async def _closed(target: _Target, clients: int, seconds: float) -> LoadRun:
     rows: list[tuple[float, float, int]] = []  # sent, latency, status
-    numbers, started = itertools.count(), time.monotonic()
+    numbers, loop = itertools.count(), asyncio.get_running_loop()
+    started = loop.time()
+    end = started + seconds
 
     async def client() -> None:
-        loop = asyncio.get_running_loop()
-        while (sent := time.monotonic()) - started < seconds:
-            status = await target.post(next(numbers), loop.time() + target.timeout)
-            rows.append((sent - started, time.monotonic() - sent if status != NO_RESPONSE else math.nan, status))
+        while not rows or loop.time() < end:
+            sent = loop.time()
+            status = await target.post(next(numbers), sent + target.timeout)
+            rows.append((sent - started, loop.time() - sent if status != NO_RESPONSE else math.nan, status))
             if status == NO_RESPONSE:
                 await asyncio.sleep(0.01)  # a server that is gone refuses at once
 
@@ -308,5 +293,5 @@ async def _closed(target: _Target, clients: int, seconds: float) -> LoadRun:
         for _ in range(clients):
             group.create_task(client())
     target.close()
-    scheduled, latency, status = (np.array(column) for column in zip(*sorted(rows), strict=True))
-    return LoadRun(scheduled, latency, status.astype(np.int64), np.zeros(len(rows)), target.retries)
+    arrivals, latency, status = (np.array(column) for column in zip(*sorted(rows), strict=True))
+    return LoadRun(arrivals, latency, status.astype(np.int64), np.zeros(len(rows)), target.retries)

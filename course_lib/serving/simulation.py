@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,40 +30,60 @@ DONE, REJECTED, EXPIRED = "done", "rejected", "expired"
 
 
 @dataclass(frozen=True)
-class QueueRun:
-    """What became of each request, in order of arrival.
+class RequestRun:
+    """What became of requests to a simulated queue or a real server.
 
     Attributes:
-        arrivals: (n,) seconds.
-        wait: (n,) seconds until service began; until the request left where it was not served.
-        latency: (n,) seconds until its result, or until it left.
-        status: (n,) "done", "rejected" (the queue was full) or "expired" (it waited longer than its timeout).
-        batch: (n,) number of the batch that it was computed in; its own number where requests are served singly.
+        arrivals: (n,) seconds until each request came, in order.
+        latency: (n,) seconds from then until it left, with or without its result; NaN where nobody knows.
+        status: (n,) equal to `SERVED` where it got its result.
     """
 
+    SERVED: ClassVar[Any]
+
     arrivals: Floats
-    wait: Floats
     latency: Floats
-    status: NDArray[np.str_]
-    batch: NDArray[np.int64]
+    status: NDArray[Any]
+
+    @property
+    def served(self) -> Floats:
+        """Latencies of the requests that got their result, in seconds."""
+        return np.asarray(self.latency[self.status == self.SERVED])
 
     @property
     def seconds(self) -> float:
-        """From the first arrival to the last result."""
-        return float((self.arrivals + self.latency).max() - self.arrivals[0])
+        """From the first request until the last one has left, or has come if nobody knows when it left."""
+        return float((self.arrivals + np.nan_to_num(self.latency)).max() - self.arrivals[0])
+
+    def quantile(self, q: float) -> float:
+        """Latency that a fraction q of the served requests did not exceed, in seconds; NaN where none was served."""
+        return float(np.quantile(self.served, q)) if len(self.served) else math.nan
+
+    def goodput(self, within: float = math.inf) -> float:
+        """Results per second that came within so many seconds of their request; later ones are of no use to anyone."""
+        return float(np.sum(self.served <= within)) / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class QueueRun(RequestRun):
+    """What became of each simulated request.
+
+    Attributes:
+        arrivals: (n,) seconds.
+        latency: (n,) seconds until its result, or until it left.
+        status: (n,) "done", "rejected" (the queue was full) or "expired" (it waited longer than its timeout).
+        wait: (n,) seconds until service began; until the request left where it was not served.
+        batch: (n,) number of the batch that it was computed in; its own number where requests are served singly.
+    """
+
+    SERVED = DONE
+
+    wait: Floats
+    batch: NDArray[np.int64]
 
     def rate(self, status: str) -> float:
         """Fraction of the requests with this status."""
         return float(np.mean(self.status == status))
-
-    def quantile(self, q: float) -> float:
-        """Latency that a fraction q of the served requests did not exceed; NaN where none was served."""
-        served = self.latency[self.status == DONE]
-        return float(np.quantile(served, q)) if len(served) else math.nan
-
-    def goodput(self, within: float = math.inf) -> float:
-        """Results per second that came within so many seconds of their request; later ones are of no use."""
-        return float(np.sum((self.status == DONE) & (self.latency <= within)) / max(self.seconds, 1e-9))
 
 
 def poisson_arrivals(rate: float, seconds: float, seed: int) -> Floats:
@@ -103,15 +123,13 @@ def simulate_queue(
         timeout: seconds after which a request that still waits leaves the queue, uncomputed. None for never.
 
     Raises:
-        BadInput: arrivals that are empty, decrease or are not finite; a negative time; fewer than one server.
+        BadInput: arrivals that are empty or decrease; a number that is negative or not finite; fewer than one server.
     """
     times = _times(arrivals)
-    service = _service(service_seconds, len(times))
-    if (
-        not _is_count(servers)
-        or (max_waiting is not None and max_waiting < 0)
-        or (timeout is not None and not timeout >= 0)
-    ):
+    service = _numbers(service_seconds, "service_seconds", len(times))
+    room = math.inf if max_waiting is None else max_waiting
+    patience = math.inf if timeout is None else timeout
+    if not (_is_count(servers) and room >= 0 and patience >= 0):
         raise BadInput(
             f"servers {servers}, max_waiting {max_waiting}, timeout {timeout}",
             "use at least one server, and no negative numbers",
@@ -122,17 +140,17 @@ def simulate_queue(
         while leaving and leaving[0] <= now:
             leaving.popleft()
         start = max(now, free[0])
-        if max_waiting is not None and start > now and len(leaving) >= max_waiting:
+        if start > now and len(leaving) >= room:
             status[i] = REJECTED
             continue
-        if timeout is not None and start - now > timeout:
-            status[i], wait[i] = EXPIRED, timeout
+        if start - now > patience:
+            status[i], wait[i] = EXPIRED, patience
         else:
             wait[i] = start - now
             heapq.heapreplace(free, start + service[i])
         leaving.append(now + wait[i])
     latency = wait + np.where(status == DONE, service, 0.0)
-    return QueueRun(times, wait, latency, status, np.arange(len(times)))
+    return QueueRun(times, latency, status, wait, np.arange(len(times)))
 
 
 def simulate_batches(
@@ -187,7 +205,7 @@ def simulate_batches(
         wait[taken], latency[taken], batch[taken] = now - times[taken], finish - times[taken], number
         chosen = set(taken)
         waiting, now, number = [row for row in waiting if row not in chosen], finish, number + 1
-    return QueueRun(times, wait, latency, np.full(len(times), DONE), batch)
+    return QueueRun(times, latency, np.full(len(times), DONE), wait, batch)
 
 
 def _timer_end(times: Floats, oldest: int, max_rows: int, timer: float) -> float:
@@ -222,7 +240,7 @@ def closed_loop(
     Raises:
         BadInput: fewer than one client or server, or a negative time.
     """
-    service = _service(service_seconds)
+    service = _numbers(service_seconds, "service_seconds")
     if not (_is_count(clients) and _is_count(servers)) or not 0 <= think_seconds < math.inf:
         raise BadInput(
             f"clients {clients}, servers {servers}, think_seconds {think_seconds}",
@@ -238,7 +256,7 @@ def closed_loop(
         arrivals[i], wait[i] = now, start - now
         heapq.heapreplace(free, start + seconds)
         heapq.heapreplace(sending, start + seconds + draw.exponential(think_seconds))
-    return QueueRun(arrivals, wait, wait + service, np.full(len(service), DONE), np.arange(len(service)))
+    return QueueRun(arrivals, wait + service, np.full(len(service), DONE), wait, np.arange(len(service)))
 
 
 # A day
@@ -316,14 +334,13 @@ def autoscale(
     Raises:
         BadInput: another policy, a forecast of another length, or a number outside its range.
     """
-    came = _rates(rates, "rates")
-    expected = came if forecast is None else _rates(forecast, "forecast")
+    came = _numbers(rates, "rates")
+    expected = came if forecast is None else _numbers(forecast, "forecast", len(came))
     numbers_fit = 0 < target < 1 and startup >= 0 and margin > 0 and service_rate > 0
-    if policy not in SCALING or len(expected) != len(came) or not numbers_fit:
+    if policy not in SCALING or not numbers_fit:
         raise BadInput(
-            f"policy {policy!r}, {len(expected)} forecasts for {len(came)} rates, target {target}, startup {startup}, "
-            f"margin {margin}, service_rate {service_rate}",
-            f"use one of {', '.join(SCALING)}, forecasts as long as the rates, and a target between 0 and 1",
+            f"policy {policy!r}, target {target}, startup {startup}, margin {margin}, service_rate {service_rate}",
+            f"use one of {', '.join(SCALING)}, a target between 0 and 1, and no negative numbers",
         )
     if policy == "reactive":
         seen = np.concatenate([np.repeat(came[:1], 1 + startup), came])[: len(came)]
@@ -342,36 +359,21 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
 
 
+def _numbers(values: ArrayLike, name: str, n: int | None = None) -> Floats:
+    """(n,) numbers; with n, one number counts for all. Raises BadInput unless they are finite and not negative."""
+    found: Any = np.asarray(values, dtype=np.float64)
+    if n is not None and found.ndim == 0:
+        found = np.full(n, found)
+    is_vector = found.ndim == 1 and len(found) > 0 and n in (None, len(found))
+    if not is_vector or not ((found >= 0) & (found < math.inf)).all():
+        raise BadInput(
+            f"{name} has the shape {found.shape}, or a wrong number", "pass finite numbers that are not negative"
+        )
+    return np.asarray(found)
+
+
 def _times(arrivals: ArrayLike) -> Floats:
-    times = np.asarray(arrivals, dtype=np.float64)
-    if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
-        raise BadInput(
-            f"arrivals of the shape {times.shape} are empty, not finite or decrease",
-            "pass one time in seconds for each request, in order of arrival",
-        )
+    times = _numbers(arrivals, "arrivals")
+    if (np.diff(times) < 0).any():
+        raise BadInput("the arrivals decrease", "pass the times in seconds in order of arrival")
     return times
-
-
-def _service(seconds: ArrayLike, n: int | None = None) -> Floats:
-    service: Any = np.asarray(seconds, dtype=np.float64)
-    if n is not None and service.ndim == 0:
-        service = np.full(n, service)
-    if (
-        service.ndim != 1
-        or not len(service)
-        or n not in (None, len(service))
-        or not ((service >= 0) & (service < math.inf)).all()
-    ):
-        raise BadInput(
-            f"service_seconds has the shape {service.shape}, or a negative number", "pass seconds for each request"
-        )
-    return np.asarray(service)
-
-
-def _rates(rates: ArrayLike, name: str) -> Floats:
-    values = np.asarray(rates, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or (values < 0).any():
-        raise BadInput(
-            f"{name} has the shape {values.shape}, or holds a wrong number", "pass requests per second, >= 0"
-        )
-    return values

@@ -87,7 +87,7 @@ class _Traffic:
         if len(run.served):
             title = f"Latency of the last run, {self.slider.value} requests per second"
             self.last.value = plots.to_png(
-                plots.run_timeline(run.scheduled, run.latency, title=title, status=run.status)
+                plots.run_timeline(run.arrivals, run.latency, title=title, status=run.status)
             )
         self.last.layout.display = "" if len(run.served) else "none"
         table = latency_table(self.runs)
