@@ -248,7 +248,7 @@ def test_every_function_has_a_figure_here():
     tested = {function.__name__ for function, *_ in FIGURES.values()}
     elsewhere = {"agreement_map", "deletion_curves", "faithfulness_against_time", "forest", "sanity", "seed_spread",
                  "plot_accuracy_cost", "plot_cache", "latency_over_load", "latency_ecdf", "run_timeline",
-                 "percentiles_over_rate", "service_costs", "autoscaling_day", "batching_throughput"}  # fmt: skip
+                 "percentiles_over_rate", "autoscaling_day"}  # fmt: skip
     functions = {name for name in plots.__all__ if name.islower()} - {"heat_map", "small_png", "to_png"}
     assert functions == tested | elsewhere
 

@@ -27,14 +27,6 @@ RATES = pd.DataFrame({
     "rate": [50, 100], "p50": [0.006, 0.008], "p50_low": [0.005, 0.007], "p50_high": [0.007, 0.009],
     "p99": [0.012, 0.02], "p99_low": [0.01, 0.015], "p99_high": [np.inf, 0.03],
 })  # fmt: skip
-COSTS = pd.DataFrame({
-    "name": ["float32", "an API", "int8"], "usd": [0.2, 300, 0.1], "low": [0.18, np.nan, 0.09],
-    "high": [0.22, np.nan, 0.12],
-})  # fmt: skip
-BARS = pd.DataFrame({
-    "model": ["int8", "int8", "torch", "torch"], "policy": ["by length", "by arrival"] * 2,
-    "rows_per_second": [273.0, 146, 119, 68], "low": [270.0, 140, 110, 60], "high": [280.0, 150, 130, 70],
-})  # fmt: skip
 DAY = day_trace(0)
 RUNS = [autoscale(DAY, 10, 0.1, policy, forecast=day_trace(1)) for policy in SCALING]
 
@@ -48,9 +40,7 @@ RUNS = [autoscale(DAY, 10, 0.1, policy, forecast=day_trace(1)) for policy in SCA
         (plots.run_timeline, (TIMES, LATENCIES, {"hot swap": 2.0, "kill -9": 5.0})),
         (plots.run_timeline, (TIMES[:3], LATENCIES[:3], None)),
         (plots.percentiles_over_rate, (RATES,)),
-        (plots.service_costs, (COSTS,)),
         (plots.autoscaling_day, (DAY, RUNS, 10)),
-        (plots.batching_throughput, (BARS,)),
     ],
 )
 def test_a_figure_states_its_title_and_can_be_read(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -98,24 +88,12 @@ def test_an_open_interval_is_an_arrow_and_not_a_whisker() -> None:
     np.testing.assert_allclose(sorted(whisker_ends(ax)), [[5, 7], [7, 9], [10, 12], [15, 30]])
 
 
-def test_services_are_ordered_by_price_and_list_prices_have_no_interval() -> None:
-    ax = plots.service_costs(COSTS)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["int8", "float32", "an API"]
-    np.testing.assert_allclose(sorted(whisker_ends(ax, axis=0)), [[0.09, 0.12], [0.18, 0.22]])
-    assert [text.get_text() for text in ax.texts] == ["$0.1", "$0.2", "$300"]
-
-
 def test_a_day_shows_each_policy_with_its_violations() -> None:
     axes = plots.autoscaling_day(DAY, RUNS, 10)
     for ax, run in zip(axes, RUNS, strict=True):
         assert f"{run.policy}: {run.replica_hours:,.0f} replica-hours" in ax.get_title(loc="left")
         crosses = next(line for line in ax.lines if line.get_label() == "SLO violated")
         assert len(np.asarray(crosses.get_xdata())) == run.violated.sum()
-
-
-def test_bars_are_the_given_rates() -> None:
-    heights = sorted(bar.get_height() for bar in plots.batching_throughput(BARS).patches)  # type: ignore[attr-defined]
-    assert heights == sorted(BARS["rows_per_second"])
 
 
 @pytest.mark.parametrize(
@@ -128,10 +106,8 @@ def test_bars_are_the_given_rates() -> None:
         (plots.latency_ecdf, ({"one": [0.0, 1.0]},), "latencies of one"),
         (plots.run_timeline, (TIMES[:5], LATENCIES), "100 latencies, 5 times"),
         (plots.percentiles_over_rate, (RATES.head(0),), "no rows"),
-        (plots.service_costs, (COSTS.assign(usd=-1),), "usd is"),
         (plots.autoscaling_day, (DAY[:5], RUNS, 10), "3 runs for 5 rates"),
         (plots.autoscaling_day, (DAY, [], 10), "0 runs"),
-        (plots.batching_throughput, (pd.concat([BARS, BARS]),), "occurs twice"),
     ],
 )
 def test_bad_input_is_named(function: Callable[..., Any], arguments: tuple[Any, ...], said: str) -> None:

@@ -19,7 +19,7 @@ from course_lib.serving.batcher import take_batch
 from course_lib.serving.load import LoadRun, quantile_interval
 from course_lib.serving.simulation import POLICIES, simulate_batches
 from course_lib.widgets.costs import Scenario, scenario_costs
-from course_lib.widgets.queue_replay import batch_steps
+from course_lib.widgets.queueing import batch_steps
 from course_lib.widgets.ring import contributions
 from course_lib.widgets.traffic import describe_run, latency_table
 

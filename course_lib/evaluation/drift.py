@@ -53,25 +53,6 @@ def mann_whitney_p(reference: ArrayLike, current: ArrayLike) -> float:
     return float(stats.mannwhitneyu(new, old).pvalue)
 
 
-def cohens_d(reference: ArrayLike, current: ArrayLike) -> Interval:
-    """Difference of the means, current minus reference, in pooled standard deviations.
-
-    Cohen (1988), Statistical Power Analysis, calls 0.2 small, 0.5 medium and 0.8 large. The 95 % interval is Hedges and
-    Olkin's (1985), Statistical Methods for Meta-Analysis, chapter 5, for large samples.
-
-    Raises:
-        BadInput: all scores are equal, or what `auc_shift` raises.
-    """
-    old, new = _samples(reference, current)
-    n, m = len(old), len(new)
-    pooled = np.sqrt(((n - 1) * old.var(ddof=1) + (m - 1) * new.var(ddof=1)) / (n + m - 2))
-    if not pooled > 0:
-        raise BadInput("all scores of a sample are equal: they have no deviation", "use mean_difference instead")
-    d = float((new.mean() - old.mean()) / pooled)
-    half = _Z * float(np.sqrt((n + m) / (n * m) + d * d / (2 * (n + m))))
-    return Interval(d, d - half, d + half)
-
-
 def mean_difference(reference: ArrayLike, current: ArrayLike) -> Interval:
     """Current mean minus reference mean, in the unit of the scores, with Welch's (1947) 95 % interval.
 

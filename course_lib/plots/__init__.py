@@ -37,12 +37,10 @@ from course_lib.plots.robustness import (
 from course_lib.plots.scored_text import HeatMap, heat_map
 from course_lib.plots.serving import (
     autoscaling_day,
-    batching_throughput,
     latency_ecdf,
     latency_over_load,
     percentiles_over_rate,
     run_timeline,
-    service_costs,
 )
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, schedule, stored_curves
@@ -54,7 +52,6 @@ __all__ = [
     "agreement_map",
     "attention_map",
     "autoscaling_day",
-    "batching_throughput",
     "cost_of_success",
     "defenses",
     "deletion_curves",
@@ -88,7 +85,6 @@ __all__ = [
     "schedule",
     "seed_spread",
     "sensitivity",
-    "service_costs",
     "small_png",
     "stored_curves",
     "text_movement",

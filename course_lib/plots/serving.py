@@ -1,4 +1,4 @@
-"""Figures of a service: latency over load, distributions of latencies, a run with its events, throughput, costs."""
+"""Figures of a service: latency over load, distributions of latencies, a run with its events, replicas over a day."""
 
 from __future__ import annotations
 
@@ -187,33 +187,6 @@ def percentiles_over_rate(table: pd.DataFrame, title: str = "Latency at each rat
 
 
 @course_style
-def service_costs(table: pd.DataFrame, title: str = "Cost of a million requests") -> Axes:
-    """A dot with its interval for the price of a million requests of each service (log axis), cheapest on top.
-
-    Args:
-        table: name, usd (for a million requests), and low and high where the rate was measured; NaN for a list price.
-        title: of the figure.
-
-    Raises:
-        BadInput: a column or all rows are missing, or a price is not positive.
-    """
-    check_columns(table, "name", "usd", "low", "high")
-    _check_positive(table, "usd")
-    rows, look = table.sort_values("usd", kind="stable"), series_style(0)
-    ax, prices = new_axes(6.8, 1.5 + 0.36 * len(table)), rows["usd"].to_numpy(float)
-    lengths, listed = style.whiskers(prices, rows["low"], rows["high"]), rows["low"].isna().to_numpy()
-    for place, price in enumerate(prices):
-        fill = "white" if listed[place] else look.colour
-        ax.errorbar(price, place, xerr=lengths[:, [place]], fmt="o", color=look.colour, capsize=3, markerfacecolor=fill)
-        ax.annotate(f"${price:,.3g}", (price, place), (0, 7), textcoords="offset points", ha="center", fontsize=8.5)
-    style.log_axis(ax, np.concatenate([prices, rows[["low", "high"]].to_numpy(float)[~listed].ravel()]))
-    style.name_rows(ax, rows["name"].astype(str).tolist())
-    note = "; hollow: a list price" if listed.any() else ", with 95 % intervals"
-    set_labels(ax, title, f"USD per million requests (log scale){note}", wrap=60)
-    return ax
-
-
-@course_style
 def autoscaling_day(
     rates: ArrayLike, runs: Sequence[ScalingRun], service_rate: float, title: str = "Replicas over a day"
 ) -> tuple[Axes, ...]:
@@ -255,38 +228,6 @@ def autoscaling_day(
     ax.set_xlabel("hour of the day")
     style.legend_below(ax, ncols=3)
     return tuple(panels)
-
-
-@course_style
-def batching_throughput(table: pd.DataFrame, title: str = "Throughput of each way to form batches") -> Axes:
-    """Bars of rows per second with their intervals: a group for each model, a bar for each policy.
-
-    Args:
-        table: model, policy, rows_per_second, low and high; a row for each pair.
-        title: of the figure.
-
-    Raises:
-        BadInput: a column or all rows are missing, a pair occurs twice, or a number is not positive.
-    """
-    check_columns(table, "model", "policy", "rows_per_second", "low", "high")
-    _check_positive(table, "rows_per_second", "low", "high")
-    style.check_unique(table, "model", "policy")
-    models, policies = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["policy"]))
-    ax, width = new_axes(max(6.4, 1.5 + 1.6 * len(models)), 3.8), 0.8 / len(policies)
-    for number, policy in enumerate(policies):
-        rows, look = table[table["policy"] == policy], series_style(number)
-        places = [models.index(model) + (number - (len(policies) - 1) / 2) * width for model in rows["model"]]
-        bars = ax.bar(
-            places, rows["rows_per_second"], width, label=str(policy), color=look.colour, hatch=look.hatch,
-            edgecolor="white", yerr=style.whiskers(rows["rows_per_second"], rows["low"], rows["high"]), capsize=2,
-            error_kw={"ecolor": INK, "elinewidth": 1},
-        )  # fmt: skip
-        ax.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=8.5)
-    ax.set_xticks(range(len(models)), [str(model) for model in models])
-    ax.grid(axis="x", visible=False)
-    set_labels(ax, title, "", "rows per second", wrap=66)
-    style.legend_below(ax)
-    return ax
 
 
 def _log_milliseconds(ax: Axes) -> None:

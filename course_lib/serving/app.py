@@ -43,7 +43,7 @@ from course_lib.serving.limits import (
     texts_of,
 )
 from course_lib.serving.metrics import FOLDER, Metrics, forget_dead_workers
-from course_lib.serving.page import page
+from course_lib.serving.page import render_page
 from course_lib.serving.versions import Version, Versions
 
 _MAX_PADDING = (
@@ -259,7 +259,7 @@ class Service:
     async def index(self, _: Request) -> Response:
         """`GET /`: a page to try it, with all limits."""
         needs_token, length = self.settings.token is not None, self.versions.stable.model.max_length
-        return HTMLResponse(page(self.limits, length, needs_token, self.settings.workers))
+        return HTMLResponse(render_page(self.limits, length, needs_token, self.settings.workers))
 
     def route(self, path: str, method: str, endpoint: Endpoint, needs_token: bool = True) -> Route:
         """A route whose errors are JSON and repeat nothing of the request."""

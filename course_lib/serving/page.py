@@ -90,7 +90,7 @@ get("form").addEventListener("submit", async (event) => {{
 """
 
 
-def page(limits: Limits, max_length: int, needs_token: bool, workers: int = 1) -> str:
+def render_page(limits: Limits, max_length: int, needs_token: bool, workers: int = 1) -> str:
     """The HTML of the page.
 
     Args:

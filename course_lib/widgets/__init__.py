@@ -17,7 +17,7 @@ from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import calibration_explorer, watch_prediction
-from course_lib.widgets.queue_replay import queue_replay
+from course_lib.widgets.queueing import queue_replay
 from course_lib.widgets.ring import ring_all_reduce_steps
 from course_lib.widgets.runs import compare_runs, diagnose
 from course_lib.widgets.samples import sampling

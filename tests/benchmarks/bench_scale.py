@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from side_by_side.claims import Claim
 from side_by_side.report import Report
+from side_by_side.scaling_runs import gradient_errors, training_speed
 
 from course_lib import corpora
 from course_lib.scaling import run_torchrun
-from course_lib.scaling.jobs import gradient_errors, training_speed
 
 HEADING = ("part", "processes x threads", "rows/s", "slowest", "fastest")
 SETTINGS = ((1, 2), (2, 1))  # processes, threads of each
@@ -36,11 +36,6 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=1000, help="sentences to predict (fewer than 1,000: a trial)")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="fewer: a trial")
     return parser.parse_args(arguments)
-
-
-def train(processes: int, threads: int, rows: int) -> float:
-    """Rows a second of fine-tuning the course's encoder, start and first steps left out."""
-    return float(training_speed(processes, threads, rows)[0]["rows_per_second"])
 
 
 def predict(processes: int, threads: int, texts: list[str]) -> float:
@@ -107,7 +102,7 @@ def main(asked: argparse.Namespace) -> None:
             for part in asked.parts:
                 if part != "gradients":
                     work = asked.rows if part == "train" else texts
-                    rate = (train if part == "train" else predict)(processes, threads, work)
+                    rate = (training_speed if part == "train" else predict)(processes, threads, work)
                     report.add({"part": part, "processes": processes, "threads": threads, "rate": rate})
     errors = gradient_errors(*COUNTS) if "gradients" in asked.parts else []
     report.close(HEADING, lines(report), claims(report, asked, errors))
