@@ -40,7 +40,6 @@ from course_lib.scaling import (
     state_bytes,
 )
 from course_lib.scaling.batch_inference import deal, predict_in_parts
-from course_lib.scaling.jobs import gradient_errors
 from course_lib.training.parallel import process_group
 
 TOOLS = str(Path(__file__).parent / "tools")
@@ -335,8 +334,6 @@ def test_bytes_of_a_state_by_hand():
         lambda: deal([1], 0),
         lambda: run_torchrun(["x"], processes=0),
         lambda: run_torchrun(["x"], restarts=-1),
-        lambda: gradient_errors([16, 0]),
-        lambda: gradient_errors([16, 16], [16]),
     ],
 )
 def test_what_cannot_be_done_is_refused(call):
