@@ -25,6 +25,7 @@ from serving_probes import CANARY, copy_version, damage, damaged_request, tiny_e
 from starlette.testclient import TestClient
 from toy_classifiers import TEXTS
 
+from course_lib.commands import main
 from course_lib.errors import BadInput, CorruptAsset, CourseError
 from course_lib.onnx_model import OnnxModel, softmax
 from course_lib.serving import (
@@ -250,6 +251,8 @@ def test_limits_are_positive(name: str, value: Any) -> None:
     ("settings", "host", "message"),
     [
         ({"workers": 0}, "127.0.0.1", "workers"),
+        ({"max_tokens": 0}, "127.0.0.1", "max_tokens"),
+        ({"token": ""}, "127.0.0.1", "token"),
         ({}, "0.0.0.0", "can be reached"),
         ({"token": "two words"}, "0.0.0.0", "token"),
         ({}, "127.0.0.1", "model.onnx"),
@@ -258,6 +261,12 @@ def test_limits_are_positive(name: str, value: Any) -> None:
 def test_a_server_that_cannot_start_says_why(settings: dict[str, Any], host: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(CourseError, match=message):
         serve(Settings(tmp_path, **settings), host, 0)
+
+
+def test_the_command_refuses_bad_settings_before_it_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("course_lib.serving.servable_folder", lambda *_: pytest.fail("it exports"))
+    for wrong in (["--batch-tokens", "0"], ["--workers", "0"], ["--host", "0.0.0.0"], ["--waiting", "0"]):
+        assert main(["serve", *wrong]) == 1
 
 
 def test_a_server_whose_command_fails_says_why(tmp_path: Path) -> None:

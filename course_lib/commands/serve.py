@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from course_lib.commands.inputs import add_model, say
-from course_lib.errors import BadInput
 
 _TOKEN = "COURSE_SERVE_TOKEN"
 
@@ -35,14 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Serves until it is stopped."""
     from course_lib.serving import Limits, Settings, servable_folder, serve
+    from course_lib.serving.limits import check_address
 
     limits = Limits(**{limit.name: getattr(options, limit.name) for limit in fields(Limits)})
-    if options.batch_tokens < 1:
-        raise BadInput(f"--batch-tokens is {options.batch_tokens}", "use 1 or more")
-    settings = Settings(
-        servable_folder(options.model, say), limits, options.token or os.environ.get(_TOKEN), options.batch_tokens,
-        options.workers, options.log_requests,
-    )  # fmt: skip
+    token = options.token or os.environ.get(_TOKEN) or None
+    settings = Settings(Path(options.model), limits, token, options.batch_tokens, options.workers, options.log_requests)
+    check_address(options.host, token)
+    settings = replace(settings, folder=servable_folder(options.model, say))  # last: an export takes seconds
     if options.ray:
         from course_lib.scaling.ray_engine import ray_server, wait_for_signal
 

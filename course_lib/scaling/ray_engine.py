@@ -42,6 +42,7 @@ from course_lib.errors import BadInput, CourseError
 from course_lib.onnx_model import OnnxModel, softmax
 from course_lib.scaling.launch import ROOT
 from course_lib.serving import Settings, create_app
+from course_lib.serving.limits import check_address
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -131,12 +132,7 @@ def ray_server(settings: Settings, host: str = "127.0.0.1", port: int = 8000) ->
         BadInput: an address without a token.
         CourseError: Ray is not installed, or does not start.
     """
-    from course_lib.serving.limits import LOOPBACK
-
-    if settings.workers < 1:
-        raise BadInput(f"workers is {settings.workers}", "use 1 or more")
-    if host not in LOOPBACK and not settings.token:
-        raise BadInput(f"{host} can be reached by others", "give a --token, or serve on 127.0.0.1")
+    check_address(host, settings.token)
     absolute = replace(settings, folder=settings.folder.absolute())
     with ray_cluster(cpus=settings.workers + 1) as ray:
         serve = ray.serve

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import threading
@@ -28,6 +29,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from course_lib.errors import BadInput
 from course_lib.onnx_model import Tokens, softmax
 from course_lib.serving.batcher import Batcher, DeadlineExceeded, QueueFull, RowQueue, take_batch
 from course_lib.serving.explanations import TooManyWords, shapley_values
@@ -54,13 +56,14 @@ _STAYS_READY = 0.2  # seconds: however often it is requested, the model computes
 _MODEL_SECONDS = 5.0  # for the batch of a row whose wait is over
 _HANGING_SECONDS = 30.0  # of one batch; then the worker ends itself, and its supervisor starts another
 _STOP_SECONDS = 5.0  # for what still runs when everything else of the worker has ended
+_TOKEN = re.compile("[!-~]+")
 _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker needs to know."""
+    """What a worker needs to know. Raises BadInput for a number under 1, or a token that no header can carry."""
 
     folder: Path  # an export, or a folder of versions
     limits: Limits = field(default_factory=Limits)
@@ -69,6 +72,12 @@ class Settings:
     workers: int = 1  # that share the clients
     log_requests: bool = False
     spare: Path | None = None  # for copies of the versions in use
+
+    def __post_init__(self) -> None:
+        if min(self.workers, self.max_tokens) < 1:
+            raise BadInput(f"workers is {self.workers}, max_tokens {self.max_tokens}", "use 1 or more for both")
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise BadInput("the token is empty, or has a space or a letter that is not ASCII", "use letters and digits")
 
 
 class Service:

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from course_lib.errors import BadInput
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _CLIENTS = 10_000  # whose rates are remembered; then the one unseen for longest is forgotten
 
@@ -124,6 +124,12 @@ def budget_of(body: Mapping[str, Any], limits: Limits) -> int:
     if not isinstance(budget, int) or isinstance(budget, bool) or not 2 <= budget <= limits.explain_rows:
         raise HttpError(422, "budget is out of range", f"send a whole number from 2 to {limits.explain_rows}")
     return budget
+
+
+def check_address(host: str, token: str | None) -> None:
+    """Raises BadInput if a server would listen on an address that others can reach, and has no token."""
+    if host not in _LOOPBACK and not token:
+        raise BadInput(f"{host} can be reached by others", "give a --token, or serve on 127.0.0.1")
 
 
 def check_host(headers: Headers) -> None:

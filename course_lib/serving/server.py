@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -27,7 +26,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from course_lib.errors import BadInput, CourseError
 from course_lib.serving import metrics
 from course_lib.serving.app import Settings, create_app
-from course_lib.serving.limits import LOOPBACK, Limits
+from course_lib.serving.limits import Limits, check_address
 from course_lib.serving.protocol import DeadlineProtocol
 from course_lib.serving.versions import Versions
 
@@ -35,7 +34,6 @@ _SETTINGS = "COURSE_SERVE_SETTINGS"  # environment variable: how a worker gets i
 _STARTED_BY = "COURSE_SERVE_STARTED_BY"  # environment variable: the process with which a server ends
 _READY_LINE = "serving on "
 _KEEP_ALIVE = 20  # seconds; clients must give up an idle connection before the server does (httpx: after 5)
-_TOKEN = re.compile("[!-~]+")
 _WORKER_LINE = "a worker is ready"
 _GRACE = 10  # seconds that requests under way have when the server stops
 _START = 20  # seconds that a new worker has, and that one which answers no signal of its supervisor lives
@@ -50,15 +48,10 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
         port: 0 takes a free one; the line on standard error names it.
 
     Raises:
-        BadInput: an address without a token, or one that is in use; a token that no header can carry.
+        BadInput: an address without a token, or one that is in use.
         CourseError: the model cannot be used, or the workers do not start.
     """
-    if settings.workers < 1:
-        raise BadInput(f"workers is {settings.workers}", "use 1 or more")
-    if host not in LOOPBACK and not settings.token:
-        raise BadInput(f"{host} can be reached by others", "give a --token, or serve on 127.0.0.1")
-    if settings.token and not _TOKEN.fullmatch(settings.token):
-        raise BadInput("the token has a space or a letter that is not ASCII", "use letters, digits and punctuation")
+    check_address(host, settings.token)
     with _bound(host, port) as listening, tempfile.TemporaryDirectory(prefix="course-serve-") as temporary:
         spare, figures = Path(temporary, "versions"), Path(temporary, "figures")
         spare.mkdir()
