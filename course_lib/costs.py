@@ -179,13 +179,13 @@ def inference_flops(parameters: float, tokens: float) -> float:
 def estimate(
     flops: float, flops_per_second: float, price: Price, machines: int = 1, utilization: float = 1.0
 ) -> Estimate:
-    """Seconds, US dollars and joules of so many operations.
+    """Seconds, US dollars and joules of a number of operations.
 
     Args:
         flops: operations in all.
         flops_per_second: of one machine: a measured rate, or the peak of its data sheet with `utilization` below 1.
         price: of one machine.
-        machines: how many work at once. The work is taken to divide evenly: put what communication costs into
+        machines: how many work at once. The work is assumed to divide evenly: include what communication costs in
             `utilization`.
         utilization: fraction of `flops_per_second` that is reached, in (0, 1].
 

@@ -55,13 +55,13 @@ class OnnxModel:
             self.max_length, self.pad_id = int(note["max_length"]), int(note["pad_id"])
             hashes = dict(note.get("sha256", {}))  # an export of an older version has none
             self._tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER_FILE))
+            self._tokenizer.enable_truncation(self.max_length)
+            self._tokenizer.no_padding()
         except Exception as error:  # tokenizers raises bare Exceptions
             raise CorruptAsset(f"{self.folder} is damaged: {error!r}", "export the model again") from error
         for name, expected in hashes.items():
             if sha256_of(self.folder / name) != expected:
                 raise CorruptAsset(f"{self.folder / name} is not the file that was exported", "export the model again")
-        self._tokenizer.enable_truncation(self.max_length)
-        self._tokenizer.no_padding()
         self._session = session(self.folder / MODEL_FILE, threads)
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:

@@ -348,7 +348,7 @@ def test_rows_of_the_toy_make_unequal_counts():
 # ---- Ray -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [["predict", "--ray", "a"], ["serve", "--ray", "--port", "0"]])
+@pytest.mark.parametrize("command", [["predict", "--ray", "a"], ["serve", "--ray"]])
 def test_without_ray_its_commands_say_how_to_install_it(monkeypatch, capsys, tmp_path, command):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setattr("course_lib.serving.servable_folder", lambda *_: tmp_path)

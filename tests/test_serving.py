@@ -664,7 +664,9 @@ async def watched(versions: Versions, until: Callable[[], bool]) -> None:
     task.cancel()
 
 
-@pytest.mark.parametrize("kind", ["truncated", "wrong hash", "other classes", "missing file", "garbage note"])
+@pytest.mark.parametrize(
+    "kind", ["truncated", "wrong hash", "other classes", "missing file", "wrong length", "garbage note"]
+)
 def test_a_damaged_version_is_refused(kind: str, versions: Path) -> None:
     changes: list[str] = []
     found = Versions(versions, on_change=changes.append)

@@ -143,7 +143,7 @@ def drift_table(reference: Mapping[str, ArrayLike], samples: Mapping[str, Mappin
 
 
 def by_sample_size(reference: ArrayLike, current: ArrayLike, sizes: Sequence[int], seed: int = 0) -> pd.DataFrame:
-    """The effect and the p-value with so many texts of each sample: the effect settles, the p-value goes to 0.
+    """The effect and the p-value for samples of several sizes: the effect settles, the p-value goes to 0.
 
     Args:
         reference: (n,) scores.

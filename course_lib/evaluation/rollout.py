@@ -67,7 +67,7 @@ class Rollout:
     Attributes:
         texts: that the candidate predicts during the trial.
         half_width: of the 95 % interval of the difference of the accuracies.
-        hours_to_notice: until this difference is told from 0 with the probability `POWER`; infinite where it is 0.
+        hours_to_notice: until this difference is distinguished from 0 with probability `POWER`; infinite for 0.
         users_until_noticed: requests that the candidate has answered by then; 0 in a shadow.
     """
 

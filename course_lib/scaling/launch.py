@@ -70,7 +70,7 @@ def run_torchrun(
 
 
 def _objects(out: str) -> list[dict[str, Any]]:
-    """The JSON objects that lines begin with. Two may share a line: torchrun's processes write without a buffer."""
+    """The JSON objects that lines begin with. Two may be on one line: torchrun's processes write without a buffer."""
     decoder, found = json.JSONDecoder(), []
     for line in out.splitlines():
         while line.startswith("{"):
@@ -98,7 +98,7 @@ def _run(
 ) -> tuple[int | None, str, str]:
     """Exit code (None: out of time), standard output, standard error.
 
-    Both are files, not pipes: of a pipe one would read until the last grandchild has closed it.
+    Both are files, not pipes: a pipe can be read to its end only when the last grandchild has closed it.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = subprocess.Popen(

@@ -129,10 +129,12 @@ def ray_server(settings: Settings, host: str = "127.0.0.1", port: int = 8000) ->
         Its address.
 
     Raises:
-        BadInput: an address without a token.
+        BadInput: an address without a token, or port 0.
         CourseError: Ray is not installed, or does not start.
     """
     check_address(host, settings.token)
+    if port < 1:
+        raise BadInput(f"port is {port}", "give the number of a free port: Ray Serve cannot choose one")
     absolute = replace(settings, folder=settings.folder.absolute())
     with ray_cluster(cpus=settings.workers + 1) as ray:
         serve = ray.serve

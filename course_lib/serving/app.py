@@ -1,6 +1,6 @@
 """The service as an ASGI application: routes, what each answers, and what it never does.
 
-It never repeats a request in an error, a log or a metric, and it never computes for a client that has gone.
+It never repeats a request in an error, a log or a metric. Rows of a client that has gone are dropped from the queue.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ from course_lib.serving.metrics import FOLDER, Metrics, forget_dead_workers
 from course_lib.serving.page import render_page
 from course_lib.serving.versions import Version, Versions
 
-_MAX_PADDING = (
-    16  # tokens of a batch: where 4 rows wait, 11 to 18 % more rows per second of processor time than without
-)
+_MAX_PADDING = 16  # tokens of a batch; where 4 rows wait, 11 to 18 % more rows per CPU-second than without this limit
 _READY_SECONDS = 1.0
 _STAYS_READY = 0.2  # seconds: however often it is requested, the model computes five such rows a second
 _MODEL_SECONDS = 5.0  # for the batch of a row whose wait is over
@@ -67,9 +65,9 @@ class Settings:
 
     folder: Path  # an export, or a folder of versions
     limits: Limits = field(default_factory=Limits)
-    token: str | None = None  # without one, only this machine may ask
+    token: str | None = None  # without one, only clients on this machine are served
     max_tokens: int = 256  # of a padded batch
-    workers: int = 1  # that share the clients
+    workers: int = 1  # of the server; they divide the rate limit
     log_requests: bool = False
     spare: Path | None = None  # for copies of the versions in use
 
@@ -142,9 +140,7 @@ class Service:
         self._rate.check(client_of(request), len(texts))
         versions = [self.versions.version_for(text) for text in texts]
         tokens = await encode(versions, texts)
-        if (
-            sum(len(row.ids) for row in tokens) > self.limits.request_tokens
-        ):  # they would not be done before the deadline
+        if sum(len(row.ids) for row in tokens) > self.limits.request_tokens:  # too many to meet their deadline
             message = f"the texts have more than {self.limits.request_tokens} tokens together"
             raise HttpError(413, message, "send them in several requests")
         logits = await self._logits(request, versions, tokens)
@@ -329,7 +325,7 @@ async def results(request: Request, futures: Sequence[asyncio.Future[Any]], time
 
     Raises:
         ClientDisconnect: the client has gone.
-        TimeoutError: there is none after `timeout` seconds, for the model hangs.
+        TimeoutError: there is none after `timeout` seconds, because the model hangs.
         DeadlineExceeded, ModelFailed: of a row.
     """
     gone = asyncio.create_task(_disconnected(request))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Ids = tuple[int, ...]
 Logits = NDArray[np.float32]
-_ADMITTED = 0.5  # of its timeout may be the expected wait of a new row: waits vary, and the response takes time too
+_ADMITTED = 0.5  # largest expected wait of a new row, as a fraction of its timeout: waits vary, and so does the model
 Take = Callable[[Sequence[int], int], list[int]]  # (lengths, max_tokens) -> positions of the next batch
 
 
@@ -233,7 +233,7 @@ class Batcher:
             For each row a future of its logits, (classes,), which raises `DeadlineExceeded` or `ModelFailed`.
 
         Raises:
-            QueueFull: there is no room, or so many rows wait that these would probably expire in the queue.
+            QueueFull: there is no room, or the expected wait is above half of the timeout.
         """
         if self.retry_after > _ADMITTED * timeout:
             raise QueueFull(self.retry_after)

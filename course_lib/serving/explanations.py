@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Probabilities = Callable[[Sequence[str]], Awaitable[NDArray[np.float64]]]  # of texts: (texts, classes)
 _WORD = re.compile(r"\S+")
 _ROWS_AT_ONCE = 16  # so that predictions of others come in between
-_EXACT_WORDS = 6  # 6! = 720 permutations; more cost more time here than the model does
+_EXACT_WORDS = 6  # 6! = 720 permutations; those of more words would take longer than the model
 
 
 class TooManyWords(Exception):

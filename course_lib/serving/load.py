@@ -95,7 +95,7 @@ def open_loop(
 def closed_loop(
     url: str, texts: Sequence[str], clients: int, seconds: float, timeout: float = 5.0, token: str | None = None
 ) -> LoadRun:
-    """The same with so many clients, each of which waits for a response and then sends its next request at once.
+    """The same with a fixed number of clients. Each waits for a response, and then sends its next request at once.
 
     Raises:
         BadInput: no texts, another address than http://, or a number that is not above 0.

@@ -1,4 +1,4 @@
-"""The figures that a server publishes for Prometheus: of the whole service, whichever worker is asked."""
+"""The figures that a server publishes for Prometheus: every worker gives the sums over all workers."""
 
 from __future__ import annotations
 

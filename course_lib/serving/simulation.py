@@ -1,4 +1,4 @@
-"""A queue on paper: what waiting does to latency, without a server, in milliseconds.
+"""Simulated queues: what waiting does to latency, without a server.
 
 Time is simulated, so a run does not depend on the machine, and its seed makes it the same everywhere. All times are in
 seconds.
@@ -60,7 +60,7 @@ class RequestRun:
         return float(np.quantile(self.served, q)) if len(self.served) else math.nan
 
     def goodput(self, within: float = math.inf) -> float:
-        """Results per second that came within so many seconds of their request; later ones are of no use to anyone."""
+        """Results per second that came within this time (s) of their request; later ones are of no use to anyone."""
         return float(np.sum(self.served <= within)) / max(self.seconds, 1e-9)
 
 
@@ -119,7 +119,7 @@ def simulate_queue(
         arrivals: (n,) seconds, not decreasing.
         service_seconds: (n,), or one number for all.
         servers: how many work at once.
-        max_waiting: requests that may wait; one that comes to a full queue is rejected. None for no bound.
+        max_waiting: requests that may wait; one that arrives when the queue is full is rejected. None for no bound.
         timeout: seconds after which a request that still waits leaves the queue, uncomputed. None for never.
 
     Raises:
@@ -282,7 +282,7 @@ class ScalingRun:
 
 
 def day_trace(seed: int, peak: float = 100.0) -> Floats:
-    """A day of traffic of our own making: two peaks, at 11 and 20 o'clock, a quiet night and noise.
+    """A synthetic day of traffic: two peaks, at 11:00 and at 20:00, a quiet night and noise.
 
     Args:
         seed: of the noise: 10 % from interval to interval, and one burst of 20 minutes at a random time.

@@ -214,7 +214,7 @@ class Versions:
         while True:
             await asyncio.sleep(every)
             if (signature := self._look()) != self._signature:
-                await asyncio.sleep(every / 4)  # let a copy that is under way come to its end
+                await asyncio.sleep(every / 4)  # let a copy that is under way finish
                 self._signature = signature if signature == self._look() else None
                 if self._signature is not None:
                     await self._take_over()

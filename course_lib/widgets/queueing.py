@@ -175,7 +175,7 @@ def _example_arrivals() -> ArrayLike:
 
 
 def _example_lengths(n: int) -> list[int]:
-    """Lengths of our own making: most texts are short, a few are long."""
+    """Synthetic lengths: most texts are short, a few are long."""
     drawn = np.random.default_rng(3).lognormal(3.0, 0.6, n)
     return [int(length) for length in np.clip(drawn, 4, 120)]
 

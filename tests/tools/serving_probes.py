@@ -58,6 +58,8 @@ def damage(version: Path, kind: str) -> None:
         (version / "classes.json").write_text(json.dumps(note | {"names": ["red", "green"]}))
     elif kind == "missing file":
         (version / "tokenizer.json").unlink()
+    elif kind == "wrong length":
+        (version / "classes.json").write_text(json.dumps(note | {"max_length": -1}))
     elif kind == "garbage note":
         (version / "classes.json").write_bytes(b"\xff\x00[")
     else:
