@@ -664,6 +664,17 @@ async def watched(versions: Versions, until: Callable[[], bool]) -> None:
     task.cancel()
 
 
+def test_the_command_deploy_writes_what_servers_read(versions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["deploy", "--json", "--folder", str(versions), "--stable", "v2"]
+    assert main([*command, "--shadow", "v1", "--fraction", "0.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["candidate"] == "v1"
+    assert Versions(versions).deployment == Deployment("v2", "v1", "shadow", 0.5)
+    for wrong in (["--canary", ""], ["--canary", "v9"], ["--shadow", "v1", "--fraction", "2"]):
+        assert main([*command, *wrong]) == 1
+    assert main(command) == 0
+    assert Versions(versions).deployment == Deployment("v2")
+
+
 @pytest.mark.parametrize(
     "kind", ["truncated", "wrong hash", "other classes", "missing file", "wrong length", "garbage note"]
 )
@@ -724,6 +735,7 @@ def test_two_servers_that_start_at_once_export_once(tmp_path: Path, monkeypatch:
 
 def test_the_service_imports_no_torch() -> None:
     heavy = "{'torch', 'transformers', 'pandas', 'scipy', 'sklearn', 'matplotlib'}"
-    code = f"import sys, course_lib.serving, course_lib.onnx_model; print(*{heavy} & set(sys.modules))"
+    ours = "course_lib.costs, course_lib.onnx_model, course_lib.serving.simulation"
+    code = f"import sys, {ours}; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

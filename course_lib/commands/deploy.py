@@ -24,9 +24,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Verifies the versions and writes the file that servers watch."""
     from course_lib.serving import Deployment, write_deployment
 
-    candidate = options.canary or options.shadow
-    mode: Mode = "shadow" if options.shadow else "canary"
-    deployment = Deployment(options.stable, candidate, mode, options.fraction if candidate else 0.0)
+    mode: Mode = "canary" if options.shadow is None else "shadow"
+    candidate = options.canary if options.shadow is None else options.shadow
+    deployment = Deployment(options.stable, candidate, mode, 0.0 if candidate is None else options.fraction)
     write_deployment(options.folder, deployment)
     trial = f", {candidate} as {mode} for {deployment.fraction:.0%} of the texts" if candidate else ""
     return vars(deployment), [f"{options.folder}: servers use {options.stable}{trial}"], 0

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from course_lib import machine
+from course_lib.batching import unique_rows
 from course_lib.errors import BadInput
 from course_lib.training.parallel import world_size
 
@@ -50,7 +51,7 @@ def predict_in_parts(predict: Callable[[list[str]], NDArray[np.float32]], texts:
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    unique = list(dict.fromkeys(texts))
+    unique, index = unique_rows(texts)
     parts = deal([len(text) for text in unique], world_size())
     state = PartialState(cpu=machine.device().type == "cpu")
     with state.split_between_processes(parts) as mine, torch.inference_mode():
@@ -59,6 +60,5 @@ def predict_in_parts(predict: Callable[[list[str]], NDArray[np.float32]], texts:
     rows = np.concatenate(gathered)
     ordered = np.empty_like(rows)
     ordered[[row for part in parts for row in part]] = rows
-    place = {text: row for row, text in enumerate(unique)}
-    result: NDArray[np.float32] = ordered[[place[text] for text in texts]]
+    result: NDArray[np.float32] = ordered[index]
     return result
