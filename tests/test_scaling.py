@@ -140,6 +140,11 @@ def test_what_several_processes_cannot_do_is_refused(processes):
 
 
 @pytest.mark.slow
+def test_all_processes_decide_by_the_number_of_the_first(processes):
+    assert [one["agreed"] for one in processes] == [5.0, 5.0]
+
+
+@pytest.mark.slow
 def test_batch_inference_in_order(processes, folder):
     for rank in range(2):
         mixed, one, none, whole = np.load(folder / f"predicted-{rank}.npz").values()

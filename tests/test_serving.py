@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_probes import CANARY, copy_version, damage, damaged_request, tiny_export, versions_folder
+from serving_probes import CANARY, copy_version, damage, damaged_request, tiny_export, versions_folder, wait_until
 from starlette.testclient import TestClient
 from toy_classifiers import TEXTS
 
@@ -303,13 +303,6 @@ def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]
     thread = threading.Thread(target=lambda: results.append(call()))
     thread.start()
     return thread, results
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 def test_a_full_queue_refuses_and_a_hanging_model_is_not_ready(export: Path, held: threading.Event) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -31,6 +31,7 @@ from serving_probes import (
     statuses,
     tiny_export,
     versions_folder,
+    wait_until,
 )
 
 from course_lib.serving import Deployment, RunningServer, start_server, write_deployment
@@ -51,13 +52,6 @@ def server(folder: Path) -> Iterator[RunningServer]:
     with start_server(folder, workers=2, arguments=options) as running:
         yield running
     assert not psutil.pid_exists(running.process.pid)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def is_closed(url: str) -> bool:

@@ -22,6 +22,7 @@ from course_lib.training.parallel import (
     Trained,
     data_parallel,
     from_all_processes,
+    from_first_process,
     gather,
     is_sharded,
     local_bytes,
@@ -67,7 +68,8 @@ class History:
         seconds: of the whole run, validation included; after a resume those up to the checkpoint count, too.
         stopped_early: whether patience ended the run.
         validation_seconds: the part of `seconds` that validation took.
-        process_bytes: bytes of `parameters`, `gradients` and `optimizer` state that this process held in its last step.
+        process_bytes: bytes of `parameters`, `gradients` and `optimizer` state that this process held in its last step;
+            empty after early stopping.
     """
 
     rows: list[LogEntry] = field(default_factory=list)
@@ -389,7 +391,7 @@ class _Loop(Generic[B]):
         state.history.validation_seconds += state.seconds - started
         if "validation_loss" not in measured:
             raise BadInput(f"validate gave {sorted(measured)}", "let it return a dictionary with 'validation_loss'")
-        out_of_patience = state.note_validation(measured["validation_loss"])
+        out_of_patience = state.note_validation(from_first_process(measured["validation_loss"]))
         state.history.stopped_early = out_of_patience and state.step < state.total_steps
         self._log(measured)
 

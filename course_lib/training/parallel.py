@@ -110,6 +110,14 @@ def from_all_processes(tensor: Tensor) -> list[Tensor]:
     return found
 
 
+def from_first_process(value: float) -> float:
+    """The number that the first process has, in all of them: they decide alike, even if their machines round apart."""
+    held = [value]
+    if world_size() > 1:
+        distributed.broadcast_object_list(held)
+    return held[0]
+
+
 # ---- one module in several processes -----------------------------------------------------------------------------
 
 

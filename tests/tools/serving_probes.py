@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -45,6 +46,14 @@ def versions_folder(export: Path, folder: Path) -> Path:
         copy_version(export, folder / name)
     write_deployment(folder, Deployment("v1"))
     return folder
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Fails if nothing has happened after so many seconds, which no machine should need."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
 
 
 def damage(version: Path, kind: str) -> None:

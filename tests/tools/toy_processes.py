@@ -26,7 +26,7 @@ from course_lib.errors import CourseError
 from course_lib.pretraining import pretrain
 from course_lib.scaling.batch_inference import predict_in_parts
 from course_lib.training import TrainingConfig
-from course_lib.training.parallel import process_group, rank
+from course_lib.training.parallel import from_first_process, process_group, rank
 
 # 33 sentences: each epoch has a batch of 8, which two processes divide equally, and one of a single row. With batches
 # of 7 their counts differ in each step.
@@ -84,7 +84,8 @@ def main(folder: Path, victim: int = -1, step: int = -1) -> None:
     """Everything; each process prints what it has found."""
     with process_group():
         run_shared(folder, victim, step)
-        found: dict[str, Any] = {"rank": rank(), "ddp": fine_tuned(folder, "ddp")}
+        agreed = from_first_process(5.0 + rank())
+        found: dict[str, Any] = {"rank": rank(), "agreed": agreed, "ddp": fine_tuned(folder, "ddp")}
         model = learned(TRAINING)
         parts = [predict_in_parts(model.predict_proba, texts) for texts in (MIXED, MIXED[:1], [])]
         np.savez(folder / f"predicted-{rank()}.npz", *parts, model.predict_proba(MIXED))
