@@ -60,6 +60,7 @@ def stub() -> Iterator[tuple[Stub, str]]:
     server = uvicorn.Server(config)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # before the first client comes
         thread = threading.Thread(target=server.run, args=[[listening]])
         thread.start()
         yield application, f"http://127.0.0.1:{listening.getsockname()[1]}"
