@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
@@ -351,7 +352,9 @@ def test_a_failing_row_fails_alone_and_its_text_is_not_logged(
     assert "ModelFailed at" in caplog.text and CANARY not in caplog.text
 
 
-def test_nothing_is_computed_for_a_client_that_has_gone(export: Path, held: threading.Event) -> None:
+def test_nothing_is_computed_for_a_client_that_has_gone(
+    export: Path, held: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
     app = create_app(Settings(export))
     body = [{"type": "http.request", "body": b'{"text": "gone"}', "more_body": False}]
 
@@ -384,6 +387,8 @@ def test_nothing_is_computed_for_a_client_that_has_gone(export: Path, held: thre
     sent, rows = asyncio.run(main())
     assert sent[0]["status"] == 499
     assert rows == 1
+    gc.collect()
+    assert "never retrieved" not in caplog.text  # a line of asyncio for each such client
 
 
 class Supervisor:

@@ -330,6 +330,7 @@ async def results(request: Request, futures: Sequence[asyncio.Future[Any]], time
     """
     gone = asyncio.create_task(_disconnected(request))
     everything = asyncio.gather(*futures)
+    everything.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs it
     try:
         await asyncio.wait((everything, gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not everything.done():
