@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_lib.commands.inputs import add_data, check_writable, load_data, say
+from course_lib.commands.inputs import add_data, check_writable, in_words, load_data, say
 from course_lib.commands.processes import add_fsdp, all_processes
 from course_lib.errors import BadInput, CheckpointError
 
@@ -80,8 +80,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         "out": str(options.out),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    by_class = ", ".join(f"{name} {value}" for name, value in result["recall"].items())
-    return result, [f"{name:>20}  {value}" for name, value in (result | {"recall": by_class}).items()], 0
+    return result, [f"{name:>20}  {in_words(value)}" for name, value in result.items()], 0
 
 
 def _train(

@@ -191,6 +191,11 @@ def write_text(file: Path, content: str, option: str) -> None:
         raise CourseError(f"{option} {file} cannot be written: {error}", "make room, or give another place") from error
 
 
+def in_words(value: Any) -> str:
+    """A value for the screen; a dictionary as its names and values."""
+    return ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else str(value)
+
+
 def say(line: str) -> None:
     """Prints on standard error: standard output is for the result alone."""
     print(line, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from course_lib.commands.inputs import in_words
 from course_lib.commands.processes import add_fsdp, all_processes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     with all_processes(options.fsdp):
         result = _run(options)
     shown = {name: value for name, value in result.items() if not isinstance(value, list)}
-    return result, [f"{name:>22}  {value}" for name, value in shown.items()], 0
+    return result, [f"{name:>22}  {in_words(value)}" for name, value in shown.items()], 0
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
