@@ -47,8 +47,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--small", type=Path, help="export of `compress --recipe small`, for the parts start and load")
     parser.add_argument("--rounds", type=int, default=5, help="runs of the part load; the median counts")
     parser.add_argument("--peer-rounds", type=int, default=3, help="searches for each server of the part peers")
-    parser.add_argument("--seconds", type=float, default=10, help="of one run")
-    parser.add_argument("--peer-seconds", type=float, default=8, help="of one run of a search")
+    parser.add_argument("--seconds", type=float, default=8, help="of one run")
+    parser.add_argument("--peer-seconds", type=float, default=6, help="of one run of a search")
     parser.add_argument("--steps", type=int, default=5, help="of one search")
     return parser.parse_args(arguments)
 
