@@ -78,7 +78,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
 
 def worker() -> Starlette:
     """The application, made by a worker from the settings in its environment."""
-    # The thread of the model waits for Python's lock while the event loop computes: by default 5 ms, a fifth of a batch.
+    # How long the model's thread waits for the GIL while the event loop computes. 5 ms would be a fifth of a batch.
     sys.setswitchinterval(0.0005)
     values = json.loads(os.environ[_SETTINGS])
     limits = Limits(**values.pop("limits"))
