@@ -22,6 +22,8 @@ import torch
 from killed_run import STEPS, in_child
 
 import course_lib.checkpoints as checkpoints_module
+from course_lib.assets import files
+from course_lib.assets.files import write_atomically
 from course_lib.checkpoints import (
     Checkpoint,
     CheckpointFolder,
@@ -29,7 +31,6 @@ from course_lib.checkpoints import (
     check_resume_identity,
     replace_folder,
     resume_identity,
-    write_atomically,
 )
 from course_lib.errors import CheckpointError, MissingAsset
 
@@ -320,7 +321,7 @@ def test_write_atomically_replaces_whole_files(tmp_path: Path, monkeypatch: pyte
     def broken(_: Path) -> None:
         raise OSError("power cut")
 
-    monkeypatch.setattr(checkpoints_module, "flush_file", broken)
+    monkeypatch.setattr(files, "flush_file", broken)
     with pytest.raises(OSError, match="power cut"):
         write_atomically(target, "half")
     assert target.read_text() == "new" and [p.name for p in target.parent.iterdir()] == ["file.json"]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from course_lib.checkpoints import write_atomically
+from course_lib.assets.files import write_atomically
 from course_lib.errors import BadInput, CorruptAsset, CourseError
 from course_lib.evaluation import Interval, wilson_interval
 

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from course_lib import assets
+from course_lib.assets.files import write_atomically
 from course_lib.batching import load_tokenizer, tokenize
-from course_lib.checkpoints import write_atomically
 from course_lib.classifier.data import check_parameters
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.classifier.pretrained import COURSE_FILE, Pretrained, load_bert

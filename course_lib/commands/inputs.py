@@ -183,7 +183,7 @@ def write_text(file: Path, content: str, option: str) -> None:
     Raises:
         CourseError: it cannot be written.
     """
-    from course_lib.checkpoints import write_atomically
+    from course_lib.assets.files import write_atomically
 
     try:
         write_atomically(file.resolve(), content)

@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
-    from course_lib.checkpoints import CheckpointFolder, write_atomically
+    from course_lib.assets.files import write_atomically
+    from course_lib.checkpoints import CheckpointFolder
     from course_lib.commands.inputs import check_writable
     from course_lib.commands.progress import ProgressBar
     from course_lib.errors import BadInput
@@ -119,7 +120,7 @@ def _in_time(
     recipe: PretrainingRecipe, options: argparse.Namespace, checkpoints: CheckpointFolder | None
 ) -> PretrainingRecipe:
     """With --minutes, the recipe with as many tokens as fit. A resumed run keeps the number of its first start."""
-    from course_lib.checkpoints import write_atomically
+    from course_lib.assets.files import write_atomically
     from course_lib.errors import BadInput
     from course_lib.pretraining import tokens_in
     from course_lib.training.parallel import rank

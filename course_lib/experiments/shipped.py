@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import assets
-from course_lib.checkpoints import as_json, write_atomically
+from course_lib.assets.files import write_atomically
+from course_lib.checkpoints import as_json
 from course_lib.errors import CorruptAsset
 from course_lib.experiments.store import Run
 

@@ -16,7 +16,8 @@ from typing import Any
 from filelock import FileLock
 
 from course_lib import assets, machine
-from course_lib.checkpoints import flush_file, replace_folder
+from course_lib.assets.files import flush_file
+from course_lib.checkpoints import replace_folder
 from course_lib.errors import CorruptAsset, CourseError
 from course_lib.experiments.identity import as_stored, code_of, digest, versions
 

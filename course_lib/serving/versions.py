@@ -31,6 +31,7 @@ import numpy as np
 from filelock import FileLock
 
 from course_lib.assets import cache_folder, data_folder
+from course_lib.assets.files import write_atomically
 from course_lib.errors import BadInput, CorruptAsset, CourseError
 from course_lib.onnx_model import FILES, MODEL_FILE, NOTE_FILE, OnnxModel
 
@@ -134,7 +135,7 @@ def write_deployment(folder: str | os.PathLike[str], deployment: Deployment) -> 
     """
     place = Path(folder)
     check_classes([load_version(place / name) for name in (deployment.stable, deployment.candidate) if name])
-    _write(place / DEPLOYMENT_FILE, json.dumps(vars(deployment)))
+    write_atomically(place / DEPLOYMENT_FILE, json.dumps(vars(deployment)))
 
 
 def load_version(folder: Path) -> Version:
@@ -253,7 +254,7 @@ class Versions:
             for version in self._loaded.values():
                 _copy(version.model.folder, self._spare / version.digest / version.name)
             note = {"deployment": vars(self.deployment), "digests": {v.name: v.digest for v in self._loaded.values()}}
-            _write(self._spare / DEPLOYMENT_FILE, json.dumps(note))
+            write_atomically(self._spare / DEPLOYMENT_FILE, json.dumps(note))
         except OSError as error:  # a full disk must not end the service
             _log.error("no copy of the versions in use: %s", type(error).__name__)
 
@@ -288,10 +289,3 @@ def _copy(folder: Path, target: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         with suppress(OSError):
             whole.replace(target)
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes a file that appears as a whole."""
-    part = file.with_name(f".part-{file.name}-{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)

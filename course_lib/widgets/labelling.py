@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ipywidgets
 
-from course_lib.checkpoints import write_atomically
+from course_lib.assets.files import write_atomically
 from course_lib.errors import BadInput, CourseError
 from course_lib.widgets.base import error_message, message
 

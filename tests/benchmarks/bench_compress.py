@@ -28,8 +28,8 @@ from side_by_side.surroundings import load
 from sklearn.linear_model import LogisticRegression
 
 from course_lib import corpora, finetuning
+from course_lib.assets.files import write_atomically
 from course_lib.batching import collate, sorted_batches, tokenize
-from course_lib.checkpoints import write_atomically
 from course_lib.classifier import TextClassifier
 from course_lib.compression import PLANS, Bits, OnnxClassifier, compress, unlabelled_texts
 from course_lib.compression.onnx_graph import build_graph

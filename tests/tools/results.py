@@ -23,7 +23,8 @@ import pandas as pd
 from notebook_cells import ROOT
 
 from course_lib import assets, corpora
-from course_lib.checkpoints import as_json, write_atomically
+from course_lib.assets.files import write_atomically
+from course_lib.checkpoints import as_json
 from course_lib.classifier import shipped_model_folder
 from course_lib.experiments import RESULTS_FOLDER, Experiment, Run, declared, shipped
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from course_lib.checkpoints import write_atomically
+from course_lib.assets.files import write_atomically
 
 from .claims import Claim, table
 from .surroundings import load, slug, surroundings
