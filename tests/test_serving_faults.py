@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -155,6 +157,16 @@ def test_damaged_bytes(server: RunningServer) -> None:
 def counted(server: RunningServer) -> float:
     text = httpx.get(f"{server.url}/metrics").text
     return sum(map(float, re.findall(r'course_requests_total{route="/predict",status="200"} (\S+)', text)))
+
+
+def test_connections_that_come_at_once_are_divided_among_the_workers(server: RunningServer) -> None:
+    async def workers_of(connections: int) -> Counter[int]:
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            answers = await asyncio.gather(*[client.get("/version") for _ in range(connections)])
+        return Counter(answer.json()["worker"] for answer in answers)
+
+    counted = asyncio.run(workers_of(24))
+    assert len(counted) == 2 and min(counted.values()) >= 6, counted
 
 
 def test_figures_of_the_workers_add_up(server: RunningServer) -> None:

@@ -2,8 +2,9 @@
 
 `app` has the routes, `limits` what a request may be, `batcher` the queue before the model, `versions` the models that
 are in use, `explanations` Shapley values within a budget, `metrics` the figures for Prometheus, `page` the page at `/`,
-`protocol` the deadline for slow clients. `load` sends requests to a server and measures it, `simulation`
-computes queues without one. `server` starts all of it under uvicorn, whose supervisor replaces workers that die.
+`protocol` the deadline for slow clients, `balance` even work for the workers. `server` starts all of it under uvicorn,
+whose supervisor replaces workers that die. `load` sends requests to a server and measures it, `simulation` computes
+queues without one.
 """
 
 from course_lib.serving.app import Settings, create_app

@@ -11,6 +11,8 @@ import h11
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from course_lib.serving.balance import EvenLoop
+
 _DRAIN_SECONDS = 1.0  # that an idle connection stays open when the worker stops: a request may be on its way
 
 
@@ -48,6 +50,7 @@ class DeadlineProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock, or refuses the connection."""
         super().connection_made(transport)
+        self._count()
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()
         elif len(self.connections) > self.max_connections:
@@ -80,6 +83,7 @@ class DeadlineProtocol(H11Protocol):
         self._stop()
         self.resume_writing()
         super().connection_lost(exc)
+        self._count()
 
     def pause_writing(self) -> None:
         """Starts a clock: the client does not read."""
@@ -110,6 +114,10 @@ class DeadlineProtocol(H11Protocol):
         if self._is_idle():
             self.loop.call_later(_DRAIN_SECONDS, self._close_idle)
         self._make_last()
+
+    def _count(self) -> None:
+        if EvenLoop.counts is not None:
+            EvenLoop.counts.set(len(self.connections))
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -26,6 +26,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from course_lib.errors import BadInput, CourseError
 from course_lib.serving import metrics
 from course_lib.serving.app import Settings, create_app
+from course_lib.serving.balance import ConnectionCounts, EvenLoop
 from course_lib.serving.limits import Limits, check_address
 from course_lib.serving.protocol import DeadlineProtocol
 from course_lib.serving.versions import Versions
@@ -62,9 +63,9 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         config = uvicorn.Config(
             "course_lib.serving.server:worker", factory=True, workers=settings.workers, http=DeadlineProtocol,
-            ws="none", lifespan="on", loop="asyncio", log_config=_logging(), access_log=False, proxy_headers=False,
-            server_header=False, timeout_graceful_shutdown=_GRACE, timeout_worker_healthcheck=_START,
-            timeout_keep_alive=_KEEP_ALIVE,
+            ws="none", lifespan="on", loop="course_lib.serving.balance:EvenLoop", log_config=_logging(),
+            access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=_GRACE,
+            timeout_worker_healthcheck=_START, timeout_keep_alive=_KEEP_ALIVE,
         )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
         print(f"{_READY_LINE}http://{shown}:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
@@ -83,6 +84,7 @@ def worker() -> Starlette:
     values = json.loads(os.environ[_SETTINGS])
     limits = Limits(**values.pop("limits"))
     DeadlineProtocol.request_seconds, DeadlineProtocol.max_connections = limits.request_seconds, limits.connections
+    EvenLoop.counts = ConnectionCounts(Path(os.environ[metrics.FOLDER], "connections"))
     folders = {name: Path(values[name]) for name in ("folder", "spare")}
     return create_app(Settings(**values | folders, limits=limits))
 
