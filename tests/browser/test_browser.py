@@ -297,8 +297,10 @@ def photograph_widgets(opened: Opened, number: int) -> list[str]:
     cell = opened.page.locator(".jp-Notebook .jp-Cell").nth(number)
     found = []
     for order, widget in enumerate(cell.locator(".jp-OutputArea-output:has(.jupyter-widgets)").all()):
+        opened.page.set_viewport_size({"width": 1280, "height": 1800})  # taller than any widget
         widget.scroll_into_view_if_needed()
         opened.photograph(f"widget-{number}-{order}", widget)
+        opened.page.set_viewport_size({"width": 1280, "height": 1000})
         found.append(base64.b64encode((ARTEFACTS / f"{opened.path.stem}-widget-{number}-{order}.png").read_bytes()))
     return [picture.decode() for picture in found]
 
