@@ -165,8 +165,8 @@ def test_connections_that_come_at_once_are_divided_among_the_workers(server: Run
             answers = await asyncio.gather(*[client.get("/version") for _ in range(connections)])
         return Counter(answer.json()["worker"] for answer in answers)
 
-    counted = asyncio.run(workers_of(24))
-    assert len(counted) == 2 and min(counted.values()) >= 6, counted
+    tries = [asyncio.run(workers_of(24)) for _ in range(5)]  # one may fail where a worker gets no processor time
+    assert any(len(counted) == 2 and min(counted.values()) >= 8 for counted in tries), tries
 
 
 def test_figures_of_the_workers_add_up(server: RunningServer) -> None:
