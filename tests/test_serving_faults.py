@@ -37,6 +37,7 @@ from serving_probes import (
 )
 
 from course_lib.serving import Deployment, RunningServer, start_server, write_deployment
+from course_lib.serving.server import _bound
 
 BODY = b'{"text": "a good film"}'
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -157,6 +158,12 @@ def test_damaged_bytes(server: RunningServer) -> None:
 def counted(server: RunningServer) -> float:
     text = httpx.get(f"{server.url}/metrics").text
     return sum(map(float, re.findall(r'course_requests_total{route="/predict",status="200"} (\S+)', text)))
+
+
+def test_nagles_algorithm_is_off() -> None:
+    """asyncio sets TCP_NODELAY only for sockets with this number; without it each response takes 40 ms longer."""
+    with _bound("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
 
 
 def test_connections_that_come_at_once_are_divided_among_the_workers(server: RunningServer) -> None:
