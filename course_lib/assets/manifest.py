@@ -45,6 +45,8 @@ class Asset:
     core: bool = True
     inside: str = ""  # an archive within the archive that holds the members
     file: str = ""  # the asset is this one file, not the folder
+    python: str = ""  # of a wheel with compiled code: the Python and the platform that it was built for
+    platform: str = ""
 
     @property
     def pin(self) -> str:

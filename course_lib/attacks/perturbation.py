@@ -1,4 +1,4 @@
-"""A perturbation of token embeddings, kept in a ball, that climbs the loss.
+"""A perturbation of token embeddings or of pixels, kept in a ball, that climbs the loss.
 
 Attacks (`pgd`) and adversarial training (`defenses.adversarial`) share this: how large a perturbation is, how it is
 projected into its ball, which tokens it may change, and the one loop that improves it. A perturbation of a batch is a
@@ -110,6 +110,7 @@ def ascend(
     mask: Float[Tensor, "batch seq 1"],
     steps: int,
     step_size: float,
+    limits: tuple[Tensor, Tensor] | None = None,
 ) -> Perturbation:
     """Projected gradient ascent (Madry et al. 2018, arXiv:1706.06083, section 2): the last of `steps` points.
 
@@ -120,8 +121,11 @@ def ascend(
         mask: what may move.
         steps: how many.
         step_size: of each, in the ball's own measure.
+        limits: least and largest value of each number of the perturbation, of its shape, if there are such; 0 lies
+            between them, so that a point that is moved within them stays in the ball.
     """
     delta = start
     for _ in range(steps):
         delta = within.project(delta + step_size * within.steepest(gradient(delta) * mask)).detach()
+        delta = delta if limits is None else torch.clamp(delta, *limits)
     return delta

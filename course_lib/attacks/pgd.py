@@ -1,5 +1,7 @@
 """Attacks in the space of token embeddings: no text, but a bound on what any small change of the vectors can do.
 
+The same loop attacks images, where a perturbation is one of the pixels (`PGD.perturb_images`).
+
 Such a perturbation is in general no word's embedding, so it harms no user; it shows how steep the loss is around a
 text, and adversarial training (`defenses.adversarial`) makes its examples so. One loop serves all: the fast gradient
 sign method (Goodfellow et al. 2015, arXiv:1412.6572) is projected gradient descent (Madry et al. 2018,
@@ -18,19 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib import machine
 from course_lib.attacks.perturbation import Ball, Perturbation, ascend, check_steps, default_step_size
 from course_lib.attacks.victim import check_classes
 from course_lib.batching import Batch, check_texts, collate, sorted_batches, tokenize
+from course_lib.errors import BadInput
 from course_lib.text.classifiers import columns_of
 from course_lib.text.gradients import check_differentiable
 from course_lib.text.modules import add_to_embeddings, inference_copy, input_embeddings
 
 Floats = NDArray[np.float32]
+_Loss = Callable[[Tensor], tuple[Tensor, Tensor]]  # a perturbation -> each row's loss and predicted column
 
 
 @dataclass(frozen=True)
@@ -133,18 +137,58 @@ class PGD:
 
     def _batch(self, loss: _EmbeddingLoss, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
         """(batch, 5), see `run`."""
-        batch, within = loss.batch(rows), Ball(self.norm, self.epsilon)
-        mask, start = loss.movable(rows), loss.zeros(batch)
-        worst = _Worst(partial(loss, rows, batch))
+        batch = loss.batch(rows)
+        start = loss.zeros(batch)
+        noise = _noise([loss.texts[i] for i in rows], start.shape, seed).to(start.device)
+        worst = self._climb(partial(loss, rows, batch), noise, loss.movable(rows))
+        (_, loss_before, before), (delta, loss_after, after) = worst.first, worst.worst
+        columns = (before, after, loss_before, loss_after, Ball(self.norm, self.epsilon).measure(delta))
+        return torch.stack([column.double() for column in columns], 1).cpu().numpy()
+
+    def _climb(self, loss: _Loss, noise: Tensor, mask: Tensor, limits: tuple[Tensor, Tensor] | None = None) -> _Worst:
+        """Climbs a loss from no perturbation, or from a random one. `limits` are those of `ascend`."""
+        within, worst, start = Ball(self.norm, self.epsilon), _Worst(loss), torch.zeros_like(noise)
         if self.random_start:
             worst.visit(start)
-            noise = _noise([loss.texts[i] for i in rows], start.shape, seed).to(start.device)
             start = within.random_point(noise, mask)
+            start = start if limits is None else torch.clamp(start, *limits)
         step = default_step_size(self.epsilon, self.steps) if self.step_size is None else self.step_size
-        worst.visit(ascend(worst.gradient, start, within, mask, self.steps, step))
-        (_, loss_before, before), (delta, loss_after, after) = worst.first, worst.worst
-        columns = (before, after, loss_before, loss_after, within.measure(delta))
-        return torch.stack([column.double() for column in columns], 1).cpu().numpy()
+        worst.visit(ascend(worst.gradient, start, within, mask, self.steps, step, limits))
+        return worst
+
+    def perturb_images(
+        self,
+        module: nn.Module,
+        images: Float[Tensor, "batch height width"],
+        labels: Int[Tensor, "batch"],
+        *,
+        seed: int = 0,
+    ) -> Float[Tensor, "batch height width"]:
+        """Each image at its worst point, with pixels from 0 to 1 as before; that may be the image itself.
+
+        Args:
+            module: images -> logits (batch, classes). Its mode is left as it is: call `eval()` first.
+            images: grey values from 0 to 1.
+            labels: the true class of each.
+            seed: of the random starts.
+
+        Raises:
+            BadInput: another shape, pixels outside 0 to 1, or not one label for each image.
+        """
+        if images.ndim != 3 or len(images) != len(labels):
+            shapes = f"images of the shape {tuple(images.shape)} and {len(labels)} labels"
+            raise BadInput(shapes, "give grey images (batch, height, width) and one label for each")
+        if not (images.min() >= 0 and images.max() <= 1):
+            raise BadInput(f"pixels from {images.min():.3g} to {images.max():.3g}", "scale them to 0 to 1")
+
+        def loss(delta: Tensor) -> tuple[Tensor, Tensor]:
+            logits = module(images + delta).double()
+            return F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1)
+
+        noise = torch.empty(images.shape).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
+        mask = torch.ones_like(images[..., :1])
+        worst = self._climb(loss, noise.to(images.device), mask, (-images, 1 - images))
+        return (images + worst.worst[0]).clamp(0, 1)
 
 
 def fgsm(epsilon: float = 0.01, norm: str = "linf") -> PGD:
@@ -196,7 +240,7 @@ class _EmbeddingLoss:
 class _Worst:
     """The highest loss that each row has met, and where; the first visited point is the untouched one."""
 
-    def __init__(self, loss: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, loss: _Loss) -> None:
         self.loss = loss
         self.first: tuple[Tensor, ...] = ()  # perturbations, losses, columns
         self.worst: tuple[Tensor, ...] = ()

@@ -9,6 +9,7 @@ from course_lib.cleaning import normalise
 from course_lib.corpora.csv_corpus import CsvTable, decode, from_csv, read_csv
 from course_lib.corpora.ratings import CLASSES, NAMES, lexicon, load, part, raw, soft_labels
 from course_lib.corpora.splits import SPLITS, hash_fraction, split_of
+from course_lib.corpora.tables import read_table, read_table_file, reject_missing
 
 __all__ = [
     "CLASSES",
@@ -24,6 +25,9 @@ __all__ = [
     "part",
     "raw",
     "read_csv",
+    "read_table",
+    "read_table_file",
+    "reject_missing",
     "soft_labels",
     "split_of",
 ]

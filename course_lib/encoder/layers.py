@@ -28,15 +28,20 @@ class Embeddings(nn.Module):
 
     def forward(
         self,
-        input_ids: Int[Tensor, "*batch seq"],
+        input_ids: Int[Tensor, "*batch seq"] | None,
         token_type_ids: Int[Tensor, "*batch seq"] | None = None,
         positions: Int[Tensor, "seq"] | None = None,
+        inputs_embeds: Float[Tensor, "*batch seq hidden"] | None = None,
     ) -> Float[Tensor, "*batch seq hidden"]:
-        """The sum of the three tables' rows; all one sentence, and positions 0, 1, 2, ..., where not given."""
-        seq = input_ids.shape[-1]
+        """The sum of the three tables' rows; all one sentence, and positions 0, 1, 2, ..., where not given.
+
+        `inputs_embeds` are used in place of the rows of `input_ids`.
+        """
+        vectors = self.words(input_ids) if inputs_embeds is None else inputs_embeds
+        seq = vectors.shape[-2]
         place = self.positions.weight[:seq] if positions is None else self.positions(positions)
         segment = self.segments.weight[0] if token_type_ids is None else self.segments(token_type_ids)
-        output: Tensor = self.dropout(self.norm(self.words(input_ids) + (place + segment)))
+        output: Tensor = self.dropout(self.norm(vectors + (place + segment)))
         return output
 
 

@@ -51,10 +51,11 @@ class BertEncoder(nn.Module):
 
     def forward(
         self,
-        input_ids: Int[Tensor, "batch seq"],
+        input_ids: Int[Tensor, "batch seq"] | None = None,
         attention_mask: Int[Tensor, "batch seq"] | None = None,
         token_type_ids: Int[Tensor, "batch seq"] | None = None,
         *,
+        inputs_embeds: Float[Tensor, "batch seq hidden"] | None = None,
         cls_only: bool = False,
         by_hand: bool = False,
     ) -> Float[Tensor, "batch queries hidden"]:
@@ -64,16 +65,20 @@ class BertEncoder(nn.Module):
             input_ids: token ids, rows of one length.
             attention_mask: 1 for a token, 0 for padding; left out where nothing is padded.
             token_type_ids: 0 for the first sentence, 1 for the second; all 0 when left out.
+            inputs_embeds: vectors in place of those of `input_ids`, for tokens that are no words: patches of an image,
+                columns of a table. Positions and segments are added to them, as in transformers.
             cls_only: computes the last layer for position 0 alone, all that a classifier reads. It spares a
                 seventh of a 6-layer encoder.
             by_hand: attention written out instead of the fused kernel.
 
         Raises:
-            BadInput: rows longer than the table of positions, or shapes that do not fit.
+            BadInput: rows longer than the table of positions, shapes that do not fit, or not exactly one of `input_ids`
+                and `inputs_embeds`.
         """
-        self._check(input_ids, attention_mask)
+        self._check(self._places(input_ids, inputs_embeds), attention_mask)
         attend = self._attend(attention_mask, by_hand)
-        return self._encode(self.embeddings(input_ids, token_type_ids), attend, cls_only)
+        hidden = self.embeddings(input_ids, token_type_ids, inputs_embeds=inputs_embeds)
+        return self._encode(hidden, attend, cls_only)
 
     def forward_packed(
         self,
@@ -147,6 +152,19 @@ class BertEncoder(nn.Module):
             return by_rows(query, key, value, packed=rows, causal=self.causal, dropout=dropout)
 
         return attend
+
+    def _places(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """Something of the shape (batch, seq): the ids, or one number of each vector."""
+        if input_ids is not None and inputs_embeds is None:
+            return input_ids
+        if inputs_embeds is None or input_ids is not None:
+            raise BadInput("give exactly one of input_ids and inputs_embeds", "leave the other one out")
+        if inputs_embeds.shape[-1] != self.config.hidden_size:
+            raise BadInput(
+                f"inputs_embeds has the shape {tuple(inputs_embeds.shape)}",
+                f"give vectors of {self.config.hidden_size} numbers: (batch, seq, hidden)",
+            )
+        return inputs_embeds[..., 0]
 
     def _check(self, input_ids: Tensor, attention_mask: Tensor | None) -> None:
         if input_ids.ndim != 2:

@@ -1,15 +1,16 @@
 """How good is a model, how sure are we of that, and where does it fail?
 
 Everything here works on arrays: probabilities, labels, ratings. It does not matter which model made them, and it does
-not need torch. Six modules: `intervals` (how sure), `scores` (how good), `calibration` (is a model that is 90 % sure
+not need torch. Seven modules: `intervals` (how sure), `scores` (how good), `calibration` (is a model that is 90 % sure
 right nine times in ten), `mistakes` (where it fails), `drift` (whether the texts have changed since), `rollout`
-(whether a new version is as good).
+(whether a new version is as good), `selective` (which inputs a model should decline).
 """
 
-from course_lib.evaluation.calibration import Calibration, calibration, fit_temperature, temper
+from course_lib.evaluation.calibration import Calibration, calibration, correct_prior, fit_temperature, temper
 from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, wilson_interval
 from course_lib.evaluation.mistakes import SLICES, by_rating, by_slice, hardest
 from course_lib.evaluation.scores import Evaluation, comparison, evaluate
+from course_lib.evaluation.selective import nearest_similarity, risk_coverage, threshold_for_coverage
 
 __all__ = [
     "SLICES",
@@ -21,11 +22,15 @@ __all__ = [
     "by_slice",
     "calibration",
     "comparison",
+    "correct_prior",
     "evaluate",
     "fit_temperature",
     "hardest",
+    "nearest_similarity",
     "over_seeds",
     "paired_bootstrap",
+    "risk_coverage",
     "temper",
+    "threshold_for_coverage",
     "wilson_interval",
 ]

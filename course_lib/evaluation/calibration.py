@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from course_lib.errors import BadInput
-from course_lib.evaluation.inputs import Codes, Floats, codes, probability_rows, same_length, table
+from course_lib.evaluation.inputs import Codes, Floats, codes, numbers, probability_rows, same_length, table
 
 TEMPERATURES = (0.05, 20.0)  # the search ends here; a sound model lies between 0.5 and 5
 
@@ -107,6 +107,29 @@ def temper(probabilities: ArrayLike, temperature: float) -> Floats:
     rows = probability_rows(probabilities)
     logits = np.log(np.maximum(rows, np.finfo(np.float64).tiny))  # log-probabilities are logits, up to a constant
     return np.asarray(softmax(logits / temperature, axis=1), dtype=np.float64)
+
+
+def correct_prior(probabilities: ArrayLike, trained: ArrayLike, actual: ArrayLike) -> Floats:
+    """Probabilities of a model that was trained on other class frequencies than those it meets.
+
+    Each odds is multiplied by how much more frequent its class really is (Saerens et al. 2002, Adjusting the Outputs
+    of a Classifier to New a Priori Probabilities, equation 4). It assumes that the classes themselves look as before.
+
+    Args:
+        probabilities: (n, classes), rows sum to 1.
+        trained: (classes,) frequencies in training; those of a rebalanced training are equal.
+        actual: (classes,) frequencies where the model is used.
+
+    Raises:
+        BadInput: no probabilities, or frequencies that are not above 0 or not one for each class.
+    """
+    rows = probability_rows(probabilities)
+    before, after = numbers(trained, "trained"), numbers(actual, "actual")
+    for name, prior in (("trained", before), ("actual", after)):
+        if len(prior) != rows.shape[1] or not (prior > 0).all():
+            raise BadInput(f"{name} is {prior.tolist()}", f"give {rows.shape[1]} frequencies above 0")
+    weighted = rows * (after / before)
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
 
 
 def _binned(confidence: Floats, right: np.ndarray[Any, np.dtype[np.bool_]], bins: int) -> pd.DataFrame:
