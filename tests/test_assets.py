@@ -337,6 +337,18 @@ def test_a_right_hash_of_something_unreadable(shelf: Shelf) -> None:
         assets.path("words")
 
 
+def test_a_wheel_with_compiled_code_is_fetched_for_the_machine_it_was_built_for(shelf: Shelf) -> None:
+    """Only data is taken from it, so the machine at hand does not matter."""
+    info = {name.replace("toy_words", "toy_built"): content for name, content in INFO.items()}
+    tags = {"toy_built-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp39-cp39-win32\n"}
+    name = {"toy_built-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: toy-built\nVersion: 1.0\n"}
+    content = zipped({"toy/a.txt": A, **info, **tags, **name})
+    built = {"python": "3.9", "platform": "win32"}
+    shelf.put("built", "toy_built-1.0-cp39-cp39-win32.whl", content, [member("toy/a.txt", A)], **built)
+    shelf.empty_downloads()
+    assert (assets.fetch("built") / "a.txt").read_bytes() == A
+
+
 # --- network, disk, pip -----------------------------------------------------------------------------------
 
 

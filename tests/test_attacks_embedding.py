@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib import TextClassifier
 from course_lib.attacks.perturbation import NORMS, Ball, ascend, movable
@@ -290,3 +290,70 @@ def test_bad_input(texts: Any, labels: list[int], says: str, tiny: TextClassifie
 def test_a_model_without_gradients_is_refused() -> None:
     with pytest.raises(BadInput, match="has no gradients"):
         PGD().run(object(), ["x"], [0])  # type: ignore[arg-type]
+
+
+# ---- images ----------------------------------------------------------------------------------------------------
+
+
+def linear_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
+
+
+def some_images(n: int = 40) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(1)
+    images = torch.rand(n, 3, 4, generator=random)
+    images[:, 0] = 0.0
+    images[:, 1] = 1.0  # no room below, none above
+    return images, torch.randint(0, 3, (n,), generator=random)
+
+
+def losses(module: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    with torch.no_grad():
+        return F.cross_entropy(module(images), labels, reduction="none")
+
+
+def test_one_step_on_images_is_the_sign_of_the_gradient() -> None:
+    module, (images, labels) = linear_model(), some_images()
+    leaf = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(module(leaf), labels, reduction="sum"), leaf)
+    expected = (images + 0.05 * gradient.sign()).clamp(0, 1)
+    found = fgsm(0.05).perturb_images(module, images, labels)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("random_start", [False, True])
+def test_attacked_images_are_images_in_the_ball_and_never_easier(norm: str, random_start: bool) -> None:
+    module, (images, labels) = linear_model(), some_images()
+    found = PGD(0.3, norm, 10, random_start=random_start).perturb_images(module, images, labels, seed=3)
+    assert found.min() >= 0 and found.max() <= 1
+    assert (Ball(norm, 0.3).measure(found - images) <= 0.3 + 1e-5).all()
+    before, after = losses(module, images, labels), losses(module, found, labels)
+    assert (after >= before).all() and (after > before).float().mean() > 0.9
+    again = PGD(0.3, norm, 10, random_start=random_start).perturb_images(module, images, labels, seed=3)
+    assert torch.equal(again, found)
+
+
+def test_a_linear_model_has_a_worst_image_that_is_known() -> None:
+    """Of two classes: every pixel goes as far as the ball and the box let it, against the sign of its weight."""
+    module, (images, _) = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval(), some_images()
+    labels = torch.zeros(len(images), dtype=torch.long)
+    weights = (module[1].weight[1] - module[1].weight[0]).detach().reshape(3, 4)
+    worst = (images + 0.2 * weights.sign()).clamp(0, 1)
+    found = PGD(0.2, "linf", 20).perturb_images(module, images, labels)
+    torch.testing.assert_close(found, worst, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "n", "says"),
+    [
+        pytest.param(torch.zeros(2, 1, 3, 4), 2, r"shape \(2, 1, 3, 4\)", id="channels"),
+        pytest.param(torch.zeros(2, 3, 4), 3, "3 labels", id="labels"),
+        pytest.param(torch.full((2, 3, 4), 255.0), 2, "pixels from 255 to 255", id="not scaled"),
+        pytest.param(torch.full((2, 3, 4), float("nan")), 2, "pixels from nan", id="NaN"),
+    ],
+)
+def test_bad_images(images: Tensor, n: int, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        fgsm(0.1).perturb_images(linear_model(), images, torch.zeros(n, dtype=torch.long))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import lzma
+import pickle
 import time
 import tomllib
 import warnings
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from course_lib import assets, corpora
 from course_lib.cleaning import clean_text, leakage, normalise, report
-from course_lib.errors import BadInput
+from course_lib.errors import BadInput, CorruptAsset
 
 # --- the split rule ---------------------------------------------------------------------------------------
 
@@ -479,3 +481,66 @@ def test_every_asset_has_its_card() -> None:
         text = (assets.data_folder() / table["card"]).read_text(encoding="utf-8")
         assert f"{table['package']} {table['version']}" in text, name
         assert "licence" in text.lower(), name
+
+
+# --- tables of packages -----------------------------------------------------------------------------------
+
+PLAIN = pd.DataFrame({"n": [1, 2], "x": [0.5, float("nan")], "word": pd.Series(["a", "b"], dtype=object)})
+PLAIN.columns = PLAIN.columns.astype(object)  # as in pickles of today's packages
+
+
+def pickled(value: object, file: Path) -> Path:
+    file.write_bytes(lzma.compress(pickle.dumps(value)))
+    return file
+
+
+class Poison:
+    """A pickle that writes a file when it is loaded, as an attacker's would run a command."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.place,)
+
+
+def test_a_pickled_frame_of_plain_columns_is_read(tmp_path: Path) -> None:
+    read = corpora.read_table_file(pickled(PLAIN, tmp_path / "a.pkl.compress"), ["word", "n", "x"])
+    pd.testing.assert_frame_equal(read, PLAIN[["word", "n", "x"]])
+
+
+def test_the_real_pickle_is_read() -> None:
+    frame = corpora.read_table("mortgage_applications", ["deny", "afam"])
+    assert frame.shape == (2380, 2) and frame["deny"].value_counts().to_dict() == {"no": 2095, "yes": 285}
+
+
+def test_a_poisoned_pickle_runs_nothing(tmp_path: Path) -> None:
+    for poisoned in (Poison(tmp_path / "ran"), PLAIN.assign(word=[Poison(tmp_path / "ran"), "b"])):
+        file = pickled(poisoned, tmp_path / "a.pkl.compress")
+        with pytest.raises(CorruptAsset, match=r"asks for .*, which no table of plain columns needs"):
+            corpora.read_table_file(file, ["n"])
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        pytest.param("a.csv", b"n,y\n1,2\n", "no column 'x'; its columns are n, y", id="other columns"),
+        pytest.param("a.csv", b"", "cannot be read", id="empty file"),
+        pytest.param("a.csv.gz", b"n,x\n", "cannot be read", id="not compressed"),
+        pytest.param("a.pkl.compress", b"n,x\n", "cannot be read", id="not xz"),
+        pytest.param("a.pkl.compress", lzma.compress(pickle.dumps([1])), "holds a list", id="a list"),
+        pytest.param("a.pkl.compress", lzma.compress(pickle.dumps(PLAIN)[:200]), "cannot be read", id="cut off"),
+        pytest.param("a.parquet.brotli", b"PAR1", "cannot be read", id="no Parquet"),
+    ],
+)
+def test_tables_that_are_not_what_they_should_be(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorruptAsset, match=says):
+        corpora.read_table_file(tmp_path / name, ["n", "x"])
+
+
+def test_missing_values_are_named() -> None:
+    corpora.reject_missing(PLAIN, ["n", "word"])
+    with pytest.raises(BadInput, match="column 'x' lacks 1 values, the first in row 1"):
+        corpora.reject_missing(PLAIN, ["n", "x"])

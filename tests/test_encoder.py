@@ -163,6 +163,18 @@ def test_states_and_gradients_equal_transformers(shape, padded):
     assert_equal_to(bert, BertEncoder.from_transformers(bert), ids, mask, types)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_vectors_in_place_of_ids_equal_transformers(causal):
+    bert, (ids, mask) = model(is_decoder=causal), batch(True)
+    own = BertEncoder.from_transformers(bert)
+    vectors = torch.randn(*ids.shape, own.config.hidden_size, generator=torch.Generator().manual_seed(2))
+    theirs = bert(inputs_embeds=vectors, attention_mask=mask).last_hidden_state
+    states = own(attention_mask=mask, inputs_embeds=vectors)
+    torch.testing.assert_close(states[mask.bool()], theirs[mask.bool()], atol=1e-5, rtol=0)
+    words = own(attention_mask=mask, inputs_embeds=own.word_embeddings[ids])
+    torch.testing.assert_close(words, own(ids, mask), atol=0, rtol=0)
+
+
 @pytest.mark.slow
 def test_states_and_gradients_equal_transformers_on_the_course_encoder():
     folder = assets.path("course_encoder")
@@ -315,8 +327,23 @@ def test_impossible_shapes_are_refused(changes):
         (lambda e: e.forward_packed(torch.ones(5, dtype=torch.long), [2, 2]), r"\(5,\), lengths add up to 4"),
         (lambda e: e.forward_packed(torch.ones(2, dtype=torch.long), [2, 0]), r"rows of \[2, 0\] tokens"),
         (lambda e: e.forward_packed(torch.ones(41, dtype=torch.long), [41]), "a row of 41 tokens"),
+        (lambda e: e(), "exactly one of input_ids and inputs_embeds"),
+        (lambda e: e(torch.ones(2, 4, dtype=torch.long), inputs_embeds=torch.ones(2, 4, 32)), "exactly one"),
+        (lambda e: e(inputs_embeds=torch.ones(2, 4, 31)), r"inputs_embeds has the shape \(2, 4, 31\)"),
+        (lambda e: e(inputs_embeds=torch.ones(2, 41, 32)), "a row of 41 tokens"),
     ],
-    ids=["too long", "one dimension", "mask", "packed sum", "empty row", "packed too long"],
+    ids=[
+        "too long",
+        "one dimension",
+        "mask",
+        "packed sum",
+        "empty row",
+        "packed too long",
+        "nothing",
+        "both",
+        "vectors of another width",
+        "too many vectors",
+    ],
 )
 def test_inputs_that_do_not_fit_are_named(call, said):
     with pytest.raises(BadInput, match=said):

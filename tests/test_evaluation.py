@@ -378,3 +378,77 @@ def test_by_rating_needs_ratings():
 def test_measuring_needs_no_torch():
     code = "import sys, course_lib.evaluation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Models that may decline
+
+
+def test_the_threshold_keeps_what_is_asked_for():
+    scores = [0.9, 0.1, 0.5, 0.7, 0.3]
+    assert ev.threshold_for_coverage(scores, 0.4) == 0.7  # 2 of 5 are at least 0.7
+    assert ev.threshold_for_coverage(scores, 0.41) == 0.5
+    assert ev.threshold_for_coverage(scores, 1.0) == 0.1
+    assert ev.threshold_for_coverage([0.5, 0.5, 0.5, 0.1], 0.25) == 0.5  # ties are kept together
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0.01, 1))
+def test_at_least_the_coverage_and_no_larger_threshold(scores, coverage):
+    threshold = ev.threshold_for_coverage(scores, coverage)
+    kept = np.array(scores) >= threshold
+    assert kept.mean() >= coverage - 1e-9
+    higher = np.array(scores) > threshold
+    assert higher.mean() < coverage
+
+
+def test_risk_and_coverage_by_hand():
+    table = ev.risk_coverage([0.9, 0.8, 0.7, 0.6], [True, True, False, True], [0.5, 0.75, 1.0])
+    assert table["coverage"].tolist() == [0.5, 0.75, 1.0]
+    assert table["accuracy"].tolist() == pytest.approx([1, 2 / 3, 3 / 4])
+    last = ev.wilson_interval(3, 4)
+    assert table[["low", "high"]].iloc[-1].tolist() == [last.low, last.high]
+
+
+def test_a_sure_model_that_guesses_gains_nothing_by_declining():
+    random = np.random.default_rng(0)
+    scores, correct = random.random(20_000), random.random(20_000) < 0.8
+    table = ev.risk_coverage(scores, correct, [0.2, 0.5, 1.0])
+    assert (table["low"] < 0.8).all() and (table["high"] > 0.79).all()
+    informed = ev.risk_coverage(scores + correct, correct, [0.2, 1.0])
+    assert informed["accuracy"].iloc[0] == 1.0
+
+
+def test_similarity_to_the_nearest_is_scikit_learns():
+    random = np.random.default_rng(1)
+    ours, theirs = random.normal(size=(70, 5)), random.normal(size=(30, 5))
+    expected = metrics.pairwise.cosine_similarity(ours, theirs).max(axis=1)
+    np.testing.assert_allclose(ev.nearest_similarity(ours, theirs, chunk=32), expected, atol=1e-12)
+
+
+def test_the_prior_is_corrected_as_by_bayes():
+    """A classifier of two normal classes that was trained at 1:1 and is used at 9:1: Bayes' rule gives both."""
+    x = np.linspace(-3, 3, 50)
+    likelihood = np.stack([stats.norm.pdf(x, -1), stats.norm.pdf(x, 1)], axis=1)
+    balanced = likelihood / likelihood.sum(axis=1, keepdims=True)
+    real = likelihood * [0.9, 0.1]
+    corrected = ev.correct_prior(balanced, [0.5, 0.5], [0.9, 0.1])
+    np.testing.assert_allclose(corrected, real / real.sum(axis=1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(ev.correct_prior(corrected, [9, 1], [1, 1]), balanced, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        pytest.param(lambda: ev.threshold_for_coverage([], 0.5), "scores has the shape", id="no score"),
+        pytest.param(lambda: ev.threshold_for_coverage([0.1, np.nan], 0.5), "holds nan", id="NaN"),
+        pytest.param(lambda: ev.threshold_for_coverage([0.1], 0), "coverage is 0", id="no coverage"),
+        pytest.param(lambda: ev.risk_coverage([0.1, 0.2], [True]), "2 rows", id="lengths"),
+        pytest.param(lambda: ev.nearest_similarity([[1, 0]], [[1, 0, 0]]), "2 and 3 numbers", id="widths"),
+        pytest.param(lambda: ev.nearest_similarity([[0, 0]], [[1, 0]]), "row 0 of vectors", id="no direction"),
+        pytest.param(lambda: ev.nearest_similarity([[1, 0]], np.ones((0, 2))), "training_vectors", id="no vector"),
+        pytest.param(lambda: ev.correct_prior([[0.5, 0.5]], [0, 1], [1, 1]), "trained is", id="class never seen"),
+        pytest.param(lambda: ev.correct_prior([[0.5, 0.5]], [1, 1], [1, 1, 1]), "actual is", id="three classes"),
+    ],
+)
+def test_what_cannot_be_declined_on_is_named(call, says):
+    with pytest.raises(BadInput, match=says):
+        call()

@@ -34,7 +34,16 @@ from course_lib.checkpoints import Checkpoint, CheckpointFolder
 from course_lib.classifier import BERTForSentimentAnalysis
 from course_lib.errors import BadInput, CheckpointError
 from course_lib.machine import seed_everything
-from course_lib.training import History, LogEntry, TrainingConfig, learning_rate_at, parameter_groups, train
+from course_lib.training import (
+    History,
+    LogEntry,
+    TensorBatch,
+    TensorBatches,
+    TrainingConfig,
+    learning_rate_at,
+    parameter_groups,
+    train,
+)
 from course_lib.training.optimizers import make_optimizer
 
 STEADY = TrainingConfig(epochs=1, learning_rate=1e-2, schedule="constant", warmup=0.0, precision="float32")
@@ -623,3 +632,46 @@ def test_gradient_that_is_not_finite_leaves_the_weights() -> None:
 def test_bad_arguments(trains: bool, changes: dict[str, Any], arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         train(bag().requires_grad_(trains), Fixed(range(4)), loss_of, replace(STEADY, **changes), **arguments)
+
+
+# ---- batches of plain tensors
+
+
+def test_tensor_batches_hold_each_row_once_in_an_order_of_the_seed():
+    rows, labels = torch.arange(20).reshape(10, 2), torch.arange(10)
+    batches = TensorBatches(rows, labels, batch_size=4, seed=1)
+    assert batches.steps == 3
+    epochs = [[batch.tensors for batch in batches.epoch(number)] for number in (0, 0, 1)]
+    for epoch in epochs:
+        assert [len(labels) for _, labels in epoch] == [4, 4, 2]
+        assert sorted(torch.cat([labels for _, labels in epoch]).tolist()) == list(range(10))
+        assert all(torch.equal(part[:, 0], 2 * numbers) for part, numbers in epoch)
+    orders = [torch.cat([labels for _, labels in epoch]).tolist() for epoch in epochs]
+    assert orders[0] == orders[1] != orders[2]
+    assert [batch.index.tolist() for batch in batches.epoch(0, start=2)] == [orders[0][8:]]
+    assert orders[0] != torch.cat([batch.index for batch in TensorBatches(rows, seed=2).epoch(0)]).tolist()
+
+
+def test_a_model_of_plain_tensors_is_trained():
+    random = torch.Generator().manual_seed(0)
+    inputs = torch.randn(200, 3, generator=random)
+    wanted = inputs @ torch.tensor([1.0, -2.0, 0.5])
+    module = nn.Linear(3, 1)
+
+    def objective(module: nn.Module, batch: TensorBatch) -> Tensor:
+        given, targets = batch.tensors
+        return F.mse_loss(module(given)[:, 0], targets)
+
+    train(module, TensorBatches(inputs, wanted), objective, replace(STEADY, epochs=100, learning_rate=5e-2))
+    torch.testing.assert_close(module.weight[0], torch.tensor([1.0, -2.0, 0.5]), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "size", "says"),
+    [((), 4, r"the tensors have \[\] rows"), ((torch.ones(2), torch.ones(3)), 4, r"\[2, 3\]"),
+     ((torch.ones(0),), 4, r"\[0\]"), ((torch.ones(2),), 0, "batch_size is 0")],
+    ids=["none", "lengths", "no row", "batch size"],
+)  # fmt: skip
+def test_tensors_that_make_no_batches(tensors, size, says):
+    with pytest.raises(BadInput, match=says):
+        TensorBatches(*tensors, batch_size=size)

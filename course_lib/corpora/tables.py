@@ -19,6 +19,7 @@ from course_lib.errors import BadInput, CorruptAsset
 _PLAIN_FRAME = {
     "builtins": {"slice"},
     "numpy": {"dtype", "ndarray"},
+    "pandas": {"DataFrame", "Index", "RangeIndex"},
     "numpy._core.multiarray": {"_reconstruct"},
     "numpy._core.numeric": {"_frombuffer"},
     "pandas._libs.internals": {"_unpickle_block"},
@@ -27,6 +28,10 @@ _PLAIN_FRAME = {
     "pandas.core.indexes.range": {"RangeIndex"},
     "pandas.core.internals.managers": {"BlockManager"},
 }
+
+
+# Errors of damaged files; BadGzipFile and UnicodeDecodeError are among them.
+_NOT_READABLE = (ValueError, EOFError, OSError, lzma.LZMAError, pickle.UnpicklingError, AttributeError, ImportError)
 
 
 class _FrameUnpickler(pickle.Unpickler):
@@ -57,15 +62,7 @@ def read_table_file(file: Path, columns: Sequence[str], *, separator: str = ",")
     """The table of one file; see `read_table`. A pickle must come from a source whose hash was checked."""
     try:
         frame = _read(file, separator)
-    except (
-        ValueError,
-        EOFError,
-        OSError,
-        lzma.LZMAError,
-        pickle.UnpicklingError,
-        AttributeError,
-        ImportError,
-    ) as error:
+    except _NOT_READABLE as error:
         raise CorruptAsset(
             f"{file.name} cannot be read: {error}", "fetch the file again, from a source you trust"
         ) from error
@@ -80,15 +77,15 @@ def read_table_file(file: Path, columns: Sequence[str], *, separator: str = ",")
 
 
 def _read(file: Path, separator: str) -> Any:
-    if file.name.endswith(".pkl.compress"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # pandas' own, about the form of old pickles
+    with warnings.catch_warnings():  # of old pickles about their own form, of fastparquet about an option of pandas
+        warnings.simplefilter("ignore")
+        if file.name.endswith(".pkl.compress"):
             return _FrameUnpickler(BytesIO(lzma.decompress(file.read_bytes()))).load()
-    if file.name.endswith(".parquet.brotli"):
-        from fastparquet import ParquetFile
+        if file.name.endswith(".parquet.brotli"):
+            from fastparquet import ParquetFile
 
-        return ParquetFile(str(file)).to_pandas()
-    return pd.read_csv(file, sep=separator)
+            return ParquetFile(str(file)).to_pandas()
+        return pd.read_csv(file, sep=separator)
 
 
 def reject_missing(frame: pd.DataFrame, columns: Sequence[str]) -> None:
