@@ -38,6 +38,6 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
          "what": asset.what}
         for asset in known
     ]  # fmt: skip
-    lines = ["{state:>8}  {name:<18} {package}  {what}".format(**row) for row in rows]
+    lines = ["{state:>8}  {name:<21} {package}  {what}".format(**row) for row in rows]
     result = {"ok": ready, "cache": str(assets.cache_folder()), "assets": rows}
     return result, lines, int(not ready and not options.names)
