@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 import toy_classifiers
+from torch import nn
 
+from course_lib import machine
 from course_lib.attacks import PGD, RECIPES, exchange_gains, recipe
+from course_lib.training import TensorBatch, TensorBatches, TrainingConfig, train
 
 OnCpu = Callable[[Callable[[], Any]], Any]
 TEXTS, LABELS = toy_classifiers.TEXTS[:3], toy_classifiers.LABELS[:3]
@@ -34,3 +39,23 @@ def test_gradients_and_embeddings_are_those_of_a_cpu(on_cpu: OnCpu) -> None:
 
     for here, there in zip(numbers(), on_cpu(numbers), strict=True):
         np.testing.assert_allclose(here, there, atol=1e-3)
+
+
+def test_images_are_attacked_as_on_a_cpu(on_cpu: OnCpu) -> None:
+    """And a model of plain tensors is trained: all the way from batches to attacked images."""
+    random = torch.Generator().manual_seed(0)
+    images, labels = torch.rand(24, 3, 4, generator=random), torch.randint(0, 3, (24,), generator=random)
+
+    def objective(module: nn.Module, batch: TensorBatch) -> torch.Tensor:
+        inputs, targets = batch.tensors
+        return F.cross_entropy(module(inputs), targets)
+
+    def attacked() -> torch.Tensor:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).to(machine.device())
+        settings = TrainingConfig(epochs=2, batch_size=8, precision="float32")
+        train(module, TensorBatches(images, labels, batch_size=8), objective, settings)
+        on_device = images.to(machine.device()), labels.to(machine.device())
+        return PGD(0.1, "linf", 4).perturb_images(module, *on_device, seed=1).cpu()
+
+    torch.testing.assert_close(attacked(), on_cpu(attacked), atol=1e-5, rtol=0)
