@@ -20,6 +20,7 @@ from course_lib.exercises.topics import (
     finetuning,
     generation,
     pretraining,
+    recommendation,
     scale,
     transformer,
 )
@@ -38,6 +39,7 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "10": (generation,),
     "11": (deployment,),
     "12": (scale,),
+    "17": (recommendation,),
 }
 
 

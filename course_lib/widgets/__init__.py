@@ -12,6 +12,7 @@ from course_lib.widgets.costs import price_sliders
 from course_lib.widgets.defenses import watch_defense
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.explanations import explain_text
+from course_lib.widgets.films import recommend_films
 from course_lib.widgets.generation import watch_next_token
 from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.labelling import label_sentences, read_labels
@@ -37,6 +38,7 @@ __all__ = [
     "price_sliders",
     "queue_replay",
     "read_labels",
+    "recommend_films",
     "ring_all_reduce_steps",
     "sampling",
     "vote_on_attacks",

@@ -514,6 +514,15 @@ def price_a_model(opened: Opened) -> None:
     opened.photograph("ring", ring)
 
 
+def recommend_other_films(opened: Opened) -> None:
+    """The order of the films counts for one of the recommenders, and another film gives other lists."""
+    box = opened.page.locator(".recommend-films").first
+    box.scroll_into_view_if_needed()
+    moved(box, lambda: box.locator("input[type=checkbox]").click(), opened.page, "the old order")
+    moved(box, lambda: write(box.locator("input[type=text]").nth(1), "Toy Story (1995)"), opened.page, "the old films")
+    opened.photograph("films", box)
+
+
 def press(handle: Locator, key: str, times: int = 1) -> None:
     """Moves a slider by its keys."""
     handle.focus()
@@ -557,6 +566,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "10_language_models_that_write": draw_tokens,
     "11_deployment": serve_requests,
     "12_scale_and_cost": price_a_model,
+    "17_recommendation": recommend_other_films,
 }
 
 

@@ -1,0 +1,314 @@
+"""Recommendation: MovieLens 100K, the last film of each person held out, and models that rank all 1,682 films.
+
+A recommender is a function: histories in, one score for each person and film out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from course_lib import assets
+from course_lib.cases.item_sequences import Films, Scores, train_item_sequences
+from course_lib.classifier import sentence_vectors
+from course_lib.corpora import read_table_file
+from course_lib.errors import BadInput, CourseError
+from course_lib.evaluation.ranking import TargetRanks, row_auc, target_ranks
+from course_lib.experiments import Run, experiment
+
+Recommender = Callable[[Sequence[Films]], Scores]
+
+
+# ---- data ----------------------------------------------------------------------------------------------------------
+
+
+def load_films() -> pd.DataFrame:
+    """The 1,682 films, row number = film number: title, year (words: two are no years), genres (a list of words).
+
+    Raises: what `read_table_file` raises.
+    """
+    names = {"item_id:token": "id", "movie_title:token_seq": "title", "release_year:token": "year"}
+    frame = read_table_file(_file("item"), [*names, "class:token_seq"], separator="\t").rename(columns=names)
+    frame["genres"] = frame.pop("class:token_seq").str.split()
+    return frame.sort_values("id", ignore_index=True).drop(columns="id")
+
+
+def load_ratings() -> pd.DataFrame:
+    """100,000 ratings: person and film (numbers from 0), rating (1 to 5), timestamp (s); by person, then time.
+
+    Ratings of one second stay in the order of the file, which is random.
+    """
+    names = {"user_id:token": "person", "item_id:token": "film", "rating:float": "rating", "timestamp:float": "time"}
+    frame = read_table_file(_file("inter"), list(names), separator="\t").rename(columns=names).astype(int)
+    frame[["person", "film"]] -= 1
+    return frame.sort_values(["person", "time"], kind="stable", ignore_index=True)
+
+
+def _file(kind: str) -> Path:
+    return assets.path("movielens") / f"ml-100k.{kind}"
+
+
+@dataclass(frozen=True)
+class LeaveLastOut:
+    """What is known of each person, and the film that they rated next.
+
+    Attributes:
+        histories: one array of films for each person, oldest first.
+        targets: (people,) the next film.
+        earlier: (people,) how many films of the history were rated before the second of the target.
+    """
+
+    histories: list[Films]
+    targets: Films
+    earlier: Films
+
+    def other_seconds(self) -> list[Films]:
+        """The histories without the films that were rated in the same second as the target."""
+        return [films[:count] for films, count in zip(self.histories, self.earlier, strict=True)]
+
+
+def leave_last_out(ratings: pd.DataFrame, back: int = 1) -> LeaveLastOut:
+    """Holds out the last film of each person (`back=1`, the test) or the one before it (`back=2`, for validation).
+
+    Args:
+        ratings: as from `load_ratings`, in its order.
+        back: place of the target from the end; later films are dropped.
+
+    Raises:
+        BadInput: a person with too few films.
+    """
+    rows = [group[["film", "time"]].to_numpy() for _, group in ratings.groupby("person", sort=True)]
+    if back < 1 or min(map(len, rows)) <= back:
+        raise BadInput(f"a person has {min(map(len, rows))} films, back is {back}", "each needs a film before it")
+    earlier = [int((one[:-back, 1] < one[-back, 1]).sum()) for one in rows]
+    targets = [one[-back, 0] for one in rows]
+    return LeaveLastOut([one[:-back, 0] for one in rows], np.array(targets), np.array(earlier))
+
+
+def shuffled(histories: Sequence[Films], seed: int) -> list[Films]:
+    """The same films of each person in random order."""
+    random = np.random.default_rng(seed)
+    return [random.permutation(one) for one in histories]
+
+
+def seen_matrix(histories: Sequence[Films], n_films: int) -> Scores:
+    """1 where a person has rated a film, else 0: (people, films)."""
+    matrix = np.zeros((len(histories), n_films))
+    for row, films in zip(matrix, histories, strict=True):
+        row[films] = 1
+    return matrix
+
+
+# ---- recommenders --------------------------------------------------------------------------------------------------
+
+
+def popularity(histories: Sequence[Films], n_films: int) -> Recommender:
+    """The same scores for everybody: how many people rated the film."""
+    counts = seen_matrix(histories, n_films).sum(axis=0)
+    return lambda some: np.tile(counts, (len(some), 1))
+
+
+def markov_chain(histories: Sequence[Films], n_films: int) -> Recommender:
+    """How often a film came directly after a person's latest film; equal counts are ranked by popularity."""
+    counts = np.tile(seen_matrix(histories, n_films).mean(axis=0) / 2, (n_films, 1))
+    for films in histories:
+        np.add.at(counts, (films[:-1], films[1:]), 1)
+    return lambda some: counts[[films[-1] for films in some]]
+
+
+def ease(histories: Sequence[Films], n_films: int, l2: float = 100.0) -> Recommender:
+    """EASE: each film's column of the 0/1 matrix from all other columns, by ridge regression.
+
+    Steck (2019), Embarrassingly Shallow Autoencoders for Sparse Data (arXiv:1905.03375), equation 8.
+    """
+    seen = seen_matrix(histories, n_films)
+    inverse = np.linalg.inv(seen.T @ seen + l2 * np.eye(n_films))
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return lambda some: seen_matrix(some, n_films) @ weights
+
+
+def implicit_scores(kind: str, histories: Sequence[Films], n_films: int, seed: int = 0) -> Scores:
+    """Scores of the package implicit: matrix factorization by `als` (Hu et al. 2008) or `bpr` (Rendle et al. 2009).
+
+    Raises:
+        CourseError: implicit is not installed.
+    """
+    try:
+        from implicit.als import AlternatingLeastSquares
+        from implicit.bpr import BayesianPersonalizedRanking
+    except ImportError as error:
+        raise CourseError("the peer implicit is not installed", "pip install implicit") from error
+    shared = {"num_threads": 1, "random_state": seed}
+    model = (
+        AlternatingLeastSquares(factors=32, regularization=0.1, alpha=4.0, iterations=20, **shared)
+        if kind == "als"
+        else BayesianPersonalizedRanking(factors=64, iterations=200, **shared)
+    )
+    model.fit(csr_matrix(seen_matrix(histories, n_films).astype(np.float32)), show_progress=False)
+    return np.asarray(model.user_factors @ model.item_factors.T, dtype=np.float64)
+
+
+# ---- measures and experiments --------------------------------------------------------------------------------------
+
+
+def ranks_of(scores: Scores, split: LeaveLastOut) -> TargetRanks:
+    """Ranks of the targets among all films that are not in the person's history."""
+    seen = seen_matrix(split.histories, scores.shape[1]) > 0
+    return target_ranks(np.where(seen, -np.inf, scores), split.targets)
+
+
+def sampled_ranks(scores: Scores, split: LeaveLastOut, seed: int = 0, negatives: int = 100) -> TargetRanks:
+    """Ranks of the targets among so many films that the person has never rated, drawn at random."""
+    random = np.random.default_rng(seed)
+    unseen = 1 - seen_matrix(split.histories, scores.shape[1])
+    unseen[np.arange(len(unseen)), split.targets] = 0
+    drawn = [random.choice(np.flatnonzero(row), negatives, replace=False) for row in unseen]
+    columns = np.column_stack([split.targets, drawn])
+    return target_ranks(np.take_along_axis(scores, columns, axis=1), np.zeros(len(scores), dtype=int))
+
+
+def fit(name: str, histories: Sequence[Films], n_films: int, seed: int) -> Recommender:
+    """The recommender of that name, trained. Settings were chosen on the last film but one of each person.
+
+    Raises:
+        BadInput: an unknown name.
+        CourseError: a peer is not installed.
+    """
+    if name in ("implicit ALS", "implicit BPR"):  # they know only the people of their training
+        scores = implicit_scores(name[-3:].lower(), histories, n_films, seed)
+        return lambda some: scores
+    if name in ("SASRec", "BERT4Rec"):
+        causal = name == "SASRec"
+        return train_item_sequences(histories, n_films, causal=causal, epochs=EPOCHS[name], seed=seed).recommend
+    if name not in SIMPLE:
+        raise BadInput(f"there is no recommender {name!r}", f"use one of {', '.join(MODELS)}")
+    return SIMPLE[name](histories, n_films)
+
+
+SIMPLE: dict[str, Callable[..., Recommender]] = {"popularity": popularity, "Markov chain": markov_chain, "EASE": ease}
+EPOCHS = {"SASRec": 20, "BERT4Rec": 40}
+MODELS = (*SIMPLE, "implicit ALS", "implicit BPR", *EPOCHS)
+
+
+def _rows(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row for each model: its name, the configuration, and the mean of each list of its result."""
+    rows = [
+        {"model": name, **run.config} | {what: float(np.mean(values)) for what, values in measured.items()}
+        for run in runs
+        for name, measured in run.result.items()
+    ]
+    return pd.DataFrame(rows).drop(columns="models", errors="ignore")
+
+
+@experiment(
+    "recommender_study",
+    cost=lambda config: sum(30.0 if name in EPOCHS else 1.0 for name in config["models"]),
+    table=_rows,
+    tolerance={name: 0.03 for name in ("HR@10", "NDCG@10", "sampled", "shuffled", "other seconds")},
+    data=("movielens",),
+)
+def recommender_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Trains and tests recommenders on one split.
+
+    Args:
+        config: `models` (of `MODELS`), `seed`, `training` (`ordered`, or `shuffled`: each history in random order).
+        folder: not used.
+
+    Returns:
+        model -> lists with a number for each person: `HR@10` and `NDCG@10` among all films, `sampled` (HR@10 among 100
+        others), and HR@10 from other histories: `shuffled`, or of `other seconds` than the target's.
+    """
+    split, n_films = leave_last_out(load_ratings()), len(load_films())
+    mixed = shuffled(split.histories, seed=config["seed"] + 1000)
+    known = split.histories if config["training"] == "ordered" else shuffled(split.histories, seed=config["seed"])
+    results: dict[str, Any] = {}
+    for name in config["models"]:
+        recommend = fit(name, known, n_films, config["seed"])
+        scores = recommend(split.histories)
+        ranks = ranks_of(scores, split)
+        measured = {
+            "HR@10": ranks.hits(10),
+            "NDCG@10": ranks.gains(10),
+            "sampled": sampled_ranks(scores, split).hits(10),
+            "shuffled": ranks_of(recommend(mixed), split).hits(10),
+            "other seconds": ranks_of(recommend(split.other_seconds()), split).hits(10),
+        }
+        results[name] = {what: values.round(4).tolist() for what, values in measured.items()}
+    return results
+
+
+RUNS: list[dict[str, Any]] = [
+    {"models": list(MODELS), "training": "ordered", "seed": 0},
+    {"models": ["SASRec"], "training": "ordered", "seed": 1},
+    {"models": ["SASRec"], "training": "ordered", "seed": 2},
+    {"models": ["SASRec"], "training": "shuffled", "seed": 0},
+]
+
+
+# ---- new films -----------------------------------------------------------------------------------------------------
+
+
+def film_features(kind: str) -> Scores:
+    """What is known of a film before anybody has rated it, (films, width).
+
+    `genres` (0 or 1 each), `genres and year` (also whether it is from a year or later, for each year from 1930), or
+    `encoder`: the course encoder's vector of "title (year): genres".
+
+    Raises:
+        BadInput: another kind.
+    """
+    films = load_films()
+    genres = pd.get_dummies(films["genres"].explode()).groupby(level=0).max().to_numpy(float)
+    if kind == "genres":
+        return np.asarray(genres)
+    if kind == "genres and year":
+        year = pd.to_numeric(films["year"], errors="coerce").to_numpy()  # of two films it is no number
+        return np.hstack([genres, year[:, None] >= np.arange(1930, 1999)])
+    if kind == "encoder":
+        texts = films["title"] + " (" + films["year"] + "): " + films["genres"].str.join(", ")
+        return np.asarray(sentence_vectors(texts.tolist()), dtype=np.float64)
+    raise BadInput(f"there are no features {kind!r}", "use genres, genres and year, or encoder")
+
+
+@experiment(
+    "cold_start_study",
+    cost=lambda config: 1.0,
+    table=_rows,
+    tolerance={"AUC": 0.01, "AUC, same for all": 0.01},
+    data=("movielens", "course_encoder"),
+)
+def cold_start_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Ranks a fifth of the films, whose ratings are hidden, by ridge regression of each person's 0/1 on features.
+
+    Args:
+        config: `seed` of the choice of hidden films.
+        folder: not used.
+
+    Returns:
+        features -> AUC of each person (`row_auc`) by their own scores, and by the mean of all people's. The entry
+        `true popularity` uses the hidden ratings, so no model can have it.
+    """
+    ratings, n_films = load_ratings(), len(load_films())
+    rated = np.zeros((ratings["person"].nunique(), n_films))
+    rated[ratings["person"], ratings["film"]] = 1
+    hidden = np.zeros(n_films, dtype=bool)
+    hidden[np.random.default_rng(config["seed"]).permutation(n_films)[: n_films // 5]] = True
+    popular = row_auc(rated[:, hidden].sum(axis=0), rated[:, hidden]).round(4).tolist()
+    results = {"true popularity": {"AUC": popular, "AUC, same for all": popular}}
+    for kind in ("genres", "genres and year", "encoder"):
+        features = film_features(kind)
+        model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 11))).fit(features[~hidden], rated.T[~hidden])
+        scores = model.predict(features[hidden]).T
+        both = {"AUC": scores, "AUC, same for all": scores.mean(axis=0)}
+        results[kind] = {what: row_auc(one, rated[:, hidden]).round(4).tolist() for what, one in both.items()}
+    return results
