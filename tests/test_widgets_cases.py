@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from course_lib import widgets
+from course_lib.cases.images import Digits
 from course_lib.cases.recommendation import ease, markov_chain
 from course_lib.errors import BadInput
+from course_lib.widgets.digits import centred
+
+
+def plain(html: str) -> str:
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html)))
+
+
+# ---------------------------------------------------------------- notebook 16: draw a digit, attack it
+
+
+class TopOrBottom(nn.Module):
+    """Class 0 for ink in the upper half, 1 for ink in the lower half."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1).unflatten(1, (2, 392)).mean(-1) * 5
+
+
+def test_a_drawn_digit_is_read_and_attacked() -> None:
+    images = torch.zeros(2, 28, 28)
+    images[0, 4:18, 8:20] = 1.0  # after centring, a little more ink is in the lower half
+    images[1, 10:14, 3:9] = 0.5
+    box = widgets.draw_digit({"toy": TopOrBottom()}, Digits(images, torch.tensor([0, 1])))
+    pad, buttons, model, epsilon, words, shown = box.children
+    assert model.value == "toy" and len(pad.pixels) == 784
+    epsilon.value = 0.0
+    first, png = plain(words.value), shown.value
+    assert first.count("0 (") + first.count("1 (") == 2, "without a change both readings are the same"
+    epsilon.value = 0.3
+    assert plain(words.value) != first and shown.value != png
+    buttons.children[0].click()
+    assert max(pad.pixels) == 0.5
+    buttons.children[1].click()
+    assert "canvas is empty" in plain(words.value) and sum(pad.pixels) == 0
+    pad.pixels = images[0].flatten().tolist()
+    assert "The model reads" in plain(words.value)
+
+
+def test_ink_is_centred() -> None:
+    image = torch.zeros(1, 28, 28)
+    image[0, 2:4, 20:22] = 1.0
+    where = centred(image)[0].nonzero()
+    assert where.amin(0).tolist() == [13, 13] and where.amax(0).tolist() == [14, 14]
+    assert torch.equal(centred(torch.zeros(1, 28, 28)), torch.zeros(1, 28, 28))
+
 
 # ---------------------------------------------------------------- notebook 17: films
 

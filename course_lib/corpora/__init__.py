@@ -7,6 +7,7 @@ train = corpora.part("movie_reviews", "train", 1000)     # the first 1,000 of tr
 
 from course_lib.cleaning import normalise
 from course_lib.corpora.csv_corpus import CsvTable, decode, from_csv, read_csv
+from course_lib.corpora.idx import read_idx
 from course_lib.corpora.ratings import CLASSES, NAMES, lexicon, load, part, raw, soft_labels
 from course_lib.corpora.splits import SPLITS, hash_fraction, split_of
 from course_lib.corpora.tables import read_table, read_table_file, reject_missing
@@ -25,6 +26,7 @@ __all__ = [
     "part",
     "raw",
     "read_csv",
+    "read_idx",
     "read_table",
     "read_table_file",
     "reject_missing",

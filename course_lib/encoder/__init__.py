@@ -1,7 +1,7 @@
 """BERT written by hand, in the order in which a learner builds it: attention, layers, model.
 
 `config` is its shape, `weights` brings it to transformers and back, `packed` runs rows without padding, and `counts`
-says what it costs. `cls_only` runs transformers' own modules for a classifier.
+says what it costs. `vision` reads images. `cls_only` runs transformers' own modules for a classifier.
 """
 
 from course_lib.encoder.attention import attention_by_hand, attention_fast, causal_mask, padding_mask
@@ -11,12 +11,14 @@ from course_lib.encoder.counts import activation_bytes, forward_flops, parameter
 from course_lib.encoder.layers import EncoderLayer
 from course_lib.encoder.model import BertEncoder, start_as_bert
 from course_lib.encoder.packed import Packing, block_mask, packing
+from course_lib.encoder.vision import VisionTransformer, patchify, unpatchify
 
 __all__ = [
     "BertEncoder",
     "EncoderConfig",
     "EncoderLayer",
     "Packing",
+    "VisionTransformer",
     "activation_bytes",
     "attention_by_hand",
     "attention_fast",
@@ -27,6 +29,8 @@ __all__ = [
     "packing",
     "padding_mask",
     "parameter_count",
+    "patchify",
     "start_as_bert",
     "supports_cls_only",
+    "unpatchify",
 ]

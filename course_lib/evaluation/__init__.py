@@ -1,12 +1,14 @@
 """How good is a model, how sure are we of that, and where does it fail?
 
 Everything here works on arrays: probabilities, labels, ratings. It does not matter which model made them, and it does
-not need torch. Seven modules: `intervals` (how sure), `scores` (how good), `calibration` (is a model that is 90 % sure
+not need torch. Eight modules: `intervals` (how sure), `scores` (how good), `calibration` (is a model that is 90 % sure
 right nine times in ten), `mistakes` (where it fails), `drift` (whether the texts have changed since), `rollout`
-(whether a new version is as good), `selective` (which inputs a model should decline).
+(whether a new version is as good), `selective` (which inputs a model should decline),
+`detection` (boxes around objects).
 """
 
 from course_lib.evaluation.calibration import Calibration, calibration, correct_prior, fit_temperature, temper
+from course_lib.evaluation.detection import box_iou, count_detections, non_max_suppression
 from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, wilson_interval
 from course_lib.evaluation.mistakes import SLICES, by_rating, by_slice, hardest
 from course_lib.evaluation.scores import Evaluation, comparison, evaluate
@@ -18,15 +20,18 @@ __all__ = [
     "Evaluation",
     "Interval",
     "bootstrap",
+    "box_iou",
     "by_rating",
     "by_slice",
     "calibration",
     "comparison",
     "correct_prior",
+    "count_detections",
     "evaluate",
     "fit_temperature",
     "hardest",
     "nearest_similarity",
+    "non_max_suppression",
     "over_seeds",
     "paired_bootstrap",
     "risk_coverage",

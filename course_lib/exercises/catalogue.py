@@ -19,6 +19,7 @@ from course_lib.exercises.topics import (
     faithfulness,
     finetuning,
     generation,
+    images,
     pretraining,
     recommendation,
     scale,
@@ -39,6 +40,7 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "10": (generation,),
     "11": (deployment,),
     "12": (scale,),
+    "16": (images,),
     "17": (recommendation,),
 }
 

@@ -14,6 +14,7 @@ from course_lib.plots.explanations import (
 )
 from course_lib.plots.forest import forest
 from course_lib.plots.generation import plot_accuracy_cost, plot_cache
+from course_lib.plots.images import image_grid
 from course_lib.plots.pretraining import (
     attention_map,
     loss_curves,
@@ -62,6 +63,7 @@ __all__ = [
     "forest",
     "gains_by_seed",
     "heat_map",
+    "image_grid",
     "intervals",
     "label_agreement",
     "label_efficiency",

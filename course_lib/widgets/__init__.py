@@ -11,6 +11,7 @@ from course_lib.widgets.compression import bits_slider, pareto_explorer
 from course_lib.widgets.costs import price_sliders
 from course_lib.widgets.defenses import watch_defense
 from course_lib.widgets.deletion import delete_words
+from course_lib.widgets.digits import draw_digit
 from course_lib.widgets.explanations import explain_text
 from course_lib.widgets.films import recommend_films
 from course_lib.widgets.generation import watch_next_token
@@ -31,6 +32,7 @@ __all__ = [
     "compare_runs",
     "delete_words",
     "diagnose",
+    "draw_digit",
     "explain_text",
     "label_sentences",
     "live_traffic",

@@ -536,6 +536,25 @@ def write(line: Locator, text: str) -> None:
     line.press("Enter")
 
 
+def draw_a_digit(opened: Opened) -> None:
+    """A stroke on the canvas, the button with an example and the slider of epsilon each change what is read."""
+    box = opened.page.locator(".draw-digit").first
+    box.scroll_into_view_if_needed()
+    canvas = box.get_by_role("img", name="Draw a digit here")
+    moved(box, box.get_by_role("button", name="Example digit").click, opened.page, "the old digit")
+    moved(box, partial(press, box.locator(".noUi-handle").first, "ArrowRight"), opened.page, "the old epsilon")
+    opened.photograph("digit", box)
+    box.get_by_role("button", name="Clear").click()
+    wait_until(lambda: "empty" in box.text_content(), opened.page, "the canvas was not cleared")
+    frame = canvas.bounding_box()
+    assert frame is not None
+    opened.page.mouse.move(frame["x"] + 140, frame["y"] + 60)
+    opened.page.mouse.down()
+    opened.page.mouse.move(frame["x"] + 130, frame["y"] + 220, steps=8)
+    moved(box, opened.page.mouse.up, opened.page, "the empty canvas")
+    opened.photograph("drawn", box)
+
+
 def moved(widget: Locator, move: Callable[[], object], page: Page, old: str) -> None:
     """Makes a move, and waits until the widget shows something else than before."""
     before = widget.evaluate(SHOWN)
@@ -566,6 +585,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "10_language_models_that_write": draw_tokens,
     "11_deployment": serve_requests,
     "12_scale_and_cost": price_a_model,
+    "16_images": draw_a_digit,
     "17_recommendation": recommend_other_films,
 }
 
