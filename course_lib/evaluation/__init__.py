@@ -9,7 +9,14 @@ right nine times in ten), `mistakes` (where it fails), `drift` (whether the text
 
 from course_lib.evaluation.calibration import Calibration, calibration, correct_prior, fit_temperature, temper
 from course_lib.evaluation.detection import box_iou, count_detections, non_max_suppression
-from course_lib.evaluation.intervals import Interval, bootstrap, over_seeds, paired_bootstrap, wilson_interval
+from course_lib.evaluation.intervals import (
+    Interval,
+    bootstrap,
+    cluster_bootstrap,
+    over_seeds,
+    paired_bootstrap,
+    wilson_interval,
+)
 from course_lib.evaluation.mistakes import SLICES, by_rating, by_slice, hardest
 from course_lib.evaluation.scores import Evaluation, comparison, evaluate
 from course_lib.evaluation.selective import nearest_similarity, risk_coverage, threshold_for_coverage
@@ -24,6 +31,7 @@ __all__ = [
     "by_rating",
     "by_slice",
     "calibration",
+    "cluster_bootstrap",
     "comparison",
     "correct_prior",
     "count_detections",

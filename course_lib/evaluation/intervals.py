@@ -6,7 +6,7 @@ different.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,6 +84,34 @@ def paired_bootstrap(correct_a: ArrayLike, correct_b: ArrayLike) -> Interval:
     a, b = numbers(correct_a, "correct_a"), numbers(correct_b, "correct_b")
     same_length(len(a), b, "values in correct_b")
     return bootstrap(a - b)
+
+
+def cluster_bootstrap(values: ArrayLike, groups: Sequence[Any], resamples: int = 2000, seed: int = 0) -> Interval:
+    """95 % percentile bootstrap of the mean where rows come in groups of similar ones: whole groups are drawn.
+
+    Patients of one hospital, or sentences of one template, tell less than as many unrelated rows, so `bootstrap` would
+    give an interval that is too narrow (Field and Welsh 2007, Bootstrapping clustered data). It needs 30 groups.
+
+    Args:
+        values: (n,) one number for each row.
+        groups: (n,) the group of each row.
+        resamples: number of repeats.
+        seed: makes the interval the same in every run.
+
+    Raises:
+        BadInput: different lengths, nothing there, a value that is not finite, or fewer than two groups.
+    """
+    sample = numbers(values, "values")
+    same_length(len(sample), groups, "groups")
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums, counts = np.bincount(group, sample), np.bincount(group)
+    if len(counts) < 2:
+        raise BadInput("all rows are of one group", "give the group of each row, of at least two")
+    draws = [
+        sums[rows].sum(axis=1) / counts[rows].sum(axis=1) for rows in _resampled_rows(len(counts), resamples, seed)
+    ]
+    low, high = np.quantile(np.concatenate(draws), [0.025, 0.975])
+    return Interval(float(sample.mean()), float(low), float(high))
 
 
 def wilson_interval(hits: int, n: int) -> Interval:

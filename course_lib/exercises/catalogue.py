@@ -20,6 +20,7 @@ from course_lib.exercises.topics import (
     finetuning,
     generation,
     images,
+    medicine,
     pretraining,
     recommendation,
     scale,
@@ -40,6 +41,7 @@ NOTEBOOKS: dict[str, tuple[ModuleType, ...]] = {
     "10": (generation,),
     "11": (deployment,),
     "12": (scale,),
+    "15": (medicine,),
     "16": (images,),
     "17": (recommendation,),
 }
