@@ -14,6 +14,7 @@ from course_lib import widgets
 from course_lib.cases.images import Digits
 from course_lib.cases.recommendation import ease, markov_chain
 from course_lib.errors import BadInput
+from course_lib.evaluation import risk_coverage
 from course_lib.widgets.digits import centred
 
 
@@ -89,3 +90,28 @@ def test_films_that_do_not_exist_are_named() -> None:
         widgets.recommend_films(TITLES, {"EASE": ease(HISTORIES, 7)}, ["Gigli"])
     with pytest.raises(BadInput, match="no recommender"):
         widgets.recommend_films(TITLES, {}, ["Alien"])
+
+
+# ---------------------------------------------------------------- notebook 15: a model that may decline
+
+
+def test_the_abstention_slider_counts_answers_and_mistakes() -> None:
+    random = np.random.default_rng(0)
+    sure = random.random(400)
+    right = random.random(400) < sure
+    box = widgets.abstention_slider((sure, right), {"new <branches>": (sure / 2, right)}, coverage=0.5)
+    slider, counts = box.children
+    expected = risk_coverage(sure, right, 0.5).iloc[0]
+    wrong = round(200 * (1 - expected["accuracy"]))
+    assert f"validation : 200 of 400 answered, {wrong} wrong" in plain(counts.value)
+    assert f"at least {expected['threshold']:.3f}" in plain(counts.value)
+    assert "new <branches> : 0 of 400 answered, 0 wrong." in plain(counts.value) and "<branches>" not in counts.value
+    slider.value = 1.0
+    assert "validation : 400 of 400 answered" in plain(counts.value)
+
+
+def test_the_abstention_slider_rejects_what_it_cannot_count() -> None:
+    with pytest.raises(BadInput, match="coverage is 0"):
+        widgets.abstention_slider(([0.5], [True]), {}, coverage=0)
+    with pytest.raises(BadInput, match="2 confidences and 1 results"):
+        widgets.abstention_slider(([0.5], [True]), {"new": ([0.5, 0.6], [True])})

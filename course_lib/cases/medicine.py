@@ -106,10 +106,10 @@ def _fit(model: str, frame: pd.DataFrame, train: Rows, seed: int) -> Predict:
         return lambda rows: probe.predict_proba(
             definition_vectors()[rows] if isinstance(rows, np.ndarray) else sentence_vectors(rows)
         )
-    chosen = tfidf_logistic()
+    chosen: Any = tfidf_logistic()
     if model == "fine-tuned encoder":
-        training = TrainingConfig(epochs=2, seed=seed)
-        chosen = TextClassifier(training=training, frozen_embeddings=True, max_length=64)
+        training = TrainingConfig(epochs=1, learning_rate=2e-4, seed=seed)  # one epoch at twice the usual rate
+        chosen = TextClassifier(training=training, frozen_embeddings=True, max_length=48)
     chosen.fit(texts_of(train), labels)
     return lambda rows: chosen.predict_proba(texts_of(rows)).astype(np.float64)
 
@@ -231,5 +231,5 @@ def _thousandths(values: Any) -> list[int]:
 
 # ---- the runs that the notebook shows ------------------------------------------------------------------------------
 
-DEFINITION_RUNS = [{"split": split, "seeds": 5} for split in SPLITS]
+DEFINITION_RUNS = [{"split": split, "seeds": seeds} for split, seeds in zip(SPLITS, (5, 3, 3), strict=True)]
 TRIAGE_RUNS = [{"split": split} for split in ("random", "depth 4")]

@@ -3,6 +3,7 @@
 Every function returns one ipywidgets widget: name it on the last line of a cell and it is shown.
 """
 
+from course_lib.widgets.abstention import abstention_slider
 from course_lib.widgets.attacks import watch_attack
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
@@ -26,6 +27,7 @@ from course_lib.widgets.samples import sampling
 from course_lib.widgets.traffic import live_traffic
 
 __all__ = [
+    "abstention_slider",
     "bits_slider",
     "calibration_explorer",
     "canary_slider",

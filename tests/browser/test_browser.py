@@ -523,6 +523,14 @@ def recommend_other_films(opened: Opened) -> None:
     opened.photograph("films", box)
 
 
+def answer_less(opened: Opened) -> None:
+    """With a lower coverage fewer definitions are answered, in every group."""
+    box = opened.page.locator(".abstention-slider").first
+    box.scroll_into_view_if_needed()
+    moved(box, lambda: press(box.locator(".noUi-handle").first, "ArrowLeft", 4), opened.page, "the old coverage")
+    opened.photograph("abstention", box)
+
+
 def press(handle: Locator, key: str, times: int = 1) -> None:
     """Moves a slider by its keys."""
     handle.focus()
@@ -585,6 +593,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "10_language_models_that_write": draw_tokens,
     "11_deployment": serve_requests,
     "12_scale_and_cost": price_a_model,
+    "15_medicine": answer_less,
     "16_images": draw_a_digit,
     "17_recommendation": recommend_other_films,
 }
