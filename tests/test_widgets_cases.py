@@ -115,3 +115,40 @@ def test_the_abstention_slider_rejects_what_it_cannot_count() -> None:
         widgets.abstention_slider(([0.5], [True]), {}, coverage=0)
     with pytest.raises(BadInput, match="2 confidences and 1 results"):
         widgets.abstention_slider(([0.5], [True]), {"new": ([0.5, 0.6], [True])})
+
+
+# ---------------------------------------------------------------- notebook 13: act, or ask a human
+
+
+class Switches:
+    """TurnOn where the text has the word "on"; its vectors count three words."""
+
+    classes_ = np.array(["TurnOff", "TurnOn"])
+
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
+        return np.array([[0.2, 0.8] if " on " in f" {text} " else [0.9, 0.1] for text in texts])
+
+    def vectors(self, texts: list[str]) -> np.ndarray:
+        return np.array([[0.1 + text.split().count(word) for word in ("on", "off", "lamp")] for text in texts])
+
+
+def test_the_assistant_acts_above_the_threshold_and_asks_below() -> None:
+    model = Switches()
+    box = widgets.act_or_ask(model, model.vectors, ["lamp on", "lamp off"], threshold=0.99, text="lamp on")
+    line, slider, decision = box.children
+    assert "The assistant acts: TurnOn" in plain(decision.value) and "similarity 1.00" in plain(decision.value)
+    line.value = "on on on"
+    assert "asks a human" in plain(decision.value) and "Nearest training sentence: lamp on" in plain(decision.value)
+    slider.value = 0.2
+    assert "The assistant acts: TurnOn" in plain(decision.value)
+    line.value = "   "
+    assert "Type a sentence" in plain(decision.value)
+    line.value = "<b>off</b>"
+    assert "&lt;b&gt;" not in plain(decision.value)  # no vector has the length 0: the decision is shown
+    with pytest.raises(BadInput, match="0 training sentences"):
+        widgets.act_or_ask(model, model.vectors, [])
+
+
+def test_a_failing_model_is_shown_and_not_raised() -> None:
+    box = widgets.act_or_ask(Switches(), lambda texts: np.zeros((len(texts), 2)), ["lamp on"], text="lamp")
+    assert "There is no decision" in plain(box.children[2].value) and "length 0" in plain(box.children[2].value)

@@ -169,6 +169,30 @@ class BM25(PassageRanker):
         return csr_array((values, (rows, columns)), shape=(len(counts), len(self._column))).astype(np.float32)
 
 
+class RankFusion(PassageRanker):
+    """Reciprocal rank fusion (Cormack et al. 2009, SIGIR): the sum of 1 / (60 + rank) over several rankers.
+
+    Ranks need no common scale, which cosine similarities and BM25 scores lack.
+
+    Args:
+        rankers: at least one, all with the same passages in the same order.
+
+    Raises:
+        BadInput: there are no rankers, or their passages differ.
+    """
+
+    def __init__(self, rankers: Sequence[PassageRanker]) -> None:
+        super().__init__(rankers[0].passages if rankers else [])
+        if any(ranker.passages != self.passages for ranker in rankers):
+            raise BadInput("the rankers have different passages", "make all of them from the same list")
+        self.rankers = list(rankers)
+
+    def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Shape (queries, passages)."""
+        orders = [np.argsort(-ranker.scores(queries), axis=1, kind="stable") for ranker in self.rankers]
+        return np.asarray(sum(1 / (61 + np.argsort(order, axis=1)) for order in orders), dtype=np.float32)
+
+
 def recall_at_k(ranks: ArrayLike, k: int) -> float:
     """The fraction of queries whose own passage is among the first k. `ranks` are counted from 1, shape (queries,)."""
     return float((_checked_ranks(ranks) <= k).mean())

@@ -8,6 +8,7 @@ from course_lib.widgets.attacks import watch_attack
 from course_lib.widgets.attention import watch_attention
 from course_lib.widgets.augmentation import watch_augmentation
 from course_lib.widgets.canary import canary_slider
+from course_lib.widgets.commands import act_or_ask
 from course_lib.widgets.compression import bits_slider, pareto_explorer
 from course_lib.widgets.costs import price_sliders
 from course_lib.widgets.defenses import watch_defense
@@ -28,6 +29,7 @@ from course_lib.widgets.traffic import live_traffic
 
 __all__ = [
     "abstention_slider",
+    "act_or_ask",
     "bits_slider",
     "calibration_explorer",
     "canary_slider",

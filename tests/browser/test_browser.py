@@ -531,6 +531,18 @@ def answer_less(opened: Opened) -> None:
     opened.photograph("abstention", box)
 
 
+def command_an_assistant(opened: Opened) -> None:
+    """Small talk goes to a human, and with a threshold of 0 the assistant acts on everything."""
+    box = opened.page.locator(".act-or-ask").first
+    box.scroll_into_view_if_needed()
+    line = box.locator("input[type=text]").first
+    moved(box, lambda: line.fill("that was a lovely evening with your parents"), opened.page, "the old decision")
+    wait_until(lambda: "asks a human" in box.inner_text(), opened.page, "the assistant acts on small talk")
+    moved(box, lambda: press(box.locator(".noUi-handle").first, "Home"), opened.page, "the old threshold")
+    wait_until(lambda: "acts" in box.inner_text(), opened.page, "the assistant still asks")
+    opened.photograph("commands", box)
+
+
 def press(handle: Locator, key: str, times: int = 1) -> None:
     """Moves a slider by its keys."""
     handle.focus()
@@ -593,6 +605,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "10_language_models_that_write": draw_tokens,
     "11_deployment": serve_requests,
     "12_scale_and_cost": price_a_model,
+    "13_customer_service": command_an_assistant,
     "15_medicine": answer_less,
     "16_images": draw_a_digit,
     "17_recommendation": recommend_other_films,
