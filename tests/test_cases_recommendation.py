@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.linear_model import Ridge
-from sklearn.metrics import ndcg_score, roc_auc_score
+from sklearn.metrics import ndcg_score
 
 from course_lib import assets
 from course_lib.cases import recommendation as case
@@ -24,7 +24,7 @@ from course_lib.cases.item_sequences import (
     windows,
 )
 from course_lib.errors import BadInput
-from course_lib.evaluation.ranking import row_auc, target_ranks
+from course_lib.evaluation.ranking import target_ranks
 from course_lib.training import TensorBatch
 
 HISTORIES = [np.array(films) for films in ([0, 1, 2], [1, 2], [3, 0, 2, 1], [4, 2, 1])]
@@ -91,10 +91,6 @@ def test_ranks_against_sorting_and_scikit_learn() -> None:
     order = np.argsort(-scores, axis=1)
     np.testing.assert_array_equal(ranks.hits(4), (order[:, :4] == targets[:, None]).any(axis=1))
     assert ranks.gains(5).mean() == pytest.approx(ndcg_score(np.eye(12)[targets], scores, k=5))
-    marks = random.integers(0, 2, (30, 12))
-    rounded = scores.round(0)
-    expected = [roc_auc_score(one, row) for one, row in zip(marks, rounded, strict=True)]
-    np.testing.assert_allclose(row_auc(rounded, marks), expected)
 
 
 def test_ties_are_counted_fairly() -> None:
@@ -109,10 +105,6 @@ def test_ties_are_counted_fairly() -> None:
     ):
         with pytest.raises(BadInput, match=words):
             target_ranks(scores, targets)
-    with pytest.raises(BadInput, match="k is 0"):
-        ranks.hits(0)
-    with pytest.raises(BadInput, match="0 rows have both"):
-        row_auc([[1.0, 2.0]], [[1, 1]])
 
 
 # ---------------------------------------------------------------- models
@@ -193,11 +185,3 @@ def test_experiments_give_a_number_for_each_person() -> None:
     result = case.recommender_study(config, Path())
     assert {len(values) for measured in result.values() for values in measured.values()} == {943}
     assert result["popularity"]["shuffled"] == result["popularity"]["HR@10"]
-
-
-def test_features_of_films() -> None:
-    assert case.film_features("genres").sum() == case.load_films()["genres"].str.len().sum()
-    year = case.film_features("genres and year")[:, 19:]
-    assert year[0].sum() == 1995 - 1929 and (year[[266, 1411]] == 0).all()
-    with pytest.raises(BadInput, match="no features 'plot'"):
-        case.film_features("plot")

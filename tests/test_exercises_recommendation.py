@@ -84,8 +84,8 @@ class ByHand:
 
 RIGHT: dict[str, list[Answer]] = {
     "last_rows": [last_rows_by_sorting, last_rows_in_a_loop],
-    "mask_films": [mask_in_a_copy],
     "expected_hits": [hits_by_counting_places, library_hits],
+    "mask_films": [mask_in_a_copy],
     "ease_weights": [ease_column_by_column],
     "top_unseen": [top_by_sorting_a_list],
     "FilmRecommender": [ByHand],
@@ -103,14 +103,14 @@ DRAWN = {
 
 SLY: dict[str, list[Answer | Edit]] = {
     "last_rows": [("times[rows].max()]", "times[rows].max()][:2]"), ("latest[-1]", "latest[min(1, len(latest) - 1)]")],
-    "mask_films": [("ids != 0", "ids > 2"), ("-100)", "-100 + 0 * ids)[: len(ids)] - (ids == 5)")],
     "expected_hits": [("/ tied, 0, 1)", "/ tied, 0, 1) * (k > 1)"), ("above) / tied", "above) / np.minimum(tied, 3)")],
+    "mask_films": [("ids != 0", "ids > 2"), ("-100)", "-100 + 0 * ids)[: len(ids)] - (ids == 5)")],
     "ease_weights": [("l2 * np.eye", "min(l2, 5.0) * np.eye"), ("-np.diag(inverse)", "-np.diag(inverse).max()")],
     "top_unseen": [("seen > 0", "(seen > 0) & (scores < 2)"), ("[:, :k]", "[:, : min(k, 2)]")],
     "FilmRecommender": [("[:, None]", "[:, None] * 1 + (k > 4)"), ("seen, l2)", "seen[:30], l2)")],
 }
 MISTAKES: Mistakes = {
-    "last_rows": [(lambda people, times: ~last_rows_by_sorting(people, times), "The mark of the row at 0 should be")],
+    "last_rows": [(lambda people, times: ~last_rows_by_sorting(people, times), "The number at [0] should be")],
     "mask_films": [(lambda ids, draws, fraction, mask_id: ids, "a pair")],
     "expected_hits": [(lambda scores, targets, k: scores, "in the shape (1,)")],
 }

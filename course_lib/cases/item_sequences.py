@@ -58,9 +58,9 @@ class ItemSequenceModel(nn.Module):
         rows = [[*(items[-known:] + 1), *([] if self.encoder.causal else [self.mask_id])] for items in histories]
         parts = []
         for start in range(0, len(rows), 256):
-            ids = padded(rows[start : start + 256], self.length)
+            ids = padded(rows[start : start + 256], self.length).to(self.encoder.word_embeddings.device)
             last = (ids != 0).sum(1) - 1
-            parts.append(self.logits(self(ids)[torch.arange(len(ids)), last]).double().numpy())
+            parts.append(self.logits(self(ids)[torch.arange(len(ids)), last]).double().cpu().numpy())
         return np.concatenate(parts)
 
 
@@ -94,9 +94,9 @@ def masked_item_loss(model: nn.Module, batch: TensorBatch, fraction: float = 0.3
     """Cross-entropy of the items behind [MASK]: a random `fraction`, and the last one of half of the rows."""
     assert isinstance(model, ItemSequenceModel)
     (ids,) = batch.tensors
-    masked = torch.rand(ids.shape) < fraction
+    masked = torch.rand(ids.shape, device=ids.device) < fraction
     last = (ids != 0).sum(1) - 1
-    masked[torch.arange(len(ids)), last] |= torch.rand(len(ids)) < 0.5
+    masked[torch.arange(len(ids)), last] |= torch.rand(len(ids), device=ids.device) < 0.5
     masked &= ids != 0
     states = model(ids.masked_fill(masked, model.mask_id))
     return F.cross_entropy(model.logits(states[masked]), ids[masked] - 1)
@@ -107,8 +107,8 @@ def train_item_sequences(
 ) -> ItemSequenceModel:
     """A trained model; `shape` are arguments of `ItemSequenceModel`."""
     with machine.seeded(seed):
-        model = ItemSequenceModel(n_items, causal, **shape)
-    batches = TensorBatches(windows(histories, model.length + causal), batch_size=64, seed=seed)
+        model = ItemSequenceModel(n_items, causal, **shape).to(machine.device())
+    batches = TensorBatches(windows(histories, model.length + causal), batch_size=16, seed=seed)
     config = TrainingConfig(epochs=epochs, learning_rate=2e-3, precision="float32", seed=seed)
     train(model, batches, next_item_loss if causal else masked_item_loss, config)
     return model

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from course_lib.errors import BadInput
 from course_lib.evaluation.inputs import Codes, Floats, same_length
@@ -28,20 +27,12 @@ class TargetRanks:
     tied: Codes
 
     def hits(self, k: int) -> Floats:
-        """Probability that the right item is among the first k, (n,); their mean is HR@k (= recall@k here).
-
-        Raises:
-            BadInput: k below 1.
-        """
-        return self._mean_value(np.ones(_checked(k)))
+        """Probability that the right item is among the first k, (n,); their mean is HR@k (= recall@k here)."""
+        return self._mean_value(np.ones(k))
 
     def gains(self, k: int) -> Floats:
-        """Mean of 1 / log2(1 + rank), 0 below rank k, (n,); their mean is NDCG@k (Järvelin and Kekäläinen 2002).
-
-        Raises:
-            BadInput: k below 1.
-        """
-        return self._mean_value(1 / np.log2(np.arange(2, _checked(k) + 2)))
+        """Mean of 1 / log2(1 + rank), 0 below rank k, (n,); their mean is NDCG@k (Järvelin and Kekäläinen 2002)."""
+        return self._mean_value(1 / np.log2(np.arange(2, k + 2)))
 
     def _mean_value(self, value_of_rank: Floats) -> Floats:
         """Mean over the ranks above + 1, ..., above + tied, of which those beyond the last have the value 0."""
@@ -71,34 +62,3 @@ def target_ranks(scores: ArrayLike, targets: ArrayLike) -> TargetRanks:
         row = int(np.isneginf(right).argmax())
         raise BadInput(f"the target of row {row} has the score -inf", "exclude only items seen before the target")
     return TargetRanks((table > right).sum(axis=1), (table == right).sum(axis=1))
-
-
-def row_auc(scores: ArrayLike, relevant: ArrayLike) -> Floats:
-    """AUC of each row: how often a relevant item has a higher score than another one; a tie counts half.
-
-    Args:
-        scores: (n, items), or (items,) where all rows have the same.
-        relevant: (n, items) of 0 and 1. Rows without a 0 or without a 1 are left out.
-
-    Raises:
-        BadInput: shapes that do not fit, or no row that can be ranked.
-    """
-    marks = np.asarray(relevant, dtype=bool)
-    kept = marks.any(axis=-1) & ~marks.all(axis=-1)
-    if marks.ndim != 2 or np.shape(scores)[-1:] != marks.shape[1:] or not kept.any():
-        raise BadInput(
-            f"scores has the shape {np.shape(scores)}, relevant {marks.shape}, and {int(kept.sum())} rows have both "
-            "kinds of items",
-            "give one score and one mark for each item",
-        )
-    ranks = rankdata(np.broadcast_to(np.asarray(scores), marks.shape)[kept], axis=1)  # 1 is the lowest score
-    marks = marks[kept]
-    hits = marks.sum(axis=1)
-    below = (ranks * marks).sum(axis=1) - hits * (hits + 1) / 2
-    return np.asarray(below / (hits * (marks.shape[1] - hits)))
-
-
-def _checked(k: int) -> int:
-    if k < 1:
-        raise BadInput(f"k is {k}", "use 1 or more")
-    return k

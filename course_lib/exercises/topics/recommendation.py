@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, numbers_of, pair_problem, same
+from course_lib.exercises.values import array_problem, numbers_of, pair_problem
 
 
-def _judge_array(what: str) -> Callable[[Case, Any, Any], str | None]:
-    """A judge of an array that names the first place with another number."""
-
-    def judge(case: Case, expected: Any, got: Any) -> str | None:
-        if problem := array_problem(expected, got):
-            return problem
-        if same(np.asarray(expected, float), numbers_of(got)):
-            return None
-        place = tuple(np.argwhere(~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6))[0].tolist())
-        where = place[0] if len(place) == 1 else place
-        return f"The {what} at {where} should be {expected[place]:.6g}, not {numbers_of(got)[place]:.6g}."
-
-    return judge
+def _judge_array(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    wrong = np.argwhere(~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6))
+    if not len(wrong):
+        return None
+    place = tuple(wrong[0].tolist())
+    return f"The number at {list(place)} should be {expected[place]:.6g}, not {numbers_of(got)[place]:.6g}."
 
 
 # ---------------- the split: the last film of each person
@@ -100,8 +94,8 @@ def _judge_masks(case: Case, expected: Any, got: Any) -> str | None:
     if problem := pair_problem(names, expected, got):
         return problem
     for name, wanted, part in zip(names, expected, got, strict=True):
-        if problem := _judge_array(f"id of the {name}")(case, wanted, part):
-            return problem
+        if problem := _judge_array(case, wanted, part):
+            return f"{name}: {problem}"
     return None
 
 
@@ -136,9 +130,9 @@ def _hits_cases() -> list[Arguments]:
 
 
 EXERCISES = (
-    Exercise(last_rows, _last_rows_cases, _judge_array("mark of the row")),
+    Exercise(last_rows, _last_rows_cases, _judge_array),
+    Exercise(expected_hits, _hits_cases, _judge_array),
     Exercise(mask_films, _mask_cases, _judge_masks),
-    Exercise(expected_hits, _hits_cases, _judge_array("probability")),
 )
 
 
@@ -212,7 +206,7 @@ def _recommender_cases() -> list[Arguments]:
 
 
 BUILD = (
-    Exercise(ease_weights, _ease_cases, _judge_array("weight")),
-    Exercise(top_unseen, _top_cases, _judge_array("film")),
-    Exercise(FilmRecommender, _recommender_cases, _judge_array("number"), run=_run_recommender),
+    Exercise(ease_weights, _ease_cases, _judge_array),
+    Exercise(top_unseen, _top_cases, _judge_array),
+    Exercise(FilmRecommender, _recommender_cases, _judge_array, run=_run_recommender),
 )
