@@ -187,7 +187,7 @@ def fit(name: str, histories: Sequence[Films], n_films: int, seed: int) -> Recom
 
 
 SIMPLE: dict[str, Callable[..., Recommender]] = {"popularity": popularity, "Markov chain": markov_chain, "EASE": ease}
-EPOCHS = {"SASRec": 18, "BERT4Rec": 24}
+EPOCHS = {"SASRec": 14, "BERT4Rec": 20}
 MODELS = (*SIMPLE, "implicit ALS", "implicit BPR", *EPOCHS)
 
 
