@@ -147,6 +147,7 @@ FIGURES = {
     "schedule": (plots.schedule, (lambda step: 1e-4 / (1 + abs(step - 5)), 50), "Learning rate by step"),
     "stored_curves": (plots.stored_curves, (STORED, CHOSEN), "Training loss of 4 runs"),
     "reliability": (plots.reliability, (CALIBRATION, "Well calibrated"), "Well calibrated"),
+    "credit_costs": (plots.credit_costs, ([0.1, 0.2, 0.5], [0.4, 0.3, 0.6], 0.5, 0.2), "Cost of the decisions"),
     "intervals": (plots.intervals, (MODELS, "Tuning helps"), "Tuning helps"),
     "errors_by_rating": (plots.errors_by, (LENGTHS.rename(columns={"words": "rating"}), "rating"), "Error rate"),
     "errors_by_slice": (plots.errors_by, (SLICES, "slice", "Negation is hard"), "Negation is hard"),

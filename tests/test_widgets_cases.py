@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -152,3 +153,29 @@ def test_the_assistant_acts_above_the_threshold_and_asks_below() -> None:
 def test_a_failing_model_is_shown_and_not_raised() -> None:
     box = widgets.act_or_ask(Switches(), lambda texts: np.zeros((len(texts), 2)), ["lamp on"], text="lamp")
     assert "There is no decision" in plain(box.children[2].value) and "length 0" in plain(box.children[2].value)
+
+
+# ---------------------------------------------------------------- credit risk
+
+
+def test_the_threshold_and_the_cost_change_words_and_curve():
+    risk, bad = np.array([0.1, 0.3, 0.6, 0.9]), np.array([0, 1, 0, 1])
+    box = widgets.credit_threshold(risk, bad, cost_default=4)
+    cost, threshold, words, curve = box.children
+    assert "credit-threshold" in box._dom_classes and (cost.value, threshold.value) == (4, 0.5)
+    assert "50% of the clients are refused. The cost is 1.250 per client" in words.value
+    assert "20.0%" in words.value and bytes(curve.value[:4]) == b"\x89PNG" and "aria-live" in words.value
+    before = words.value, bytes(curve.value)
+    threshold.value = 0.2
+    assert "75% of the clients are refused. The cost is 0.250" in words.value and bytes(curve.value) != before[1]
+    cost.value = 1
+    assert "50.0%" in words.value and not plt.get_fignums()
+    threshold.value = 0.01
+    assert "none default" in words.value
+
+
+def test_the_threshold_widget_refuses_bad_input():
+    with pytest.raises(BadInput, match="a cost of 0.5"):
+        widgets.credit_threshold([0.1], [0], cost_default=0.5)
+    with pytest.raises(BadInput, match="2 risks and 1 outcomes"):
+        widgets.credit_threshold([0.1, 0.2], [0])

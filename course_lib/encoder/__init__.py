@@ -1,7 +1,8 @@
 """BERT written by hand, in the order in which a learner builds it: attention, layers, model.
 
 `config` is its shape, `weights` brings it to transformers and back, `packed` runs rows without padding, and `counts`
-says what it costs. `vision` reads images. `cls_only` runs transformers' own modules for a classifier.
+says what it costs. `vision` reads images, `tabular` the columns of a table. `cls_only` runs transformers' own
+modules for a classifier.
 """
 
 from course_lib.encoder.attention import attention_by_hand, attention_fast, causal_mask, padding_mask
@@ -11,12 +12,15 @@ from course_lib.encoder.counts import activation_bytes, forward_flops, parameter
 from course_lib.encoder.layers import EncoderLayer
 from course_lib.encoder.model import BertEncoder, start_as_bert
 from course_lib.encoder.packed import Packing, block_mask, packing
+from course_lib.encoder.tabular import FeatureTokenizer, FTTransformer
 from course_lib.encoder.vision import VisionTransformer, patchify, unpatchify
 
 __all__ = [
     "BertEncoder",
     "EncoderConfig",
     "EncoderLayer",
+    "FTTransformer",
+    "FeatureTokenizer",
     "Packing",
     "VisionTransformer",
     "activation_bytes",

@@ -62,6 +62,37 @@ def calibration(
     return Calibration(ece, found)
 
 
+def event_calibration(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 15) -> Calibration:
+    """Calibration of the probability of one event: its predicted probability held against how often it happens.
+
+    `calibration` looks at the predicted class alone, so two errors that lie on different sides of 0.5 can cancel.
+    For a risk the number itself is used, and this is the measure for it (Naeini et al. 2015, Obtaining Well
+    Calibrated Probabilities Using Bayesian Binning, AAAI).
+
+    Args:
+        probabilities: (n,) of the event, in [0, 1].
+        outcomes: (n,) 1 where it happened, else 0.
+        bins: number of equally wide bins (low, high] over [0, 1].
+
+    Returns:
+        The table's `confidence` is the mean probability of a bin, its `accuracy` the rate of the event.
+
+    Raises:
+        BadInput: different lengths, values outside their range, nothing there, or no bins.
+    """
+    risk, happened = numbers(probabilities, "probabilities"), numbers(outcomes, "outcomes")
+    same_length(len(risk), happened, "outcomes")
+    rows = probability_rows(np.column_stack([1 - risk, risk]))
+    if not np.isin(happened, (0, 1)).all():
+        raise BadInput("outcomes hold other values than 0 and 1", "use 1 where the event happened, else 0")
+    if bins < 1:
+        raise BadInput(f"bins is {bins}", "use 10 to 20 bins")
+    found = _binned(rows[:, 1], happened == 1, bins)
+    return Calibration(
+        float((found["count"] * (found["confidence"] - found["accuracy"]).abs()).sum() / len(rows)), found
+    )
+
+
 def fit_temperature(logits: ArrayLike, labels: ArrayLike, classes: Sequence[Any] | None = None) -> float:
     """The one number T that makes softmax(logits / T) as likely as possible: above 1, the model was too sure.
 

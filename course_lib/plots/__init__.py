@@ -4,6 +4,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 """
 
 from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity, weight_histogram
+from course_lib.plots.credit import credit_costs
 from course_lib.plots.data import disagreement, gains_by_seed, label_agreement, rating_histogram, text_movement
 from course_lib.plots.explanations import (
     agreement_map,
@@ -54,6 +55,7 @@ __all__ = [
     "attention_map",
     "autoscaling_day",
     "cost_of_success",
+    "credit_costs",
     "defenses",
     "deletion_curves",
     "disagreement",

@@ -11,6 +11,7 @@ from course_lib.widgets.canary import canary_slider
 from course_lib.widgets.commands import act_or_ask
 from course_lib.widgets.compression import bits_slider, pareto_explorer
 from course_lib.widgets.costs import price_sliders
+from course_lib.widgets.credit import credit_threshold
 from course_lib.widgets.defenses import watch_defense
 from course_lib.widgets.deletion import delete_words
 from course_lib.widgets.digits import draw_digit
@@ -34,6 +35,7 @@ __all__ = [
     "calibration_explorer",
     "canary_slider",
     "compare_runs",
+    "credit_threshold",
     "delete_words",
     "diagnose",
     "draw_digit",

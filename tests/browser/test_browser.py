@@ -543,6 +543,17 @@ def command_an_assistant(opened: Opened) -> None:
     opened.photograph("commands", box)
 
 
+def move_the_threshold(opened: Opened) -> None:
+    """Another cost of a default, and another threshold, change the words."""
+    box = opened.page.locator(".credit-threshold").first
+    box.scroll_into_view_if_needed()
+    for place, name in enumerate(("the old cost", "the old threshold")):
+        moved(
+            box, lambda place=place: press(box.locator(".noUi-handle").nth(place), "ArrowRight", 3), opened.page, name
+        )
+    opened.photograph("threshold", box)
+
+
 def press(handle: Locator, key: str, times: int = 1) -> None:
     """Moves a slider by its keys."""
     handle.focus()
@@ -606,6 +617,7 @@ MOVES: dict[str, Callable[[Opened], None]] = {
     "11_deployment": serve_requests,
     "12_scale_and_cost": price_a_model,
     "13_customer_service": command_an_assistant,
+    "14_credit_risk": move_the_threshold,
     "15_medicine": answer_less,
     "16_images": draw_a_digit,
     "17_recommendation": recommend_other_films,
