@@ -175,7 +175,7 @@ def test_the_threshold_and_the_cost_change_words_and_curve():
 
 
 def test_the_threshold_widget_refuses_bad_input():
-    with pytest.raises(BadInput, match="a cost of 0.5"):
+    with pytest.raises(BadInput, match=r"a cost of 0\.5"):
         widgets.credit_threshold([0.1], [0], cost_default=0.5)
     with pytest.raises(BadInput, match="2 risks and 1 outcomes"):
         widgets.credit_threshold([0.1, 0.2], [0])
