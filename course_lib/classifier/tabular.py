@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor, nn
 
+from course_lib import machine
 from course_lib.encoder import FTTransformer
 from course_lib.errors import BadInput
 from course_lib.training import TensorBatches, TrainingConfig, train
@@ -51,7 +52,7 @@ class FTTransformerClassifier(ClassifierMixin, BaseEstimator):
         self.quantiles_ = QuantileTransformer(output_distribution="normal", random_state=0).fit(rows[[*self.numbers]])
         self.classes_ = np.array([0, 1])
         torch.manual_seed(self.seed)
-        self.module_ = FTTransformer(len(self.numbers), [*(self.categories or {}).values()])
+        self.module_ = FTTransformer(len(self.numbers), [*(self.categories or {}).values()]).to(machine.device())
         batches = TensorBatches(*self._tensors(rows), torch.tensor(targets), batch_size=256, seed=self.seed)
         config = TrainingConfig(self.epochs, 256, 1e-3, weight_decay=1e-5, precision="float32", seed=self.seed)
         train(self.module_, batches, _log_loss, config)
@@ -61,9 +62,10 @@ class FTTransformerClassifier(ClassifierMixin, BaseEstimator):
         """(n, 2) probabilities of the classes 0 and 1. Raises BadInput as `fit`."""
         self._check(rows)
         with torch.inference_mode():
-            parts = zip(*(tensor.split(1024) for tensor in self._tensors(rows)), strict=True)
+            where = next(self.module_.parameters()).device
+            parts = zip(*(tensor.to(where).split(1024) for tensor in self._tensors(rows)), strict=True)
             logits = torch.cat([self.module_(numbers, codes) for numbers, codes in parts])
-        risk = logits.double().sigmoid().numpy()
+        risk = logits.cpu().double().sigmoid().numpy()
         return np.column_stack([1 - risk, risk])
 
     def _check(self, rows: pd.DataFrame) -> None:
