@@ -249,12 +249,25 @@ def test_every_function_has_a_figure_here():
     tested = {function.__name__ for function, *_ in FIGURES.values()}
     elsewhere = {"agreement_map", "deletion_curves", "faithfulness_against_time", "forest", "sanity", "seed_spread",
                  "plot_accuracy_cost", "plot_cache", "latency_over_load", "latency_ecdf", "run_timeline",
-                 "percentiles_over_rate", "autoscaling_day"}  # fmt: skip
+                 "percentiles_over_rate", "autoscaling_day", "image_grid"}  # fmt: skip
     functions = {name for name in plots.__all__ if name.islower()} - {"heat_map", "small_png", "to_png"}
     assert functions == tested | elsewhere
 
 
 # ---------------------------------------------------------------- what is drawn
+
+
+def test_images_are_drawn_with_their_captions_and_boxes():
+    pixels = np.linspace(0, 1, 3 * 16).reshape(3, 4, 4)
+    boxes = [[(0, 1, 2, 3, "seven")], [], []]
+    ax = plots.image_grid(pixels, ["one", "two", "three"], columns=2, title="Digits", boxes=boxes)
+    shown = ax.figure.axes
+    assert [one.get_title() for one in shown] == ["one", "two", "three", ""]
+    assert np.array_equal(shown[2].images[0].get_array(), pixels[2]) and not shown[3].images
+    assert ax.patches[0].get_bbox().bounds == (1, 0, 2, 2) and ax.texts[0].get_text() == "seven"
+    assert plots.to_png(ax).startswith(b"\x89PNG")
+    with pytest.raises(BadInput, match="2 captions"):
+        plots.image_grid(pixels, ["one", "two"])
 
 
 def test_learning_curves_are_the_given_values_in_every_form_of_a_history():

@@ -19,6 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
+from course_lib import machine
 from course_lib.cases.images import (
     MODELS,
     TRAININGS,
@@ -126,7 +127,8 @@ class PatchGenerator:
         )  # fmt: skip
         config = TrainingConfig(epochs=epochs, batch_size=50, learning_rate=3e-3, precision="float32", seed=seed)
         batches = TensorBatches(self.encode(data.images), data.labels, batch_size=50, seed=seed)
-        train(self.model, batches, lambda _, batch: self.loss(*batch.tensors), config)
+        train(self.model.to(machine.device()), batches, lambda _, batch: self.loss(*batch.tensors), config)
+        self.model.cpu()
 
     def encode(self, images: Float[Tensor, "n 28 28"]) -> Int[Tensor, "n 49"]:
         """The numbers of the nearest patches of the codebook."""
@@ -163,10 +165,10 @@ class PatchGenerator:
     cost=lambda config: config["epochs"] * 5.0 + 5,
     tolerance={"bits": 0.1, "bits_independent": 0.02, "recognised": 0.15, "recognised_independent": 0.1,
                "recognised_real": 0.02},
-    data=("mnist", "digits"),
+    data=("mnist",),
 )  # fmt: skip
 def digit_generator_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Bits per patch on 2,000 test images, and how many of 500 samples the shipped CNN reads as the digit wanted.
+    """Bits per patch on 2,000 test images, and how many of 500 samples the shipped CNN reads as wanted.
 
     `config`: `epochs`, `seed`. `independent` draws each patch from its frequency at its place in images of the digit;
     `real` are test images after the codebook. `samples` are the first 40 generated images, as bytes.
@@ -211,7 +213,7 @@ class Canvas(NamedTuple):
 
 
 def make_canvases(data: Digits, n: int, seed: int = 0) -> list[Canvas]:
-    """Canvases of 3 to 5 digits that do not overlap, at random places."""
+    """Canvases of 1 to 5 digits at random places; one that would overlap an earlier one is left out."""
     random, made = np.random.default_rng(seed), []
     for _ in range(n):
         image, boxes, rows = torch.zeros(SIDE, SIDE), np.zeros((0, 4), int), list[int]()

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from course_lib import assets, corpora
+from course_lib import assets, corpora, machine
 from course_lib.attacks.perturbation import Ball, ascend
 from course_lib.attacks.pgd import PGD, fgsm
 from course_lib.compression.quantization import fake_quantize, fit_qparams
@@ -111,13 +111,17 @@ def perturb(
     limits, within = (-images, 1 - images), Ball("linf", epsilon)
     start = torch.zeros_like(images)
     if random_start:
-        start = torch.empty_like(images).uniform_(-epsilon, epsilon, generator=random).clamp(*limits)
+        noise = torch.empty(images.shape).uniform_(-epsilon, epsilon, generator=random)
+        start = noise.to(images.device).clamp(*limits)
     mask = torch.ones_like(images[..., :1])
     return images + ascend(gradient, start, within, mask, steps, step * epsilon, limits)
 
 
 def fit(module: nn.Module, data: Digits, epochs: int, training: str = "clean", seed: int = 0) -> nn.Module:
-    """Trains a classifier in place, on adversarial images if `training` says so; its weights end as float16 numbers."""
+    """Trains a classifier in place, on adversarial images if `training` says so; its weights end as float16 numbers.
+
+    It is trained on this machine's device, and returned on the CPU, where all that follows is fast enough.
+    """
     random = torch.Generator().manual_seed(seed)
 
     def objective(model: nn.Module, batch: TensorBatch) -> Tensor:
@@ -127,8 +131,8 @@ def fit(module: nn.Module, data: Digits, epochs: int, training: str = "clean", s
         return F.cross_entropy(model(images), labels)
 
     config = TrainingConfig(epochs=epochs, batch_size=100, learning_rate=2e-3, precision="float32", seed=seed)
-    train(module, TensorBatches(*data, batch_size=100, seed=seed), objective, config)
-    return module.half().float()
+    train(module.to(machine.device()), TensorBatches(*data, batch_size=100, seed=seed), objective, config)
+    return module.half().float().cpu()
 
 
 def predict(module: nn.Module, images: Float[Tensor, "n height width"]) -> Float[Tensor, "n classes"]:

@@ -44,7 +44,6 @@ def image_grid(
     if pixels.ndim != 3 or not len(pixels) or {len(captions), len(boxes)} - {0, len(pixels)}:
         counts = f"{len(captions)} captions, {len(boxes)} lists of boxes"
         raise BadInput(f"images of the shape {pixels.shape}, {counts}", "give (n, height, width), one of each an image")
-    columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
     size = 6.4 / columns
     height = rows * (size + (0.25 if captions else 0)) + (0.35 if title else 0)
