@@ -57,7 +57,7 @@ def image_grid(
             ax.set_title(captions[number], loc="center", fontsize=9, fontweight="normal", pad=2)
         for top, left, bottom, right, word in boxes[number] if boxes else ():
             ax.add_patch(
-                Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#a3322b", linewidth=1.4)
+                Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#a3322b", clip_on=False)
             )
             ax.text(left + 1, top + 1, word, color="#a3322b", fontsize=9, fontweight="bold", va="top")
     if title:
