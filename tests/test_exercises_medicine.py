@@ -64,9 +64,9 @@ def by_where(probabilities: np.ndarray, similarity: Any, systems: list[str], thr
 
 
 RIGHT: dict[str, list[Answer]] = {
-    "hospital_folds": [folds_by_scikit],
     "apply_temperature": [powers, temper],
     "fill_zeros": [by_imputer],
+    "hospital_folds": [folds_by_scikit],
     "parse_terms": [by_library],
     "branch_rows": [downwards],
     "choose_threshold": [from_the_surest],
@@ -94,9 +94,9 @@ DRAWN = {
 # ---------------------------------------------------------------- sly answers, right on most cases
 
 SLY: dict[str, list[Answer | Edit]] = {
-    "hospital_folds": [("sorted(set(hospitals))", "dict.fromkeys(hospitals)")],
     "apply_temperature": [("/ temperature", "/ max(temperature, 0.5)")],
     "fill_zeros": [("known[known != 0].mean()", "np.median(known[known != 0])")],
+    "hospital_folds": [("sorted(set(hospitals))", "dict.fromkeys(hospitals)")],
     "parse_terms": [('"is_obsolete: true" in lines', 'len(lines) > 5')],
     "branch_rows": [("parents.get(name, []))", "parents.get(name, [])[:1])")],
     "choose_threshold": [('float("inf")', "1.0"), ("<= most_wrong", "< most_wrong + 1e-3 * (most_wrong > 0)")],

@@ -26,6 +26,8 @@ from course_lib.training import TrainingConfig
 
 ROOT = "HP:0000118"  # phenotypic abnormality; its children are the organ systems
 SPLITS = ("random", "depth 4", "depth 3")  # of definitions; "depth 3" holds out whole branches three steps below ROOT
+MODELS = ("TF-IDF", "frozen encoder", "fine-tuned encoder")
+OUTSIDE = 500  # product reviews, which belong to no organ system
 FEWEST = 200  # definitions that a system needs
 Rows = NDArray[np.bool_]
 
@@ -114,77 +116,69 @@ def _fit(model: str, frame: pd.DataFrame, train: Rows, seed: int) -> Predict:
     return lambda rows: chosen.predict_proba(texts_of(rows)).astype(np.float64)
 
 
-def _measured(frame: pd.DataFrame, parts: pd.Series, predict: Predict) -> tuple[dict[str, float], Rows, Any]:
-    """Figures of a model on the test part; which predictions are right; their confidence."""
+def _measured(frame: pd.DataFrame, parts: pd.Series, predict: Predict) -> tuple[dict[str, float], dict[str, Any]]:
+    """Figures of a model on the test part; and its probabilities of each part, (rows, 14)."""
     labels, classes = frame["system"].to_numpy(), sorted(frame["system"].unique())
-    test = (parts == "test").to_numpy()
-    found = predict(test)
-    right = np.asarray(classes)[found.argmax(1)] == labels[test]
-    measured = {"accuracy": right.mean(), "confidence": found.max(1).mean()}
-    measured["ece"] = calibration(found, labels[test], classes=classes).ece
-    for part in ("validation", "new validation"):
-        rows = (parts == part).to_numpy()
-        if rows.any():
-            temperature = fit_temperature(np.log(predict(rows) + 1e-12), labels[rows], classes)
-            measured[f"temperature, {part}"] = temperature
-            measured[f"ece, {part}"] = calibration(temper(found, temperature), labels[test], classes=classes).ece
-    return {name: float(value) for name, value in measured.items()}, right, found.max(1)
+    found = {part: predict((parts == part).to_numpy()) for part in sorted(set(parts) - {"train"})}
+    actual = {part: labels[parts == part] for part in found}
+    right = np.asarray(classes)[found["test"].argmax(1)] == actual["test"]
+    measured = {"accuracy": right.mean(), "confidence": found["test"].max(1).mean()}
+    measured["ece"] = calibration(found["test"], actual["test"], classes=classes).ece
+    for part in found.keys() - {"test"}:
+        temperature = fit_temperature(np.log(found[part] + 1e-12), actual[part], classes)
+        measured[f"temperature, {part}"] = temperature
+        tempered = temper(found["test"], temperature)
+        measured[f"ece, {part}"] = calibration(tempered, actual["test"], classes=classes).ece
+    return {name: float(measured[name]) for name in sorted(measured)}, found
 
 
-def _by_seed(runs: Sequence[Run]) -> pd.DataFrame:
-    return pd.DataFrame([{"split": run.config["split"], **row} for run in runs for row in run.result["rows"]])
+def _correct(frame: pd.DataFrame, rows: Rows, probabilities: Any) -> Rows:
+    return np.asarray(np.unique(frame["system"])[probabilities.argmax(1)] == frame["system"].to_numpy()[rows])
 
 
-_ROUGH = dict.fromkeys(("accuracy", "confidence", "ece", "gain", "gain_low", "gain_high"), 0.02)
+def _by_model(runs: Sequence[Run]) -> pd.DataFrame:
+    return pd.DataFrame([{**run.config, **row} for run in runs for row in run.result["models"]])
+
+
+_TOLERANCE = dict.fromkeys(("accuracy", "confidence", "ece", "gain", "gain_low", "gain_high"), 0.03)
+_TOLERANCE |= {f"{what}, {part}validation": 0.1 for what in ("temperature", "ece") for part in ("", "new ")}
 
 
 @experiment(
     "definition_study",
-    cost=lambda config: config["seeds"] + 4.0,  # the vectors take as long as four of the others
-    table=_by_seed,
-    tolerance={
-        **_ROUGH,
-        **{f"{what}, {part}validation": 0.1 for what in ("temperature", "ece") for part in ("", "new ")},
-    },
+    cost=lambda config: 1.0,
+    table=_by_model,
+    tolerance=_TOLERANCE,
     data=("course_encoder", "phenotype_ontology"),
 )
 def definition_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """TF-IDF against the frozen encoder, both with logistic regression, on the same rows: `split`, `seeds` (how many).
+    """TF-IDF against the frozen encoder, both with logistic regression, on the same rows: `split`, `seed`.
 
-    A row for each seed and model; `gain` is the encoder's accuracy minus that of TF-IDF, with its 95 % interval over
-    the groups of the split.
+    `gain` is the encoder's accuracy minus that of TF-IDF, with its 95 % interval over the groups of the split. The
+    vectors of the definitions are computed once in a process.
     """
-    frame, rows = load_definitions(), []
-    for seed in range(config["seeds"]):
-        parts = split_definitions(frame, config["split"], seed)
-        train, groups = (parts["part"] == "train").to_numpy(), parts["group"][parts["part"] == "test"]
-        found = {m: _measured(frame, parts["part"], _fit(m, frame, train, seed)) for m in ("TF-IDF", "frozen encoder")}
-        gain = cluster_bootstrap(found["frozen encoder"][1] * 1.0 - found["TF-IDF"][1], groups)
-        gains = {"gain": gain.estimate, "gain_low": gain.low, "gain_high": gain.high, "test_rows": len(groups)}
-        rows += [{"seed": seed, "model": model, **measured, **gains} for model, (measured, _, _) in found.items()]
-    return {"rows": rows}
-
-
-MODELS = ("TF-IDF", "frozen encoder", "fine-tuned encoder")
-OUTSIDE = 500  # product reviews, which belong to no organ system
-
-
-def _triage_models(runs: Sequence[Run]) -> pd.DataFrame:
-    return pd.DataFrame([{"split": run.config["split"], **row} for run in runs for row in run.result["models"]])
+    frame = load_definitions()
+    parts = split_definitions(frame, config["split"], config["seed"])
+    train, test = ((parts["part"] == part).to_numpy() for part in ("train", "test"))
+    models, correct = [], []
+    for model in MODELS[:2]:
+        measured, found = _measured(frame, parts["part"], _fit(model, frame, train, config["seed"]))
+        correct.append(_correct(frame, test, found["test"]).astype(float))
+        models.append({"model": model, **measured, "test_rows": len(correct[0])})
+    gain = cluster_bootstrap(correct[1] - correct[0], parts["group"][test])
+    gains = {"gain": gain.estimate, "gain_low": gain.low, "gain_high": gain.high}
+    return {"models": [model | gains for model in models]}
 
 
 @experiment(
     "triage_study",
-    cost=lambda config: 1.0,
-    table=_triage_models,
-    tolerance={name: 0.1 if "temperature" in name else 0.03 for name in (
-        "accuracy", "confidence", "ece", "temperature, validation", "ece, validation", "temperature, new validation",
-        "ece, new validation", "auroc by confidence", "auroc by similarity",
-    )},
+    cost=lambda config: 1.0 if config.get("fine_tuned", True) else 0.1,
+    table=_by_model,
+    tolerance=_TOLERANCE | dict.fromkeys(("auroc by confidence", "auroc by similarity"), 0.03),
     data=("course_encoder", "phenotype_ontology", "sentiment_ratings"),
-)  # fmt: skip
+)
 def triage_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Three models on one `split` (seed 0), with what a system needs that may decline.
+    """Three models on one `split` (seed 0), or two with `fine_tuned` False, with what a system needs that may decline.
 
     The results have, for every row of a part ("test", "validation", and "outside": product reviews), whether each
     model is right, its confidence in thousandths, and the similarity to the nearest training definition. `groups`
@@ -200,21 +194,20 @@ def triage_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     confidence: dict[str, dict[str, list[int]]] = {}
     correct: dict[str, dict[str, list[int]]] = {}
     models, guesses = [], {}
-    for model in MODELS:
+    for model in MODELS if config.get("fine_tuned", True) else MODELS[:2]:
         predict = _fit(model, frame, train, seed=0)
-        measured, right, sure = _measured(frame, parts["part"], predict)
-        held_out, other = predict(validation), predict(outside)
-        classes = np.unique(labels)
-        guesses[model] = Counter(classes[other.argmax(1)]).most_common(3)
-        confidence[model] = {
-            "test": _thousandths(sure), "validation": _thousandths(held_out.max(1)),
-            "outside": _thousandths(other.max(1)),
-        }  # fmt: skip
-        held_out_right = classes[held_out.argmax(1)] == labels[validation]
-        correct[model] = {"test": right.astype(int).tolist(), "validation": held_out_right.astype(int).tolist()}
-        scores = {"confidence": (sure, other.max(1)), "similarity": (similarity["test"], similarity["outside"])}
+        measured, found = _measured(frame, parts["part"], predict)
+        found["outside"] = predict(outside)
+        guesses[model] = Counter(np.unique(labels)[found["outside"].argmax(1)]).most_common(3)
+        confidence[model] = {part: _thousandths(found[part].max(1)) for part in similarity}
+        correct[model] = {
+            part: _correct(frame, rows, found[part]).astype(int).tolist()
+            for part, rows in (("test", test), ("validation", validation))
+        }
+        sure, other = found["test"].max(1), found["outside"].max(1)
+        scores = {"confidence": (sure, other), "similarity": (similarity["test"], similarity["outside"])}
         known = {f"auroc by {name}": auc_shift(new, old).estimate for name, (old, new) in scores.items()}
-        models.append({"model": model, **measured, **known, "test_rows": len(right)})
+        models.append({"model": model, **measured, **known, "test_rows": len(sure)})
     return {
         "models": models,
         "confidence": confidence,
@@ -231,5 +224,7 @@ def _thousandths(values: Any) -> list[int]:
 
 # ---- the runs that the notebook shows ------------------------------------------------------------------------------
 
-DEFINITION_RUNS = [{"split": split, "seeds": seeds} for split, seeds in zip(SPLITS, (5, 3, 3), strict=True)]
-TRIAGE_RUNS = [{"split": split} for split in ("random", "depth 4")]
+DEFINITION_RUNS = [
+    {"split": split, "seed": seed} for split, seeds in zip(SPLITS, (5, 3, 3), strict=True) for seed in range(seeds)
+]
+TRIAGE_RUNS = [{"split": "random", "fine_tuned": False}, {"split": "depth 4"}]

@@ -130,9 +130,9 @@ def _judge_fill(case: Case, expected: Any, got: Any) -> str | None:
 
 
 EXERCISES = (
-    Exercise(hospital_folds, _folds_cases, _judge_folds),
     Exercise(apply_temperature, _temperature_cases, _judge_array),
     Exercise(fill_zeros, _fill_cases, _judge_fill, run=_run_fill),
+    Exercise(hospital_folds, _folds_cases, _judge_folds),
 )
 
 
