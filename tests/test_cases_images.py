@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from course_lib import assets, corpora
@@ -19,6 +20,7 @@ from course_lib.encoder import EncoderConfig, VisionTransformer, patchify, unpat
 from course_lib.errors import BadInput, CorruptAsset
 from course_lib.evaluation import box_iou, count_detections, non_max_suppression
 from course_lib.exercises import reference
+from course_lib.experiments import Run
 
 CARD = (assets.data_folder() / "cards" / "mnist.md").read_text(encoding="utf-8")
 
@@ -215,6 +217,15 @@ def test_shipped_weights_are_those_of_the_shipped_run(name: str, training: str) 
     module = images.load_model(name)
     assert accuracy(module, test) == pytest.approx(run.result["test_accuracy"], abs=5e-4)
     assert 1 - len(run.result["wrong"]) / len(test.labels) == pytest.approx(run.result["test_accuracy"])
+
+
+def test_weights_of_a_run_are_shipped(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(images, "_weights_file", lambda: tmp_path / "digits" / "model.safetensors")
+    module = images.digit_cnn().half().float()
+    save_file(module.state_dict(), tmp_path / images.WEIGHTS)
+    images.ship_models({"cnn": Run("digit_study", {}, {}, 0.0, "computed", folder=tmp_path)})
+    again = images.load_model("cnn").state_dict()
+    assert all(torch.equal(weight, again[name]) for name, weight in module.state_dict().items())
 
 
 def test_unknown_and_damaged_models(tmp_path, monkeypatch) -> None:
