@@ -69,7 +69,7 @@ RIGHT: dict[str, list[Answer]] = {
     "hospital_folds": [folds_by_scikit],
     "parse_terms": [by_library],
     "branch_rows": [downwards],
-    "choose_threshold": [from_the_surest],
+    "risk_threshold": [from_the_surest],
     "decide": [by_where],
 }
 TABLE = st.builds(
@@ -86,7 +86,7 @@ DRAWN = {
         lambda random, rows, t: (random.dirichlet(np.ones(3), size=rows), t), *(SEED, SIZES, st.floats(0.1, 5))
     ),
     "fill_zeros": TABLE,
-    "choose_threshold": st.builds(
+    "risk_threshold": st.builds(
         lambda random, rows: (random.random(rows).round(1), random.random(rows) < 0.7, 0.2), *(SEED, SIZES)
     ),
 }
@@ -99,7 +99,7 @@ SLY: dict[str, list[Answer | Edit]] = {
     "hospital_folds": [("sorted(set(hospitals))", "dict.fromkeys(hospitals)")],
     "parse_terms": [('"is_obsolete: true" in lines', 'len(lines) > 5')],
     "branch_rows": [("parents.get(name, []))", "parents.get(name, [])[:1])")],
-    "choose_threshold": [('float("inf")', "1.0"), ("<= most_wrong", "< most_wrong + 1e-3 * (most_wrong > 0)")],
+    "risk_threshold": [('float("inf")', "1.0"), ("<= most_wrong", "< most_wrong + 1e-3 * (most_wrong > 0)")],
     "decide": [("near < least_similar", "near <= least_similar")],
 }  # fmt: skip
 MISTAKES: Mistakes = {
@@ -119,7 +119,7 @@ def test_the_worked_examples_of_the_tasks() -> None:
     for train, expected in (([1, 1, 1, 1], [200, 250, 300, 250]), ([1, 1, 0, 0], [200, 200, 300, 200])):
         assert reference.fill_zeros(column, [0], np.array(train, dtype=bool))[:, 0].tolist() == expected
     sure, right = np.array([0.9, 0.6, 0.8, 0.7]), np.array([True, False, True, True])
-    assert [reference.choose_threshold(sure, right, most) for most in (0, 0.25)] == [0.7, 0.6]
+    assert [reference.risk_threshold(sure, right, most) for most in (0, 0.25)] == [0.7, 0.6]
     assert threshold_for_coverage(sure, 0.75) == 0.7
 
 

@@ -234,7 +234,7 @@ def _judge_words(case: Case, expected: Any, got: Any) -> str | None:
 # ---------------- stage 3: how sure is sure enough
 
 
-def choose_threshold(confidence: np.ndarray, correct: np.ndarray, most_wrong: float) -> float:
+def risk_threshold(confidence: np.ndarray, correct: np.ndarray, most_wrong: float) -> float:
     """Smallest confidence from which at most this fraction of the answers is wrong, or infinity."""
     for threshold in np.unique(confidence):
         if 1 - correct[confidence >= threshold].mean() <= most_wrong:
@@ -295,6 +295,6 @@ def _decide_cases() -> list[Arguments]:
 BUILD = (
     Exercise(parse_terms, _parse_cases, _judge_dict),
     Exercise(branch_rows, _branch_cases, _judge_words),
-    Exercise(choose_threshold, _threshold_cases, _judge_threshold),
+    Exercise(risk_threshold, _threshold_cases, _judge_threshold),
     Exercise(decide, _decide_cases, _judge_words),
 )
