@@ -108,7 +108,7 @@ def train_item_sequences(
     """A trained model; `shape` are arguments of `ItemSequenceModel`."""
     with machine.seeded(seed):
         model = ItemSequenceModel(n_items, causal, **shape).to(machine.device())
-    batches = TensorBatches(windows(histories, model.length + causal), batch_size=16, seed=seed)
-    config = TrainingConfig(epochs=epochs, learning_rate=2e-3, precision="float32", seed=seed)
+    batches = TensorBatches(windows(histories, model.length + causal), batch_size=64, seed=seed)
+    config = TrainingConfig(epochs=epochs, learning_rate=3e-3, precision="float32", seed=seed)
     train(model, batches, next_item_loss if causal else masked_item_loss, config)
     return model
