@@ -68,11 +68,6 @@ def _one_group(text: str, group: re.Match[str] | None) -> list[str]:
     return [text[: group.start()] + option + text[group.end() :] for option in options]
 
 
-def nearest_in_loops(vectors: np.ndarray, known: np.ndarray) -> Any:
-    cosines = [[v @ k / np.sqrt((v @ v) * (k @ k)) for k in known] for v in vectors]
-    return [int(np.argmax(row)) for row in cosines], [max(row) for row in cosines]
-
-
 def answer_by_sorting(question: str, passages: Any, scores: Any, minimum: float) -> tuple[Any, Any]:
     score, best = max((score, -place) for place, score in enumerate(scores))
     if score < minimum:
@@ -91,18 +86,16 @@ class DeskWithLibrary(customer_service.Desk):
 
 RIGHT: dict[str, list[Answer]] = {
     "group_split": [split_by_counts],
-    "choose_threshold": [threshold_by_search, threshold_of_the_library],
+    "coverage_threshold": [threshold_by_search, threshold_of_the_library],
     "bm25_scores": [bm25_in_loops],
     "expand_template": [expand_by_regex],
-    "nearest": [nearest_in_loops],
     "answer_with_source": [answer_by_sorting],
     "Desk": [DeskWithLibrary],
 }
 WORDS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=6)
 DRAWN = {
     "bm25_scores": st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=5), st.floats(0.1, 3), st.floats(0, 1)),
-    "nearest": st.builds(lambda draw: (draw.normal(size=(3, 4)), draw.normal(size=(5, 4))), SEED),
-    "choose_threshold": st.builds(
+    "coverage_threshold": st.builds(
         lambda draw, c: (draw.random(16), draw.random(9), c), SEED, st.sampled_from([0.25, 0.5, 0.75, 1.0])
     ),
 }
@@ -111,10 +104,9 @@ DRAWN = {
 
 SLY: dict[str, list[Answer | Edit]] = {
     "group_split": [("for group in order:", "for group in order[:2]:"), ("names == group", "names >= group")],
-    "choose_threshold": [("accepted - 1]", "min(accepted - 1, 14)]"), ("test >= threshold", "test >= 0.5")],
+    "coverage_threshold": [("accepted - 1]", "min(accepted - 1, 14)]"), ("test >= threshold", "test >= 0.5")],
     "bm25_scores": [("passage.count(word)", "min(2, passage.count(word))"), ("k1 + 1", "2.2")],
     "expand_template": [("slots[inside]", "slots[inside][:1]"), ("+ option +", "+ option.split(' ')[0] +")],
-    "nearest": [("similarity.max(axis=1)", "np.maximum(0, similarity.max(axis=1))")],
     "answer_with_source": [("scores[best] < minimum", "scores[best] < 2"), ("], title", "], 'Kettle'")],
     "Desk": [("self.coverage * len", "0.8 * len"), ("embed, answer, coverage", "embed, lambda t: (t, t), coverage")],
 }  # fmt: skip
@@ -131,6 +123,6 @@ def test_the_worked_examples_of_the_tasks() -> None:
     split = reference.group_split(["a", "a", "b", "b", "c"], ["b", "c", "a"], 0.4)
     assert split.tolist() == [False, False, True, True, False]
     scores = np.array([0.9, 0.2, 0.8, 0.5]), np.array([0.6, 0.5, 0.1, 0.95])
-    assert reference.choose_threshold(*scores, 0.75) == pytest.approx((0.5, 0.75))
+    assert reference.coverage_threshold(*scores, 0.75) == pytest.approx((0.5, 0.75))
     expected = ["please turn off", "please turn on", "turn off", "turn on"]
     assert reference.expand_template("[please] turn (on|off)", {}) == expected
