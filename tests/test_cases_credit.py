@@ -101,7 +101,9 @@ def test_the_transformer_learns_an_interaction_that_a_line_cannot() -> None:
     labels = ((rows["a"] * rows["b"] > 0) ^ (rows["c"] == 1)).astype(int)
     model = FTTransformerClassifier(["a", "b"], {"c": 2}, epochs=10).fit(rows[:2400], labels[:2400])
     assert roc_auc_score(labels[2400:], model.predict_proba(rows[2400:])[:, 1]) > 0.9
+    state = torch.get_rng_state()
     short = [FTTransformerClassifier(["a", "b"], {"c": 2}, epochs=1).fit(rows[:300], labels[:300]) for _ in range(2)]
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers are left alone"
     np.testing.assert_array_equal(*(one.predict_proba(rows[300:400]) for one in short))
 
 

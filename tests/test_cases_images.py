@@ -64,6 +64,10 @@ def test_a_damaged_idx_file_is_named(tmp_path, content) -> None:
     file.write_bytes(gzip.compress(content))
     with pytest.raises(CorruptAsset, match=r"digits.gz is no IDX file"):
         corpora.read_idx(file)
+    whole = gzip.compress(bytes(1000))
+    file.write_bytes(whole[:12] + b"\xff" * 4 + whole[16:])  # an error of zlib
+    with pytest.raises(CorruptAsset, match=r"digits.gz is no IDX file"):
+        corpora.read_idx(file)
 
 
 # ---- the vision transformer ----------------------------------------------------------------------------------------
@@ -226,6 +230,7 @@ def test_weights_of_a_run_are_shipped(tmp_path, monkeypatch) -> None:
     images.ship_models({"cnn": Run("digit_study", {}, {}, 0.0, "computed", folder=tmp_path)})
     again = images.load_model("cnn").state_dict()
     assert all(torch.equal(weight, again[name]) for name, weight in module.state_dict().items())
+    assert [file.name for file in (tmp_path / "digits").iterdir()] == ["model.safetensors"]
 
 
 def test_unknown_and_damaged_models(tmp_path, monkeypatch) -> None:
@@ -250,6 +255,10 @@ def test_boxes_by_hand() -> None:
     assert count_detections(boxes, [3, 3, 3], boxes, [3, 3, 5]) == 2
     with pytest.raises(BadInput, match="top < bottom"):
         box_iou([[4, 0, 0, 4]], boxes)
+    with pytest.raises(BadInput, match="3 rows of predictions and 2 scores"):
+        non_max_suppression(boxes, [0.8, 0.9])
+    with pytest.raises(BadInput, match="3 rows of predictions and 1 labels"):
+        count_detections(boxes, [7], boxes, [7, 7, 7])
 
 
 def test_canvases_and_windows() -> None:

@@ -153,6 +153,26 @@ def test_masked_films_are_not_seen() -> None:
     scores = model.recommend([np.array([1, 4]), np.arange(10)])
     assert seen[1][0].tolist() == [2, 5, 11, 0, 0, 0] and seen[1][1].tolist() == [6, 7, 8, 9, 10, 11]
     assert scores.shape == (2, 10)
+    with pytest.raises(BadInput, match="no item"):
+        model.recommend([np.array([1]), np.array([], dtype=int)])
+
+
+def test_a_batch_without_a_mask_has_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *shape, device: torch.ones(shape[0]))
+    model = ItemSequenceModel(10, causal=False, length=6, width=8)
+    assert masked_item_loss(model, TensorBatch(torch.arange(1), (torch.tensor([[3, 5, 0]]),))) == 0
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_training_follows_from_the_seed_alone(causal: bool) -> None:
+    scores = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        state = torch.get_rng_state()
+        model = train_item_sequences(HISTORIES, 5, causal=causal, epochs=2, seed=3, length=4, width=8)
+        assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers are left alone"
+        scores.append(model.recommend(HISTORIES))
+    np.testing.assert_array_equal(*scores)
 
 
 def test_a_causal_model_learns_an_order_that_ease_cannot() -> None:

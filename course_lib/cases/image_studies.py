@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from course_lib import machine
 from course_lib.cases.images import (
+    ATTACKED,
     MODELS,
     TRAININGS,
     WEIGHTS,
@@ -40,7 +41,6 @@ from course_lib.evaluation import box_iou, count_detections, non_max_suppression
 from course_lib.experiments import experiment
 from course_lib.training import TensorBatches, TrainingConfig, train
 
-ATTACKED = 500  # test images
 _BASELINES: dict[str, Callable[[], Any]] = {
     "logistic regression": lambda: LogisticRegression(max_iter=1000),
     "3-NN": lambda: KNeighborsClassifier(3),
@@ -69,8 +69,7 @@ def digit_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     build, epochs = MODELS[config["model"]]
     test, attacked = load_digits("test"), load_digits("test", ATTACKED)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config["seed"])
+    with machine.seeded(config["seed"]):
         started, module = time.perf_counter(), build()
         fit(module, load_digits("train"), epochs, config["training"], config["seed"])
         seconds = time.perf_counter() - started
@@ -174,8 +173,7 @@ def digit_generator_study(config: dict[str, Any], folder: Path) -> dict[str, Any
     `real` are test images after the codebook. `samples` are the first 40 generated images, as bytes.
     """
     data, test, judge = load_digits("train"), load_digits("test", 2_000), load_model("cnn")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config["seed"])
+    with machine.seeded(config["seed"]):
         generator = PatchGenerator(data, config["epochs"], config["seed"])
     codes, test_codes = generator.encode(data.images), generator.encode(test.images)
     counts = torch.ones(10, _PATCHES, CODES)  # one for each, so that no patch is impossible
@@ -275,8 +273,7 @@ def digit_detection_study(config: dict[str, Any], folder: Path) -> dict[str, Any
     `config`: `canvases` and `epochs` of the training, `seed`. The threshold has the best F1 on 100 canvases of
     validation digits. `found` are boxes, `right` those with the right label, `digits` all there are.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config["seed"])
+    with machine.seeded(config["seed"]):
         module = digit_cnn(BACKGROUND + 1)
         data = detector_data(make_canvases(load_digits("train"), config["canvases"], config["seed"]))
         fit(module, data, config["epochs"], seed=config["seed"])

@@ -234,5 +234,7 @@ def ship_models(runs: Mapping[str, Run]) -> None:
     stored: dict[str, Tensor] = {}
     for name, run in runs.items():
         stored |= {f"{name}/{key}": tensor.half() for key, tensor in load_file(run.file(WEIGHTS)).items()}
-    _weights_file().parent.mkdir(exist_ok=True)
-    save_file(stored, _weights_file())
+    file = _weights_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(stored, file.with_suffix(".part"))
+    file.with_suffix(".part").replace(file)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from course_lib import machine
 from course_lib.encoder import BertEncoder, EncoderConfig
+from course_lib.errors import BadInput
 from course_lib.training import TensorBatch, TensorBatches, TrainingConfig, train
 
 Films = NDArray[np.int64]  # (items of one person,), oldest first, numbered from 0
@@ -53,7 +54,13 @@ class ItemSequenceModel(nn.Module):
 
     @torch.no_grad()
     def recommend(self, histories: Sequence[Films]) -> Scores:
-        """Scores of the next item, from the latest items of each history."""
+        """Scores of the next item, from the latest items of each history.
+
+        Raises:
+            BadInput: a history without an item.
+        """
+        if not all(map(len, histories)):
+            raise BadInput("a history has no item", "give each person at least one")
         known = self.length - (not self.encoder.causal)
         rows = [[*(items[-known:] + 1), *([] if self.encoder.causal else [self.mask_id])] for items in histories]
         parts = []
@@ -99,16 +106,17 @@ def masked_item_loss(model: nn.Module, batch: TensorBatch, fraction: float = 0.3
     masked[torch.arange(len(ids)), last] |= torch.rand(len(ids), device=ids.device) < 0.5
     masked &= ids != 0
     states = model(ids.masked_fill(masked, model.mask_id))
-    return F.cross_entropy(model.logits(states[masked]), ids[masked] - 1)
+    total = F.cross_entropy(model.logits(states[masked]), ids[masked] - 1, reduction="sum")
+    return total / masked.sum().clamp_min(1)  # a small batch may have no mask at all: 0, not nan
 
 
 def train_item_sequences(
     histories: Sequence[Films], n_items: int, *, causal: bool, epochs: int, seed: int = 0, **shape: Any
 ) -> ItemSequenceModel:
     """A trained model; `shape` are arguments of `ItemSequenceModel`."""
-    with machine.seeded(seed):
+    with machine.seeded(seed):  # of the weights, dropout and masks
         model = ItemSequenceModel(n_items, causal, **shape).to(machine.device())
-    batches = TensorBatches(windows(histories, model.length + causal), batch_size=64, seed=seed)
-    config = TrainingConfig(epochs=epochs, learning_rate=3e-3, precision="float32", seed=seed)
-    train(model, batches, next_item_loss if causal else masked_item_loss, config)
+        batches = TensorBatches(windows(histories, model.length + causal), batch_size=64, seed=seed)
+        config = TrainingConfig(epochs=epochs, learning_rate=3e-3, precision="float32", seed=seed)
+        train(model, batches, next_item_loss if causal else masked_item_loss, config)
     return model

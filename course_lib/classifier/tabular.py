@@ -51,11 +51,11 @@ class FTTransformerClassifier(ClassifierMixin, BaseEstimator):
         self._check(rows)
         self.quantiles_ = QuantileTransformer(output_distribution="normal", random_state=0).fit(rows[[*self.numbers]])
         self.classes_ = np.array([0, 1])
-        torch.manual_seed(self.seed)
-        self.module_ = FTTransformer(len(self.numbers), [*(self.categories or {}).values()]).to(machine.device())
         batches = TensorBatches(*self._tensors(rows), torch.tensor(targets), batch_size=256, seed=self.seed)
         config = TrainingConfig(self.epochs, 256, 1e-3, weight_decay=1e-5, precision="float32", seed=self.seed)
-        train(self.module_, batches, _log_loss, config)
+        with machine.seeded(self.seed):
+            self.module_ = FTTransformer(len(self.numbers), [*(self.categories or {}).values()]).to(machine.device())
+            train(self.module_, batches, _log_loss, config)
         return self
 
     def predict_proba(self, rows: pd.DataFrame) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,5 +23,5 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
         axes = content[3] if content[:3] == b"\0\0\x08" else 0
         shape = np.frombuffer(content, ">u4", axes, 4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise CorruptAsset(f"{file.name} is no IDX file of bytes: {error}", "fetch it again") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import pickle
 import warnings
+import zlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +32,9 @@ _PLAIN_FRAME = {
 
 
 # Errors of damaged files; BadGzipFile and UnicodeDecodeError are among them.
-_NOT_READABLE = (ValueError, EOFError, OSError, lzma.LZMAError, pickle.UnpicklingError, AttributeError, ImportError)
+_NOT_READABLE = (
+    ValueError, EOFError, OSError, zlib.error, lzma.LZMAError, pickle.UnpicklingError, AttributeError, ImportError,
+)  # fmt: skip
 
 
 class _FrameUnpickler(pickle.Unpickler):

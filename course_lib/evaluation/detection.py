@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
-from course_lib.evaluation.inputs import Floats
+from course_lib.evaluation.inputs import Floats, same_length
 
 
 def box_iou(boxes: ArrayLike, others: ArrayLike) -> Floats:
@@ -30,9 +30,10 @@ def non_max_suppression(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.3) -
     """Positions of the boxes that stay, the best first: a box goes if a better one that stays overlaps it by more.
 
     Raises:
-        BadInput: as in `box_iou`.
+        BadInput: as in `box_iou`, or not one score for each box.
     """
     overlap, kept = box_iou(boxes, boxes), list[int]()
+    same_length(len(overlap), scores, "scores")
     for box in np.argsort(-np.asarray(scores), kind="stable"):
         if not (overlap[box, kept] > iou).any():
             kept.append(int(box))
@@ -48,9 +49,11 @@ def count_detections(
     boxes. A second box on the same object counts as wrong.
 
     Raises:
-        BadInput: as in `box_iou`.
+        BadInput: as in `box_iou`, or not one label for each box.
     """
     overlap = box_iou(boxes, true_boxes)
+    same_length(overlap.shape[0], labels)
+    same_length(overlap.shape[1], true_labels, "true labels")
     fits = (overlap >= iou) & (np.asarray(labels)[:, None] == np.asarray(true_labels)[None])
     free, right = np.ones(fits.shape[1], dtype=bool), 0
     for box in range(len(fits)):
