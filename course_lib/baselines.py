@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from course_lib import corpora
-from course_lib.errors import BadInput
+from course_lib.errors import BadInput, CourseError
 
 _SOFTENING = 15.0  # VADER's alpha: about the largest sum expected of a short text
 
@@ -118,6 +118,19 @@ def tfidf_logistic() -> Pipeline:
 def majority() -> DummyClassifier:
     """Always the most frequent class; the probabilities are the frequencies of the classes in training."""
     return DummyClassifier(strategy="prior")
+
+
+def lightgbm(seed: int = 0) -> Any:
+    """LightGBM's classifier with its own settings (Ke et al. 2017, NeurIPS), the peer of scikit-learn's boosting.
+
+    Raises:
+        CourseError: it is not installed.
+    """
+    try:
+        from lightgbm import LGBMClassifier
+    except ImportError as error:
+        raise CourseError("LightGBM is not installed", "pip install lightgbm") from error
+    return LGBMClassifier(random_state=seed, verbose=-1, n_jobs=1)
 
 
 def _found(text: str, lexicon: Mapping[str, float]) -> list[float]:

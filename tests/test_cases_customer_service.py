@@ -110,6 +110,12 @@ def test_our_own_sentences() -> None:
     assert not {*written["text"], *outside} & set(cases.commands()["text"]), "none is a sentence of a template"
 
 
+def test_a_frame_may_be_changed() -> None:
+    frame = cases.commands(2)
+    frame["intent"] = "none"
+    assert "none" not in set(cases.commands(2)["intent"])
+
+
 @pytest.mark.parametrize("column", ["text", "template", "wording"])
 def test_a_split_keeps_rows_of_a_group_together(column: str) -> None:
     frame = cases.commands(2)

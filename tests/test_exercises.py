@@ -25,7 +25,7 @@ from course_lib.exercises.checking import check_answer
 from course_lib.exercises.execution import MAX_STEPS, is_stub, run_answer
 from course_lib.exercises.exercise import Answer, Exercise, Refused, edited
 from course_lib.exercises.texts import LETTERS, topic_text
-from course_lib.exercises.values import WIDEST, brief, plain
+from course_lib.exercises.values import WIDEST, brief, judge_array, plain
 
 NAMES = list(EXERCISES)  # with the stages of builds
 FUNCTIONS = [name for name, exercise in EXERCISES.items() if exercise.run is None]  # called with a case's values alone
@@ -638,3 +638,12 @@ def test_exercises_are_written_into_a_notebook() -> None:
         ValueError, match=r"has \d+ cells of exercises, build, project and quiz, and needs these \d+: .*def accuracy"
     ):
         write_exercises(notebook, "00")
+
+
+def test_an_array_is_judged_with_its_first_wrong_number():
+    right = np.array([[0.1, 2.0], [3.0, 4.0]])
+    assert judge_array({}, right, right + 1.9e-6) is None, "near enough for an answer in float32"
+    assert judge_array({}, right, right.tolist()) is None
+    assert judge_array({}, right, [[0.1, 2.0], [3.5, 5.0]]) == "The number at [1, 0] should be 3, not 3.5."
+    assert judge_array({}, np.float64(2.5), 3) == "The number should be 2.5, not 3."
+    assert "shape" in str(judge_array({}, right, [1.0]))

@@ -86,7 +86,7 @@ SLY: dict[str, list[Answer | Edit]] = {
     "decision_letter": [("> 0", "> 10"), ("[:most]", "[:3]")],
 }  # fmt: skip
 MISTAKES: Mistakes = {
-    "main_reasons": [(lambda contributions: [0.5] * len(contributions), "The value at [0] should be 0")],
+    "main_reasons": [(lambda contributions: [0.5] * len(contributions), "The number at [0] should be 0")],
     "refuse": [(lambda *given: "no", "2 truth values"), (lambda p, *costs: p, "truth values")],
     "decision_letter": [(lambda *given: "Refused", "a list of lines"), (lambda *given: [], "should have 1 lines")],
     "score_contributions": [(lambda *given: 1.0, "a pair, base and contributions")],

@@ -77,7 +77,7 @@ SLY: dict[str, list[Answer | Edit]] = {
     "checkpoint_interval": [("/ machines", "/ min(machines, 8)"), ("_failures * 3600", "_failures // 0.5 * 1800")],
 }  # fmt: skip
 MISTAKES: Mistakes = {
-    "average_gradients": [(lambda gradients, counts: gradients.mean(0) + 1e-3, "The number at 0 should be")],
+    "average_gradients": [(lambda gradients, counts: gradients.mean(0) + 1e-3, "The number at [0] should be")],
     "replicas_for": [(lambda *given: 1.5, "a whole number"), (lambda *given: "3", "a whole number, but it is a str")],
 }
 TestExercises = judged(scale.EXERCISES, RIGHT, SLY, MISTAKES, DRAWN)

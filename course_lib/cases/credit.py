@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, QuantileTransformer, StandardScaler
 
+from course_lib.baselines import lightgbm
 from course_lib.classifier.tabular import FTTransformerClassifier
 from course_lib.corpora import read_table, reject_missing
-from course_lib.errors import BadInput, CorruptAsset, CourseError
+from course_lib.errors import BadInput, CorruptAsset
 from course_lib.evaluation import Interval, auc, correct_prior, event_calibration, paired_auc, wilson_interval
 from course_lib.evaluation.drift import mean_difference
-from course_lib.experiments import Run, experiment
+from course_lib.experiments import entries_of, experiment
 from course_lib.explain.tabular import tree_log_odds
 
 Floats = NDArray[np.float64]
@@ -123,14 +124,6 @@ def _boosting(seed: int, **settings: Any) -> Any:
     return HistGradientBoostingClassifier(random_state=seed, **settings)
 
 
-def _lightgbm(seed: int) -> Any:
-    try:
-        from lightgbm import LGBMClassifier
-    except ImportError as error:
-        raise CourseError("LightGBM is not installed", "pip install lightgbm") from error
-    return LGBMClassifier(random_state=seed, verbose=-1, n_jobs=1)
-
-
 MODELS: Mapping[str, Callable[..., Any]] = {  # name -> a function of the seed that makes a scikit-learn classifier
     "majority": lambda seed: DummyClassifier(strategy="prior"),
     "PAY_0 alone": _pay_0,
@@ -138,7 +131,7 @@ MODELS: Mapping[str, Callable[..., Any]] = {  # name -> a function of the seed t
     "scorecard": _scorecard,
     "MLP": _mlp,
     "boosting": _boosting,
-    "LightGBM": _lightgbm,
+    "LightGBM": lightgbm,
     "FT-Transformer": lambda seed: FTTransformerClassifier(NUMBERS, CATEGORIES, seed=seed),
 }
 
@@ -200,10 +193,6 @@ def highest(risk: Floats, rate: float) -> NDArray[np.bool_]:
 # ---------------- studies
 
 
-def _rows(runs: Sequence[Run]) -> pd.DataFrame:
-    return pd.DataFrame([{**run.config, **row} for run in runs for row in run.result["rows"]])
-
-
 def _interval(name: str, found: Interval) -> dict[str, float]:
     return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
 
@@ -213,7 +202,7 @@ def _within(tolerance: float, *names: str) -> dict[str, float]:
 
 
 @experiment(
-    "credit_model_study", cost=lambda config: 1.0, table=_rows, data=("taiwan_credit",),
+    "credit_model_study", cost=lambda config: 1.0, table=entries_of("rows"), data=("taiwan_credit",),
     tolerance=_within(0.012, "auc", "gain", "ece", "accuracy", "brier") | {"seconds": np.inf},
 )  # fmt: skip
 def credit_model_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -241,7 +230,7 @@ def credit_model_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 @experiment(
-    "rebalancing_study", cost=lambda config: 1.0, table=_rows, data=("taiwan_credit",),
+    "rebalancing_study", cost=lambda config: 1.0, table=entries_of("rows"), data=("taiwan_credit",),
     tolerance=_within(0.006, "auc", "gain") | _within(0.01, "ece", "ece_corrected", "mean_risk"),
 )  # fmt: skip
 def rebalancing_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -266,7 +255,7 @@ def rebalancing_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 @experiment(
-    "protected_column_study", cost=lambda config: 1.0, table=_rows, data=tuple(GROUPS),
+    "protected_column_study", cost=lambda config: 1.0, table=entries_of("rows"), data=tuple(GROUPS),
     tolerance=_within(0.02, "refused_0", "refused_1", "gap", "change", "opportunity", "accuracy", "column_auc"),
 )  # fmt: skip
 def protected_column_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:

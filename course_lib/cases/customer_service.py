@@ -40,7 +40,6 @@ _SLOT_OR_UNIT = re.compile(r"\{[^}]*\}|hour|minute|second")
 # ---- commands ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache
 def written_texts() -> dict[str, Any]:
     """The course's own texts (data/commands.json): `slots`, `devices`, `written` commands with intents, `outside`."""
     texts: dict[str, Any] = json.loads((assets.data_folder() / "commands.json").read_text(encoding="utf-8"))
@@ -69,14 +68,18 @@ def voice_grammar() -> tuple[Grammar, pd.DataFrame]:
     return Grammar(data["expansion_rules"], slots), pd.DataFrame(rows, columns=["intent", "template", "domain"])
 
 
-@lru_cache
 def commands(per_template: int = 8) -> pd.DataFrame:
-    """Commands to a home assistant: `text`, `intent`, `template`, `wording`. The frame is kept: do not change it.
+    """Commands to a home assistant: `text`, `intent`, `template`, `wording`.
 
     A text that several templates of an intent give is kept once, with the first of them. A text that templates of two
     intents give is dropped, since no classifier can be right about it. The wording is the template without its slots
     and units of time: "{n} minutes timer" and "{n} hours timer" are two templates with one wording.
     """
+    return _commands(per_template).copy()
+
+
+@lru_cache
+def _commands(per_template: int) -> pd.DataFrame:
     grammar, templates = voice_grammar()
     devices = written_texts()["devices"]
     rows = []
@@ -198,7 +201,6 @@ def intent_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 # ---- not our job ---------------------------------------------------------------------------------------------------
 
 
-@lru_cache
 def chat_sentences() -> tuple[list[str], list[str]]:
     """Two lists of 1,000 sentences of 3 to 12 words from conversations, one each; the second is for training.
 
@@ -293,7 +295,6 @@ REVIEW_RUNS: list[dict[str, Any]] = [
 _REVIEW_TEST_ROWS = 1000
 
 
-@lru_cache
 def clothing_reviews() -> pd.DataFrame:
     """Reviews of women's clothing: `text`, `department` (6), `recommended` (0 or 1), `split` by a hash of the text.
 

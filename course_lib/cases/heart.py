@@ -21,10 +21,11 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold, cross_val
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from course_lib.baselines import lightgbm
 from course_lib.corpora import read_table
-from course_lib.errors import BadInput, CourseError
-from course_lib.evaluation.drift import auc_shift
-from course_lib.experiments import experiment
+from course_lib.errors import BadInput
+from course_lib.evaluation import auc
+from course_lib.experiments import entries_of, experiment
 
 HOSPITALS = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
 _NUMBERS = ("age", "trestbps", "chol", "fbs", "thalch", "exang", "oldpeak", "ca")
@@ -68,19 +69,11 @@ def logistic(indicators: bool = False) -> Any:
     return make_pipeline(SimpleImputer(add_indicator=indicators), StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-def _lightgbm() -> Any:
-    try:
-        from lightgbm import LGBMClassifier
-    except ImportError as error:
-        raise CourseError("lightgbm is not installed", "pip install lightgbm") from error
-    return LGBMClassifier(verbose=-1, n_jobs=1, random_state=0)
-
-
 HEART_MODELS: dict[str, Callable[[], Any]] = {
     "logistic regression": logistic,
     "with missing indicators": functools.partial(logistic, True),
     "HistGradientBoosting": functools.partial(HistGradientBoostingClassifier, random_state=0),
-    "LightGBM": _lightgbm,
+    "LightGBM": lightgbm,
 }
 
 
@@ -114,7 +107,7 @@ def heart_probabilities(make: Callable[[], Any], frame: pd.DataFrame, protocol: 
 @experiment(
     "heart_study",
     cost=lambda config: 1.0,
-    table=lambda runs: pd.DataFrame([{**run.config, **row} for run in runs for row in run.result["rows"]]),
+    table=entries_of("rows"),
     tolerance=dict.fromkeys(("auc", "low", "high", "predicted"), 0.02),
     data=("heart_disease",),
 )
@@ -130,10 +123,10 @@ def heart_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
             for hospital in ("all", *HOSPITALS):
                 here = (frame["hospital"] == hospital).to_numpy() | (hospital == "all")
                 ill = frame["ill"].to_numpy()[here] == 1
-                auc = auc_shift(found[here][~ill], found[here][ill])
+                area = auc(found[here], ill)
                 rows.append({
                     "protocol": protocol, "model": model, "hospital": hospital, "patients": int(here.sum()),
-                    "auc": auc.estimate, "low": auc.low, "high": auc.high,
+                    "auc": area.estimate, "low": area.low, "high": area.high,
                     "predicted": float(found[here].mean()), "ill": float(ill.mean()),
                 })  # fmt: skip
     return {"rows": rows}

@@ -21,7 +21,7 @@ from course_lib.corpora.ontology import ancestors, depths, parse_obo
 from course_lib.errors import BadInput
 from course_lib.evaluation import calibration, cluster_bootstrap, fit_temperature, nearest_similarity, temper
 from course_lib.evaluation.drift import auc_shift
-from course_lib.experiments import Run, experiment
+from course_lib.experiments import entries_of, experiment
 from course_lib.training import TrainingConfig
 
 ROOT = "HP:0000118"  # phenotypic abnormality; its children are the organ systems
@@ -136,10 +136,6 @@ def _correct(frame: pd.DataFrame, rows: Rows, probabilities: Any) -> Rows:
     return np.asarray(np.unique(frame["system"])[probabilities.argmax(1)] == frame["system"].to_numpy()[rows])
 
 
-def _by_model(runs: Sequence[Run]) -> pd.DataFrame:
-    return pd.DataFrame([{**run.config, **row} for run in runs for row in run.result["models"]])
-
-
 _TOLERANCE = dict.fromkeys(("accuracy", "confidence", "ece", "gain", "gain_low", "gain_high"), 0.03)
 _TOLERANCE |= {f"{what}, {part}validation": 0.1 for what in ("temperature", "ece") for part in ("", "new ")}
 
@@ -147,7 +143,7 @@ _TOLERANCE |= {f"{what}, {part}validation": 0.1 for what in ("temperature", "ece
 @experiment(
     "definition_study",
     cost=lambda config: 1.0,
-    table=_by_model,
+    table=entries_of("models"),
     tolerance=_TOLERANCE,
     data=("course_encoder", "phenotype_ontology"),
 )
@@ -173,7 +169,7 @@ def definition_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 @experiment(
     "triage_study",
     cost=lambda config: 1.0 if config.get("fine_tuned", True) else 0.1,
-    table=_by_model,
+    table=entries_of("models"),
     tolerance=_TOLERANCE | dict.fromkeys(("auroc by confidence", "auroc by similarity"), 0.03),
     data=("course_encoder", "phenotype_ontology", "sentiment_ratings"),
 )

@@ -39,12 +39,18 @@ def auc_shift(reference: ArrayLike, current: ArrayLike) -> Interval:
         BadInput: fewer than two scores, or one that is not finite.
     """
     old, new = _samples(reference, current)
-    ranks = stats.rankdata(np.concatenate([new, old]))
-    of_new = (ranks[: len(new)] - stats.rankdata(new)) / len(old)  # for each: fraction of the other sample below it
-    of_old = 1 - (ranks[len(new) :] - stats.rankdata(old)) / len(new)
+    of_new, of_old = placements(old, new)
     auc = float(of_new.mean())
     half = _Z * float(np.sqrt(of_new.var(ddof=1) / len(new) + of_old.var(ddof=1) / len(old)))
     return Interval(auc, max(0.0, auc - half), min(1.0, auc + half))
+
+
+def placements(old: Floats, new: Floats) -> tuple[Floats, Floats]:
+    """For each new score the fraction of old ones below it, and for each old one that of new ones above it."""
+    ranks = stats.rankdata(np.concatenate([new, old]))
+    of_new = (ranks[: len(new)] - stats.rankdata(new)) / len(old)
+    of_old = 1 - (ranks[len(new) :] - stats.rankdata(old)) / len(new)
+    return of_new, of_old
 
 
 def mann_whitney_p(reference: ArrayLike, current: ArrayLike) -> float:

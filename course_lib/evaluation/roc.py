@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from course_lib.errors import BadInput
-from course_lib.evaluation.drift import auc_shift
+from course_lib.evaluation.drift import auc_shift, placements
 from course_lib.evaluation.inputs import Floats, numbers, same_length
 from course_lib.evaluation.intervals import Interval
 
@@ -36,21 +36,12 @@ def paired_auc(scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike) -> I
     """
     a, positive = _checked(scores_a, labels)
     b, _ = _checked(scores_b, labels)
-    of_a, of_b = _placed(a, positive), _placed(b, positive)
+    of_a, of_b = placements(a[~positive], a[positive]), placements(b[~positive], b[positive])
     for_positives, for_negatives = of_a[0] - of_b[0], of_a[1] - of_b[1]
     difference = float(for_positives.mean())
     variance = for_positives.var(ddof=1) / len(for_positives) + for_negatives.var(ddof=1) / len(for_negatives)
     half = _Z * float(np.sqrt(variance))
     return Interval(difference, difference - half, difference + half)
-
-
-def _placed(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """For each positive the fraction of negatives below it, and for each negative that of positives above it."""
-    high, low = scores[positive], scores[~positive]
-    ranks = stats.rankdata(np.concatenate([high, low]))
-    below = (ranks[: len(high)] - stats.rankdata(high)) / len(low)
-    above = 1 - (ranks[len(high) :] - stats.rankdata(low)) / len(high)
-    return below, above
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:

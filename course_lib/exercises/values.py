@@ -90,6 +90,19 @@ def array_problem(expected: Any, got: Any) -> str | None:
     return None
 
 
+def judge_array(case: Any, expected: Any, got: Any) -> str | None:
+    """`array_problem`, or the first number that is wrong: the `judge` of an exercise that returns an array."""
+    if problem := array_problem(expected, got):
+        return problem
+    right, found = np.asarray(expected), numbers_of(got)
+    wrong = np.argwhere(~np.isclose(found, right, rtol=RELATIVE, atol=ABSOLUTE))
+    if not len(wrong):
+        return None
+    place = tuple(wrong[0].tolist())
+    at = f" at {list(place)}" if place else ""
+    return f"The number{at} should be {right[place]:.6g}, not {found[place]:.6g}."
+
+
 def pair_problem(names: tuple[str, str], expected: Any, got: Any) -> str | None:
     """What is wrong with the form of a pair of arrays or numbers of these names. None if nothing."""
     if not isinstance(got, tuple | list) or len(got) != 2:

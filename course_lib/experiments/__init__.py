@@ -5,8 +5,8 @@ or in a notebook. A run of it is read from the learner's own store, else from th
 else it is computed.
 """
 
-from course_lib.experiments.experiment import Experiment, declared, experiment
+from course_lib.experiments.experiment import Experiment, declared, entries_of, experiment
 from course_lib.experiments.shipped import RESULTS_FOLDER, Shipped
 from course_lib.experiments.store import Run
 
-__all__ = ["RESULTS_FOLDER", "Experiment", "Run", "Shipped", "declared", "experiment"]
+__all__ = ["RESULTS_FOLDER", "Experiment", "Run", "Shipped", "declared", "entries_of", "experiment"]

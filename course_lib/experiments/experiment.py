@@ -38,6 +38,11 @@ def scalars(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def entries_of(name: str) -> Callable[[Sequence[Run]], pd.DataFrame]:
+    """A table of one row for each entry of the list `name` of a result, with the run's configuration."""
+    return lambda runs: pd.DataFrame([{**run.config, **entry} for run in runs for entry in run.result[name]])
+
+
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """A function whose runs are kept.

@@ -7,19 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_numbers, brief, kind, numbers_of, pair_problem, same
-
-
-def _judge_numbers(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    if same(expected, got):
-        return None
-    if np.ndim(expected) == 0:
-        return f"The result should be {expected:.6g}, not {float(numbers_of(got)):.6g}."
-    place = tuple(int(i) for i in np.argwhere(~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6))[0])
-    return f"The value at {list(place)} should be {expected[place]:.6g}, not {numbers_of(got)[place]:.6g}."
-
+from course_lib.exercises.values import as_numbers, brief, judge_array, kind, pair_problem
 
 # ---------------- probabilities of a rebalanced model
 # Saerens et al. 2002, equation 4. The library's version: `course_lib.evaluation.correct_prior`.
@@ -92,9 +80,9 @@ def _reason_cases() -> list[Arguments]:
 
 
 EXERCISES = (
-    Exercise(correct_default_rate, _rate_cases, _judge_numbers),
-    Exercise(equal_opportunity_gap, _gap_cases, _judge_numbers),
-    Exercise(main_reasons, _reason_cases, _judge_numbers),
+    Exercise(correct_default_rate, _rate_cases, judge_array),
+    Exercise(equal_opportunity_gap, _gap_cases, judge_array),
+    Exercise(main_reasons, _reason_cases, judge_array),
 )
 
 
@@ -142,7 +130,7 @@ def _judge_contributions(case: Case, expected: Any, got: Any) -> str | None:
     if problem := pair_problem(names, expected, got):
         return problem
     for name, wanted, found in zip(names, expected, got, strict=True):
-        if problem := _judge_numbers(case, np.asarray(wanted)[()], found):
+        if problem := judge_array(case, np.asarray(wanted)[()], found):
             return f"{name}: {problem}"
     return None
 
@@ -207,7 +195,7 @@ def _judge_letter(case: Case, expected: Any, got: Any) -> str | None:
 
 
 BUILD = (
-    Exercise(weight_of_evidence, _evidence_cases, _judge_numbers),
+    Exercise(weight_of_evidence, _evidence_cases, judge_array),
     Exercise(score_contributions, _contribution_cases, _judge_contributions),
     Exercise(refuse, _refuse_cases, _judge_flags),
     Exercise(decision_letter, _letter_cases, _judge_letter),

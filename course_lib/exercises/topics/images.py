@@ -10,20 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise, Refused
-from course_lib.exercises.values import array_problem, kind, numbers_of, same
-
-
-def _judge_array(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    if same(expected, got):
-        return None
-    wrong = ~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6)
-    place = tuple(map(int, np.argwhere(wrong)[0]))
-    number, wanted = numbers_of(got)[place], np.asarray(expected)[place]
-    return f"The number{f' at {place}' if place else ''} should be {wanted:.6g}, not {number:.6g}."
-
+from course_lib.exercises.exercise import Answer, Arguments, Exercise, Refused
+from course_lib.exercises.values import judge_array, kind
 
 # ---------------- projection: the ball around an image, and the range of pixels
 # Madry et al. 2018 (arXiv:1706.06083), section 2. The library's version: `course_lib.attacks.perturbation.ascend`.
@@ -95,9 +83,9 @@ def _robust_cases() -> list[Arguments]:
 
 
 EXERCISES = (
-    Exercise(patch_embeddings, _patch_cases, _judge_array),
-    Exercise(project, _project_cases, _judge_array),
-    Exercise(robust_accuracy, _robust_cases, _judge_array),
+    Exercise(patch_embeddings, _patch_cases, judge_array),
+    Exercise(project, _project_cases, judge_array),
+    Exercise(robust_accuracy, _robust_cases, judge_array),
 )
 
 
@@ -245,18 +233,18 @@ def _run_pgd(answer: Answer, model: str, epsilon: float, steps: int) -> Any:
 
 
 BUILD = (
-    Exercise(PatchClassifier, lambda: [(14, 3, 1), (4, 5, 2), (7, 4, 3)], _judge_array, _run_classifier),
+    Exercise(PatchClassifier, lambda: [(14, 3, 1), (4, 5, 2), (7, 4, 3)], judge_array, _run_classifier),
     Exercise(
         fgsm_step,
         lambda: [(1, 0.0, 0.1, 0.1), (1, 0.0, 0.6, 0.9), (2, 0.1, 0.05, 0.1), (2, 0.2, 0.3, 0.2), (1, 0.5, 0.1, 0.6)],
-        _judge_array,
+        judge_array,
         _run_step,
     ),
-    Exercise(train_step, lambda: [(1, 0.1), (2, 0.3)], _judge_array, _run_training),
+    Exercise(train_step, lambda: [(1, 0.1), (2, 0.3)], judge_array, _run_training),
     Exercise(
         pgd_correct,
         lambda: [("ring", 0.2, 4), ("ring", 0.2, 1), ("ring", 0.1, 1), ("toy", 0.1, 3), ("toy", 0.4, 10)],
-        _judge_array,
+        judge_array,
         _run_pgd,
     ),
 )

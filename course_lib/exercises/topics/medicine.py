@@ -7,18 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_words, brief, kind, numbers_of, plain, same
-
-
-def _judge_array(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    if same(expected, got):
-        return None
-    place = tuple(int(i) for i in np.argwhere(~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6))[0])
-    at = f" at {list(place)}" if place else ""
-    return f"The number{at} should be {np.asarray(expected)[place]:.6g}, not {numbers_of(got)[place]:.6g}."
-
+from course_lib.exercises.values import as_words, brief, judge_array, kind, plain, same
 
 # ---------------- folds by hospital
 # The library's version: scikit-learn's `LeaveOneGroupOut`, as in `course_lib.cases.heart.heart_probabilities`.
@@ -124,13 +113,13 @@ def _fill_cases() -> list[Arguments]:
 
 
 def _judge_fill(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := _judge_array(case, expected[0], got[0]):
+    if problem := judge_array(case, expected[0], got[0]):
         return problem
     return None if got[1] else "Your function changes its argument. Work on a copy."
 
 
 EXERCISES = (
-    Exercise(apply_temperature, _temperature_cases, _judge_array),
+    Exercise(apply_temperature, _temperature_cases, judge_array),
     Exercise(fill_zeros, _fill_cases, _judge_fill, run=_run_fill),
     Exercise(hospital_folds, _folds_cases, _judge_folds),
 )
@@ -258,7 +247,7 @@ def _threshold_cases() -> list[Arguments]:
 def _judge_threshold(case: Case, expected: Any, got: Any) -> str | None:
     if isinstance(got, float | np.floating) and np.isinf([expected, got]).any():
         return None if expected == got else f"The threshold should be {expected:.6g}, not {got:.6g}."
-    return _judge_array(case, expected, got)
+    return judge_array(case, expected, got)
 
 
 # ---------------- stage 4: answer, doubt, or "not my field"

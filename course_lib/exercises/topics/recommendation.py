@@ -7,18 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, numbers_of, pair_problem
-
-
-def _judge_array(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    wrong = np.argwhere(~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6))
-    if not len(wrong):
-        return None
-    place = tuple(wrong[0].tolist())
-    return f"The number at {list(place)} should be {expected[place]:.6g}, not {numbers_of(got)[place]:.6g}."
-
+from course_lib.exercises.values import judge_array, pair_problem
 
 # ---------------- the split: the last film of each person
 # Kang and McAuley 2018 (arXiv:1808.09781), section IV-A. The library's version: `cases.recommendation.leave_last_out`.
@@ -94,7 +83,7 @@ def _judge_masks(case: Case, expected: Any, got: Any) -> str | None:
     if problem := pair_problem(names, expected, got):
         return problem
     for name, wanted, part in zip(names, expected, got, strict=True):
-        if problem := _judge_array(case, wanted, part):
+        if problem := judge_array(case, wanted, part):
             return f"{name}: {problem}"
     return None
 
@@ -130,8 +119,8 @@ def _hits_cases() -> list[Arguments]:
 
 
 EXERCISES = (
-    Exercise(last_rows, _last_rows_cases, _judge_array),
-    Exercise(expected_hits, _hits_cases, _judge_array),
+    Exercise(last_rows, _last_rows_cases, judge_array),
+    Exercise(expected_hits, _hits_cases, judge_array),
     Exercise(mask_films, _mask_cases, _judge_masks),
 )
 
@@ -206,7 +195,7 @@ def _recommender_cases() -> list[Arguments]:
 
 
 BUILD = (
-    Exercise(ease_weights, _ease_cases, _judge_array),
-    Exercise(top_unseen, _top_cases, _judge_array),
-    Exercise(FilmRecommender, _recommender_cases, _judge_array, run=_run_recommender),
+    Exercise(ease_weights, _ease_cases, judge_array),
+    Exercise(top_unseen, _top_cases, judge_array),
+    Exercise(FilmRecommender, _recommender_cases, judge_array, run=_run_recommender),
 )

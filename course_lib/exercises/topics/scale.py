@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Arguments, Case, Exercise
-from course_lib.exercises.values import array_problem, as_whole_numbers, kind, numbers_of, same
+from course_lib.exercises.values import array_problem, as_whole_numbers, judge_array, kind, numbers_of, same
 
 
 def _judge_number(case: Case, expected: Any, got: Any) -> str | None:
@@ -38,15 +38,6 @@ def _gradients_cases() -> list[Arguments]:
         (random.normal(size=(3, 5)), [0, 9, 3]),
         ([[1.5, -2.5, 0.0]], [16]),
     ]
-
-
-def _judge_gradient(case: Case, expected: Any, got: Any) -> str | None:
-    if problem := array_problem(expected, got):
-        return problem
-    if same(expected, got):
-        return None
-    place = int(np.flatnonzero(~np.isclose(numbers_of(got), expected, rtol=1e-5, atol=1e-6))[0])
-    return f"The number at {place} should be {expected[place]:.6g}, not {numbers_of(got)[place]:.6g}."
 
 
 # ---------------- money: a million requests
@@ -150,7 +141,7 @@ def _checkpoint_cases() -> list[Arguments]:
 
 
 EXERCISES = (
-    Exercise(average_gradients, _gradients_cases, _judge_gradient),
+    Exercise(average_gradients, _gradients_cases, judge_array),
     Exercise(cost_per_million, _cost_cases, _judge_number),
     Exercise(replicas_for, _replicas_cases, _judge_replicas),
     Exercise(checkpoint_interval, _checkpoint_cases, _judge_number),
