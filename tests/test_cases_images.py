@@ -197,15 +197,21 @@ def test_a_gradient_all_on_ink_is_1() -> None:
 
 @pytest.mark.parametrize("seed", [21, 22])
 def test_a_defense_that_passes_its_own_attack_and_falls_to_the_next(seed: int) -> None:
-    """The surprise of the notebook, on a model that trains in three seconds: PGD finds far more than one step does."""
-    torch.manual_seed(seed)
-    module = images.fit(reference.PatchClassifier(), load_digits("train"), 8, "fgsm, random start", seed)
+    """The surprise of the notebook on fresh seeds: FGSM without a random start gives a defense against FGSM alone.
+
+    The CNN needs a minute for each training, so this is the classifier of the build, which needs four seconds.
+    """
     test, found = load_digits("test", 300), {}
-    for steps in (1, 10):
-        attacked = PGD(images.EPSILON, "linf", steps).perturb_images(module, *test)
-        found[steps] = accuracy(module, Digits(attacked, test.labels))
-    assert accuracy(module, test) >= 0.8
-    assert found[1] >= 0.5 and found[1] - found[10] >= 0.2, found
+    for training in ("fgsm", "fgsm, random start"):
+        torch.manual_seed(seed)
+        module = images.fit(reference.PatchClassifier(), load_digits("train"), 8, training, seed)
+        for steps in (1, 10):
+            attack = PGD(images.EPSILON, "linf", steps, random_start=False)
+            attacked = attack.perturb_images(module, *test)
+            found[training, steps] = accuracy(module, Digits(attacked, test.labels))
+    assert found["fgsm", 1] >= 0.4, found
+    assert found["fgsm", 10] <= 0.2, found
+    assert found["fgsm, random start", 10] - found["fgsm", 10] >= 0.1, found
 
 
 # ---- what ships ------------------------------------------------------------------------------------------------------

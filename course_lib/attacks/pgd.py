@@ -175,7 +175,7 @@ class PGD:
         Raises:
             BadInput: another shape, pixels outside 0 to 1, or not one label for each image.
         """
-        if images.ndim != 3 or len(images) != len(labels):
+        if images.ndim != 3 or not len(images) or len(images) != len(labels):
             shapes = f"images of the shape {tuple(images.shape)} and {len(labels)} labels"
             raise BadInput(shapes, "give grey images (batch, height, width) and one label for each")
         if not (images.min() >= 0 and images.max() <= 1):

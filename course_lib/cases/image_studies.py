@@ -28,6 +28,7 @@ from course_lib.cases.images import (
     Digits,
     accuracy,
     attacked_accuracy,
+    check_digits,
     digit_cnn,
     fit,
     ink_gradient,
@@ -37,6 +38,7 @@ from course_lib.cases.images import (
     quantized_copy,
 )
 from course_lib.encoder import BertEncoder, EncoderConfig, patchify, unpatchify
+from course_lib.errors import BadInput
 from course_lib.evaluation import box_iou, count_detections, non_max_suppression
 from course_lib.experiments import experiment
 from course_lib.training import TensorBatches, TrainingConfig, train
@@ -48,7 +50,14 @@ _BASELINES: dict[str, Callable[[], Any]] = {
 }
 
 
+def _check(config: Mapping[str, Any], **choices: Mapping[str, Any]) -> None:
+    for key, known in choices.items():
+        if config.get(key) not in known:
+            raise BadInput(f"{key} is {config.get(key)!r}", f"use one of {'; '.join(known)}")
+
+
 def _study_work(config: Mapping[str, Any]) -> float:
+    _check(config, model=MODELS, training=TRAININGS)
     steps, epochs = TRAININGS[config["training"]][0], MODELS[config["model"]][1]
     return epochs * (1 + steps) + 15
 
@@ -67,6 +76,7 @@ def digit_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     `config`: `model` (`cnn`, `vit`, `vit without positions`), `training` (of TRAININGS), `seed`. `wrong` lists the
     test images that it has wrong, for paired comparisons. `ink` is `ink_gradient` of the attacked images.
     """
+    _check(config, model=MODELS, training=TRAININGS)
     build, epochs = MODELS[config["model"]]
     test, attacked = load_digits("test"), load_digits("test", ATTACKED)
     with machine.seeded(config["seed"]):
@@ -84,6 +94,7 @@ def digit_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 @experiment("digit_baselines", cost=lambda config: 1.0, tolerance={"test_accuracy": 0.003}, data=("mnist",))
 def digit_baselines(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A model of scikit-learn on the pixels, as it is: `model` is `logistic regression`, `3-NN` or `SVM`."""
+    _check(config, model=_BASELINES)
     model = _BASELINES[config["model"]]()
     train_part, test = load_digits("train"), load_digits("test")
     model.fit(train_part.images.flatten(1).numpy(), train_part.labels.numpy())
@@ -113,9 +124,15 @@ class PatchGenerator:
         data: to be trained on.
         epochs: of the transformer.
         seed: of the codebook, the weights and the order.
+
+    Raises:
+        BadInput: images and labels that `check_digits` refuses, or fewer than six, too few for 256 patches.
     """
 
     def __init__(self, data: Digits, epochs: int, seed: int = 0) -> None:
+        check_digits(data)
+        if len(data.images) * _PATCHES < CODES:
+            raise BadInput(f"{len(data.images)} images", f"give at least {-(-CODES // _PATCHES)} for the codebook")
         patches = patchify(data.images, _PATCH).flatten(0, 1).numpy()
         self.codebook = MiniBatchKMeans(CODES, batch_size=4096, n_init=1, max_iter=3, random_state=seed).fit(patches)
         self.model = BertEncoder(
@@ -211,7 +228,14 @@ class Canvas(NamedTuple):
 
 
 def make_canvases(data: Digits, n: int, seed: int = 0) -> list[Canvas]:
-    """Canvases of 1 to 5 digits at random places; one that would overlap an earlier one is left out."""
+    """Canvases of 1 to 5 digits at random places; one that would overlap an earlier one is left out.
+
+    Raises:
+        BadInput: images that are not 28 x 28 or that `check_digits` refuses.
+    """
+    check_digits(data)
+    if data.images.shape[1:] != (_DIGIT, _DIGIT):
+        raise BadInput(f"images of the shape {tuple(data.images.shape)}", "give digits of 28 x 28 pixels")
     random, made = np.random.default_rng(seed), []
     for _ in range(n):
         image, boxes, rows = torch.zeros(SIDE, SIDE), np.zeros((0, 4), int), list[int]()
@@ -227,7 +251,13 @@ def make_canvases(data: Digits, n: int, seed: int = 0) -> list[Canvas]:
 
 
 def windows(image: Float[Tensor, "84 84"]) -> tuple[Float[Tensor, "n 28 28"], Int[np.ndarray, "n 4"]]:
-    """All windows of the size of a digit, four pixels apart, and their boxes."""
+    """All windows of the size of a digit, four pixels apart, and their boxes.
+
+    Raises:
+        BadInput: not one image, or one smaller than a digit.
+    """
+    if image.ndim != 2 or min(image.shape) < _DIGIT:
+        raise BadInput(f"a canvas of the shape {tuple(image.shape)}", "give one image of at least 28 x 28 pixels")
     cut = image.unfold(0, _DIGIT, _STRIDE).unfold(1, _DIGIT, _STRIDE)
     corners = np.stack(np.meshgrid(*(np.arange(size) * _STRIDE for size in cut.shape[:2]), indexing="ij"), -1)
     corners = corners.reshape(-1, 2)
@@ -251,9 +281,15 @@ def detector_data(canvases: Sequence[Canvas]) -> Digits:
 
 
 def detect(module: nn.Module, image: Float[Tensor, "84 84"], threshold: float = 0.5) -> pd.DataFrame:
-    """Digits on a canvas, the surest first: score (1 - the probability of the background), label, and box."""
+    """Digits on a canvas, the surest first: score (1 - the probability of the background), label, and box.
+
+    Raises:
+        BadInput: as in `windows`, or a model without a class for the background.
+    """
     images, boxes = windows(image)
     probabilities = predict(module, images).numpy()
+    if probabilities.shape[1] != BACKGROUND + 1:
+        raise BadInput(f"a model of {probabilities.shape[1]} classes", "use load_model('detector'), or digit_cnn(11)")
     scores, labels = 1 - probabilities[:, BACKGROUND], probabilities[:, :BACKGROUND].argmax(1)
     rows = np.flatnonzero(scores >= threshold)
     kept = rows[non_max_suppression(boxes[rows], scores[rows])]

@@ -55,17 +55,33 @@ def load_digits(part: str, limit: int | None = None) -> Digits:
         limit: fewer of them.
 
     Raises:
-        BadInput: no such part.
+        BadInput: no such part, or a limit below 1.
         Offline, CorruptAsset: the files are missing and cannot be fetched, or are damaged.
     """
     if part not in _PARTS:
         raise BadInput(f"the part {part!r} of the digits", f"use one of {', '.join(_PARTS)}")
+    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+        raise BadInput(f"limit is {limit!r}", "use a whole number from 1 on, or None for all images")
     file, start, end = _PARTS[part]
     images, labels = (
         corpora.read_idx(assets.path("mnist") / f"{file}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
     )
     rows = np.random.default_rng(0).permutation(len(labels))[start:end][:limit]
     return Digits(torch.from_numpy(images[rows]) / 255, torch.from_numpy(labels[rows]).long())
+
+
+def check_digits(data: Digits) -> None:
+    """Refuses what is no set of images with labels.
+
+    Raises:
+        BadInput: no image, another shape, pixels outside 0 to 1, or not one label for each image.
+    """
+    images, labels = data
+    if images.ndim != 3 or not len(images) or len(images) != len(labels):
+        shapes = f"images of the shape {tuple(images.shape)} and {len(labels)} labels"
+        raise BadInput(shapes, "give images (n, height, width), at least one, and one label for each")
+    if not (images.min() >= -1e-4 and images.max() <= 1 + 1e-4):
+        raise BadInput(f"pixels from {images.min():.3g} to {images.max():.3g}", "scale them to 0 to 1")
 
 
 # ---- models --------------------------------------------------------------------------------------------------------
@@ -100,7 +116,13 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # the model and its 
 def perturb(
     module: nn.Module, batch: Digits, training: str, random: torch.Generator, epsilon: float = EPSILON
 ) -> Tensor:
-    """Adversarial images for one step of a training of TRAININGS: the last point, whatever its loss."""
+    """Adversarial images for one step of a training of TRAININGS: the last point, whatever its loss.
+
+    Raises:
+        BadInput: no such training.
+    """
+    if training not in TRAININGS:
+        raise BadInput(f"there is no training {training!r}", f"use one of {'; '.join(TRAININGS)}")
     steps, step, random_start = TRAININGS[training]
     images, labels = batch
 
@@ -121,7 +143,11 @@ def fit(module: nn.Module, data: Digits, epochs: int, training: str = "clean", s
     """Trains a classifier in place, on adversarial images if `training` says so; its weights end as float16 numbers.
 
     It is trained on this machine's device, and returned on the CPU, where all that follows is fast enough.
+
+    Raises:
+        BadInput: no such training, images and labels that `check_digits` refuses, or no whole number of epochs.
     """
+    check_digits(data)
     random = torch.Generator().manual_seed(seed)
 
     def objective(model: nn.Module, batch: TensorBatch) -> Tensor:
@@ -136,7 +162,13 @@ def fit(module: nn.Module, data: Digits, epochs: int, training: str = "clean", s
 
 
 def predict(module: nn.Module, images: Float[Tensor, "n height width"]) -> Float[Tensor, "n classes"]:
-    """Probabilities of the classes."""
+    """Probabilities of the classes.
+
+    Raises:
+        BadInput: another shape.
+    """
+    if images.ndim != 3:
+        raise BadInput(f"images of the shape {tuple(images.shape)}", "give grey images (n, height, width)")
     with torch.inference_mode():
         return torch.cat([module(part).softmax(-1) for part in images.split(1000)])
 
@@ -152,7 +184,12 @@ def quantized_copy(build: Callable[[], nn.Module], module: nn.Module, bits: int)
 
 
 def ink_gradient(module: nn.Module, data: Digits) -> float:
-    """Fraction of the absolute gradient of the loss that is on pixels with ink, as a mean over images."""
+    """Fraction of the absolute gradient of the loss that is on pixels with ink, as a mean over images.
+
+    Raises:
+        BadInput: images and labels that `check_digits` refuses.
+    """
+    check_digits(data)
     images = data.images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(module(images), data.labels, reduction="sum"), images)
     mass = gradient.abs()
@@ -168,8 +205,10 @@ def attacked_accuracy(module: nn.Module, data: Digits, epsilon: float = EPSILON)
     Ours return the worst point that they meet, foolbox's the last one.
 
     Raises:
+        BadInput: images and labels that `check_digits` refuses, or an epsilon below 0.
         CourseError: foolbox is not installed.
     """
+    check_digits(data)
     try:
         from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
         from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
@@ -195,7 +234,12 @@ def attacked_accuracy(module: nn.Module, data: Digits, epsilon: float = EPSILON)
 
 
 def accuracy(module: nn.Module, data: Digits) -> float:
-    """Fraction of images with the right label."""
+    """Fraction of images with the right label.
+
+    Raises:
+        BadInput: images and labels that `check_digits` refuses.
+    """
+    check_digits(data)
     return float((predict(module, data.images).argmax(1) == data.labels).float().mean())
 
 

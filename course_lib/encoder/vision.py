@@ -18,7 +18,7 @@ def patchify(images: Float[Tensor, "batch height width"], size: int) -> Float[Te
         BadInput: another shape, or sides that are no multiple of the patch size.
     """
     shape = tuple(images.shape)
-    if images.ndim != 3 or size < 1 or shape[1] % size or shape[2] % size:
+    if images.ndim != 3 or not isinstance(size, int) or size < 1 or shape[1] % size or shape[2] % size:
         raise BadInput(f"images of the shape {shape} and patches of {size}", "use a size that divides both sides")
     rows, columns = shape[1] // size, shape[2] // size
     grid = images.reshape(-1, rows, size, columns, size).permute(0, 1, 3, 2, 4)  # the two axes of the grid first
@@ -26,7 +26,16 @@ def patchify(images: Float[Tensor, "batch height width"], size: int) -> Float[Te
 
 
 def unpatchify(patches: Float[Tensor, "batch patches pixels"], columns: int) -> Float[Tensor, "batch height width"]:
-    """The images whose `patchify` gives these patches, `columns` beside each other."""
+    """The images whose `patchify` gives these patches, `columns` beside each other.
+
+    Raises:
+        BadInput: patches that are not square, or whose number is no multiple of the columns.
+    """
+    shape = tuple(patches.shape)
+    if len(shape) != 3 or columns < 1 or shape[1] % columns or round(shape[2] ** 0.5) ** 2 != shape[2]:
+        raise BadInput(
+            f"patches of the shape {shape} in {columns} columns", "give what patchify returns, and its columns"
+        )
     size, rows = round(patches.shape[2] ** 0.5), patches.shape[1] // columns
     grid = patches.reshape(-1, rows, columns, size, size).permute(0, 1, 3, 2, 4)
     return grid.reshape(-1, rows * size, columns * size)
@@ -50,8 +59,8 @@ class VisionTransformer(nn.Module):
         self, image_size: int, patch_size: int, classes: int, config: EncoderConfig, positions: bool = True
     ) -> None:
         super().__init__()
-        patches = (image_size // patch_size) ** 2
-        if image_size % patch_size or config.max_positions != patches + 1:
+        patches = (image_size // max(patch_size, 1)) ** 2
+        if patch_size < 1 or image_size % patch_size or config.max_positions != patches + 1:
             raise BadInput(
                 f"{config.max_positions} positions for images of {image_size} in patches of {patch_size}",
                 f"use a patch size that divides {image_size}, and max_positions={patches + 1}",

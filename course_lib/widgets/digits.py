@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from course_lib import plots
 from course_lib.attacks.pgd import PGD
-from course_lib.cases.images import Digits, predict
+from course_lib.cases.images import Digits, check_digits, predict
+from course_lib.errors import BadInput
 from course_lib.widgets.base import control_style, live_box, message, picture
 
 _SIDE = 28
@@ -75,7 +76,14 @@ def draw_digit(models: dict[str, nn.Module], examples: Digits) -> ipywidgets.VBo
     Returns:
         A box of the class `draw-digit`: the pad (children[0]; set its `pixels`), the buttons Example digit and Clear
         (children[1]), model, epsilon, words and picture (children[2:]).
+
+    Raises:
+        BadInput: no model, or examples that are not digits of 28 x 28 pixels from 0 to 1.
     """
+    check_digits(examples)
+    if not isinstance(models, dict) or not models or examples.images.shape[1:] != (_SIDE, _SIDE):
+        found = f"models {list(models)!r:.60}, examples of the shape {tuple(examples.images.shape)}"
+        raise BadInput(found, 'give {"CNN": model}, and images of 28 x 28')
     pad, turn = DigitPad(pixels=examples.images[0].flatten().tolist()), [0]
     names = ipywidgets.Dropdown(options=list(models), description="Model", **control_style("4em"))
     epsilon = ipywidgets.FloatSlider(

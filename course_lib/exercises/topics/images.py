@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.exercises.exercise import Answer, Arguments, Exercise, Refused
-from course_lib.exercises.values import judge_array, kind
+from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise, Refused
+from course_lib.exercises.values import array_problem, judge_array, kind
 
 # ---------------- projection: the ball around an image, and the range of pixels
 # Madry et al. 2018 (arXiv:1706.06083), section 2. The library's version: `course_lib.attacks.perturbation.ascend`.
@@ -143,6 +143,8 @@ def _run_classifier(answer: Answer, size: int, hidden: int, n: int) -> Any:
     wanted = {name: tuple(weight.shape) for name, weight in PatchClassifier(size, hidden).named_parameters()}
     if shapes != wanted:
         raise Refused(f"The parameters should be {wanted}, but they are {shapes}.")
+    if model.get_parameter("positions").any():
+        raise Refused("The parameter positions should start as zeros.")
     images = torch.rand(n, 28, 28, generator=torch.Generator().manual_seed(n))
     return _numbers(_fill(model, 5, 0.3)(images), "The result of forward")
 
@@ -167,8 +169,11 @@ def fgsm_step(
 
 
 def _run_step(answer: Answer, seed: int, start: float, step_size: float, epsilon: float) -> Any:
-    moved = answer(_toy(seed), _IMAGES.clone(), _LABELS, start * _NOISE, step_size, epsilon)
-    return _numbers(moved, "The result")
+    images, delta = _IMAGES.clone(), start * _NOISE
+    moved = _numbers(answer(_toy(seed), images, _LABELS, delta, step_size, epsilon), "The result")
+    if not (torch.equal(images, _IMAGES) and torch.equal(delta, start * _NOISE)):
+        raise Refused("The arguments should stay as they are. Work with a copy of delta, not in place.")
+    return moved
 
 
 # ---------------- stage 3: one step of the training
@@ -193,7 +198,7 @@ def train_step(
 
 
 def _run_training(answer: Answer, seed: int, epsilon: float) -> Any:
-    """Three losses, and the first layer's weights after the steps."""
+    """The losses of three calls on one model, and four of its weights after them."""
     model = _toy(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     losses = [answer(model, optimizer, _IMAGES.clone(), _LABELS, _NOISE, epsilon) for _ in range(3)]
@@ -227,9 +232,24 @@ class _Ring(nn.Module):
 
 def _run_pgd(answer: Answer, model: str, epsilon: float, steps: int) -> Any:
     if model == "toy":
-        return _numbers(answer(_toy(1), _IMAGES.clone(), _LABELS, epsilon, steps), "The result")
-    pixels, labels = torch.full((5, 1, 1), 0.5), torch.tensor([0, 0, 0, 0, 1])  # the last one is wrong at once
-    return _numbers(answer(_Ring(), pixels, labels, epsilon, steps), "The result")
+        correct = answer(_toy(1), _IMAGES.clone(), _LABELS, epsilon, steps)
+    else:
+        pixels, labels = torch.full((5, 1, 1), 0.5), torch.tensor([0, 0, 0, 0, 1])  # the last one is wrong at once
+        correct = answer(_Ring(), pixels, labels, epsilon, steps)
+    numbers = _numbers(correct, "The result")
+    if correct.dtype != torch.bool:
+        raise Refused(f"The result should be a tensor of bools, but its numbers are {correct.dtype}.")
+    return numbers
+
+
+def _judge_training(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
+    wrong = ~np.isclose(got, expected, rtol=1e-5, atol=1e-6)
+    if wrong[:3].any():
+        call = int(wrong.argmax())
+        return f"Of three calls, call {call + 1} should return {expected[call]:.6g}, not {got[call]:.6g}."
+    return "The losses are right, but the weights after the last step are not." if wrong.any() else None
 
 
 BUILD = (
@@ -240,7 +260,7 @@ BUILD = (
         judge_array,
         _run_step,
     ),
-    Exercise(train_step, lambda: [(1, 0.1), (2, 0.3)], judge_array, _run_training),
+    Exercise(train_step, lambda: [(1, 0.1), (2, 0.3)], _judge_training, _run_training),
     Exercise(
         pgd_correct,
         lambda: [("ring", 0.2, 4), ("ring", 0.2, 1), ("ring", 0.1, 1), ("toy", 0.1, 3), ("toy", 0.4, 10)],
