@@ -169,7 +169,8 @@ def test_training_follows_from_the_seed_alone(causal: bool) -> None:
     for before in (1, 2):
         torch.manual_seed(before)
         state = torch.get_rng_state()
-        model = train_item_sequences(HISTORIES, 5, causal=causal, epochs=2, seed=3, length=4, width=8)
+        settings = {"epochs": 2, "batch_size": 2, "learning_rate": 1e-3, "length": 4, "width": 8}
+        model = train_item_sequences(HISTORIES, 5, causal=causal, seed=3, **settings)
         assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers are left alone"
         scores.append(model.recommend(HISTORIES))
     np.testing.assert_array_equal(*scores)
@@ -180,7 +181,9 @@ def test_a_causal_model_learns_an_order_that_ease_cannot() -> None:
     random = np.random.default_rng(5)
     histories = [(start + np.arange(6)) % 12 for start in random.integers(0, 12, 150)]
     known, targets = [films[:-1] for films in histories], np.array([films[-1] for films in histories])
-    model = train_item_sequences(known, 12, causal=True, epochs=60, seed=5, length=5, width=16, dropout=0.0)
+    model = train_item_sequences(
+        known, 12, causal=True, epochs=60, batch_size=64, learning_rate=3e-3, seed=5, length=5, width=16, dropout=0.0
+    )
     ordered = target_ranks(model.recommend(known), targets).hits(1).mean()
     mixed = target_ranks(model.recommend(case.shuffled(known, seed=1)), targets).hits(1).mean()
     assert ordered > 0.95 and mixed < 0.7

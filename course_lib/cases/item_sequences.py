@@ -111,12 +111,20 @@ def masked_item_loss(model: nn.Module, batch: TensorBatch, fraction: float = 0.3
 
 
 def train_item_sequences(
-    histories: Sequence[Films], n_items: int, *, causal: bool, epochs: int, seed: int = 0, **shape: Any
+    histories: Sequence[Films],
+    n_items: int,
+    *,
+    causal: bool,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int = 0,
+    **shape: Any,
 ) -> ItemSequenceModel:
     """A trained model; `shape` are arguments of `ItemSequenceModel`."""
     with machine.seeded(seed):  # of the weights, dropout and masks
         model = ItemSequenceModel(n_items, causal, **shape).to(machine.device())
-        batches = TensorBatches(windows(histories, model.length + causal), batch_size=64, seed=seed)
-        config = TrainingConfig(epochs=epochs, learning_rate=3e-3, precision="float32", seed=seed)
+        batches = TensorBatches(windows(histories, model.length + causal), batch_size=batch_size, seed=seed)
+        config = TrainingConfig(epochs=epochs, learning_rate=learning_rate, precision="float32", seed=seed)
         train(model, batches, next_item_loss if causal else masked_item_loss, config)
     return model

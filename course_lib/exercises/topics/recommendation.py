@@ -158,6 +158,7 @@ def _top_cases() -> list[Arguments]:
         ([[0.1, 0.9, 0.5, 0.3]], [[0, 1, 0, 0]], 2),
         ([[-0.5, -0.2, -0.9], [3.0, 2.0, 1.0]], [[0, 1, 0], [1, 0, 0]], 1),
         (random.normal(size=(5, 9)), (random.random((5, 9)) < 0.4).astype(float), 3),
+        (random.normal(size=(8, 40)), (random.random((8, 40)) < 0.4).astype(float), 6),
     ]
 
 
@@ -188,9 +189,9 @@ def _run_recommender(answer: Answer, seen: np.ndarray, targets: np.ndarray, l2: 
 
 
 def _recommender_cases() -> list[Arguments]:
-    return [
+    return [  # nobody has fewer than k unseen films, or two of equal scores
         (seen, seen.argmax(axis=1), l2, k)
-        for seen, l2, k in ((_seen(9, 6), 1.0, 2), (_seen(40, 12), 2.0, 3), (_seen(60, 15), 8.0, 5))
+        for seen, l2, k in ((_seen(8, 8), 1.0, 2), (_seen(38, 12), 2.0, 3), (_seen(60, 15), 8.0, 5))
     ]
 
 
