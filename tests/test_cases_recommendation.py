@@ -115,8 +115,24 @@ def test_simple_recommenders_by_hand() -> None:
     chain = case.markov_chain(HISTORIES, 5)([np.array([4, 0]), np.array([2])])
     assert chain.astype(int).tolist() == [[0, 1, 1, 0, 0], [0, 2, 0, 0, 0]]
     assert (chain % 1).max() < 0.6, "popularity only decides between equal counts"
-    with pytest.raises(BadInput, match="no recommender 'KNN'"):
-        case.fit("KNN", HISTORIES, 5, seed=0)
+
+
+def test_bad_input_has_a_clear_error() -> None:
+    chain = case.markov_chain(HISTORIES, 5)
+    study = {"models": ["popularity"], "training": "ordered", "seed": 0}
+    split = case.LeaveLastOut(HISTORIES, np.array([3, 0, 4, 0]), np.zeros(4, dtype=int))
+    for words, wrong in (
+        ("person 2 go from 0 to 3", lambda: case.ease(HISTORIES, 3)),
+        ("person 0 go from -1 to -1", lambda: case.popularity([np.array([-1])], 5)),
+        ("no history", lambda: case.popularity([], 5)),
+        ("no film", lambda: chain([np.array([], dtype=int)])),
+        ("l2 is 0", lambda: case.ease(HISTORIES, 5, l2=0)),
+        ("0 unrated films", lambda: case.sampled_ranks(np.zeros((4, 5)), split, negatives=2)),
+        ("no recommender 'KNN'", lambda: case.recommender_study(study | {"models": ["KNN"]}, Path())),
+        ("training is 'random'", lambda: case.recommender_study(study | {"training": "random"}, Path())),
+    ):
+        with pytest.raises(BadInput, match=words):
+            wrong()
 
 
 def test_ease_is_ridge_regression_of_each_film_on_the_others() -> None:
