@@ -169,6 +169,26 @@ def test_bad_input_is_named(clients: pd.DataFrame, monkeypatch: pytest.MonkeyPat
         credit.rebalanced_risk("boosting", "smote", {"train": clients})
     with pytest.raises(BadInput, match="the costs are -1"):
         credit.cost_per_client([0.1], [0], 0.5, -1.0)
+    with pytest.raises(BadInput, match="model is 'svm'"):
+        credit.rebalanced_risk("svm", "none", {"train": clients})
+    with pytest.raises(BadInput, match="no test part"):
+        credit.fitted_risk(credit.MODELS["boosting"](0), {"train": clients})
+    with pytest.raises(BadInput, match="1 of 3 labels are 1"):
+        credit.out_of_fold(clients[["AGE"]][:3], [0, 1, 0])
+    with pytest.raises(BadInput, match=r"risks go from 0\.2 to 3"):
+        credit.cost_per_client([0.2, 3.0], [0, 1], 0.5, 5.0)
+    with pytest.raises(BadInput, match="rate is 2"):
+        credit.highest([0.1, 0.2], 2)
+    with pytest.raises(BadInput, match="data is 'german'"):
+        credit.protected_column_study.run({"data": "german", "seed": 0}, show=False)
+    with pytest.raises(BadInput, match="from -3 to 2"):
+        event_calibration([-3, 2], [0, 1])
+    with pytest.raises(BadInput, match="not fitted"):
+        tree_log_odds(credit.MODELS["boosting"](0), clients)
+    with pytest.raises(BadInput, match="is not fitted"):
+        FTTransformerClassifier(["AGE"]).predict_proba(clients)
+    with pytest.raises(BadInput, match=r"\(1, 3\)"):
+        FeatureTokenizer(2, [3], 4)(torch.zeros(1, 3), torch.zeros(1, 1, dtype=torch.long))
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(CourseError, match="pip install lightgbm"):
         credit.MODELS["LightGBM"](0)

@@ -29,6 +29,7 @@ from course_lib.corpora import read_table, reject_missing
 from course_lib.errors import BadInput, CorruptAsset
 from course_lib.evaluation import Interval, auc, correct_prior, event_calibration, paired_auc, wilson_interval
 from course_lib.evaluation.drift import mean_difference
+from course_lib.evaluation.inputs import numbers
 from course_lib.experiments import entries_of, experiment
 from course_lib.explain.tabular import tree_log_odds
 
@@ -83,14 +84,33 @@ def split_clients(clients: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFram
     """60 % train, 10 % validation and 30 % test, each with the same rate of defaults. The seed 0 is the course's.
 
     Raises:
-        BadInput: a column of `FEATURES` or the target is missing or has gaps.
+        BadInput: a column of `FEATURES` or the target is missing or has gaps, or there are too few clients of a class.
     """
+    if not isinstance(clients, pd.DataFrame):
+        raise BadInput(f"clients is of type {type(clients).__name__}", "pass the table of taiwan_clients()")
     if lacking := [name for name in (*FEATURES, TARGET) if name not in clients]:
         raise BadInput(f"column {lacking[0]!r} is missing", "pass the table of taiwan_clients()")
     reject_missing(clients, [*FEATURES, TARGET])
+    _check_labels(clients[TARGET], len(clients), fewest=10)
     rest, test = train_test_split(clients, test_size=0.3, stratify=clients[TARGET], random_state=seed)
     fitted, validation = train_test_split(rest, test_size=1 / 7, stratify=rest[TARGET], random_state=seed)
     return {"train": fitted, "validation": validation, "test": test}
+
+
+def _check_labels(labels: ArrayLike, n_rows: int, fewest: int) -> None:
+    """Raises BadInput unless there is a 0 or 1 for each row, and at least `fewest` of each."""
+    found = np.asarray(labels)
+    if found.shape != (n_rows,) or not np.isin(found, (0, 1)).all():
+        raise BadInput(
+            f"{found.shape} labels for {n_rows} rows, or other values than 0 and 1", "pass 0 or 1 for each row"
+        )
+    if min((found == 0).sum(), (found == 1).sum()) < fewest:
+        raise BadInput(f"{(found == 1).sum()} of {n_rows} labels are 1", f"pass at least {fewest} rows of each class")
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise BadInput(f"{name} is {value!r}", f"use one of {', '.join(choices)}")
 
 
 # ---------------- models
@@ -137,7 +157,13 @@ MODELS: Mapping[str, Callable[..., Any]] = {  # name -> a function of the seed t
 
 
 def fitted_risk(model: Any, parts: Mapping[str, pd.DataFrame]) -> Floats:
-    """Fits a model on the training clients; its probabilities of a default (n,) for the test clients."""
+    """Fits a model on the training clients; its probabilities of a default (n,) for the test clients.
+
+    Raises:
+        BadInput: the training or the test part is missing.
+    """
+    if not isinstance(parts, Mapping) or not {"train", "test"} <= {*parts}:
+        raise BadInput("there is no training part or no test part", "pass the parts of split_clients")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Bins whose width")  # many amounts are 0, so that quantiles coincide
         model.fit(parts["train"][[*FEATURES]], parts["train"][TARGET])
@@ -148,10 +174,10 @@ def rebalanced_risk(model: str, method: str, parts: Mapping[str, pd.DataFrame], 
     """`fitted_risk` of boosting or logistic regression after training with one method of `REBALANCING`.
 
     Raises:
-        BadInput: another method.
+        BadInput: another model or method.
     """
-    if method not in REBALANCING:
-        raise BadInput(f"method is {method!r}", f"use one of {', '.join(REBALANCING)}")
+    _check_choice("method", method, REBALANCING)
+    _check_choice("model", model, ("boosting", "logistic regression"))
     rows, settings = parts["train"], {"class_weight": "balanced"} if method == "class weights" else {}
     if method == "oversampling":
         few, many = rows[rows[TARGET] == 1], rows[rows[TARGET] == 0]
@@ -160,7 +186,12 @@ def rebalanced_risk(model: str, method: str, parts: Mapping[str, pd.DataFrame], 
 
 
 def out_of_fold(rows: pd.DataFrame, labels: ArrayLike, seed: int = 0, groups: ArrayLike | None = None) -> Floats:
-    """Boosting's probabilities (n,) of label 1 in five folds: each from a model that has not seen the row, or group."""
+    """Boosting's probabilities (n,) of label 1 in five folds: each from a model that has not seen the row, or group.
+
+    Raises:
+        BadInput: not a 0 or 1 for each row, or fewer than five of each.
+    """
+    _check_labels(labels, len(rows), fewest=5)
     folds = (StratifiedKFold if groups is None else GroupKFold)(5, shuffle=True, random_state=seed)
     found = cross_val_predict(_boosting(seed), rows, labels, groups=groups, cv=folds, method="predict_proba")
     return np.asarray(found[:, 1], dtype=np.float64)
@@ -174,17 +205,29 @@ def cost_per_client(
     An approved client who defaults costs `cost_default`, a refused one who would have repaid `cost_refusal`.
 
     Raises:
-        BadInput: a cost below 0, both 0, or lengths that differ.
+        BadInput: a cost below 0, both 0, lengths that differ, no clients, or a risk or threshold outside [0, 1].
     """
-    refused, bad = np.asarray(risk) > threshold, np.asarray(defaulted) == 1
-    if min(cost_default, cost_refusal) < 0 or cost_default + cost_refusal == 0 or refused.shape != bad.shape:
+    risks, outcomes = (numbers(one, name, "one number for each client")
+                       for one, name in ((risk, "risk"), (defaulted, "defaulted")))  # fmt: skip
+    refused, bad = risks > threshold, outcomes == 1
+    if not (min(cost_default, cost_refusal) >= 0 and cost_default + cost_refusal > 0 and refused.shape == bad.shape):
         found = f"the costs are {cost_default} and {cost_refusal}, for {len(refused)} risks and {len(bad)} clients"
         raise BadInput(found, "use costs of 0 or more, one of them above 0, and one risk for each client")
+    if not (0 <= threshold <= 1 and risks.min() >= 0 and risks.max() <= 1 and np.isin(outcomes, (0, 1)).all()):
+        found = f"the threshold is {threshold}, the risks go from {risks.min():.3g} to {risks.max():.3g}"
+        raise BadInput(found, "use a threshold and probabilities from 0 to 1, and outcomes of 0 or 1")
     return float((cost_default * (bad & ~refused) + cost_refusal * (refused & ~bad)).mean())
 
 
-def highest(risk: Floats, rate: float) -> NDArray[np.bool_]:
-    """True for the fraction `rate` of the rows with the highest risk; of equal ones the first."""
+def highest(risk: ArrayLike, rate: float) -> NDArray[np.bool_]:
+    """True for the fraction `rate` of the rows with the highest risk; of equal ones the first.
+
+    Raises:
+        BadInput: a rate outside [0, 1], or risks that are no finite numbers.
+    """
+    risk = numbers(risk, "risk", "one number for each row")
+    if not 0 <= rate <= 1:
+        raise BadInput(f"rate is {rate}", "use a fraction from 0 to 1")
     chosen = np.zeros(len(risk), dtype=bool)
     chosen[np.argsort(-risk, kind="stable")[: round(rate * len(risk))]] = True
     return chosen
@@ -238,6 +281,7 @@ def rebalancing_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     A row for each method of `REBALANCING`; `ece_corrected` is the ECE after `correct_prior`.
     """
+    _check_choice("model", config.get("model"), ("boosting", "logistic regression"))
     parts = split_clients(taiwan_clients(), config["seed"])
     outcome, rate = parts["test"][TARGET].to_numpy(), parts["train"][TARGET].mean()
     risks = {method: rebalanced_risk(config["model"], method, parts, config["seed"]) for method in REBALANCING}
@@ -266,6 +310,7 @@ def protected_column_study(config: dict[str, Any], folder: Path) -> dict[str, An
     (paired), and `column_auc` how well the other columns tell the groups apart. "group thresholds" refuses the same
     rate of each group, for which it needs the column.
     """
+    _check_choice("data", config.get("data"), [*GROUPS])
     column = GROUPS[config["data"]]
     table, target = (taiwan_clients(), TARGET) if config["data"] == "taiwan_credit" else (mortgages(), "deny")
     bad, group, others = table[target].to_numpy(), table[column].to_numpy(), table.drop(columns=[target, column])
@@ -307,6 +352,7 @@ def reason_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     largest contribution in size lowers the risk. `worst_gap` is the largest distance of base value plus contributions
     from the log-odds.
     """
+    _check_choice("other", config.get("other"), ("LightGBM", "boosting"))
     parts, seed = split_clients(taiwan_clients()), config["seed"]
     rows, test = parts["train"], parts["test"][[*FEATURES]]
     drawn = rows if config["other"] == "LightGBM" else rows.sample(frac=1, replace=True, random_state=seed)

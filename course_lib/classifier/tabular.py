@@ -49,6 +49,8 @@ class FTTransformerClassifier(ClassifierMixin, BaseEstimator):
                 "there is no numeric column, or a label that is neither 0 nor 1", "name columns; use 0 and 1"
             )
         self._check(rows)
+        if not len(targets) or len(targets) != len(rows):
+            raise BadInput(f"{len(rows)} rows and {len(targets)} labels", "pass one label for each row, at least one")
         self.quantiles_ = QuantileTransformer(output_distribution="normal", random_state=0).fit(rows[[*self.numbers]])
         self.classes_ = np.array([0, 1])
         batches = TensorBatches(*self._tensors(rows), torch.tensor(targets), batch_size=256, seed=self.seed)
@@ -59,7 +61,9 @@ class FTTransformerClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, rows: pd.DataFrame) -> NDArray[np.float64]:
-        """(n, 2) probabilities of the classes 0 and 1. Raises BadInput as `fit`."""
+        """(n, 2) probabilities of the classes 0 and 1. Raises BadInput as `fit`, and before it."""
+        if not hasattr(self, "module_"):
+            raise BadInput("the classifier is not fitted", "call fit(rows, labels) first")
         self._check(rows)
         with torch.inference_mode():
             where = next(self.module_.parameters()).device
@@ -72,11 +76,11 @@ class FTTransformerClassifier(ClassifierMixin, BaseEstimator):
         for name in (*self.numbers, *(self.categories or {})):
             if name not in rows or rows[name].isna().any():
                 raise BadInput(f"column {name!r} is missing or has gaps", "pass a table without missing values")
+            if not pd.api.types.is_numeric_dtype(rows[name]) or not np.isfinite(rows[name]).all():
+                raise BadInput(f"column {name!r} holds something that is not a finite number", "encode it as numbers")
         for name, n in (self.categories or {}).items():
-            if not rows[name].between(0, n - 1).all():
-                raise BadInput(
-                    f"column {name!r} holds a code outside 0 to {n - 1}", "use the codes of the training rows"
-                )
+            if not rows[name].isin(range(n)).all():
+                raise BadInput(f"column {name!r} holds a code outside 0 to {n - 1}", "use whole numbers in this range")
 
     def _tensors(self, rows: pd.DataFrame) -> tuple[Tensor, Tensor]:
         numbers = self.quantiles_.transform(rows[[*self.numbers]])

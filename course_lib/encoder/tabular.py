@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from course_lib.encoder.config import EncoderConfig
 from course_lib.encoder.model import BertEncoder
+from course_lib.errors import BadInput
 
 
 class FeatureTokenizer(nn.Module):
@@ -34,7 +35,16 @@ class FeatureTokenizer(nn.Module):
     def forward(
         self, numbers: Float[Tensor, "batch n_numbers"], codes: Int[Tensor, "batch n_codes"]
     ) -> Float[Tensor, "batch tokens hidden"]:
-        """The tokens of each row: [CLS], then the numbers, then the categories."""
+        """The tokens of each row: [CLS], then the numbers, then the categories.
+
+        Raises:
+            BadInput: not one number and one code for each column.
+        """
+        if numbers.shape[1:] != self.weight.shape[:1] or codes.shape != (len(numbers), len(self.tables)):
+            raise BadInput(
+                f"numbers have the shape {tuple(numbers.shape)} and codes {tuple(codes.shape)}",
+                f"pass (n, {len(self.weight)}) and (n, {len(self.tables)})",
+            )
         of_numbers = numbers[:, :, None] * self.weight + self.bias
         of_codes = [table(codes[:, [place]]) for place, table in enumerate(self.tables)]
         return torch.cat([self.cls.expand(len(numbers), 1, -1), of_numbers, *of_codes], dim=1)

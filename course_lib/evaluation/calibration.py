@@ -82,6 +82,8 @@ def event_calibration(probabilities: ArrayLike, outcomes: ArrayLike, bins: int =
     """
     risk, happened = numbers(probabilities, "probabilities"), numbers(outcomes, "outcomes")
     same_length(len(risk), happened, "outcomes")
+    if risk.min() < 0 or risk.max() > 1:
+        raise BadInput(f"the probabilities go from {risk.min():.4g} to {risk.max():.4g}", "pass values from 0 to 1")
     rows = probability_rows(np.column_stack([1 - risk, risk]))
     if not np.isin(happened, (0, 1)).all():
         raise BadInput("outcomes hold other values than 0 and 1", "use 1 where the event happened, else 0")

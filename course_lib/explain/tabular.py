@@ -146,11 +146,19 @@ def tree_log_odds(model: Any, rows: pd.DataFrame) -> tuple[float, Floats]:
         The base value, and contributions (n, columns): above 0 where a column makes the second class more probable.
 
     Raises:
-        BadInput: there is no row.
+        BadInput: there is no row, another number of columns than in training, or no fitted model of trees.
     """
     import shap
 
     if not len(rows):
         raise BadInput("there is no row to explain", "pass at least one")
-    found = shap.TreeExplainer(model)(rows)
+    if rows.shape[1] != (trained := getattr(model, "n_features_in_", rows.shape[1])):
+        raise BadInput(f"rows has {rows.shape[1]} columns, the model {trained}", "pass the columns of its training")
+    try:
+        explainer = shap.TreeExplainer(model)
+    except Exception as error:  # shap raises its own error for an unknown model, and others for one without trees
+        raise BadInput(
+            f"model is {type(model).__name__}, or it is not fitted ({error})", "pass a fitted, boosted classifier"
+        ) from error
+    found = explainer(rows)
     return float(np.ravel(found.base_values)[0]), np.asarray(found.values, dtype=np.float64)

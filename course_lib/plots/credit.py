@@ -32,5 +32,5 @@ def credit_costs(thresholds: ArrayLike, costs: ArrayLike, chosen: float, formula
     ax.plot([chosen], [np.interp(chosen, x, y)], second.marker, color=second.colour, label=f"chosen: {chosen:.0%}")
     percent_axis(ax.xaxis)
     ax.legend(loc="best")
-    set_labels(ax, "Cost of the decisions", "refuse above this risk", "cost per client")
+    set_labels(ax, "Cost of the decisions", "refuse above this risk", "cost per client (refused good client: 1)")
     return ax

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from course_lib.cases.credit import cost_per_client
 from course_lib.errors import BadInput
+from course_lib.evaluation.inputs import numbers
 from course_lib.plots import credit_costs, to_png
 from course_lib.widgets.base import control_style, live_box, message, picture
 
@@ -27,12 +28,13 @@ def credit_threshold(risk: ArrayLike, defaulted: ArrayLike, cost_default: float 
         (children[2], HTML) and the curve (children[3], a picture).
 
     Raises:
-        BadInput: another cost, no client, or lengths that differ.
+        BadInput: another cost, no client, lengths that differ, or what `cost_per_client` raises.
     """
-    probability, bad = np.asarray(risk, dtype=np.float64), np.asarray(defaulted)
-    if not 1 <= cost_default <= 20 or not len(bad) or probability.shape != bad.shape:
+    probability, bad = (numbers(one, name, "one number for each client")
+                        for one, name in ((risk, "risk"), (defaulted, "defaulted")))  # fmt: skip
+    if not isinstance(cost_default, int | float) or not 1 <= cost_default <= 20 or probability.shape != bad.shape:
         raise BadInput(
-            f"a cost of {cost_default}, {len(probability)} risks and {len(bad)} outcomes",
+            f"a cost of {cost_default!r}, {len(probability)} risks and {len(bad)} outcomes",
             "use a cost from 1 to 20, and one risk and outcome for each client",
         )
     look = control_style("16em", "620px")

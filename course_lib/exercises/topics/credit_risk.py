@@ -177,7 +177,7 @@ def _letter_cases() -> list[Arguments]:
     return [
         (False, 0.08, names, [-0.4, -0.1, 0.0, 0.02], 3),
         (True, 0.6, names, [1.2, 0.3, -0.1, 0.05], 2),
-        (True, 0.412, names, [0.9, -1.5, 0.2, -0.3], 3),  # the largest in size speaks for the client
+        (True, 0.412, names, [0.9, -1.5, 0.2, -0.3], 3),  # the largest in size lowers the risk
         (True, 0.3, names, [0.504, 0.304, 0.204, 0.104], 3),  # rounded parts that add up to less than the sum
         (True, 0.35, names, [0.2, 0.1, 0.6, 0.4], 3),  # not in the order of the columns
         (True, 0.25, names, [-0.2, 0.1, -0.3, -0.1], 3),
