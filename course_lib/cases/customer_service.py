@@ -25,6 +25,7 @@ from sklearn.preprocessing import FunctionTransformer
 from course_lib import assets, corpora
 from course_lib.attacks.transformations import swap_letters
 from course_lib.baselines import tfidf_logistic
+from course_lib.batching import check_texts
 from course_lib.classifier import sentence_vectors
 from course_lib.corpora.templates import Grammar
 from course_lib.errors import BadInput, CourseError
@@ -74,6 +75,10 @@ def commands(per_template: int = 8) -> pd.DataFrame:
     A text that several templates of an intent give is kept once, with the first of them. A text that templates of two
     intents give is dropped, since no classifier can be right about it. The wording is the template without its slots
     and units of time: "{n} minutes timer" and "{n} hours timer" are two templates with one wording.
+
+    Raises:
+        BadInput: `per_template` is not a whole number from 1 on.
+        Offline, CorruptAsset: as `assets.path`.
     """
     return _commands(per_template).copy()
 
@@ -97,10 +102,15 @@ def split_by(frame: pd.DataFrame, column: str, seed: int = 0) -> np.ndarray:
     """ "train", "validation" or "test" for each row (60, 20, 20 %); rows with the same value of `column` stay together.
 
     Raises:
-        BadInput: there is no such column, or no `intent`.
+        BadInput: there is no such column, or no `intent`; an intent is missing; fewer than five groups.
     """
     if lacking := {column, "intent"} - set(frame):
         raise BadInput(f"the frame has no column {lacking.pop()!r}; it has {', '.join(frame)}", "use one of these")
+    if frame["intent"].isna().any() or frame[column].nunique() < len(SPLITS):
+        counts = (
+            f"{frame[column].nunique()} different values of {column!r}, {frame['intent'].isna().sum()} without intent"
+        )
+        raise BadInput(f"{len(frame)} rows with {counts}", "give five different values or more, and all intents")
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
     parts = np.empty(len(frame), dtype="<U10")
     with warnings.catch_warnings():
@@ -140,7 +150,12 @@ def intent_pipeline(model: str) -> Pipeline:
 
 
 def command_vectors(texts: Sequence[str]) -> np.ndarray:
-    """The course encoder's mean vectors, (n, 384). Each text is computed once a process."""
+    """The course encoder's mean vectors, (n, 384). Each text is computed once a process.
+
+    Raises:
+        BadInput: one string instead of a list, or an item that is not a string.
+    """
+    texts = check_texts(texts)
     missing = list(dict.fromkeys(text for text in texts if text not in _VECTORS))
     _VECTORS.update(zip(missing, sentence_vectors(missing), strict=True))
     return np.array([_VECTORS[text] for text in texts]).reshape(-1, 384)
@@ -155,9 +170,13 @@ def written_commands() -> pd.DataFrame:
 
 
 def with_typos(texts: Sequence[str], every_word: bool = False, seed: int = 0) -> list[str]:
-    """Two neighbouring letters change places in one word of each text, or in every word, of those of 4 or more."""
+    """Two neighbouring letters change places in one word of each text, or in every word, of those of 4 or more.
+
+    Raises:
+        BadInput: one string instead of a list, or an item that is not a string.
+    """
     rng, changed = random.Random(seed), []
-    for words in map(str.split, texts):
+    for words in map(str.split, check_texts(texts)):
         long = [n for n, word in enumerate(words) if len(word) > 3]
         for place in long if every_word else rng.sample(long, min(1, len(long))):
             words[place] = swap_letters(words[place], rng) or words[place]
@@ -317,6 +336,10 @@ def review_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     The model is one of `intent_pipeline`. `right` says of each review whether its label was found.
     """
+    if config["task"] not in ("department", "recommended") or config["labels"] < 1:
+        raise BadInput(
+            f"{config['task']!r} with {config['labels']} labels", "use department or recommended, 1 label or more"
+        )
     frame = clothing_reviews()
     train = frame[frame["split"] == "train"][: config["labels"]]
     test = frame[frame["split"] == "test"][:_REVIEW_TEST_ROWS]

@@ -80,7 +80,13 @@ class Grammar:
         return " ".join(self._draw(parse(template), rng).split())
 
     def sentences(self, template: str, most: int) -> list[str]:
-        """Up to `most` different sentences of a template, the same ones on every machine."""
+        """Up to `most` different sentences of a template, the same ones on every machine.
+
+        Raises:
+            BadInput: `most` is not a whole number from 1 on; otherwise as `draw`.
+        """
+        if not isinstance(most, int) or most < 1:
+            raise BadInput(f"the number of sentences for a template is {most!r}", "use a whole number from 1 on")
         rng = random.Random(template)
         return list(dict.fromkeys(self.draw(template, rng) for _ in range(4 * most)))[:most]
 

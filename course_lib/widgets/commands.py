@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
+from course_lib.batching import check_texts
 from course_lib.errors import BadInput
 from course_lib.evaluation import nearest_similarity
 from course_lib.text.classifiers import Classifier
@@ -36,10 +37,11 @@ def act_or_ask(
         HTML).
 
     Raises:
-        BadInput: there are no training sentences, or the threshold is not between 0 and 1.
+        BadInput: `texts` is no list of strings, or it is empty; the threshold is not a number between 0 and 1.
     """
-    if not len(texts) or not 0 <= threshold <= 1:
-        raise BadInput(f"{len(texts)} training sentences and the threshold {threshold}", "give some, and 0 to 1")
+    if not (texts := check_texts(texts)) or not isinstance(threshold, float | int) or not 0 <= threshold <= 1:
+        what = f"{len(texts)} training sentences and the threshold {threshold!r}"
+        raise BadInput(what, "give at least one sentence, and a number from 0 to 1")
     known = np.asarray(vectors(list(texts)))
     line = sentence_line(text)
     slider = ipywidgets.FloatSlider(

@@ -167,6 +167,7 @@ def _answer_cases() -> list[Arguments]:
         ("who invented the fan", passages, [1.0, 1.5], 2.0),
         ("a lamp", passages, [5.0, 1.5], 7.0),
         ("nothing shared here", passages, [4.0, 4.0], 0.0),
+        ("water in the kettle", [("Tea", ["the water and the cup", "water in a kettle", "the tea"])], [4.0], 1.0),
     ]
 
 
