@@ -75,8 +75,15 @@ def test_a_small_ontology() -> None:
     assert depths(found, "T:1") == {"T:1": 0, "T:2": 1, "T:4": 1, "T:3": 2}
     with pytest.raises(BadInput, match="no term 'T:9'"):
         depths(found, "T:9")
+    assert parse_obo(TINY.replace("\n", "\r\n")) == found
     with pytest.raises(CorruptAsset, match="no \\[Term\\]"):
         parse_obo("<html>")
+    with pytest.raises(CorruptAsset, match="a term has no id"):
+        parse_obo("[Term]\nname: Lid")
+    with pytest.raises(BadInput, match="a NoneType"):
+        parse_obo(None)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="no term 'T:9'"):
+        ancestors(found, "T:9")
 
 
 def test_the_card_of_the_ontology(terms: dict[str, Term]) -> None:
@@ -117,22 +124,24 @@ def test_whole_branches_are_held_out(terms: dict[str, Term]) -> None:
     )
     with pytest.raises(BadInput, match="no split 'depth 5'"):
         medicine.split_definitions(frame, "depth 5")
+    with pytest.raises(BadInput, match="no column 'depth 3'"):
+        medicine.split_definitions(frame.drop(columns="depth 3"), "depth 3")
 
 
 def test_the_surprise_on_fresh_seeds() -> None:
-    """With 700 definitions the encoder wins everywhere, but by more on branches that neither model has seen."""
-    frame = medicine.load_definitions().sample(700, random_state=0).reset_index(drop=True)
-    vectors, texts, labels = sentence_vectors(frame["text"].str[:80].tolist()), frame["text"], frame["system"]
+    """With 400 definitions the encoder wins everywhere, but by more on branches that neither model has seen."""
+    frame = medicine.load_definitions().sample(400, random_state=0).reset_index(drop=True)
+    vectors, texts, labels = sentence_vectors(frame["text"].str[:50].tolist()), frame["text"], frame["system"]
     gains: dict[str, list[float]] = {"random": [], "depth 3": []}
     for split, found in gains.items():
-        for seed in (11, 12, 13):
+        for seed in range(11, 17):
             part = medicine.split_definitions(frame, split, seed)["part"].to_numpy()
             train, test = part == "train", part == "test"
-            probe = LogisticRegression(max_iter=500).fit(vectors[train], labels[train])
+            probe = LogisticRegression(max_iter=100, tol=0.01).fit(vectors[train], labels[train])
             words = tfidf_logistic().set_params(tfidf__ngram_range=(1, 1)).fit(texts[train], labels[train])
             right = [probe.predict(vectors[test]) == labels[test], words.predict(texts[test]) == labels[test]]
             found.append(float(right[0].mean() - right[1].mean()))
-    assert np.mean(gains["depth 3"]) > np.mean(gains["random"]) + 0.05, gains
+    assert np.mean(gains["depth 3"]) > np.mean(gains["random"]) + 0.03, gains
 
 
 # ---------------------------------------------------------------- heart patients
@@ -163,6 +172,8 @@ def test_zeros_become_missing_where_nobody_can_have_them() -> None:
     assert heart.zeros_to_missing(small, ["a"]).isna().to_numpy().tolist() == [[True, False], [False, False]]
     with pytest.raises(BadInput, match="no column 'c'"):
         heart.zeros_to_missing(small, ["c"])
+    with pytest.raises(BadInput, match="the text 'a'"):
+        heart.zeros_to_missing(small, "a")
 
 
 def test_protocols_are_what_scikit_learn_gives_by_hand() -> None:
@@ -177,6 +188,12 @@ def test_protocols_are_what_scikit_learn_gives_by_hand() -> None:
     np.testing.assert_allclose(others[here], fold)
     with pytest.raises(BadInput, match="no protocol 'all'"):
         heart.heart_probabilities(heart.logistic, frame, "all")
+    with pytest.raises(BadInput, match="Pipeline"):
+        heart.heart_probabilities(heart.logistic(), frame, "Cleveland")
+    with pytest.raises(BadInput, match="no columns 'hospital' and 'ill'"):
+        heart.heart_probabilities(heart.logistic, frame.drop(columns="ill"), "Cleveland")
+    with pytest.raises(BadInput, match="keep Cleveland and another"):
+        heart.heart_probabilities(heart.logistic, frame[~here], "Cleveland")
 
 
 def test_random_folds_flatter_and_missing_values_name_the_hospital() -> None:

@@ -28,6 +28,7 @@ from course_lib.evaluation import auc
 from course_lib.experiments import entries_of, experiment
 
 HOSPITALS = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
+PROTOCOLS = ("random folds", "other hospitals", "Cleveland")  # see `heart_probabilities`
 _NUMBERS = ("age", "trestbps", "chol", "fbs", "thalch", "exang", "oldpeak", "ca")
 _WORDS = ("sex", "cp", "restecg", "slope", "thal")
 _NEVER_ZERO = ("trestbps", "chol")  # blood pressure and cholesterol of a living person
@@ -57,8 +58,10 @@ def zeros_to_missing(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFram
     """A copy in which 0 is missing in these columns, and in no other.
 
     Raises:
-        BadInput: a column that is not there.
+        BadInput: a column that is not there, or one name instead of a list of names.
     """
+    if isinstance(columns, str):
+        raise BadInput(f"columns is the text {columns!r}", f"pass a list: [{columns!r}]")
     if lacking := [name for name in columns if name not in frame]:
         raise BadInput(f"there is no column {lacking[0]!r}", f"use some of {', '.join(map(str, frame))}")
     return frame.assign(**{name: frame[name].replace(0, np.nan) for name in columns})
@@ -87,8 +90,10 @@ def heart_probabilities(make: Callable[[], Any], frame: pd.DataFrame, protocol: 
             alone, and there in random folds).
 
     Raises:
-        BadInput: an unknown protocol.
+        BadInput: an unknown protocol, a model instead of a function that makes one, another table than that of
+            `load_heart`, or one without two hospitals (Cleveland among them) of ten patients.
     """
+    _check(make, frame, protocol)
     values, ill = frame.drop(columns=["hospital", "ill"]).to_numpy(), frame["ill"].to_numpy()
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     predict = functools.partial(cross_val_predict, method="predict_proba")
@@ -96,12 +101,24 @@ def heart_probabilities(make: Callable[[], Any], frame: pd.DataFrame, protocol: 
         return np.asarray(predict(make(), values, ill, cv=folds)[:, 1])
     if protocol == "other hospitals":
         return np.asarray(predict(make(), values, ill, cv=LeaveOneGroupOut(), groups=frame["hospital"])[:, 1])
-    if protocol != "Cleveland":
-        raise BadInput(f"there is no protocol {protocol!r}", "use random folds, other hospitals or Cleveland")
     here = (frame["hospital"] == "Cleveland").to_numpy()
     found = make().fit(values[here], ill[here]).predict_proba(values)[:, 1]
     found[here] = predict(make(), values[here], ill[here], cv=folds)[:, 1]
     return np.asarray(found)
+
+
+def _check(make: object, frame: pd.DataFrame, protocol: str) -> None:
+    if protocol not in PROTOCOLS:
+        raise BadInput(f"there is no protocol {protocol!r}", f"use one of {', '.join(PROTOCOLS)}")
+    if not callable(make):
+        raise BadInput(f"make is {str(make)[:40]!r}", "pass a function that makes a model, such as heart.logistic")
+    if not {"hospital", "ill"} <= set(getattr(frame, "columns", ())):
+        raise BadInput("the table has no columns 'hospital' and 'ill'", "use the table of heart.load_heart()")
+    patients = frame["hospital"].value_counts()
+    if len(patients) < 2 or patients.min() < 10 or "Cleveland" not in patients:
+        raise BadInput(
+            f"the table has the patients {patients.to_dict()}", "keep Cleveland and another, 10 patients each"
+        )
 
 
 @experiment(
@@ -117,12 +134,12 @@ def heart_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     `config`: `zeros_missing`, as for `load_heart`. A row for each protocol, model and hospital ("all": everybody).
     """
     frame, rows = load_heart(config["zeros_missing"]), []
-    for protocol in ("random folds", "other hospitals", "Cleveland"):
+    for protocol in PROTOCOLS:
         for model, make in HEART_MODELS.items():
             found = heart_probabilities(make, frame, protocol)
             for hospital in ("all", *HOSPITALS):
                 here = (frame["hospital"] == hospital).to_numpy() | (hospital == "all")
-                ill = frame["ill"].to_numpy()[here] == 1
+                ill = frame["ill"].to_numpy()[here]
                 area = auc(found[here], ill)
                 rows.append({
                     "protocol": protocol, "model": model, "hospital": hospital, "patients": int(here.sum()),

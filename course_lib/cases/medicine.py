@@ -19,8 +19,7 @@ from course_lib.classifier import TextClassifier, sentence_vectors
 from course_lib.corpora import hash_fraction
 from course_lib.corpora.ontology import ancestors, depths, parse_obo
 from course_lib.errors import BadInput
-from course_lib.evaluation import calibration, cluster_bootstrap, fit_temperature, nearest_similarity, temper
-from course_lib.evaluation.drift import auc_shift
+from course_lib.evaluation import auc, calibration, cluster_bootstrap, fit_temperature, nearest_similarity, temper
 from course_lib.experiments import entries_of, experiment
 from course_lib.training import TrainingConfig
 
@@ -69,10 +68,12 @@ def split_definitions(frame: pd.DataFrame, by: str, seed: int = 0) -> pd.DataFra
         part; and group: what was drawn together, for `evaluation.cluster_bootstrap`.
 
     Raises:
-        BadInput: an unknown split.
+        BadInput: an unknown split, or a table without the columns of `load_definitions`.
     """
     if by not in SPLITS:
         raise BadInput(f"there is no split {by!r}", f"use one of {', '.join(SPLITS)}")
+    if lacking := [name for name in ("id", by) if name != "random" and name not in getattr(frame, "columns", ())]:
+        raise BadInput(f"the table has no column {lacking[0]!r}", "use rows of medicine.load_definitions()")
     own = frame["id"].map(lambda name: hash_fraction(f"{seed} definition {name}"))
     if by == "random":
         part = np.select([own < 0.2, own < 0.3], ["test", "validation"], "train")
@@ -202,8 +203,9 @@ def triage_study(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         }
         sure, other = found["test"].max(1), found["outside"].max(1)
         scores = {"confidence": (sure, other), "similarity": (similarity["test"], similarity["outside"])}
-        known = {f"auroc by {name}": auc_shift(new, old).estimate for name, (old, new) in scores.items()}
-        models.append({"model": model, **measured, **known, "test_rows": len(sure)})
+        is_definition = np.repeat([1, 0], [len(sure), len(other)])
+        auroc = {f"auroc by {name}": auc(np.concatenate(pair), is_definition).estimate for name, pair in scores.items()}
+        models.append({"model": model, **measured, **auroc, "test_rows": len(sure)})
     return {
         "models": models,
         "confidence": confidence,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from course_lib.errors import BadInput
 from course_lib.evaluation import threshold_for_coverage, wilson_interval
+from course_lib.evaluation.inputs import numbers
 from course_lib.widgets.base import bar, control_style, live_box, message
 
 Group = tuple[ArrayLike, ArrayLike]  # of n rows: confidence, and whether the prediction is right
@@ -28,16 +29,17 @@ def abstention_slider(validation: Group, groups: Mapping[str, Group], coverage: 
         A box of the class `abstention-slider`: slider (children[0]) and counts (children[1], HTML).
 
     Raises:
-        BadInput: a coverage outside of that range, or a group whose two lists differ in length.
+        BadInput: a coverage outside of that range, a confidence that is no finite number, or a group whose two lists
+            differ in length.
     """
     if not 0.05 <= coverage <= 1:
         raise BadInput(f"coverage is {coverage}", "use a fraction from 0.05 to 1")
     everyone = {
-        name: (np.asarray(sure, dtype=float), np.asarray(right, dtype=bool))
+        name: (numbers(sure, f"confidence of {name}"), np.asarray(right, dtype=bool))
         for name, (sure, right) in {"validation": validation, **groups}.items()
     }
     for name, (sure, right) in everyone.items():
-        if len(sure) != len(right) or not len(sure):
+        if len(sure) != len(right):
             raise BadInput(f"{name} has {len(sure)} confidences and {len(right)} results", "give one of each for a row")
     slider = ipywidgets.FloatSlider(
         value=coverage, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Answered (validation)",

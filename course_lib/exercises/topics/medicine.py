@@ -195,7 +195,7 @@ def _judge_dict(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def branch_rows(parents: "dict[str, list[str]]", held_out: "set[str]") -> "list[str]":
-    """Sorted ids of the terms of the held-out branches: their roots, and all terms with one of them above."""
+    """Sorted ids of the terms of the held-out branches: their roots and all descendants of these."""
 
     def is_below(name: str) -> bool:
         return name in held_out or any(is_below(parent) for parent in parents.get(name, []))
@@ -215,6 +215,9 @@ def _branch_cases() -> list[Arguments]:
 
 def _judge_words(case: Case, expected: Any, got: Any) -> str | None:
     words = as_words(got)
+    if words is None and isinstance(got, list):
+        other = next(item for item in got if not isinstance(item, str))
+        return f"The list should hold only words, but it holds {brief(other)}."
     if words is None:
         return f"The result should be a list of words, but it is {kind(got)}."
     return None if words == expected else f"The result should be {brief(expected)}, but it is {brief(words)}."
@@ -226,9 +229,18 @@ def _judge_words(case: Case, expected: Any, got: Any) -> str | None:
 def risk_threshold(confidence: np.ndarray, correct: np.ndarray, most_wrong: float) -> float:
     """Smallest confidence from which at most this fraction of the answers is wrong, or infinity."""
     for threshold in np.unique(confidence):
-        if 1 - correct[confidence >= threshold].mean() <= most_wrong:
+        if (~correct[confidence >= threshold]).mean() <= most_wrong:
             return float(threshold)
     return float("inf")
+
+
+def _stops_early(confidence: np.ndarray, correct: np.ndarray, most_wrong: float) -> float:
+    best = float("inf")
+    for threshold in np.unique(confidence)[::-1]:
+        if (~correct[confidence >= threshold]).mean() > most_wrong:
+            break
+        best = float(threshold)
+    return best
 
 
 def _threshold_cases() -> list[Arguments]:
