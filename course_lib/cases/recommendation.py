@@ -278,4 +278,5 @@ RUNS: list[dict[str, Any]] = [
     {"models": [name for name in MODELS if name != "SASRec"], "training": "ordered", "seed": 0},
     {"models": ["SASRec"], "training": "ordered", "seed": 0},
     {"models": ["SASRec"], "training": "shuffled", "seed": 0},
+    {"models": ["SASRec"], "training": "ordered", "seed": 1},
 ]
