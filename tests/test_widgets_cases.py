@@ -116,6 +116,8 @@ def test_the_abstention_slider_rejects_what_it_cannot_count() -> None:
         widgets.abstention_slider(([0.5], [True]), {}, coverage=0)
     with pytest.raises(BadInput, match="2 confidences and 1 results"):
         widgets.abstention_slider(([0.5], [True]), {"new": ([0.5, 0.6], [True])})
+    with pytest.raises(BadInput, match="confidences of new go from 50 to 621"):
+        widgets.abstention_slider(([0.5], [True]), {"new": ([50, 621], [True, False])})
 
 
 # ---------------------------------------------------------------- notebook 13: act, or ask a human

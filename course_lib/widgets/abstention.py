@@ -29,8 +29,8 @@ def abstention_slider(validation: Group, groups: Mapping[str, Group], coverage: 
         A box of the class `abstention-slider`: slider (children[0]) and counts (children[1], HTML).
 
     Raises:
-        BadInput: a coverage outside of that range, a confidence that is no finite number, or a group whose two lists
-            differ in length.
+        BadInput: a coverage outside of that range, a confidence that is no number from 0 to 1, or a group whose two
+            lists differ in length.
     """
     if not 0.05 <= coverage <= 1:
         raise BadInput(f"coverage is {coverage}", "use a fraction from 0.05 to 1")
@@ -41,6 +41,10 @@ def abstention_slider(validation: Group, groups: Mapping[str, Group], coverage: 
     for name, (sure, right) in everyone.items():
         if len(sure) != len(right):
             raise BadInput(f"{name} has {len(sure)} confidences and {len(right)} results", "give one of each for a row")
+        if not (sure.min() >= 0 and sure.max() <= 1):
+            raise BadInput(
+                f"confidences of {name} go from {sure.min():g} to {sure.max():g}", "give fractions of 0 to 1"
+            )
     slider = ipywidgets.FloatSlider(
         value=coverage, min=0.05, max=1.0, step=0.05, readout_format=".0%", description="Answered (validation)",
         **control_style(),
