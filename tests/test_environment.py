@@ -72,7 +72,8 @@ def test_what_the_library_imports_is_asked_for() -> None:
     others = imported(ROOT / "course_lib") - set(sys.stdlib_module_names) - {"course_lib"}
     assert "torch" in others
     known = packages_distributions()
-    asked = requirements("scale")  # ray, whose module has the name of its package, need not be installed
+    # ray, whose module has the name of its package, need not be installed; peers of the case studies are in `test`
+    asked = requirements("scale", "test")
     missing = {name for name in others if not {canonical(package) for package in known.get(name, [name])} & asked}
     assert not missing
 

@@ -42,7 +42,8 @@ def rows() -> np.ndarray:
 
 
 def items(causal: bool) -> np.ndarray:
-    model = train_item_sequences(HISTORIES, 9, causal=causal, epochs=1, length=6, width=16, dropout=0.0)
+    sizes = {"length": 6, "width": 16, "batch_size": 8, "learning_rate": 1e-3}
+    model = train_item_sequences(HISTORIES, 9, causal=causal, epochs=1, dropout=0.0, **sizes)
     return model.recommend(HISTORIES)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.exercises.exercise import Answer, Arguments, Case, Exercise, Refused
-from course_lib.exercises.values import brief, kind, same
+from course_lib.exercises.values import array_problem, brief, kind, same
 
 
 def _judge(case: Case, expected: Any, got: Any) -> str | None:
@@ -19,7 +19,7 @@ def _judge(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def group_split(groups: "list[str]", order: "list[str]", fraction: float) -> np.ndarray:
-    """Which rows are test rows: whole groups in this order, until at least `fraction` of the rows are taken."""
+    """Which rows are test rows: whole groups in this order, until `fraction` of the rows are taken."""
     names = np.array(groups)
     is_test = np.zeros(len(names), dtype=bool)
     for group in order:
@@ -47,8 +47,10 @@ def _split_cases() -> list[Arguments]:
 
 
 def _judge_split(case: Case, expected: Any, got: Any) -> str | None:
+    if problem := array_problem(expected, got):
+        return problem
     found = np.asarray(got)
-    if found.dtype != bool or found.shape != expected.shape:
+    if found.dtype != bool:
         return f"The result should be a boolean array of shape {expected.shape}, but it is {kind(got)}."
     if same(expected, found):
         return None
@@ -63,7 +65,7 @@ def _judge_split(case: Case, expected: Any, got: Any) -> str | None:
 
 
 def coverage_threshold(validation: np.ndarray, test: np.ndarray, coverage: float) -> "tuple[float, float]":
-    """The largest threshold that accepts this fraction of the validation scores, and what it accepts of the test."""
+    """The largest threshold that accepts this fraction of validation, and what it accepts of the test."""
     accepted = int(np.ceil(coverage * len(validation)))
     threshold = np.sort(validation)[::-1][accepted - 1]
     return float(threshold), float((test >= threshold).mean())
@@ -84,7 +86,12 @@ def _threshold_cases() -> list[Arguments]:
 # Robertson and Zaragoza 2009, section 3. The library's version: `course_lib.generation.retrieval.BM25`.
 
 
-def bm25_scores(query: "list[str]", passages: "list[list[str]]", k1: float = 1.2, b: float = 0.75) -> np.ndarray:
+def bm25_scores(
+    query: "list[str]",
+    passages: "list[list[str]]",
+    k1: float = 1.2,
+    b: float = 0.75,
+) -> np.ndarray:
     """The BM25 score of each passage, a list of words, for a query."""
     lengths = np.array([len(passage) for passage in passages])
     scores = np.zeros(len(passages))
@@ -147,7 +154,7 @@ def _expand_cases() -> list[Arguments]:
 def answer_with_source(
     question: str, passages: "list[tuple[str, list[str]]]", scores: np.ndarray, minimum: float
 ) -> "tuple[str | None, str | None]":
-    """The sentence of the best passage (title, sentences) that shares most words, and the title; or (None, None)."""
+    """The sentence of the passage (title, sentences) that shares most words, and the title; or two None."""
     best = int(scores.argmax())
     if scores[best] < minimum:
         return None, None
@@ -172,9 +179,9 @@ def _answer_cases() -> list[Arguments]:
 
 
 class Desk:
-    """Acts on commands that are like known ones, answers questions that it has a source for, asks a human otherwise.
+    """Acts on known commands, answers questions that it has a source for, asks a human otherwise.
 
-    `embed` turns n texts into vectors of length 1, (n, width), and `answer` a question into (sentence, title).
+    `embed` turns n texts into vectors of length 1, (n, width), and `answer` a text into (sentence, title).
     """
 
     def __init__(self, embed: "Any", answer: "Any", coverage: float = 0.95) -> None:
@@ -182,7 +189,7 @@ class Desk:
         self.embed, self.answer, self.coverage = embed, answer, coverage
 
     def fit(self, texts: "list[str]", intents: "list[str]", validation: "list[str]") -> "Desk":
-        """Keep the commands, and choose the threshold with which `coverage` of the validation texts is accepted."""
+        """Keep the commands, and choose the threshold that accepts `coverage` of the validation texts."""
         self.known, self.intents = self.embed(texts), list(intents)
         similarity = (self.embed(validation) @ self.known.T).max(axis=1)
         self.threshold = np.sort(similarity)[::-1][math.ceil(self.coverage * len(similarity)) - 1]
