@@ -519,7 +519,7 @@ def recommend_other_films(opened: Opened) -> None:
     box = opened.page.locator(".recommend-films").first
     box.scroll_into_view_if_needed()
     moved(box, lambda: box.locator("input[type=checkbox]").click(), opened.page, "the old order")
-    moved(box, lambda: write(box.locator("input[type=text]").nth(1), "Toy Story (1995)"), opened.page, "the old films")
+    moved(box, lambda: write(box.locator("input[type=text]").nth(1), "Star Wars (1977)"), opened.page, "the old films")
     opened.photograph("films", box)
 
 
