@@ -648,13 +648,8 @@ def _cut(name: str) -> list[str]:
 
 
 SHIPPED = sorted(file.stem for file in shipped.results_file("any").parent.glob("*.json"))
-# Its five runs of the random split were cut from one run of five seeds, and the seconds divided by five. The figures
-# are that run's; `python -m results make definition_study` makes the records true.
-CUT = pytest.mark.xfail(strict=True, reason="five records were cut from one run: compute them")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=CUT if name == "definition_study" else ()) for name in SHIPPED]
-)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_each_shipped_result_is_a_run_of_its_own(name: str) -> None:
     assert shipped.read(name) and not _cut(name)
