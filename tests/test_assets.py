@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -415,6 +416,23 @@ def test_long_downloads_tell_how_far_they_are(shelf: Shelf) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"]) as slow:
         download._watch(slow, asset, work, said.append)
     assert said == ["words: 50 % of 10.0 MB"]
+
+
+def test_the_size_of_a_folder_that_loses_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip unpacks an sdist, reads its metadata and removes it, while the folder is being measured."""
+    for folder in ("kept", "removed"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_bytes(bytes(7))
+    scandir = os.scandir
+
+    def remove_first(place: str | Path) -> Iterator[os.DirEntry[str]]:
+        if Path(place).name == "removed":
+            (tmp_path / "removed" / "file").unlink()
+            (tmp_path / "removed").rmdir()
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", remove_first)
+    assert download._size(tmp_path) == 7
 
 
 # --- killed, and two at once ------------------------------------------------------------------------------

@@ -133,10 +133,12 @@ def _watch(pip: subprocess.Popen[bytes], asset: Asset, work: Path, progress: Pro
 
 
 def _size(folder: Path) -> int:
+    """The bytes under `folder`, while pip removes files and whole folders in it."""
     total = 0
-    for file in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # pip removes files in the meantime
-            total += file.lstat().st_size
+    for place, _, files in os.walk(folder):  # passes over a folder that is gone; Path.rglob raises
+        for file in files:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, file)).st_size
     return total
 
 
