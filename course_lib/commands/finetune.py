@@ -88,7 +88,7 @@ def _train(
 ) -> tuple[TextClassifier, Cost, int]:
     """The classifier, what its training was expected to cost, and the peak memory of this process in bytes."""
     from course_lib import machine
-    from course_lib.commands.progress import ProgressBar
+    from course_lib.commands.progress_bar import ProgressBar
     from course_lib.finetuning import fit_recipe, recipe_cost
     from course_lib.training.parallel import rank
 

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     from course_lib.assets.files import write_atomically
     from course_lib.checkpoints import CheckpointFolder
     from course_lib.commands.inputs import check_writable
-    from course_lib.commands.progress import ProgressBar
+    from course_lib.commands.progress_bar import ProgressBar
     from course_lib.errors import BadInput
     from course_lib.pretraining import material_of, pretrain, pretraining_cost, save_language_model
     from course_lib.pretraining.language_model import check_save_dir

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from interruption import interrupt_at
 
-from course_lib.commands.progress import ProgressBar
+from course_lib.commands.progress_bar import ProgressBar
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""Markdown of the exercises as HTML that needs no network: formulas become MathML, which browsers show themselves."""
+
+from __future__ import annotations
+
+import functools
+import html
+from typing import Any
+
+_PLUGINS = ("math", "table", "strikethrough")
+
+
+@functools.cache
+def _converter() -> Any:
+    import mistune
+    from latex2mathml.converter import convert
+
+    class _Renderer(mistune.HTMLRenderer):
+        def inline_math(self, text: str) -> str:
+            return convert(html.unescape(text))
+
+        def block_math(self, text: str) -> str:
+            return convert(html.unescape(text), display="block") + "\n"
+
+    return mistune.create_markdown(renderer=_Renderer(escape=False), plugins=list(_PLUGINS))
+
+
+def to_html(text: str) -> str:
+    """The HTML of a Markdown text, `$formulas$` as MathML; HTML inside the text stays as it is."""
+    shown: str = _converter()(text)
+    return shown.strip()
+
+
+def to_inline_html(text: str) -> str:
+    """The same for one paragraph, without the tags of the paragraph."""
+    return to_html(text).removeprefix("<p>").removesuffix("</p>")
