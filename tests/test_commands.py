@@ -546,7 +546,9 @@ def test_finetune_continues_where_it_was_interrupted(table, tmp_path, capsys, mo
     assert kept.is_dir() and not (tmp_path / "parts").exists()
 
     steps = []
-    monkeypatch.setattr("course_lib.commands.progress_bar.ProgressBar.__call__", lambda bar, row: steps.append(row["step"]))
+    monkeypatch.setattr(
+        "course_lib.commands.progress_bar.ProgressBar.__call__", lambda bar, row: steps.append(row["step"])
+    )
     assert main([*call, "--out", str(tmp_path / "parts")]) == 0
     assert steps[0] > 12 and not kept.exists()
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
