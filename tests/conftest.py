@@ -14,6 +14,7 @@ from hypothesis import settings
 if beside := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(beside))))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["COURSE_PROGRESS"] = "off"  # a learner's own file stays as it is
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Not through MPLBACKEND: a Jupyter kernel that a test starts would inherit it and show no figure.
 matplotlib.use("Agg")

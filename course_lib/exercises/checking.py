@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from course_lib.exercises.execution import TOO_MANY_STEPS, Outcome, is_stub, run_answer
 from course_lib.exercises.exercise import Answer, Case, Exercise
+from course_lib.exercises.progress import record_check
 from course_lib.exercises.values import brief
 
 Status = Literal["passed", "not attempted", "wrong"]
@@ -109,7 +110,13 @@ class Checker:
         return f"check.{name}: call it with your function, check.{name}({name})"
 
     def __call__(self, answer: Any) -> Verdict:
-        """The verdict on `answer`. A stand-in gets the verdict on the answer that it stands in for."""
+        """The verdict on `answer`, which is also recorded as progress (see `progress`)."""
+        verdict = self._verdict(answer)
+        record_check(self.exercise.name, verdict.status, verdict.message)
+        return verdict
+
+    def _verdict(self, answer: Any) -> Verdict:
+        """A stand-in gets the verdict on the answer that it stands in for."""
         stored = getattr(answer, _VERDICT, None)
         return stored if isinstance(stored, Verdict) else check_answer(self.exercise, answer)
 
@@ -118,7 +125,7 @@ class Checker:
 
         The stand-in remembers why it is there: checking it again says "not attempted" or "wrong" as before.
         """
-        verdict = self(answer)
+        verdict = self._verdict(answer)
         if verdict.status == "passed":
             function: Answer = answer
             return function

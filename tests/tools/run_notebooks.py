@@ -95,8 +95,11 @@ def store(paths: Sequence[Path]) -> int:
 
 
 def without_own_runs() -> dict[str, str]:
-    """Variables that make studies answer as in a fresh clone: from the results that ship, or not at all."""
-    return {"COURSE_COMPUTE": "never", "COURSE_RUNS": tempfile.mkdtemp(prefix="no-runs-")}
+    """Variables that make studies answer as in a fresh clone, from the results that ship or not at all.
+
+    A learner's progress is neither shown nor changed.
+    """
+    return {"COURSE_COMPUTE": "never", "COURSE_RUNS": tempfile.mkdtemp(prefix="no-runs-"), "COURSE_PROGRESS": "off"}
 
 
 @dataclass(frozen=True)
