@@ -18,12 +18,13 @@ from notebook_cells import exercise_cells, find, read, write_exercises
 
 from course_lib.errors import BadInput, CourseError
 from course_lib.exercises import ClaimFailed, check, checking, claim, reference, texts
-from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, place_of, texts_of
-from course_lib.exercises.cells import blocks, check_cell, quiz, stub
+from course_lib.exercises.catalogue import EXERCISES, NOTEBOOKS, place_of, questions_of, texts_of
+from course_lib.exercises.cells import blocks, check_cell, quiz_text, stub
 from course_lib.exercises.cells import of_notebook as cells_of_notebook
 from course_lib.exercises.checking import check_answer
 from course_lib.exercises.execution import MAX_STEPS, is_stub, run_answer
 from course_lib.exercises.exercise import Answer, Exercise, Refused, edited
+from course_lib.exercises.markdown import to_html, to_inline_html
 from course_lib.exercises.texts import LETTERS, topic_text
 from course_lib.exercises.values import WIDEST, brief, judge_array, plain
 
@@ -544,7 +545,7 @@ def test_claim_about_something_that_is_not_true_or_false(value: object) -> None:
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_quiz(notebook: str) -> None:
-    questions = [question for text in texts_of(notebook) for question in text.questions]
+    questions = questions_of(notebook)
     assert len(questions) == 5
     assert len({question.right for question in questions}) >= 3, "the right letter should not be guessable"
     for question in questions:
@@ -552,11 +553,18 @@ def test_quiz(notebook: str) -> None:
         assert question.right in LETTERS[: len(question.options)]
         assert len({option.text for option in question.options}) == len(question.options)
         assert all(len(option.because) > 30 for option in question.options)
-    text = quiz(notebook)["source"]
+    text = quiz_text(notebook)
     assert text.count("<details><summary>Answer</summary>") == text.count("</details>") == 5
     assert text.count(" Right: ") == 5
     assert text.count(" Wrong: ") == sum(len(question.options) - 1 for question in questions)
     assert " Right: " not in re.sub(r"<details>.*?</details>", "", text, flags=re.S)
+
+
+def test_markdown_as_html() -> None:
+    assert to_html("It is **so**: $a < b$.").startswith("<p>It is <strong>so</strong>: <math ")
+    assert "<mo>&#x0003C;</mo><mi>b</mi>" in to_html("$a < b$")
+    assert 'display="block"' in to_html("$$\nx\n$$")
+    assert to_inline_html("1. `a < b`, and $5") == "1. <code>a &lt; b</code>, and $5"
 
 
 def test_quiz_of_a_notebook_without_one() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from course_lib import widgets
 from course_lib.errors import BadInput, CourseError
+from course_lib.exercises.catalogue import NOTEBOOKS, questions_of
+from course_lib.exercises.markdown import to_inline_html
 
 
 class Counter:
@@ -211,3 +213,22 @@ def test_the_right_temperature_mends_the_calibration_and_no_prediction():
 def test_the_explorer_names_bad_input():
     with pytest.raises(BadInput, match="2 labels"):
         widgets.calibration_explorer([[0.5, 0.5]], [0, 1])
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_the_quiz_holds_every_word_of_its_text(notebook: str):
+    form, questions = widgets.quiz(notebook), questions_of(notebook)
+    assert [len(one["options"]) for one in form.questions] == [len(question.options) for question in questions]
+    for shown, question in zip(form.questions, questions, strict=True):
+        assert [option["right"] for option in shown["options"]] == [option.right for option in question.options]
+        assert shown["options"][0]["text"] == to_inline_html(question.options[0].text)
+        words = shown["text"] + "".join(option["text"] + option["because"] for option in shown["options"])
+        assert "$" not in words and "`" not in words and "<li>" not in words  # formulas, code, "1." as a list
+
+
+def test_the_quiz_is_readable_without_a_kernel():
+    bundle, _ = widgets.quiz("03")._repr_mimebundle_()
+    assert bundle["text/plain"] == "Quiz of notebook 03: 5 questions"
+    assert bundle["text/markdown"].count("<details><summary>Answer</summary>") == 5
+    with pytest.raises(BadInput, match="'99'"):
+        widgets.quiz("99")

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from course_lib.errors import BadInput, CourseError
 from course_lib.exercises.exercise import Exercise
-from course_lib.exercises.texts import TopicText, topic_text
+from course_lib.exercises.texts import Question, TopicText, topic_text
 from course_lib.exercises.topics import (
     adversarial,
     augmentation,
@@ -108,3 +108,12 @@ def texts_of(notebook: str) -> list[TopicText]:
     if notebook not in NOTEBOOKS:
         raise BadInput(f"notebook {notebook!r} has no exercises", f"use one of {', '.join(NOTEBOOKS)}")
     return [topic_text(module.__name__.rpartition(".")[2]) for module in NOTEBOOKS[notebook]]
+
+
+def questions_of(notebook: str) -> list[Question]:
+    """The questions of the quiz of a notebook ("03"), in order.
+
+    Raises:
+        BadInput: there is no such notebook.
+    """
+    return [question for text in texts_of(notebook) for question in text.questions]

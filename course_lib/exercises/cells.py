@@ -78,7 +78,7 @@ def of_notebook(notebook: str) -> list[Cell]:
     if not cells:
         return []
     stages = [cell for stage in catalogue.stages_of(notebook) for cell in blocks(stage.name)]
-    return [*cells, *_builds(notebook), *stages, *_projects(notebook), quiz(notebook)]
+    return [*cells, *_builds(notebook), *stages, *_projects(notebook), *_quiz(notebook)]
 
 
 def _builds(notebook: str) -> list[Cell]:
@@ -112,8 +112,14 @@ def _question(number: int, question: Question) -> str:
     return "\n".join([f"**Question {number}.** {question.text}", "", *shown, "", _fold("Answer", answer)])
 
 
-def quiz(notebook: str) -> Cell:
-    """The quiz of a notebook ("03") as one Markdown cell, answers folded."""
-    questions = [question for text in catalogue.texts_of(notebook) for question in text.questions]
-    shown = [_question(number, one) for number, one in enumerate(questions, start=1)]
-    return _markdown("quiz", "## Quiz", "Choose an answer before you open the fold.", *shown)
+def quiz_text(notebook: str) -> str:
+    """The quiz of a notebook ("03") in Markdown, answers folded: what is read where no kernel runs."""
+    shown = [_question(number, one) for number, one in enumerate(catalogue.questions_of(notebook), start=1)]
+    return "\n\n".join(["Choose an answer before you open the fold.", *shown])
+
+
+def _quiz(notebook: str) -> list[Cell]:
+    """A heading, and the code cell whose output is the quiz."""
+    source = f'from course_lib.widgets import quiz\n\nquiz("{notebook}")'
+    how = "Run the cell and choose an answer to each question. Each answer tells you why it is right or wrong."
+    return [_markdown("quiz", "## Quiz", how), {"type": "code", "source": source, "tags": ["quiz"]}]

@@ -31,5 +31,8 @@ def to_html(text: str) -> str:
 
 
 def to_inline_html(text: str) -> str:
-    """The same for one paragraph, without the tags of the paragraph."""
-    return to_html(text).removeprefix("<p>").removesuffix("</p>")
+    """The same for words within a line: "1. First" is no list here."""
+    converter = _converter()
+    state = converter.block.state_cls()
+    shown: str = converter.renderer(converter.inline(text, state.env), state)
+    return shown

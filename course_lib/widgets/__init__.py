@@ -22,6 +22,7 @@ from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import calibration_explorer, watch_prediction
+from course_lib.widgets.questions import quiz
 from course_lib.widgets.queueing import queue_replay
 from course_lib.widgets.ring import ring_all_reduce_steps
 from course_lib.widgets.runs import compare_runs, diagnose
@@ -45,6 +46,7 @@ __all__ = [
     "pareto_explorer",
     "price_sliders",
     "queue_replay",
+    "quiz",
     "read_labels",
     "recommend_films",
     "ring_all_reduce_steps",

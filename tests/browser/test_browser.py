@@ -29,6 +29,9 @@ from needed_cells import RUN_WHOLE, cells_to_run
 from notebook_cells import ROOT, find, may_raise, put_widget_pictures, read
 from run_notebooks import replace, without_own_runs
 
+from course_lib.exercises.catalogue import questions_of
+from course_lib.exercises.texts import LETTERS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request
 
@@ -57,6 +60,14 @@ RUN_CELLS = """numbers => {
     notebook.deselectAll();
     numbers.forEach(number => notebook.select(notebook.widgets[number]));
     window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+# Makes a cell the active one, in command mode, with the keyboard's focus.
+ACTIVATE = """number => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = number;
+    notebook.mode = 'command';
+    notebook.node.focus();
+    notebook.widgets[number].node.focus();
 }"""
 # What a widget shows besides its own controls.
 SHOWN = """widget => {
@@ -627,6 +638,38 @@ MOVES: dict[str, Callable[[Opened], None]] = {
 def test_widgets_answer(opened: Opened) -> None:
     assert opened.path.stem in MOVES, "say in MOVES how the widgets of this notebook are moved"
     MOVES[opened.path.stem](opened)
+
+
+IN_QUIZ = "() => document.activeElement.closest('.course-quiz') !== null"
+
+
+def press_until(page: Page, key: str, true: str) -> None:
+    """Presses a key until a condition on the page is true; 40 times at most."""
+    for _ in range(40):
+        page.keyboard.press(key)
+        if page.evaluate(true):
+            return
+    pytest.fail(f"after 40 times {key} this is not true: {true}")
+
+
+def test_the_quiz_is_answered_by_keyboard(opened: Opened) -> None:
+    """From the code cell with Tab into the quiz; Enter and Space choose, each option gives its reason."""
+    page, questions = opened.page, questions_of(opened.path.name[:2])
+    quiz = page.locator(".course-quiz")
+    quiz.scroll_into_view_if_needed()
+    number = next(number for number, cell in enumerate(read(opened.path).cells) if "quiz(" in cell.source)
+    page.evaluate(ACTIVATE, number)
+    press_until(page, "Tab", IN_QUIZ)
+    for place, question in enumerate(questions):
+        said = quiz.get_by_role("group").nth(place).get_by_role("status")
+        for letter, option, key in zip(LETTERS, question.options, ("Enter", "Space") * 2, strict=False):
+            page.keyboard.press(key)
+            begin = f"{letter}) {'✓ Right' if option.right else '✗ Wrong'}: "
+            wait_until(lambda s=said, b=begin: s.text_content().startswith(b), page, f"no reason for {option.text}")
+            page.keyboard.press("Tab")
+    first = sum(question.right == "a" for question in questions)
+    assert quiz.locator("> p").text_content() == f"5 of 5 questions answered, {first} right at the first answer."
+    opened.photograph("quiz", quiz)
 
 
 def test_the_file_is_left_as_it_was(opened: Opened) -> None:

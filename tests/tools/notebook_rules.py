@@ -128,7 +128,7 @@ def _compared(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _one_sitting(notebook: NotebookNode) -> Iterator[str]:
-    cells = len(code_cells(notebook))
+    cells = sum("quiz" not in cell.metadata.get("tags", []) for cell in code_cells(notebook))
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     read, _, _ = re.sub(r"<details>.*?</details>", "", prose, flags=re.DOTALL).partition("\n## References")
     words = len(read.split())
