@@ -68,7 +68,8 @@ export default { render };
 """
 
 _STYLE = """
-.course-quiz { max-width: 60em; color: var(--jp-ui-font-color1, inherit); font-size: var(--jp-content-font-size1, 14px) }
+.course-quiz {
+  max-width: 60em; color: var(--jp-ui-font-color1, inherit); font-size: var(--jp-content-font-size1, 14px) }
 .course-quiz > div { margin: 1em 0 1.6em }
 .course-quiz .question > b { margin-right: 0.4em }
 .course-quiz .question > p:first-of-type { display: inline }
@@ -90,7 +91,7 @@ class Quiz(anywidget.AnyWidget):
     _esm = _FORM
     _css = _STYLE
     name = traitlets.Unicode().tag(sync=True)
-    questions = traitlets.List().tag(sync=True)
+    questions = traitlets.List(traitlets.Dict()).tag(sync=True)
     answers = traitlets.Dict(value_trait=traitlets.Unicode(), key_trait=traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, notebook: str) -> None:
@@ -101,10 +102,9 @@ class Quiz(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **arguments: Any) -> Any:
         """Where no kernel runs, the questions are shown as text, each answer folded."""
-        bundle = super()._repr_mimebundle_(**arguments)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        data, metadata = super()._repr_mimebundle_(**arguments) or ({}, {})
         words = f"Quiz of notebook {self._notebook}: {len(self.questions)} questions"
-        return {**data, "text/plain": words, "text/markdown": cells.quiz_text(self._notebook)}, metadata
+        return {**(data or {}), "text/plain": words, "text/markdown": cells.quiz_text(self._notebook)}, metadata
 
 
 def _shown(question: Question) -> dict[str, Any]:
