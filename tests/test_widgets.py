@@ -1,6 +1,7 @@
 """Widgets are moved by setting their values, and answer in their HTML and pictures."""
 
 import re
+from pathlib import Path
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -232,3 +233,11 @@ def test_the_quiz_is_readable_without_a_kernel():
     assert bundle["text/markdown"].count("<details><summary>Answer</summary>") == 5
     with pytest.raises(BadInput, match="'99'"):
         widgets.quiz("99")
+
+
+def test_answers_to_the_quiz_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.jsonl"))
+    form = widgets.quiz("03")
+    form.answers = {"2": "b"}
+    form.answers = {"2": "ba", "5": "c"}
+    assert widgets.quiz("03").answers == {"2": "ba", "5": "c"} and widgets.quiz("04").answers == {}

@@ -34,14 +34,15 @@ COMMANDS = {
 FAILED, INTERRUPTED = 1, 130  # argparse itself exits with 2 for a misused command
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; with `only`, no other command has its arguments, and none of its modules is loaded."""
     top = argparse.ArgumentParser("python -m course_lib", description="Large Models, Hands On: the command line.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         sub.add_argument("--json", action="store_true", help="print one JSON object on standard output, nothing else")
-        import_module(f"course_lib.commands.{name}").add_arguments(sub)
+        if only in (None, name):
+            import_module(f"course_lib.commands.{name}").add_arguments(sub)
     return top
 
 
@@ -51,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed (reason and fix are on standard error), 2 misused, 130 interrupted.
     """
-    top = parser()
-    options, others = top.parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    top = parser(only=given[0] if given else "")
+    options, others = top.parse_known_args(given)
     if others and options.command != "lab":
         top.error(f"unrecognized arguments: {' '.join(others)}")
     options.others = others

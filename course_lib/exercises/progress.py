@@ -140,8 +140,12 @@ def record_question(notebook: str, number: int, letter: str) -> None:
 
 
 def answered(notebook: str) -> dict[int, str]:
-    """Number of each answered question of a quiz -> the letter that was chosen last."""
-    return {event.question: event.letter for event in read().events if event.notebook == notebook and event.question}
+    """Number of each answered question of a quiz -> the letters that were chosen, in their order."""
+    letters: dict[int, str] = {}
+    for event in read().events:
+        if event.notebook == notebook and event.question:
+            letters[event.question] = letters.get(event.question, "") + event.letter
+    return letters
 
 
 def reset(notebook: str) -> None:

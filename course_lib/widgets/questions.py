@@ -7,7 +7,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from course_lib.exercises import catalogue, cells
+from course_lib.exercises import catalogue, cells, progress
 from course_lib.exercises.markdown import to_html, to_inline_html
 from course_lib.exercises.texts import LETTERS, Question
 
@@ -96,9 +96,19 @@ class Quiz(anywidget.AnyWidget):
 
     def __init__(self, notebook: str) -> None:
         texts = catalogue.questions_of(notebook)
-        super().__init__(name=f"quiz-{notebook}", questions=[_shown(question) for question in texts])
+        super().__init__(
+            name=f"quiz-{notebook}",
+            questions=[_shown(question) for question in texts],
+            answers={str(number): letters for number, letters in progress.answered(notebook).items()},
+        )
         self._notebook = notebook
         self.add_class("course-quiz")
+        self.observe(self._record, names="answers")
+
+    def _record(self, change: Any) -> None:
+        for number, letters in change.new.items():
+            for letter in letters[len(change.old.get(number, "")) :]:
+                progress.record_question(self._notebook, int(number), letter)
 
     def _repr_mimebundle_(self, **arguments: Any) -> Any:
         """Where no kernel runs, the questions are shown as text, each answer folded."""
