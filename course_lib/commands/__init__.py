@@ -35,7 +35,7 @@ FAILED, INTERRUPTED = 1, 130  # argparse itself exits with 2 for a misused comma
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The parser of all commands; with `only`, no other command has its arguments, and none of its modules is loaded."""
+    """The parser of all commands; with `only`, no other command has its arguments, and no other module is loaded."""
     top = argparse.ArgumentParser("python -m course_lib", description="Large Models, Hands On: the command line.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
