@@ -61,6 +61,12 @@ EXERCISES: dict[str, Exercise] = {  # and the stages of builds
     for module in modules
     for exercise in (*module.EXERCISES, *_stages(module))
 }
+NOTEBOOK_OF: dict[str, str] = {
+    exercise.name: notebook
+    for notebook, modules in NOTEBOOKS.items()
+    for module in modules
+    for exercise in (*module.EXERCISES, *_stages(module))
+}
 
 
 class UnknownExercise(CourseError, AttributeError):

@@ -22,6 +22,7 @@ from course_lib.widgets.judgement import vote_on_attacks
 from course_lib.widgets.labelling import label_sentences, read_labels
 from course_lib.widgets.masked_word import watch_mask
 from course_lib.widgets.prediction import calibration_explorer, watch_prediction
+from course_lib.widgets.progress import show_progress
 from course_lib.widgets.questions import quiz
 from course_lib.widgets.queueing import queue_replay
 from course_lib.widgets.ring import ring_all_reduce_steps
@@ -51,6 +52,7 @@ __all__ = [
     "recommend_films",
     "ring_all_reduce_steps",
     "sampling",
+    "show_progress",
     "vote_on_attacks",
     "watch_attack",
     "watch_attention",
