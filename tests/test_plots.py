@@ -1,5 +1,6 @@
 """Every figure is drawn, states its finding with the right number, fits its frame, and can be read in grey."""
 
+from html import escape
 from io import BytesIO
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -20,6 +22,7 @@ from course_lib.compression.quantization import fake_quantize, fit_qparams
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
 from course_lib.plots import compression, quality, scatter, style
+from course_lib.plots.description import describe_in_notebooks
 
 mpl.use("Agg")
 
@@ -231,6 +234,12 @@ def check_figure(function, arguments: tuple, said: str) -> None:
     assert axes[-1].get_xlabel() or any(ticks(axes[-1].xaxis))
     assert axes[0].get_ylabel() or any(ticks(axes[0].yaxis))
     figure = axes[0].figure
+    words = plots.describe(figure)
+    assert (
+        len(words) <= 400
+        and " ".join(title(drawn).split())[:60] in words
+        and " ".join(axes[0].get_ylabel().split()) in words
+    )
     figure.canvas.draw()
     frame, ink = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
     assert ink.x0 >= frame.x0 - 2 and ink.x1 <= frame.x1 + 2 and ink.y0 >= frame.y0 - 2 and ink.y1 <= frame.y1 + 2
@@ -250,8 +259,85 @@ def test_every_function_has_a_figure_here():
     elsewhere = {"agreement_map", "deletion_curves", "faithfulness_against_time", "forest", "sanity", "seed_spread",
                  "plot_accuracy_cost", "plot_cache", "latency_over_load", "latency_ecdf", "run_timeline",
                  "percentiles_over_rate", "autoscaling_day", "image_grid"}  # fmt: skip
-    functions = {name for name in plots.__all__ if name.islower()} - {"heat_map", "small_png", "to_png"}
+    functions = {name for name in plots.__all__ if name.islower()} - {
+        "describe",
+        "heat_map",
+        "small_png",
+        "to_html",
+        "to_png",
+    }
     assert functions == tested | elsewhere
+
+
+# ---------------------------------------------------------------- text alternatives
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("intervals", "Points with intervals: Tuning helps. x-axis: accuracy, with 95 % intervals. "
+         "Values: tuned: 80%; lexicon: 60%."),
+        ("disagreement", "Bar chart: Raters disagree near 0. x-axis: |mean human rating| (rating points); "
+         "y-axis: raters on the other side. Values: 0-0.5 (n=5): 28%; 0.5-1 (n=9): 10%."),
+        ("learning_curve", "Line chart: Loss by step. y-axis: loss (nats). training: 40 points, from 0.995 at 1 to "
+         "0.615 at 40. validation: 0.7 at 20; 0.7 at 40. Points. x-axis: step; y-axis: validation accuracy. "
+         "Values: 80% at 20; 90% at 40."),
+        ("pareto_of_one", "Points with intervals: One. x-axis: size of the model file (MB, log scale); "
+         "y-axis: accuracy. on the front: BERT: 88.1% at 46.2."),
+        ("defenses", "Heat map: Training holds. x-axis: attack; y-axis: defense. Largest value: 90.0% in row "
+         "no defence, column none. Rows: no defence, adversarial training. Columns: none, hotflip, pwws."),
+    ],
+)  # fmt: skip
+def test_a_figure_in_words_names_kind_title_units_series_and_values(name, words):
+    function, arguments, _ = FIGURES[name]
+    drawn = function(*arguments)
+    ax = drawn[0] if isinstance(drawn, tuple) else drawn
+    assert plots.describe(ax.figure) == words
+    assert f'<img alt="{escape(words)}" src="data:image/png;base64,' in plots.to_html(ax) and not plt.get_fignums()
+
+
+def test_the_lowest_point_is_told_and_names_come_before_values_that_are_too_long():
+    ax = plt.subplots()[1]
+    ax.plot(range(21), [(x - 5) ** 2 for x in range(21)], label="cost")
+    assert "cost: 21 points, from 25 at 0 to 225 at 20, lowest 0 at 5." in plots.describe(ax.figure)
+    for number in range(9):
+        ax.plot(range(8), range(8), label=f"a long name of a series {number}")
+    assert "Series: cost, a long name of a series 0, " in plots.describe(ax.figure)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda figure: None,
+        lambda figure: figure.subplots().pie([1, 2]),
+        lambda figure: figure.subplots().boxplot([[1, 2, 3]]),
+        lambda figure: figure.subplots().imshow(np.zeros((4, 4, 3))),
+        lambda figure: figure.subplots().imshow(np.full((2, 2), np.nan)),
+        lambda figure: figure.subplots().contourf(np.arange(9.0).reshape(3, 3)),
+        lambda figure: figure.subplots().plot([], []),
+        lambda figure: figure.subplots().plot(pd.date_range("2026-01-01", periods=3), [1, np.nan, 3]),
+        lambda figure: figure.subplots().bar(["a", "b"], [1, -2]),
+        lambda figure: figure.subplots().scatter([1, 2], [3, 4]),
+        lambda figure: figure.subplots(subplot_kw={"projection": "polar"}).plot([1, 2], [3, 4]),
+        lambda figure: figure.add_subplot(projection="3d").plot([1, 2], [3, 4], [5, 6]),
+        lambda figure: figure.subplots().set_title("word " * 200),
+        lambda figure: [ax.plot([1, 2, 3], label="a") for ax in figure.subplots(5, 5).flat],
+    ],
+)
+def test_any_figure_of_matplotlib_can_be_put_into_words(draw):
+    figure = plt.figure()
+    draw(figure)
+    assert 0 < len(plots.describe(figure)) <= 400
+
+
+def test_a_notebook_shows_a_figure_with_its_text_alternative(monkeypatch):
+    shell = InteractiveShell()
+    monkeypatch.setattr("course_lib.plots.description.get_ipython", lambda: shell)
+    describe_in_notebooks()
+    ax = plots.intervals(MODELS)
+    data, metadata = shell.display_formatter.format(ax.figure)
+    assert metadata == {"image/png": {"alt": plots.describe(ax.figure)}}
+    assert data["text/plain"].startswith("<Figure size"), "nbval compares it: it must not vary with the values"
 
 
 # ---------------------------------------------------------------- what is drawn

@@ -166,10 +166,10 @@ def test_the_threshold_and_the_cost_change_words_and_curve():
     cost, threshold, words, curve = box.children
     assert "credit-threshold" in box._dom_classes and (cost.value, threshold.value) == (4, 0.5)
     assert "50% of the clients are refused. The cost is 1.250 per client" in words.value
-    assert "20.0%" in words.value and bytes(curve.value[:4]) == b"\x89PNG" and "aria-live" in words.value
-    before = words.value, bytes(curve.value)
+    assert "20.0%" in words.value and "alt=" in curve.value and "aria-live" in words.value
+    before = words.value, curve.value
     threshold.value = 0.2
-    assert "75% of the clients are refused. The cost is 0.250" in words.value and bytes(curve.value) != before[1]
+    assert "75% of the clients are refused. The cost is 0.250" in words.value and curve.value != before[1]
     cost.value = 1
     assert "50.0%" in words.value and not plt.get_fignums()
     threshold.value = 0.01

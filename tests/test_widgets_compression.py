@@ -47,8 +47,8 @@ def test_the_bits_and_the_scales_choose_the_picture_and_the_words():
     seen = set()
     for scales.value in LAYOUTS:
         for bits.value in (2, 5, 8):
-            seen.add((words.value, bytes(picture.value)))
-            assert bytes(picture.value[:4]) == b"\x89PNG" and f"{bits.value} bits, one scale" in words.value
+            seen.add((words.value, picture.value))
+            assert "alt=" in picture.value and f"{bits.value} bits, one scale" in words.value
     assert len({said for said, _ in seen}) == len({png for _, png in seen}) == 9 and not plt.get_fignums()
     assert "Accuracy" not in words.value and "aria-live" in words.value
 
@@ -157,7 +157,7 @@ def test_the_slider_says_which_models_are_left():
     )
     assert "<b>" not in words.value and "aria-live" in words.value
     before = picture.value
-    assert bytes(before[:4]) == b"\x89PNG"
+    assert "alt=" in before
     points.value = 2.0
     assert "4 of 4 models" in words.value and "the fastest is fast (0.62 ms, accuracy 86.0%)" in words.value
     assert picture.value != before and not plt.get_fignums()

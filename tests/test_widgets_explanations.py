@@ -172,11 +172,11 @@ def test_more_samples_move_scores_less_and_the_picture_changes():
     assert not slider.continuous_update
     seen, moves = set(), []
     for slider.value in (20, 60, 200):
-        seen.add(bytes(picture.value))
+        seen.add(picture.value)
         moves.append(float(re.search(r"score is ([\d.e-]+) on average", words.value)[1]))
         assert plain(words.value).startswith(f"With {slider.value} samples and 4 seeds") and "1 − R²" in words.value
     assert len(seen) == 3 and moves[2] < moves[0] and not plt.get_fignums() and "aria-live" in words.value
-    assert all(png[:4] == b"\x89PNG" for png in seen)
+    assert all("alt=" in html for html in seen)
 
 
 def test_the_words_are_those_of_the_runs():

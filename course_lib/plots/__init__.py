@@ -6,6 +6,7 @@ In a notebook, end the line with a semicolon: the figure is shown, the name of i
 from course_lib.plots.compression import accuracy_by_slice, pareto, sensitivity, weight_histogram
 from course_lib.plots.credit import credit_costs
 from course_lib.plots.data import disagreement, gains_by_seed, label_agreement, rating_histogram, text_movement
+from course_lib.plots.description import describe, describe_in_notebooks, to_html
 from course_lib.plots.explanations import (
     agreement_map,
     deletion_curves,
@@ -47,6 +48,8 @@ from course_lib.plots.serving import (
 from course_lib.plots.style import small_png, to_png
 from course_lib.plots.training import LiveCurve, learning_curve, schedule, stored_curves
 
+describe_in_notebooks()
+
 __all__ = [
     "HeatMap",
     "LiveCurve",
@@ -58,6 +61,7 @@ __all__ = [
     "credit_costs",
     "defenses",
     "deletion_curves",
+    "describe",
     "disagreement",
     "errors_by",
     "faithfulness_against_time",
@@ -92,6 +96,7 @@ __all__ = [
     "small_png",
     "stored_curves",
     "text_movement",
+    "to_html",
     "to_png",
     "weight_histogram",
 ]

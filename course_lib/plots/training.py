@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from course_lib.errors import BadInput
 from course_lib.plots import style
+from course_lib.plots.description import describe
 from course_lib.plots.style import GREY, INK, check_columns, course_style, new_axes, series_style, set_labels
 
 SECONDS_BETWEEN_DRAWINGS = 2.0
@@ -68,7 +69,8 @@ class LiveCurve:
     def _draw(self) -> None:
         started = time.monotonic()
         # IPython's display functions carry no types.
-        picture = Image(data=self.png(), format="png")  # type: ignore[no-untyped-call]
+        figure = self.figure()
+        picture = Image(data=style.png_of(figure), format="png", alt=describe(figure))  # type: ignore[no-untyped-call]
         if self._handle is None:
             self._handle = display(picture, display_id=True)  # type: ignore[no-untyped-call]
         else:
@@ -77,9 +79,13 @@ class LiveCurve:
         spent = time.monotonic() - started
         self._next = time.monotonic() + max(SECONDS_BETWEEN_DRAWINGS, spent / LARGEST_FRACTION)
 
-    @course_style
     def png(self) -> bytes:
         """The curve so far as PNG."""
+        return style.png_of(self.figure())
+
+    @course_style
+    def figure(self) -> Figure:
+        """The curve so far."""
         figure, rows = Figure(), pd.DataFrame(self.rows)
         ax = _draw_run(figure, rows, _progress(rows))[0]
         if self.unigram_entropy is not None:
@@ -90,7 +96,7 @@ class LiveCurve:
             room = 0.1 * (high - low + 0.1)
             ax.set_ylim(low - room, high + room)
             ax.legend()
-        return style.png_of(figure)
+        return figure
 
 
 def in_notebook() -> bool:

@@ -14,7 +14,7 @@ from course_lib.attacks.difference import inline
 from course_lib.errors import BadInput
 from course_lib.text.classifiers import Classifier
 from course_lib.text.document import Document
-from course_lib.widgets.base import bar, control_style, error_message, sentence_line
+from course_lib.widgets.base import CourseBox, bar, control_style, error_message, sentence_line
 from course_lib.widgets.prediction import class_names
 
 MOST_WEIGHTS = 12  # bars; of more words the most important are shown
@@ -128,9 +128,7 @@ def watch_attack(
         control.observe(lambda _: put_in(), names="value")
     player.slider.observe(show, names="value")
     (attack if line.value.strip() else put_in)()
-    box = ipywidgets.VBox([line, ipywidgets.HBox([recipe, button]), player.box, answer])
-    box.add_class("watch-attack")
-    return box
+    return CourseBox("watch-attack", [line, ipywidgets.HBox([recipe, button]), player.box, answer])
 
 
 class _Player:

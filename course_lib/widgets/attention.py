@@ -66,7 +66,10 @@ def watch_attention(
     layer, head = (
         _slider(name, n) for name, n in (("Layer", encoder.config.n_layers), ("Head", encoder.config.n_heads))
     )
-    mask = ipywidgets.ToggleButtons(options=MASKS, value=MASKS[int(encoder.causal)], style={"button_width": "8em"})
+    mask = ipywidgets.ToggleButtons(
+        options=MASKS, value=MASKS[int(encoder.causal)], description="Mask",
+        style={"description_width": "4em", "button_width": "8em"},
+    )  # fmt: skip
     answer, known = ipywidgets.HTML(), _LastMaps(encoder, tokenizer)
 
     def show(_: object = None) -> None:

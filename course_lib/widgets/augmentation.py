@@ -15,7 +15,7 @@ from course_lib.augmentation import Operation, movement
 from course_lib.classifier import sentence_vectors
 from course_lib.errors import BadInput
 from course_lib.text.classifiers import Classifier, check_classifier
-from course_lib.widgets.base import error_message, sentence_line
+from course_lib.widgets.base import CourseBox, error_message, sentence_line
 from course_lib.widgets.prediction import SENTIMENT
 
 REWRITES = 4  # of a sentence, shown together
@@ -97,9 +97,7 @@ def watch_augmentation(
         control.observe(show, names="value")
     show()
     sliders = ipywidgets.HBox([strength, seed], layout={"flex_flow": "row wrap"})
-    box = ipywidgets.VBox([line, choice, sliders, answer])
-    box.add_class("watch-augmentation")
-    return box
+    return CourseBox("watch-augmentation", [line, choice, sliders, answer])
 
 
 def _seeds(first: int) -> range:

@@ -6,11 +6,74 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+import anywidget
 import ipywidgets
+import traitlets
+from ipywidgets.widgets.trait_types import TypedTuple
+from ipywidgets.widgets.widget import widget_serialization
 
 from course_lib.errors import CourseError
 
 Show = Callable[..., None]
+
+# ipywidgets 8 gives no accessible name to sliders, to their numbers and to the buttons of a player, and tells only
+# sighted readers which toggle button is pressed and what a step of a selection slider is called.
+_NAME_CONTROLS = """
+function nameControls(box) {
+  for (const handle of box.querySelectorAll(".noUi-handle")) {
+    const control = handle.closest(".widget-inline-hbox");
+    const name = control.querySelector(".widget-label").textContent;
+    const number = control.querySelector(".widget-readout");
+    handle.setAttribute("aria-label", name);
+    handle.setAttribute("aria-valuetext", number.textContent);
+    if (number.isContentEditable) {
+      number.setAttribute("role", "textbox");
+      number.setAttribute("aria-label", `${name}: number`);
+    }
+  }
+  for (const icon of box.querySelectorAll(".widget-play i"))
+    icon.parentElement.setAttribute("aria-label", icon.className.match(/fa-(\\w+)/)[1]);
+  for (const button of box.querySelectorAll(".widget-toggle-button"))
+    button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
+}
+function render({ el }) {
+  const observer = new MutationObserver(() => nameControls(el.parentElement));
+  requestAnimationFrame(function start() {
+    if (!el.isConnected) return requestAnimationFrame(start);
+    nameControls(el.parentElement);
+    const what = { subtree: true, childList: true, characterData: true, attributeFilter: ["class"] };
+    observer.observe(el.parentElement, what);
+  });
+  return () => observer.disconnect();
+}
+export default { render };
+"""
+
+
+class ControlNames(anywidget.AnyWidget):
+    """Names the controls of its box for screen readers, now and when they change; it shows nothing."""
+
+    _esm = _NAME_CONTROLS
+
+
+class CourseBox(ipywidgets.VBox):
+    """A column of widgets whose controls have accessible names: the browser adds `ControlNames` to the children.
+
+    Args:
+        css_class: by which tests and pages find the box.
+        children: widgets.
+    """
+
+    names = traitlets.Instance(ControlNames, kw={"layout": {"display": "none"}})
+    children = TypedTuple(trait=traitlets.Instance(ipywidgets.Widget)).tag(
+        sync=True,
+        to_json=lambda children, box: widget_serialization["to_json"]([*children, box.names], box),
+        from_json=lambda children, box: widget_serialization["from_json"](children[:-1], box),
+    )
+
+    def __init__(self, css_class: str, children: Sequence[Any]) -> None:
+        super().__init__(children)
+        self.add_class(css_class)
 
 
 def control_style(label_width: str = "initial", width: str = "480px") -> dict[str, Any]:
@@ -26,12 +89,7 @@ def sentence_line(text: str) -> ipywidgets.Text:
     )  # fmt: skip
 
 
-def picture() -> ipywidgets.Image:
-    """A place for a PNG, no wider than the window."""
-    return ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
-
-
-def live_box(css_class: str, controls: Sequence[Any], outputs: Sequence[Any], show: Show) -> ipywidgets.VBox:
+def live_box(css_class: str, controls: Sequence[Any], outputs: Sequence[Any], show: Show) -> CourseBox:
     """Controls above outputs; `show` fills the outputs now and whenever the value of a control changes.
 
     Args:
@@ -43,9 +101,7 @@ def live_box(css_class: str, controls: Sequence[Any], outputs: Sequence[Any], sh
     for control in controls:
         control.observe(show, names="value")
     show()
-    box = ipywidgets.VBox([*controls, *outputs])
-    box.add_class(css_class)
-    return box
+    return CourseBox(css_class, [*controls, *outputs])
 
 
 def message(words: str) -> str:

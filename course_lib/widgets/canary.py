@@ -11,7 +11,7 @@ from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.evaluation import wilson_interval
 from course_lib.evaluation.rollout import POWER, Rollout, paired_difference, plan_rollout, unpaired_difference
-from course_lib.widgets.base import control_style, live_box, message, picture
+from course_lib.widgets.base import control_style, live_box, message
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 HOURS = (1, 2, 4, 8, 24, 72, 168)
@@ -48,13 +48,13 @@ def canary_slider(
         **control_style(),
     )  # fmt: skip
     hours = ipywidgets.SelectionSlider(options=HOURS, value=8, description="Hours", **control_style())
-    words, shown = ipywidgets.HTML(layout={"width": "min(100%, 760px)"}), picture()
+    words, shown = ipywidgets.HTML(layout={"width": "min(100%, 760px)"}), ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         table = trial.intervals(fraction.value, hours.value)
         words.value = trial.words(fraction.value, hours.value)
         title = f"Candidate minus stable after {hours.value} hours at {fraction.value:.0%} of the traffic"
-        shown.value = plots.to_png(plots.forest(table, "difference of accuracy (percentage points)", title))
+        shown.value = plots.to_html(plots.forest(table, "difference of accuracy (percentage points)", title))
 
     return live_box("canary-slider", [fraction, hours], [words, shown], show)
 

@@ -16,7 +16,7 @@ from course_lib.compression.quantization import BITS, QuantParams, check_finite,
 from course_lib.errors import BadInput
 from course_lib.plots.compression import amount, measure_of
 from course_lib.plots.style import check_columns, check_fractions
-from course_lib.widgets.base import control_style, error_message, live_box, message, picture
+from course_lib.widgets.base import control_style, error_message, live_box, message
 
 GROUP = 32  # neighbours in a row
 LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> what it is called, and the arguments of `fit_qparams`
@@ -50,8 +50,8 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None) -> ipywidgets.
     if check_finite(weight, "weights").ndim != 2:
         raise BadInput(f"the weight has the shape {tuple(weight.shape)}", "give a matrix (out, in)")
     bits, layout = _controls(evaluate is None)
-    words, shown = ipywidgets.HTML(), picture()
-    drawn: dict[tuple[int, str], tuple[str, bytes]] = {}
+    words, shown = ipywidgets.HTML(), ipywidgets.HTML()
+    drawn: dict[tuple[int, str], tuple[str, str]] = {}
     accuracies: dict[tuple[int, str], float] = {}
 
     def show(_: object = None) -> None:
@@ -60,7 +60,7 @@ def bits_slider(weight: Tensor, evaluate: Evaluate | None = None) -> ipywidgets.
             qparams = fit_qparams(weight, chosen[0], **LAYOUTS[chosen[1]][1])
             drawn[chosen] = (
                 what_rounding_does(weight, qparams, chosen[1]),
-                plots.to_png(plots.weight_histogram(weight, qparams)[0]),
+                plots.to_html(plots.weight_histogram(weight, qparams)[0]),
             )
         sentence, shown.value = drawn[chosen]
         if evaluate is not None and chosen not in accuracies:
@@ -133,13 +133,13 @@ def pareto_explorer(table: pd.DataFrame, parent: str | None = None) -> ipywidget
         value=START_LOSS, min=0.0, max=most, step=STEP, readout_format=".1f",
         description="Points of accuracy that I can lose", **look,
     )  # fmt: skip
-    words, shown = ipywidgets.HTML(), picture()
+    words, shown = ipywidgets.HTML(), ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         floor = top - points.value / 100
         sentence = what_is_left(table, points.value, top, x.value)
         words.value = message(escape(sentence))
-        shown.value = plots.to_png(plots.pareto(table, x.value, floor=floor))
+        shown.value = plots.to_html(plots.pareto(table, x.value, floor=floor))
 
     return live_box("pareto-explorer", [x, points], [words, shown], show)
 

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from course_lib.cases.credit import cost_per_client
 from course_lib.errors import BadInput
 from course_lib.evaluation.inputs import numbers
-from course_lib.plots import credit_costs, to_png
-from course_lib.widgets.base import control_style, live_box, message, picture
+from course_lib.plots import credit_costs, to_html
+from course_lib.widgets.base import control_style, live_box, message
 
 THRESHOLDS = np.linspace(0.01, 0.99, 99)
 
@@ -44,12 +44,12 @@ def credit_threshold(risk: ArrayLike, defaulted: ArrayLike, cost_default: float 
     threshold = ipywidgets.FloatSlider(
         value=0.5, min=0.01, max=0.99, step=0.01, description="Refuse above a risk of", readout_format=".0%", **look
     )
-    words, curve = ipywidgets.HTML(), picture()
+    words, curve = ipywidgets.HTML(), ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         costs = [cost_per_client(probability, bad, at, cost.value) for at in THRESHOLDS]
         words.value = threshold_words(probability, bad, threshold.value, cost.value)
-        curve.value = to_png(credit_costs(THRESHOLDS, costs, threshold.value, 1 / (1 + cost.value)))
+        curve.value = to_html(credit_costs(THRESHOLDS, costs, threshold.value, 1 / (1 + cost.value)))
 
     return live_box("credit-threshold", [cost, threshold], [words, curve], show)
 

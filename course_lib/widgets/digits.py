@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import anywidget
 import ipywidgets
 import torch
@@ -14,7 +12,7 @@ from course_lib import plots
 from course_lib.attacks.pgd import PGD
 from course_lib.cases.images import Digits, check_digits, predict
 from course_lib.errors import BadInput
-from course_lib.widgets.base import control_style, live_box, message, picture
+from course_lib.widgets.base import control_style, live_box, message
 
 _SIDE = 28
 
@@ -89,7 +87,7 @@ def draw_digit(models: dict[str, nn.Module], examples: Digits) -> ipywidgets.VBo
     epsilon = ipywidgets.FloatSlider(
         value=0.1, min=0, max=0.3, step=0.05, description="Epsilon", **control_style("4em")
     )
-    words, shown = ipywidgets.HTML(), picture()
+    words, shown = ipywidgets.HTML(), ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         image = centred(torch.tensor(pad.pixels).view(1, _SIDE, _SIDE).clamp(0, 1))
@@ -118,14 +116,14 @@ def centred(image: Tensor) -> Tensor:
     return torch.roll(image, moves, (1, 2))
 
 
-def describe(module: nn.Module, image: Tensor, epsilon: float) -> tuple[str, Any]:
-    """The predictions in words (HTML), and the image before and after the attack as PNG."""
+def describe(module: nn.Module, image: Tensor, epsilon: float) -> tuple[str, str]:
+    """The predictions in words, and the image before and after the attack, both as HTML."""
     if not image.sum():
-        return message("The canvas is empty: draw a digit, or use the button."), b""
+        return message("The canvas is empty: draw a digit, or use the button."), ""
     before = predict(module, image)[0]
     attacked = PGD(epsilon, "linf", steps=10).perturb_images(module, image, before.argmax()[None])
     after = predict(module, attacked)[0]
     captions = [f"{int(one.argmax())} ({float(one.max()):.0%})" for one in (before, after)]
-    png = plots.to_png(plots.image_grid(torch.cat([image, attacked]), captions, columns=6))
+    images = plots.to_html(plots.image_grid(torch.cat([image, attacked]), captions, columns=6))
     said = f"The model reads <b>{captions[0]}</b>, and after the attack <b>{captions[1]}</b>."
-    return message(said), png
+    return message(said), images

@@ -14,7 +14,7 @@ from course_lib.errors import BadInput
 from course_lib.explain import METHODS, Attribution, explain
 from course_lib.plots.scored_text import decimals, describe_error, format_score
 from course_lib.text.classifiers import Classifier
-from course_lib.widgets.base import error_message, message
+from course_lib.widgets.base import CourseBox, error_message, message
 from course_lib.widgets.prediction import class_names
 
 Settings = Mapping[str, Any]
@@ -74,11 +74,10 @@ class _Explainer:
         ]  # fmt: skip
         self.words, self.picture = ipywidgets.HTML(), ipywidgets.HTML(layout={"width": "min(100%, 960px)"})
         wrap = {"flex_flow": "row wrap"}
-        self.box = ipywidgets.VBox([
+        self.box = CourseBox("explain-text", [
             ipywidgets.HBox([self.line, self.button], layout=wrap), ipywidgets.HBox(self.ticks, layout=wrap),
             self.words, self.picture,
         ])  # fmt: skip
-        self.box.add_class("explain-text")
         self.button.on_click(self.show)
         for control in (self.line, *self.ticks):
             control.observe(self.show, names="value")

@@ -13,7 +13,7 @@ import numpy as np
 from course_lib.attacks.difference import side_by_side
 from course_lib.attacks.human_evaluation import Vote, add_vote, read_votes, validity
 from course_lib.errors import CourseError
-from course_lib.widgets.base import error_message
+from course_lib.widgets.base import CourseBox, error_message
 
 LABEL = "Which label would you give this text?"
 MEANING = "Does it mean the same as the original?"
@@ -62,8 +62,8 @@ class _Judge:
         labels: list[tuple[str, Any]] = [*((name, label) for label, name in called.items()), ("cannot tell", None)]
         self.labels = _buttons(labels, self.give_label)
         self.meanings = _buttons([("yes", True), ("no", False)], self.give_meaning)
-        self.box = ipywidgets.VBox([self.progress, self.text, self.question, self.labels, self.meanings])
-        self.box.add_class("vote-on-attacks")
+        parts = [self.progress, self.text, self.question, self.labels, self.meanings]
+        self.box = CourseBox("vote-on-attacks", parts)
         self.show()
 
     def give_label(self, given: Any) -> None:

@@ -12,7 +12,7 @@ import ipywidgets
 
 from course_lib.assets.files import write_atomically
 from course_lib.errors import BadInput, CourseError
-from course_lib.widgets.base import error_message, message
+from course_lib.widgets.base import CourseBox, error_message, message
 
 LABELS = ("negative", "positive", "unclear")
 
@@ -69,8 +69,7 @@ class _Labelling:
         for button in buttons:
             button.on_click(lambda pressed: self.press(pressed.description))
         self.buttons = ipywidgets.HBox(buttons, layout={"flex_flow": "row wrap"})
-        self.box = ipywidgets.VBox([self.progress, self.sentence, self.buttons])
-        self.box.add_class("label-sentences")
+        self.box = CourseBox("label-sentences", [self.progress, self.sentence, self.buttons])
         self._safely(lambda: None)
 
     def press(self, name: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from course_lib import corpora, evaluation, plots
 from course_lib.errors import BadInput
 from course_lib.text.classifiers import Classifier
-from course_lib.widgets.base import bar, control_style, error_message, live_box, message, picture, sentence_line
+from course_lib.widgets.base import bar, control_style, error_message, live_box, message, sentence_line
 
 MOST_BARS = 10
 BEST, OTHER = "#2f6fb0", "#9fcbe8"  # colours of the bars
@@ -105,7 +105,7 @@ def calibration_explorer(probabilities: ArrayLike, labels: ArrayLike) -> ipywidg
     slider = ipywidgets.FloatSlider(
         value=1.0, min=0.25, max=4.0, step=0.05, description="Temperature", **control_style()
     )  # fmt: skip
-    words, shown = ipywidgets.HTML(), picture()
+    words, shown = ipywidgets.HTML(), ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         tempered = evaluation.temper(probabilities, slider.value)
@@ -114,6 +114,6 @@ def calibration_explorer(probabilities: ArrayLike, labels: ArrayLike) -> ipywidg
             f"Temperature {slider.value:.2f}: ECE {found.ece:.3f}, log loss {found.log_loss:.3f} nats. "
             f"Accuracy {found.accuracy.estimate:.1%}, at every temperature."
         )
-        shown.value = plots.to_png(plots.reliability(evaluation.calibration(tempered, labels)))
+        shown.value = plots.to_html(plots.reliability(evaluation.calibration(tempered, labels)))
 
     return live_box("temperature-explorer", [slider], [words, shown], show)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from course_lib import plots
 from course_lib.errors import BadInput
-from course_lib.widgets.base import control_style, live_box, message, picture
+from course_lib.widgets.base import control_style, live_box, message
 
 CLOSE = 0.01  # within one point of the best run: too small a difference to mention on small validation sets
 STUCK = 0.95  # a loss that ends above this fraction of its start did not fall
@@ -43,12 +43,12 @@ def compare_runs(curves: pd.DataFrame) -> ipywidgets.VBox:
         )
     rate = _slider("Learning rate", curves["learning_rate"])
     epochs = _slider("Epochs", curves["epochs"])
-    words, shown = ipywidgets.HTML(), picture()
+    words, shown = ipywidgets.HTML(), ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         chosen = {"learning_rate": rate.value, "epochs": epochs.value}
         words.value = message(escape(diagnose(curves, **chosen)))
-        shown.value = plots.to_png(plots.stored_curves(curves, chosen)[0])
+        shown.value = plots.to_html(plots.stored_curves(curves, chosen)[0])
 
     return live_box("compare-runs", [rate, epochs], [words, shown], show)
 

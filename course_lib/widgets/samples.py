@@ -16,7 +16,7 @@ from course_lib.explain import METHODS, Attribution, explain
 from course_lib.plots.explanations import strongest_words
 from course_lib.plots.scored_text import describe_error
 from course_lib.text.classifiers import Classifier, check_scores
-from course_lib.widgets.base import control_style, error_message, live_box, message, picture
+from course_lib.widgets.base import control_style, error_message, live_box, message
 from course_lib.widgets.prediction import class_names
 
 COUNTS = (50, 100, 200, 500, 1000, 2000, 5000)
@@ -92,7 +92,7 @@ class _Sampler:
     ) -> None:  # fmt: skip
         self.classifier, self.text, self.counts, self.seeds, self.names = classifier, text, counts, seeds, names
         self.runs: dict[tuple[str, int], list[Attribution]] = {}
-        self.pictures: dict[tuple[str, int], bytes] = {}
+        self.pictures: dict[tuple[str, int], str] = {}
         wide = control_style("5em")
         self.slider = ipywidgets.SelectionSlider(
             options=[(f"{count:,}", count) for count in counts], description="Samples", continuous_update=False, **wide
@@ -100,7 +100,7 @@ class _Sampler:
         options = [(CALLED.get(name, name), name) for name in methods]
         self.method = ipywidgets.Dropdown(options=options, description="Method", **wide)
         self.words = ipywidgets.HTML(layout={"width": "min(100%, 720px)"})
-        self.picture = picture()
+        self.picture = ipywidgets.HTML()
         self.box = live_box("explanation-sampling", [self.slider, self.method], [self.words, self.picture], self.show)
 
     def show(self, _: object = None) -> None:
@@ -116,13 +116,13 @@ class _Sampler:
             self.picture.layout.display = "none"
             self.words.value = message(f"The scores of {count:,} samples cannot be shown.") + error_message(error)
 
-    def _picture(self, method: str, count: int) -> bytes:
+    def _picture(self, method: str, count: int) -> str:
         if (method, count) not in self.pictures:
             runs, widest = self._runs(method, count), self._widest(method)
             axes = plots.seed_spread(
                 runs, _limits(widest), strongest_words(widest), class_names(self.classifier, self.names)
             )
-            self.pictures[method, count] = plots.to_png(axes)
+            self.pictures[method, count] = plots.to_html(axes)
         return self.pictures[method, count]
 
     def _runs(self, method: str, count: int) -> list[Attribution]:

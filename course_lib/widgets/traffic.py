@@ -11,7 +11,7 @@ import pandas as pd
 from course_lib import plots
 from course_lib.errors import BadInput
 from course_lib.serving.load import NO_RESPONSE, LoadRun, open_loop, quantile_interval, requests_for_quantile
-from course_lib.widgets.base import control_style, error_message, live_box, message, picture
+from course_lib.widgets.base import control_style, error_message, live_box, message
 
 START = 20  # requests per second
 LOOK_FOR = "Raise the rate step by step and look for the one from which p99 grows steeply."
@@ -61,7 +61,7 @@ class _Traffic:
         again = ipywidgets.Button(description="Send again", layout={"width": "auto", "align_self": "flex-start"})
         again.on_click(self.show)
         self.words = ipywidgets.HTML(layout={"width": "min(100%, 760px)"})
-        self.last, self.curve = picture(), picture()
+        self.last, self.curve = ipywidgets.HTML(), ipywidgets.HTML()
         self.box = live_box("live-traffic", [self.slider], [again, self.words, self.last, self.curve], self.show)
 
     def show(self, _: object = None) -> None:
@@ -86,13 +86,13 @@ class _Traffic:
         """The pictures; without a single result there is none of this run."""
         if len(run.served):
             title = f"Latency of the last run, {self.slider.value} requests per second"
-            self.last.value = plots.to_png(
+            self.last.value = plots.to_html(
                 plots.run_timeline(run.arrivals, run.latency, title=title, status=run.status)
             )
         self.last.layout.display = "" if len(run.served) else "none"
         table = latency_table(self.runs)
         if len(table):
-            self.curve.value = plots.to_png(plots.percentiles_over_rate(table))
+            self.curve.value = plots.to_html(plots.percentiles_over_rate(table))
 
 
 def latency_table(runs: dict[int, list[LoadRun]]) -> pd.DataFrame:

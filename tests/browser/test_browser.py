@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from needed_cells import RUN_WHOLE, cells_to_run
 from notebook_cells import ROOT, find, may_raise, put_widget_pictures, read
 from run_notebooks import replace, without_own_runs
@@ -75,6 +76,14 @@ SHOWN = """widget => {
     copy.querySelectorAll('.widget-slider, .widget-hslider, .widget-dropdown').forEach(control => control.remove());
     return copy.textContent + [...copy.querySelectorAll('img')].map(image => image.src).join();
 }"""
+
+WIDGET_OUTPUT = ".jp-OutputArea-output:has(.jupyter-widgets)"
+WIDGET_NAME = f"""selector => document.querySelector(selector).closest('{WIDGET_OUTPUT}')
+    .querySelector('.jupyter-widgets').className.split(' ').pop()"""
+AXE_OPTIONS = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+    "resultTypes": ["violations"],
+}
 
 
 @dataclass(frozen=True)
@@ -670,6 +679,27 @@ def test_the_quiz_is_answered_by_keyboard(opened: Opened) -> None:
     first = sum(question.right == "a" for question in questions)
     assert quiz.locator("> p").text_content() == f"5 of 5 questions answered, {first} right at the first answer."
     opened.photograph("quiz", quiz)
+
+
+def test_widgets_are_accessible(opened: Opened) -> None:
+    """axe-core finds no serious or critical fault in the widgets, in the light and in the dark theme."""
+    found = []
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        opened.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        opened.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+        found += [f"{theme}: {fault}" for fault in axe_faults(opened.page)]
+    assert found == []
+
+
+def axe_faults(page: Page) -> list[str]:
+    """What axe-core finds in the widgets: the rule, the widget and the element."""
+    results = Axe().run(page, {"include": [[WIDGET_OUTPUT]]}, AXE_OPTIONS)
+    return [
+        f"{rule['id']} ({rule['impact']}) in {page.evaluate(WIDGET_NAME, node['target'][0])}: {node['html'][:200]}"
+        for rule in results.response["violations"]
+        for node in rule["nodes"]
+        if node["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_file_is_left_as_it_was(opened: Opened) -> None:
