@@ -69,6 +69,11 @@ def _report(case: Case, expected: Any, outcome: Outcome) -> str:
     return "\n".join([*lines, f"    expected  {brief(expected)}", f"    got       {got}"])
 
 
+def passed(exercise: Exercise) -> Verdict:
+    """The verdict on an answer that is right on all cases."""
+    return Verdict("passed", f"{exercise.name} is right on all {len(exercise.cases())} cases.")
+
+
 def check_answer(exercise: Exercise, answer: Any) -> Verdict:
     """Checks one answer.
 
@@ -96,7 +101,7 @@ def check_answer(exercise: Exercise, answer: Any) -> Verdict:
         if problem := _problem(exercise, case, expected, outcome):
             found = _known_mistake(exercise, outcomes) or problem
             return Verdict("wrong", f"{found}\n{_report(case, expected, outcome)}")
-    return Verdict("passed", f"{name} is right on all {len(cases)} cases.")
+    return passed(exercise)
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,10 @@ class Checker:
         """A stand-in gets the verdict on the answer that it stands in for."""
         stored = getattr(answer, _VERDICT, None)
         return stored if isinstance(stored, Verdict) else check_answer(self.exercise, answer)
+
+    def points(self, answer: Any) -> int:
+        """The exercise's difficulty, from 1 to 5, for an answer that passes, else 0. A tool that grades reads it."""
+        return self.exercise.text.difficulty if self(answer).status == "passed" else 0
 
     def or_reference(self, answer: Any) -> Answer:
         """`answer` itself if it passes, else the reference, so that the notebook can continue.

@@ -23,6 +23,11 @@
 
     The open project, with its rubric and examples of outcomes.
 
+    ## Discussion
+
+    - A question for a class that has no single right answer.
+      - What the instructor listens for.
+
     ## Quiz                                 the last section, in files that have one
 
     **Question 1.** Which option is right?
@@ -136,6 +141,14 @@ class Question:
         return next(letter for letter, option in zip(LETTERS, self.options, strict=False) if option.right)
 
 
+@dataclass(frozen=True)
+class DiscussionQuestion:
+    """A question for a class without a single right answer, and what the instructor listens for."""
+
+    text: str
+    listen_for: str
+
+
 def _items(text: str) -> list[list[str]]:
     """The items of a list, each with the items below it."""
     return [item.strip().split("\n  - ") for item in _ITEM.split(text)[1:]]
@@ -177,6 +190,12 @@ def _question(text: str) -> Question:
     return Question(question, tuple(options))
 
 
+def _discussion(question: str, *lines: str) -> DiscussionQuestion:
+    if len(lines) != 1:
+        raise BadInput(f'the question "{question}" has {len(lines)} items', "write below it what to listen for")
+    return DiscussionQuestion(question, lines[0])
+
+
 @dataclass(frozen=True)
 class TopicText:
     """All that one file of `topics/` holds; what it has no section for is None or empty."""
@@ -184,6 +203,7 @@ class TopicText:
     exercises: dict[str, ExerciseText]
     build: BuildText | None
     project: ProjectText | None
+    discussion: tuple[DiscussionQuestion, ...]
     questions: tuple[Question, ...]
 
 
@@ -210,6 +230,7 @@ def topic_text(topic: str) -> TopicText:
     """
     file = TOPICS / f"{topic}.md"
     text, _, quiz = file.read_text(encoding="utf-8").partition("\n## Quiz\n")
+    text, _, discussion = text.partition("\n## Discussion\n")
     sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]
     builds = [section for section in sections if section.startswith("## Build: ")]
     projects = [section for section in sections if section.startswith("## Project: ")]
@@ -219,6 +240,7 @@ def topic_text(topic: str) -> TopicText:
             exercises=dict(_exercise(one) for one in sections if one not in builds + projects),
             build=_build(*builds) if builds else None,
             project=_project(*projects) if projects else None,
+            discussion=tuple(_discussion(*item) for item in _items(discussion)),
             questions=tuple(map(_question, questions)),
         )
     except ValueError as error:
