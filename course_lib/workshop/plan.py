@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,7 +75,7 @@ def _read(section: Section, text: str) -> None:
 
 @dataclass(frozen=True)
 class Slot:
-    """A line of a timetable: day (1, 2 ...), minutes after the day's start, what, and how long; a break has no section."""
+    """A line of a timetable: the day (1, 2 ...), minutes after its start, the length, and no section for a break."""
 
     day: int
     start: int
@@ -101,3 +101,9 @@ def timetable(chosen: Iterable[Section]) -> Iterator[Slot]:
             now, since_break, had_lunch = now + pause, 0, had_lunch or lunch
         yield Slot(day, now, section.minutes, section)
         now, worked, since_break = now + section.minutes, worked + section.minutes, since_break + section.minutes
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; a bar in a text is escaped."""
+    lines = [[text.replace("|", "\\|") for text in row] for row in (header, ["---"] * len(header), *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -171,7 +171,8 @@ def rows(paths: Sequence[Path], report: Path) -> list[Row]:
     cases: dict[str, list[ElementTree.Element]] = {}
     if report.exists():
         for case in ElementTree.parse(report).iter("testcase"):
-            cases.setdefault(case.get("classname", "").replace("/", ".").split("notebooks.")[-1], []).append(case)
+            name = ".".join(case.get("classname", "").replace("/", ".").split(".")[-2:])  # without its folders
+            cases.setdefault(name, []).append(case)
     return [_row(path, cases.get(path.name, [])) for path in paths]
 
 
