@@ -18,7 +18,7 @@ from course_lib.exercises import Exercise, catalogue
 from course_lib.exercises.checking import passed
 from course_lib.workshop.plan import exercises_of, markdown_table, sections
 
-_ANSWERS = re.compile(r"\n*<details><summary>(?:Solution|Answer)</summary>.*?</details>", re.DOTALL)
+_SOLUTION = re.compile(r"\n*<details><summary>Solution</summary>.*?</details>", re.DOTALL)
 _ROLES = ("exercise-task", "exercise", "exercise-check", "exercise-hints", "quiz")
 
 
@@ -55,7 +55,7 @@ def student_copy(notebook: NotebookNode, number: str) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = _ANSWERS.sub("", cell.source)
+            cell.source = _SOLUTION.sub("", cell.source)
         if exercise and role == "exercise":
             cell.metadata.nbgrader = _nbgrader(exercise.name, solution=True)
         if exercise and role == "exercise-check":
@@ -69,7 +69,7 @@ def instructor_copy(notebook: NotebookNode, number: str) -> NotebookNode:
     """The notebook with the solutions in the cells, the outputs of passed checks, and notes for the instructor."""
     notebook, cells = copy.deepcopy(notebook), []
     for cell, role, exercise in _with_roles(notebook, number):
-        if role == "quiz":
+        if role == "quiz" and cell.cell_type == "markdown":
             cells.append(_note("discussion", _discussion(number)))
         cells.append(cell)
         if len(cells) == 1:
