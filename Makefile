@@ -1,14 +1,15 @@
 # Large Models, Hands On. Two commands do all a learner needs: `make lab` and `make test`.
 # Variables: PYTHON (which Python makes the environment), TORCH (auto, cpu or cuda: which build of PyTorch),
 # LAB_FLAGS (more options for JupyterLab), NOTEBOOKS (only these for `make notebooks` and `make course`),
-# BUNDLE (where `make bundle` writes), RESULTS (part of an experiment's name for `make results`, or --all: also what
-# this machine has computed with this very code).
+# BUNDLE and WORKSHOP (where `make bundle` and `make workshop` write), RESULTS (part of an experiment's name for
+# `make results`, or --all: also what this machine has computed with this very code).
 
 PYTHON ?= python3
 TORCH ?= auto
 LAB_FLAGS ?=
 NOTEBOOKS ?=
 BUNDLE ?= data/cache/bundle
+WORKSHOP ?= data/cache/workshop
 RESULTS ?=
 # When the set-up began, in seconds since 1970; the stages count from there.
 ifndef STARTED
@@ -22,7 +23,7 @@ TEST_STAMP := $(VENV)/.installed-test
 SET_UP := $(PYTHON) course_lib/set_up.py --venv $(VENV) --torch $(TORCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab bundle test check course notebooks pictures results bench format data clean
+.PHONY: help lab bundle workshop test check course notebooks pictures results bench format data clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -34,6 +35,9 @@ lab: $(LAB_STAMP) ## set up what is missing, then open the first notebook in Jup
 
 bundle: $(LAB_STAMP) ## write one folder from which a class sets the course up without a network
 	$(PY) -m course_lib bundle --out $(BUNDLE) --torch $(TORCH)
+
+workshop: $(LAB_STAMP) ## write notebooks for a class, with and without solutions, and a guide for the instructor
+	$(PY) -m course_lib workshop --out $(WORKSHOP)
 
 test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, results, notebooks, browser
 	$(PY) tests/tools/stages.py --started $(STARTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -445,7 +446,7 @@ def test_a_bundle_has_verified_downloads(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_bundle_overwrites_nothing_else(out: str, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     with pytest.raises(BadInput, match="inside the course's own folder" if out == "course" else "is not a bundle"):
-        bundle._check_place(ROOT / "bundle" if out == "course" else tmp_path)
+        bundle.run(argparse.Namespace(out=ROOT / "bundle" if out == "course" else tmp_path, torch="cpu"))
 
 
 def test_without_git_all_but_what_tools_made_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from course_lib.commands.inputs import check_writable, say
+from course_lib.commands.inputs import check_replaceable, say
 from course_lib.errors import BadInput, MissingAsset, Offline
 
 _INSTALLED = 1.4  # bytes on the disk over those in the wheels: 1.35 measured, compiled files and blocks included
@@ -31,9 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Collects everything in a temporary folder and renames it at the end. Needs a network."""
     from course_lib import assets
+    from course_lib.set_up import MANIFEST
 
     out = (options.out or assets.cache_folder() / "bundle").resolve()
-    _check_place(out)
+    check_replaceable(out, (out / MANIFEST).exists(), "a bundle")
     part = out.with_name(f".partial-{out.name}")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -48,18 +49,6 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         shutil.rmtree(part, ignore_errors=True)
     lines = [f"{out}: {size / 1e6:.0f} MB", "Copy this folder to each machine, and run there: python3 set_up.py"]
     return {"bundle": str(out), "bytes": size}, lines, 0
-
-
-def _check_place(out: Path) -> None:
-    """Only a new folder, an empty one or an older bundle may be replaced, and none inside the course's own folder."""
-    from course_lib import assets
-    from course_lib.set_up import MANIFEST, ROOT
-
-    if out.is_relative_to(ROOT) and not out.is_relative_to(assets.cache_folder()):
-        raise BadInput(f"--out {out} is inside the course's own folder", "give a folder outside it")
-    if out.exists() and not (out / MANIFEST).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"--out {out} exists and is not a bundle", "give a new or an empty folder")
-    check_writable(out, "--out")
 
 
 def _collect(folder: Path, torch: str) -> int:

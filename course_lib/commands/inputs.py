@@ -160,6 +160,23 @@ def check_output_file(file: Path, option: str) -> None:
     check_writable(file, option)
 
 
+def check_replaceable(out: Path, ours: bool, what: str) -> None:
+    """Raises BadInput where a folder may not be written: `--out` is not ours and not empty, or in the course's folder.
+
+    Args:
+        ours: whether an earlier run of the same command has written what is there.
+        what: what the command writes, such as "a bundle".
+    """
+    from course_lib import assets
+    from course_lib.set_up import ROOT
+
+    if out.is_relative_to(ROOT) and not out.is_relative_to(assets.cache_folder()):
+        raise BadInput(f"--out {out} is inside the course's own folder", "give a folder outside it")
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"--out {out} exists and is not {what}", "give a new or an empty folder")
+    check_writable(out, "--out")
+
+
 def check_writable(place: Path, option: str) -> None:
     """Writes a byte beside a file or folder that is to be made, and removes it.
 

@@ -1,12 +1,15 @@
-"""How long each section of a notebook takes, which sections are on a path, and the timetable of a workshop."""
+"""How long each section of a notebook takes, which sections are on a path, and the guide for the instructor.
+
+A line `*Path: half a day, two days*` below the heading of a section puts it on these paths.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from pathlib import Path
 
 from nbformat import NotebookNode
 
@@ -14,8 +17,9 @@ from course_lib.exercises import Exercise, catalogue
 
 WORDS_A_MINUTE = 180  # technical text, read with care
 MINUTES_A_CELL = 1  # to run a code cell, read it and look at its result
-PATHS = {"half a day": 1, "two days": 2}  # and the days that each may take
-DAY, LUNCH_FROM, LUNCH, BREAK, BREAK_AFTER = 420, 180, 60, 15, 75  # minutes of work; after the start; ...
+DISCUSSION = 5  # minutes at the end of each notebook
+PATHS = ("half a day", "two days")
+DAY, LUNCH, BREAK = 420, 60, 15  # minutes; the day without lunch
 
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _PATH = re.compile(r"^\*Path: (.+)\*$", re.MULTILINE)
@@ -73,37 +77,82 @@ def _read(section: Section, text: str) -> None:
         section.paths = tuple(path[1].split(", "))
 
 
+def on_path(found: Iterable[Section], path: str) -> list[Section]:
+    """The sections on a path, with a discussion at the end of each notebook."""
+    chosen = [section for section in found if path in section.paths]
+    numbers = dict.fromkeys(section.notebook for section in chosen)
+    talks = [Section(number, "Discussion", (path,), DISCUSSION) for number in numbers]
+    return sorted([*chosen, *talks], key=lambda section: section.notebook)  # stable: a discussion stays at the end
+
+
 @dataclass(frozen=True)
 class Slot:
-    """A line of a timetable: the day (1, 2 ...), minutes after its start, the length, and no section for a break."""
+    """A line of a timetable: its day (1, 2 ...), its start in minutes after nine, its length, and what it is."""
 
     day: int
     start: int
     minutes: int
-    section: Section | None = None
+    section: Section | None  # None is a break, or lunch
 
     @property
     def clock(self) -> str:
-        """The time at which it starts, for a day that starts at nine."""
-        return f"{datetime(2000, 1, 1, 9) + timedelta(minutes=self.start):%H:%M}"
+        """The time at which it starts."""
+        return f"{9 + self.start // 60:02}:{self.start % 60:02}"
 
 
-def timetable(chosen: Iterable[Section]) -> Iterator[Slot]:
-    """The sections one after the other, with a break after about every 75 minutes of work, and an hour for lunch."""
-    day, now, worked, since_break, had_lunch = 1, 0, 0, 0, False
-    for section in chosen:
-        if worked + section.minutes > DAY:
-            day, now, worked, since_break, had_lunch = day + 1, 0, 0, 0, False
-        lunch = not had_lunch and now >= LUNCH_FROM
-        if lunch or since_break >= BREAK_AFTER:
-            pause = LUNCH if lunch else BREAK
-            yield Slot(day, now, pause)
-            now, since_break, had_lunch = now + pause, 0, had_lunch or lunch
-        yield Slot(day, now, section.minutes, section)
-        now, worked, since_break = now + section.minutes, worked + section.minutes, since_break + section.minutes
+def timetable(chosen: Sequence[Section]) -> list[Slot]:
+    """The sections one after the other, with breaks, lunch, and a new day where a day is full.
+
+    A break comes after an hour and lunch after two and a half where a notebook begins, and within a notebook half an
+    hour later. An afternoon of less than an hour is no reason for lunch.
+    """
+    slots: list[Slot] = []
+    day, now, since_break, lunch, last = 1, 0, 0, 0, ""
+    for place, section in enumerate(chosen):
+        patience = 0 if section.notebook != last else 30
+        rest = sum(one.minutes for one in chosen[place:])
+        pause = BREAK if since_break >= 60 + patience else 0
+        if not lunch and now >= 150 + patience and rest > LUNCH:
+            pause = LUNCH
+        if now - lunch + section.minutes + (0 if pause == LUNCH else pause) > DAY:
+            day, now, since_break, lunch, pause = day + 1, 0, 0, 0, 0
+        if pause:
+            slots.append(Slot(day, now, pause, None))
+            now, since_break, lunch = now + pause, 0, lunch or pause // LUNCH * LUNCH
+        slots.append(Slot(day, now, section.minutes, section))
+        now, since_break, last = now + section.minutes, since_break + section.minutes, section.notebook
+    return slots
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown; a bar in a text is escaped."""
     lines = [[text.replace("|", "\\|") for text in row] for row in (header, ["---"] * len(header), *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def guide(found: Sequence[Section]) -> str:
+    """What an instructor needs to know, in Markdown: the timetables, the day before, and how to collect results."""
+    plans = [_plan(path, timetable(on_path(found, path))) for path in PATHS]
+    text = Path(__file__).with_name("guide.md").read_text(encoding="utf-8")
+    return text.format(words=WORDS_A_MINUTE, cell=MINUTES_A_CELL, talk=DISCUSSION, plans="\n\n".join(plans))
+
+
+def _plan(path: str, slots: Sequence[Slot]) -> str:
+    if not slots:
+        return f"## {path.capitalize()}\n\nNone of these notebooks is on this path."
+    work = sum(slot.minutes for slot in slots if slot.section)
+    parts = [f"## {path.capitalize()}: {work // 60} h {work % 60:02} min of work"]
+    for day in range(1, slots[-1].day + 1):
+        of_day = [slot for slot in slots if slot.day == day]
+        rows = [[slot.clock, *_what(slot), str(slot.minutes)] for slot in of_day]
+        end = of_day[-1].start + of_day[-1].minutes
+        rows.append([Slot(day, end, 0, None).clock, "", "End", ""])
+        title = [f"### Day {day}"] if slots[-1].day > 1 else []
+        parts += [*title, markdown_table(["time", "notebook", "section", "minutes"], rows)]
+    return "\n\n".join(parts)
+
+
+def _what(slot: Slot) -> tuple[str, str]:
+    if slot.section is None:
+        return "", "*Lunch*" if slot.minutes == LUNCH else "*Break*"
+    return slot.section.notebook, slot.section.title
