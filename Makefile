@@ -36,7 +36,7 @@ lab: $(LAB_STAMP) ## set up what is missing, then open the first notebook in Jup
 bundle: $(LAB_STAMP) ## write one folder from which a class sets the course up without a network
 	$(PY) -m course_lib bundle --out $(BUNDLE) --torch $(TORCH)
 
-workshop: $(LAB_STAMP) ## write notebooks for a class, with and without solutions, and a guide for the instructor
+workshop: $(LAB_STAMP) ## write notebooks for a class, with and without solutions, slides and a guide
 	$(PY) -m course_lib workshop --out $(WORKSHOP)
 
 test: $(TEST_STAMP) data ## set up what is missing, then lint, types, layers, unit tests, results, notebooks, browser

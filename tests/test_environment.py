@@ -29,7 +29,7 @@ from course_lib.set_up import canonical, direct_requirements, read_pins
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
-TARGETS = ("help", "lab", "bundle", "test", "course", "notebooks", "bench", "format", "clean")
+TARGETS = ("help", "lab", "bundle", "workshop", "test", "course", "notebooks", "bench", "format", "clean")
 
 
 def test_conda_has_the_same_name_and_python() -> None:

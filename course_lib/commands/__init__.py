@@ -20,7 +20,7 @@ COMMANDS = {
     "lab": "open the first notebook in JupyterLab; further options are passed to JupyterLab",
     "bundle": "write one folder from which a class sets the course up without a network",
     "progress": "show how far you are in the exercises and where to continue, or how far a class is",
-    "workshop": "write notebooks for a class, with and without solutions, and a guide for the instructor",
+    "workshop": "write notebooks for a class, with and without solutions, slides and a guide for the instructor",
     "finetune": "train a classifier on a corpus or on your own CSV file, evaluate it and save it",
     "pretrain": "pretrain a language model on the course's texts, measure it on held-out text and save it",
     "fill": "predict a missing word with a pretrained language model",

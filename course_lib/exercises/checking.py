@@ -127,7 +127,7 @@ class Checker:
 
     def points(self, answer: Any) -> int:
         """The exercise's difficulty, from 1 to 5, for an answer that passes, else 0. A tool that grades reads it."""
-        return self.exercise.text.difficulty if self(answer).status == "passed" else 0
+        return self.exercise.text.difficulty if self._verdict(answer).status == "passed" else 0
 
     def or_reference(self, answer: Any) -> Answer:
         """`answer` itself if it passes, else the reference, so that the notebook can continue.

@@ -86,14 +86,10 @@ def instructor_copy(notebook: NotebookNode, number: str) -> NotebookNode:
 
 def write_copies(folder: Path, files: dict[str, Path]) -> None:
     """Writes `student/` and `instructor/`, each with the pictures and pages to which the notebooks link."""
+    source = next(iter(files.values())).parent
     for name, make in (("student", student_copy), ("instructor", instructor_copy)):
+        shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.ipynb", ".*"))
         for number, file in files.items():
-            shutil.copytree(
-                file.parent,
-                folder / name,
-                ignore=shutil.ignore_patterns("*.ipynb", ".*"),
-                dirs_exist_ok=True,
-            )
             nbformat.write(make(read(file), number), folder / name / file.name)
 
 
@@ -131,7 +127,7 @@ def _verdict(exercise: Exercise, execution_count: int | None) -> NotebookNode:
 
 
 def _note(name: str, text: str) -> NotebookNode:
-    source, metadata = f"**For the instructor.** {text}", {"tags": ["instructor"]}
+    source, metadata = f"**For the instructor**\n\n{text}", {"tags": ["instructor"]}
     cell: NotebookNode = new_markdown_cell(source, id=f"instructor-{name}", metadata=metadata)
     return cell
 
@@ -145,7 +141,7 @@ def _times(notebook: NotebookNode, number: str) -> str:
 
 def _mistakes(exercise: Exercise) -> str:
     found = "\n".join(f"- {mistake.message}" for mistake in exercise.text.mistakes)
-    return f"Common mistakes, in the words of the check:\n\n{found}"
+    return f"<details><summary>Common mistakes, in the words of the check</summary>\n\n{found}\n\n</details>"
 
 
 def _discussion(number: str) -> str:
