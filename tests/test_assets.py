@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from notebook_cells import code_cells, find, read
 
 from course_lib import assets
 from course_lib.assets import archives, download, manifest, store
@@ -551,6 +553,26 @@ def test_no_manifest(shelf: Shelf) -> None:
 # --- the real ones ----------------------------------------------------------------------------------------
 
 CORE = ["course_encoder", "sentiment_ratings", "vader_lexicon", "speeches", "wikipedia_leads", "wordnet"]
+
+
+def test_the_manifest_names_the_notebooks_that_need_an_asset_which_is_not_core() -> None:
+    """A notebook needs what its code names, and what the case studies that it imports name."""
+    needs: dict[str, set[str]] = {asset.name: set() for asset in assets.read_manifest().values() if not asset.core}
+    for path in find():
+        code = "\n".join(cell.source for cell in code_cells(read(path)))
+        cases = [
+            file for file in (REPOSITORY / "course_lib" / "cases").glob("*.py") if file.stem in words_of_imports(code)
+        ]
+        text = "\n".join([code, *(file.read_text(encoding="utf-8") for file in cases)])
+        for name in needs:
+            if f'"{name}"' in text:
+                needs[name].add(path.name[:2])
+    assert needs == {name: set(assets.read_manifest()[name].notebooks) for name in needs}
+
+
+def words_of_imports(code: str) -> set[str]:
+    """Words of the lines that import case studies."""
+    return {word for line in code.splitlines() if "course_lib.cases" in line for word in re.findall(r"\w+", line)}
 
 
 def test_the_real_manifest() -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+import webbrowser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -219,6 +220,62 @@ def test_doctor_tries_to_write_into_the_cache(folder, capsys, monkeypatch, tmp_p
     assert main(["doctor", "--json"]) == 1
     (problem,) = [one for one in told(capsys)["problems"] if "cannot be written" in one]
     assert str(tmp_path / folder) in problem and "set COURSE_CACHE to a folder where you may write" in problem
+
+
+@pytest.fixture
+def idle(monkeypatch) -> None:
+    """A machine on which nothing else runs, and on which predictions are not timed."""
+    from course_lib.commands import doctor
+
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: 3.0)
+    monkeypatch.setattr(doctor, "_speed", lambda facts, problems: "fast")
+
+
+@pytest.mark.slow
+def test_doctor_for_a_class_fits_a_screen_and_measures_the_speed(capsys, monkeypatch):
+    from course_lib import assets
+    from course_lib.commands import doctor
+
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: 3.0)
+    monkeypatch.setattr(doctor, "_SENTENCES", 2)
+    monkeypatch.setattr(doctor, "_REFERENCE_RATE", 1e-9)
+    assert main(["doctor", "--class"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "every notebook can run on this machine today"
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100 and any("takes about 0 s here" in line for line in lines)
+    problems: list[str] = []
+    monkeypatch.setattr(doctor, "_REFERENCE_RATE", 1e9)
+    doctor._speed({"assets": assets.status()}, problems)
+    assert len(problems) == 1 and "times as long as stated" in problems[0]
+
+
+def test_doctor_for_a_class_names_the_notebooks_that_lack_data(capsys, monkeypatch, idle):
+    from course_lib import assets
+
+    states = {**assets.status(), "taiwan_credit": "missing", "phishing": "missing", "smollm2": "damaged"}
+    monkeypatch.setattr(assets, "status", lambda: states)
+    assert main(["doctor", "--class", "--json"]) == 1
+    assert told(capsys)["problems"] == [
+        "notebook 10 needs data that are damaged (93 MB): run python -m course_lib data --refetch smollm2",
+        "notebook 14 needs data that are missing (41 MB): run python -m course_lib data taiwan_credit phishing",
+    ]
+
+
+def test_doctor_for_a_class_tries_the_kernel_the_threads_and_the_progress_file(capsys, monkeypatch, idle, tmp_path):
+    from course_lib import machine
+
+    described = machine.describe()
+    monkeypatch.setattr(machine, "describe", lambda: {**described, "threads": 1000, "memory_available_gb": 2.2})
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: 80.0)
+    monkeypatch.setattr("jupyter_client.manager.start_new_kernel", lambda **options: 1 / 0)
+    monkeypatch.setattr("webbrowser.get", lambda: (_ for _ in ()).throw(webbrowser.Error))
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path))
+    assert main(["doctor", "--class", "--json"]) == 1
+    facts = told(capsys)
+    found = ["kernel python3", "progress cannot be written", "unset OMP_NUM_THREADS", "80 % of", "notebook 12 needs"]
+    assert len(facts["problems"]) == len(found)
+    assert all(part in problem for part, problem in zip(found, facts["problems"], strict=True))
+    assert facts["checks"]["browser"].startswith("none found")
 
 
 # data

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from course_lib.errors import BadInput, CorruptAsset, MissingAsset
 
@@ -43,6 +44,7 @@ class Asset:
     card: str  # path under data/
     members: tuple[Member, ...]
     core: bool = True
+    notebooks: tuple[str, ...] = ()  # of an asset that is not core: who needs it
     inside: str = ""  # an archive within the archive that holds the members
     file: str = ""  # the asset is this one file, not the folder
     python: str = ""  # of a wheel with compiled code: the Python and the platform that it was built for
@@ -131,9 +133,13 @@ def _parse(file: Path, changed: int) -> dict[str, Asset]:
     """`changed` is the file's time stamp: an edited manifest is read again."""
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
-        members = {name: tuple(Member(**member) for member in table.pop("members")) for name, table in tables.items()}
-        return {name: Asset(name=name, members=members[name], **table) for name, table in tables.items()}
+        return {name: _asset(name, table) for name, table in tables.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # not UTF-8, not TOML, or other tables
         raise CorruptAsset(
             f"{file} cannot be read: {error}.", "restore it: git checkout -- data/manifest.toml"
         ) from error
+
+
+def _asset(name: str, table: dict[str, Any]) -> Asset:
+    members = tuple(Member(**member) for member in table["members"])
+    return Asset(name=name, **table | {"members": members, "notebooks": tuple(table.get("notebooks", ()))})

@@ -12,6 +12,7 @@ from course_lib.exercises.summary import file_of, local_time, progress_in, where
 from course_lib.widgets.base import control_style, error_message, message
 
 _HEADINGS = ("Notebook", "Passed", "Wrong", "Skipped", "Not reached", "Quiz", "Last time")
+_CELL = "padding-left: 1.2em; text-align: right"
 _FORGET = "Forget this notebook"
 
 
@@ -25,7 +26,7 @@ def show_progress() -> ipywidgets.VBox:
     """
     table, link, said = ipywidgets.HTML(), ipywidgets.Output(), ipywidgets.HTML()
     choice = ipywidgets.Dropdown(options=[*catalogue.NOTEBOOKS], description="Notebook", **control_style(width="200px"))
-    button = ipywidgets.Button(description=_FORGET, layout={"width": "auto"})
+    button = ipywidgets.Button(description=_FORGET, layout={"width": "auto", "align_self": "flex-start"})
 
     def show() -> None:
         events = progress.read().events
@@ -69,8 +70,10 @@ def _table(events: Sequence[progress.Event]) -> str:
     for one in (progress_in(number, events) for number in catalogue.NOTEBOOKS):
         counts = [str(one.count(state)) for state in ("passed", "wrong", "skipped", "not reached")]
         quiz = f"{one.right_at_first} of {one.questions}" if one.first_letters else ""
-        cells = "".join(f"<td>{cell}</td>" for cell in (*counts, quiz, local_time(one.last)))
-        rows.append(f'<tr><th scope="row">{file_of(one.notebook).removesuffix(".ipynb")}</th>{cells}</tr>')
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADINGS)
-    caption = "<caption>Exercises and stages of builds; right first answers to the quiz</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        cells = "".join(f'<td style="{_CELL}">{cell}</td>' for cell in (*counts, quiz, local_time(one.last)))
+        name = file_of(one.notebook).removesuffix(".ipynb")
+        rows.append(f'<tr><th scope="row" style="text-align: left">{name}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in _HEADINGS)
+    caption = "<caption>Exercises and stages of builds; quiz questions answered right at first</caption>"
+    body = f"{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<table style="line-height: 1.5">{body}</table>'
