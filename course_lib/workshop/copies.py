@@ -146,5 +146,5 @@ def _mistakes(exercise: Exercise) -> str:
 
 def _discussion(number: str) -> str:
     questions = [one for text in catalogue.texts_of(number) for one in text.discussion]
-    shown = [f"{place}. {one.text}\n\n   *Listen for:* {one.listen_for}" for place, one in enumerate(questions, 1)]
-    return "\n\n".join(["Questions for a discussion, without a single right answer.", *shown])
+    shown = [f"{place}. {one.text}\n\n   > {one.listen_for}" for place, one in enumerate(questions, 1)]
+    return "\n\n".join(["Questions without a single right answer, and what to listen for:", *shown])

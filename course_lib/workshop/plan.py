@@ -118,7 +118,7 @@ def timetable(chosen: Sequence[Section]) -> list[Slot]:
             day, now, since_break, lunch, pause = day + 1, 0, 0, 0, 0
         if pause:
             slots.append(Slot(day, now, pause, None))
-            now, since_break, lunch = now + pause, 0, lunch or pause // LUNCH * LUNCH
+            now, since_break, lunch = now + pause, 0, LUNCH if pause == LUNCH else lunch
         slots.append(Slot(day, now, section.minutes, section))
         now, since_break, last = now + section.minutes, since_break + section.minutes, section.notebook
     return slots
