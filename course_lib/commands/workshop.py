@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
     files = copies.notebook_files(options.notebooks)
     out = (options.out or assets.cache_folder() / "workshop").resolve()
-    check_replaceable(out, _is_ours(out), "a workshop of this command alone")
+    check_replaceable(out, _is_ours(out), "a folder with an older workshop and nothing else")
     part = out.with_name(f".partial-{out.name}")
     shutil.rmtree(part, ignore_errors=True)
     try:
