@@ -452,7 +452,7 @@ def test_a_bundle_overwrites_nothing_else(out: str, tmp_path: Path) -> None:
 def test_without_git_all_but_what_tools_made_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     course = tmp_path / "course"
     for name in ("course_lib/bundle.py", "course_lib/__pycache__/a.pyc", "data/cache/a", "data/m.toml", ".venv/a",
-                 "README.md", "bundle.json", "wheels/a.whl"):  # fmt: skip
+                 "README.md", "bundle.json", "wheels/a.whl", "data/progress.jsonl"):  # fmt: skip
         (course / name).parent.mkdir(parents=True, exist_ok=True)
         (course / name).touch()
     monkeypatch.setattr(set_up, "ROOT", course)

@@ -19,7 +19,7 @@ from course_lib.errors import BadInput, MissingAsset, Offline
 _INSTALLED = 1.4  # bytes on the disk over those in the wheels: 1.35 measured, compiled files and blocks included
 # In a course folder that is not a git clone: what does not belong to the course.
 _NOT_OURS = [".git", ".venv", "cache", "reports", "artefacts", "wheels", "bundle.json", "__pycache__", "*.egg-info"]
-_NOT_OURS += [".ipynb_checkpoints", ".hypothesis", ".*_cache"]
+_NOT_OURS += [".ipynb_checkpoints", ".hypothesis", ".*_cache", "progress.jsonl"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from course_lib.errors import BadInput
 from course_lib.exercises import catalogue, progress
 from course_lib.exercises.summary import NotebookProgress, progress_in
+from course_lib.exercises.texts import LETTERS, Question
 
 MARKS = {"passed": "\u2713", "wrong": "\u2717", "skipped": "\u2026", "not reached": " "}
 _COLUMNS = 30  # learners side by side
@@ -122,9 +123,13 @@ def _question_rows(notebook: str, learners: Sequence[Learner]) -> list[dict[str,
         rows.append(
             {"notebook": notebook, "question": number, "text": question.text, "answered": len(first)}
             | {"wrong": sum(count for _, count in wrong)}
-            | {"commonest_wrong": {"letter": wrong[0][0], "learners": wrong[0][1]} if wrong else None}
+            | {"commonest_wrong": _option(question, *wrong[0]) if wrong else None}
         )
     return rows
+
+
+def _option(question: Question, letter: str, learners: int) -> dict[str, Any]:
+    return {"letter": letter, "text": question.options[LETTERS.index(letter)].text, "learners": learners}
 
 
 def as_text(summary: Mapping[str, Any]) -> list[str]:
@@ -168,10 +173,9 @@ def _questions(questions: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [row for row in questions if row["wrong"] >= _SEVERAL and 2 * row["wrong"] > row["answered"]]
     lines = ["", "Quiz questions that most got wrong at the first answer:"] if rows else []
     for row in sorted(rows, key=lambda row: -row["wrong"] / row["answered"]):
-        worst, text = row["commonest_wrong"], row["text"]
-        lines.append(
-            f"  {row['notebook']} question {row['question']}: {row['wrong']} of {row['answered']} wrong, "
-            f"{worst['learners']} of them with {worst['letter']}"
-        )
-        lines.append(f"     {text if len(text) < 100 else text[:97] + '...'}")
+        worst = row["commonest_wrong"]
+        lines += [
+            f"  {row['notebook']} question {row['question']}: {row['wrong']} of {row['answered']} wrong. {row['text']}",
+            f"     {worst['learners']} of them chose {worst['letter']}: {worst['text']}",
+        ]
     return lines
