@@ -104,15 +104,15 @@ def timetable(chosen: Sequence[Section]) -> list[Slot]:
     """The sections one after the other, with breaks, lunch, and a new day where a day is full.
 
     A break comes after an hour and lunch after two and a half where a notebook begins, and within a notebook half an
-    hour later. An afternoon of less than an hour is no reason for lunch.
+    hour later. No break comes in that half hour before lunch. An afternoon of less than an hour is no reason for lunch.
     """
     slots: list[Slot] = []
     day, now, since_break, lunch, last = 1, 0, 0, 0, ""
     for place, section in enumerate(chosen):
         patience = 0 if section.notebook != last else 30
-        rest = sum(one.minutes for one in chosen[place:])
-        pause = BREAK if since_break >= 60 + patience else 0
-        if not lunch and now >= 150 + patience and rest > LUNCH:
+        lunch_due = not lunch and now >= 150 and sum(one.minutes for one in chosen[place:]) > LUNCH
+        pause = BREAK if since_break >= 60 + patience and not lunch_due else 0
+        if lunch_due and now >= 150 + patience:
             pause = LUNCH
         if now - lunch + section.minutes + (0 if pause == LUNCH else pause) > DAY:
             day, now, since_break, lunch, pause = day + 1, 0, 0, 0, 0
