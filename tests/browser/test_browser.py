@@ -340,7 +340,7 @@ def photograph_whole(opened: Opened) -> None:
 
 
 def type_a_sentence(opened: Opened) -> None:
-    """Typing into `watch_prediction` changes what it predicts."""
+    """Typing into `watch_prediction` changes what it predicts; the link of `show_progress` stays in JupyterLab."""
     box = opened.page.locator(".widget-text:has-text('Your sentence') input, input[placeholder='Your sentence']").first
     label = opened.page.locator(".prediction-label").first
     box.scroll_into_view_if_needed()
@@ -352,6 +352,10 @@ def type_a_sentence(opened: Opened) -> None:
             lambda word=word: label.inner_text().startswith(word), opened.page, f"{sentence!r} was not called {word}"
         )
         opened.photograph(f"typed-{word}")
+    link = opened.page.locator(".show-progress a")  # to this notebook, since nothing is recorded here
+    link.click()
+    opened.page.wait_for_timeout(1000)
+    assert link.is_visible() and len(opened.page.context.pages) == 1, "JupyterLab did not open the link itself"
 
 
 def move_the_sliders(opened: Opened) -> None:
