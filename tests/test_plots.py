@@ -655,6 +655,29 @@ def test_series_differ_in_lightness_marker_line_and_hatch():
         assert len({getattr(one, part) for one in style.STYLES}) == len(style.STYLES)
 
 
+# Machado, Oliveira and Fernandes (2009), severity 1: what linear RGB becomes.
+BLINDNESS = {
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_colour_blind_readers_tell_the_series_apart(kind):
+    rgb = np.array([to_rgb(one.colour) for one in style.STYLES])
+    linear = np.clip(
+        np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.transpose(BLINDNESS[kind]), 0, 1
+    )
+    seen = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert (np.diff([lightness(tuple(colour)) for colour in seen]) > 7).all()
+
+
+def test_markers_stand_out_from_the_page():
+    for number in range(7):
+        assert lightness(style.line_style(number)["markeredgecolor"]) < 61, "a contrast of 3 to 1 with white"
+
+
 def test_the_small_picture_looks_the_same_and_is_made_once():
     buffer = BytesIO()
     plots.learning_curve(history(until=30))[0].figure.savefig(buffer, format="png")

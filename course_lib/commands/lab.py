@@ -12,6 +12,7 @@ from course_lib.commands.inputs import say
 
 # Defaults of settings, below the user's own. Not through `--LabApp.app_settings_dir`: it would replace JupyterLab's.
 SETTINGS = Path(__file__).parent / "jupyter"
+EXTENSIONS = SETTINGS / "labextensions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,7 @@ def lab_options(signatures: Path) -> list[str]:
         "--ServerApp.ip=127.0.0.1",
         "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
         f"--NotebookNotary.data_dir={signatures}",
+        f"--LabApp.extra_labextensions_path={EXTENSIONS}",
         *as_root,
     ]
 

@@ -96,6 +96,7 @@ def line_style(number: int, points: int = 1) -> dict[str, Any]:
         "marker": style.marker,
         "markevery": (number % every, every),
         "markerfacecolor": "white" if hollow else style.colour,
+        "markeredgecolor": INK if style in STYLES[3:] else style.colour,  # the light ones are pale on white
     }
 
 

@@ -14,6 +14,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.parse
@@ -27,9 +28,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from needed_cells import RUN_WHOLE, cells_to_run
-from notebook_cells import ROOT, find, may_raise, put_widget_pictures, read
+from notebook_cells import ROOT, Picture, find, may_raise, put_widget_pictures, read
 from run_notebooks import replace, without_own_runs
 
+from course_lib.commands.lab import EXTENSIONS
 from course_lib.exercises.catalogue import questions_of
 from course_lib.exercises.texts import LETTERS
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 ARTEFACTS = Path(__file__).parent / "artefacts"
 NOTEBOOKS = find()
 RUN_SECONDS = 600
+MOST_WORDS = 400  # characters of a text alternative
 FIRST_ANSWER_SECONDS = 60  # 30 on a machine that does nothing else
 SETTINGS = {
     # Every cell stands in the page, also those out of sight.
@@ -70,6 +73,9 @@ ACTIVATE = """number => {
     notebook.node.focus();
     notebook.widgets[number].node.focus();
 }"""
+# What a widget says: its words, what is typed into it and the alternatives of its pictures.
+WORDS = """widget => [...widget.querySelectorAll('input[type=text], textarea, select')].map(input => input.value)
+    .concat(widget.innerText, [...widget.querySelectorAll('img')].map(image => image.alt)).join(' ')"""
 # What a widget shows besides its own controls.
 SHOWN = """widget => {
     const copy = widget.cloneNode(true);
@@ -80,9 +86,9 @@ SHOWN = """widget => {
 WIDGET_OUTPUT = ".jp-OutputArea-output:has(.jupyter-widgets)"
 WIDGET_NAME = f"""selector => document.querySelector(selector).closest('{WIDGET_OUTPUT}')
     .querySelector('.jupyter-widgets').className.split(' ').pop()"""
-AXE_OPTIONS = {
-    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
-    "resultTypes": ["violations"],
+AXE_RULES = {
+    "JupyterLab Dark": {"type": "rule", "values": ["color-contrast"]},
+    "JupyterLab Light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
 }
 
 
@@ -143,6 +149,7 @@ def lab_command(port: int, token: str, folder: Path) -> list[str]:
         "IdentityProvider.token": token,
         "FileCheckpoints.checkpoint_dir": folder / "checkpoints",
         "LabApp.expose_app_in_browser": True,
+        "LabApp.extra_labextensions_path": EXTENSIONS,
     }
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return [sys.executable, "-m", "jupyterlab", *as_root, *(f"--{name}={value}" for name, value in options.items())]
@@ -312,8 +319,8 @@ def test_pictures_of_widgets(opened: Opened) -> None:
         opened.before = opened.path.read_bytes()
 
 
-def photograph_widgets(opened: Opened, number: int) -> list[str]:
-    """Pictures (PNG, base64) of the widgets below one cell."""
+def photograph_widgets(opened: Opened, number: int) -> list[Picture]:
+    """Pictures of the widgets below one cell, each with the widget's words as its text alternative."""
     cell = opened.page.locator(".jp-Notebook .jp-Cell").nth(number)
     found = []
     for order, widget in enumerate(cell.locator(".jp-OutputArea-output:has(.jupyter-widgets)").all()):
@@ -321,8 +328,10 @@ def photograph_widgets(opened: Opened, number: int) -> list[str]:
         widget.scroll_into_view_if_needed()
         opened.photograph(f"widget-{number}-{order}", widget)
         opened.page.set_viewport_size({"width": 1280, "height": 1000})
-        found.append(base64.b64encode((ARTEFACTS / f"{opened.path.stem}-widget-{number}-{order}.png").read_bytes()))
-    return [picture.decode() for picture in found]
+        png = (ARTEFACTS / f"{opened.path.stem}-widget-{number}-{order}.png").read_bytes()
+        words = textwrap.shorten(f"Widget: {widget.evaluate(WORDS)}", MOST_WORDS, placeholder=" …")
+        found.append((base64.b64encode(png).decode(), words))
+    return found
 
 
 def test_nothing_leaves_this_machine(opened: Opened) -> None:
@@ -685,19 +694,26 @@ def test_the_quiz_is_answered_by_keyboard(opened: Opened) -> None:
     opened.photograph("quiz", quiz)
 
 
+def test_figures_have_text_alternatives(opened: Opened) -> None:
+    figures = opened.page.locator(".jp-RenderedImage img").all()
+    assert [figure for figure in figures if not figure.get_attribute("alt")] == []
+    assert figures or opened.path.stem not in RUN_WHOLE
+
+
 def test_widgets_are_accessible(opened: Opened) -> None:
-    """axe-core finds no serious or critical fault in the widgets, in the light and in the dark theme."""
+    """axe-core finds no serious or critical fault in the widgets; their contrast is enough in the dark theme, too."""
     found = []
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+    for theme, rules in AXE_RULES.items():
         opened.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         opened.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
-        found += [f"{theme}: {fault}" for fault in axe_faults(opened.page)]
+        found += [f"{theme}: {fault}" for fault in axe_faults(opened.page, rules)]
     assert found == []
 
 
-def axe_faults(page: Page) -> list[str]:
+def axe_faults(page: Page, rules: dict[str, Any]) -> list[str]:
     """What axe-core finds in the widgets: the rule, the widget and the element."""
-    results = Axe().run(page, {"include": [[WIDGET_OUTPUT]]}, AXE_OPTIONS)
+    options = {"runOnly": rules, "resultTypes": ["violations"]}
+    results = Axe().run(page, {"include": [[WIDGET_OUTPUT]]}, options)
     return [
         f"{rule['id']} ({rule['impact']}) in {page.evaluate(WIDGET_NAME, node['target'][0])}: {node['html'][:200]}"
         for rule in results.response["violations"]

@@ -137,19 +137,32 @@ def widget_outputs(cell: NotebookNode) -> list[NotebookNode]:
     return [one for one in cell.get("outputs", []) if WIDGET_TEXT.match(one.get("data", {}).get("text/plain", ""))]
 
 
-def widget_pictures(notebook: NotebookNode) -> dict[str, list[str]]:
-    """Source of a cell -> the pictures (PNG, base64) of its widgets, which readers see where no kernel runs."""
+Picture = tuple[str, str]  # PNG (base64) and its text alternative
+
+
+def text_alternative(output: NotebookNode) -> str:
+    """What a screen reader reads in place of an output's picture; "" where there is nothing."""
+    return str(output.get("metadata", {}).get("image/png", {}).get("alt", ""))
+
+
+def widget_pictures(notebook: NotebookNode) -> dict[str, list[Picture]]:
+    """Source of a cell -> the pictures of its widgets, which readers see where no kernel runs."""
     return {
-        cell.source: [output.data["image/png"] for output in widget_outputs(cell) if "image/png" in output.data]
+        cell.source: [
+            (output.data["image/png"], text_alternative(output))
+            for output in widget_outputs(cell)
+            if "image/png" in output.data
+        ]
         for cell in notebook.cells
     }
 
 
-def put_widget_pictures(notebook: NotebookNode, pictures: Mapping[str, Sequence[str]]) -> NotebookNode:
+def put_widget_pictures(notebook: NotebookNode, pictures: Mapping[str, Sequence[Picture]]) -> NotebookNode:
     """Gives each widget its picture, as far as there is one, in place, and returns the notebook."""
     for cell in notebook.cells:
-        for output, picture in zip(widget_outputs(cell), pictures.get(cell.source, []), strict=False):
-            output.data["image/png"] = _small_picture(picture)
+        for output, (png, words) in zip(widget_outputs(cell), pictures.get(cell.source, []), strict=False):
+            output.data["image/png"] = _small_picture(png)
+            output.metadata["image/png"] = {"alt": words}
     return notebook
 
 

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 
 import nbformat
 from nbformat import NotebookNode
-from notebook_cells import PROGRESS, WIDGET, code_cells, coverage, is_compared, may_raise, widget_outputs
+from notebook_cells import (
+    PROGRESS,
+    WIDGET,
+    code_cells,
+    coverage,
+    is_compared,
+    may_raise,
+    widget_outputs,
+)
 
 LEAST_COMPARED = 0.60  # of the code cells
 MOST_BYTES = 400_000  # without pictures
