@@ -194,6 +194,23 @@ def sure_model() -> tuple[np.ndarray, np.ndarray]:
     return np.stack([1 - sharp, sharp], axis=1), (rng.random(2000) < p).astype(int)
 
 
+def test_the_browser_gets_one_child_more_which_names_the_controls():
+    box = widgets.compare_runs(CURVES)
+    sent = box.get_state()["children"]
+    assert sent == [f"IPY_MODEL_{one.model_id}" for one in (*box.children, box.names)]
+    assert "aria-label" in box.names._esm and box.names.layout.display == "none"
+    box.set_state({"children": sent})
+    assert len(box.children) == 4
+
+
+def test_the_picture_of_a_widget_has_a_text_alternative_that_follows_it():
+    box = widgets.calibration_explorer(*sure_model())
+    first = re.search('alt="(.*?)"', box.children[2].value)
+    box.children[0].value = 2.0
+    second = re.search('alt="(.*?)"', box.children[2].value)
+    assert first and second and first[1] != second[1] and "accuracy" in second[1]
+
+
 def told(box: ipywidgets.VBox) -> tuple[float, float, str]:
     """ECE, log loss, accuracy as the words say."""
     found = re.search(r"ECE (\S+), log loss (\S+) nats. Accuracy (\S+),", box.children[1].value)

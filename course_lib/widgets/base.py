@@ -40,6 +40,7 @@ function render({ el }) {
   const observer = new MutationObserver(() => nameControls(el.parentElement));
   requestAnimationFrame(function start() {
     if (!el.isConnected) return requestAnimationFrame(start);
+    el.parentElement.dataset.lmSuppressShortcuts = "true";  // keys belong to the controls, not to JupyterLab
     nameControls(el.parentElement);
     const what = { subtree: true, childList: true, characterData: true, attributeFilter: ["class"] };
     observer.observe(el.parentElement, what);
@@ -54,6 +55,7 @@ class ControlNames(anywidget.AnyWidget):
     """Names the controls of its box for screen readers, now and when they change; it shows nothing."""
 
     _esm = _NAME_CONTROLS
+    _css = ".course-box :focus-visible { outline: 3px solid #2f6fb0 !important; outline-offset: 1px }"
 
 
 class CourseBox(ipywidgets.VBox):
@@ -73,7 +75,7 @@ class CourseBox(ipywidgets.VBox):
 
     def __init__(self, css_class: str, children: Sequence[Any]) -> None:
         super().__init__(children)
-        self.add_class(css_class)
+        self.add_class("course-box").add_class(css_class)
 
 
 def control_style(label_width: str = "initial", width: str = "480px") -> dict[str, Any]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 ARTEFACTS = Path(__file__).parent / "artefacts"
 NOTEBOOKS = find()
+DIGITS = [path for path in NOTEBOOKS if path.stem == "16_images"]
 RUN_SECONDS = 600
 MOST_WORDS = 400  # characters of a text alternative
 FIRST_ANSWER_SECONDS = 60  # 30 on a machine that does nothing else
@@ -692,6 +693,26 @@ def test_the_quiz_is_answered_by_keyboard(opened: Opened) -> None:
     first = sum(question.right == "a" for question in questions)
     assert quiz.locator("> p").text_content() == f"5 of 5 questions answered, {first} right at the first answer."
     opened.photograph("quiz", quiz)
+
+
+FOCUSED_NAME = """name => {
+    const one = document.activeElement;
+    return (one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent) === name;
+}"""
+
+
+@pytest.mark.parametrize("opened", DIGITS, ids=lambda path: path.stem, indirect=True)
+def test_a_widget_is_operated_by_keyboard_alone(opened: Opened) -> None:
+    """With Tab from the cell to a button, a list and a slider: their keys change the answer and move no cell."""
+    page, box = opened.page, opened.page.locator(".draw-digit").first
+    number = next(number for number, cell in enumerate(read(opened.path).cells) if "draw_digit(" in cell.source)
+    page.evaluate(ACTIVATE, number)
+    for name, key in (("Example digit", "Space"), ("Model", "ArrowDown"), ("Epsilon", "ArrowUp")):
+        press_until(page, "Tab", f"() => ({FOCUSED_NAME})({name!r})")
+        moved(box, partial(page.keyboard.press, key), page, f"what was there before {key} on {name}")
+    value = box.locator(".noUi-handle").get_attribute("aria-valuetext")
+    assert value == box.locator(".widget-readout").inner_text() != "0.10"
+    assert page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex") == number
 
 
 def test_figures_have_text_alternatives(opened: Opened) -> None:

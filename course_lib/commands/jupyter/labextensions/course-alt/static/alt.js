@@ -19,7 +19,8 @@
         mimeTypes: ["image/png", "image/jpeg"],
         createRenderer: options => new ImageWithAlt(options),
       };
-      return () => ({ default: { id: "course-alt:images", rendererFactory, rank: 0, dataType: "string" } });
+      const extension = { id: "course-alt:images", rendererFactory, rank: 0, dataType: "string" };
+      return () => ({ __esModule: true, default: extension });
     },
   };
 })();
