@@ -9,7 +9,7 @@ import ipywidgets
 from course_lib.errors import CourseError
 from course_lib.exercises import catalogue, progress
 from course_lib.exercises.summary import file_of, local_time, progress_in, where_to_continue
-from course_lib.widgets.base import control_style, error_message, message
+from course_lib.widgets.base import CourseBox, control_style, error_message, message
 
 _HEADINGS = ("Notebook", "Passed", "Wrong", "Skipped", "Not reached", "Quiz", "Last time")
 _CELL = "padding-left: 1.2em; text-align: right"
@@ -53,9 +53,7 @@ def show_progress() -> ipywidgets.VBox:
     choice.observe(ask_again, names="value")
     button.on_click(press)
     show()
-    box = ipywidgets.VBox([table, link, choice, button, said])
-    box.add_class("show-progress")
-    return box
+    return CourseBox("show-progress", [table, link, choice, button, said])
 
 
 def _link(place: tuple[str, str] | None) -> str:
