@@ -65,7 +65,7 @@ def attention_box(text: str = "it was <good>") -> tuple[ToyEncoder, ipywidgets.V
 
 def cells(html: str) -> list[tuple[str, str]]:
     """Title and background of each cell."""
-    return re.findall(r'<td title="(.*?)" style="background:(.*?)"></td>', html)
+    return re.findall(r'<td title="(.*?)" style="background:(.*?)" aria-label="[^"]+"></td>', html)
 
 
 def test_the_map_follows_sentence_layer_head_and_switch():

@@ -171,9 +171,8 @@ def _shade(weight: float) -> str:
 def _cells(weights: NDArray[np.float64], tokens: Sequence[str], row: int, causal: bool) -> str:
     cells = []
     for column, weight in enumerate(weights):
-        link = f"“{tokens[row]}” attends to “{tokens[column]}”"
-        if causal and column > row:
-            cells.append(f'<td title="{escape(link)}: hidden" style="background:{_HIDDEN}"></td>')
-        else:
-            cells.append(f'<td title="{escape(link)}: {weight:.1%}" style="background:{_shade(weight)}"></td>')
+        hidden = causal and column > row
+        shade, said = (_HIDDEN, "hidden") if hidden else (_shade(weight), f"{weight:.1%}")
+        link = escape(f"“{tokens[row]}” attends to “{tokens[column]}”: {said}")
+        cells.append(f'<td title="{link}" style="background:{shade}" aria-label="{said}"></td>')
     return "".join(cells)

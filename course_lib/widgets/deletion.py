@@ -139,6 +139,6 @@ def _struck_out(masked: MaskableText, gone: NDArray[np.bool_]) -> str:
     for piece, number, gap in zip(masked.document.words, masked.word_of, masked.document.gaps[1:], strict=True):
         word = escape(piece)
         if gone[number]:
-            word = f'<del style="opacity:0.55">{word}</del>'
+            word = f'<del style="opacity:0.7">{word}</del>'
         parts.append(word + escape(gap))
     return "".join(parts)
