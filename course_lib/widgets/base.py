@@ -35,12 +35,14 @@ function nameControls(box) {
     icon.parentElement.setAttribute("aria-label", icon.className.match(/fa-(\\w+)/)[1]);
   for (const button of box.querySelectorAll(".widget-toggle-button"))
     button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
+  // Keys belong to the focused control: JupyterLab would move to another cell, or cut this one.
+  for (const control of box.querySelectorAll("select, button, input[type=checkbox], .noUi-handle"))
+    control.dataset.lmSuppressShortcuts = "true";
 }
 function render({ el }) {
   const observer = new MutationObserver(() => nameControls(el.parentElement));
   requestAnimationFrame(function start() {
     if (!el.isConnected) return requestAnimationFrame(start);
-    el.parentElement.dataset.lmSuppressShortcuts = "true";  // keys belong to the controls, not to JupyterLab
     nameControls(el.parentElement);
     const what = { subtree: true, childList: true, characterData: true, attributeFilter: ["class"] };
     observer.observe(el.parentElement, what);
