@@ -80,5 +80,5 @@ def test_a_class_of_25_fits_a_screen(tmp_path, capsys):
         export = {"format": progress.FORMAT, "version": 1, "learner": f"{number:012x}", "name": "", "events": events}
         (tmp_path / f"{number}.json").write_text(json.dumps(export | {"time": event()["time"]}))
     assert main(["progress", "--class", str(tmp_path)]) == 0
-    table = capsys.readouterr().out.partition("Commonest")[0]
+    table = capsys.readouterr().out.partition("Most frequent")[0]
     assert 90 < max(map(len, table.splitlines())) <= 120

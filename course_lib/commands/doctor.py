@@ -98,7 +98,7 @@ def _for_a_class(facts: dict[str, Any], problems: list[str]) -> tuple[dict[str, 
     if "assets" in facts:
         free, threads = facts["memory_available_gb"], _threads(facts, problems)
         if 2 <= free < _MEMORY:
-            problems.append(f"only {free} GB of memory are free, notebook 12 needs {_MEMORY}: close other programs")
+            problems.append(f"only {free} GB of memory are free, and notebook 12 needs {_MEMORY}: close other programs")
         machine = {"disk": f"{facts['disk_free_gb']} GB free", "memory": f"{free} of {facts['memory_gb']} GB free"}
         checks = (
             machine | {"threads": threads, "speed": _speed(facts, problems), "data": _data(facts, problems)} | checks

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do with the progress instead of showing it."""
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--reset", metavar="03", help="forget what was recorded of a notebook")
-    what.add_argument("--export", type=Path, metavar="FILE", help="write what you hand in: events, and no code")
+    what.add_argument("--reset", metavar="03", help="forget what was recorded for a notebook")
+    what.add_argument(
+        "--export", type=Path, metavar="FILE", help="write a file that you can hand in: results, and no code"
+    )
     what.add_argument("--class", dest="folder", type=Path, help="show the progress of all exports in a folder")
     parser.add_argument("--name", help="your name, for --export; without it the class sees a random number")
 
@@ -65,7 +67,9 @@ def _show(forget: str | None) -> tuple[dict[str, Any], list[str], int]:
     }
     lines = [f"{'notebook':33} passed  wrong  skipped  not reached  quiz  {'first':16}  {'last':16}  to pass"]
     lines += [_row(notebook) for notebook in notebooks]
-    lines.append(f"continue with {place[1]} in {summary.file_of(place[0])}" if place else "every exercise is passed")
+    lines.append(
+        f"continue with {place[1]} in {summary.file_of(place[0])}" if place else "you have passed every exercise"
+    )
     if history.damaged:
         what = "1 line" if history.damaged == 1 else f"{history.damaged} lines"
         lines.append(f"{what} of {file} cannot be used and will be ignored")

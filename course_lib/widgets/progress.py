@@ -40,7 +40,7 @@ def show_progress() -> ipywidgets.VBox:
     def press(_: object) -> None:
         if button.description == _FORGET:
             button.description = f"Yes, forget notebook {choice.value}"
-            said.value = message("Press the button again to forget what was recorded of this notebook.")
+            said.value = message("Press the button again to forget what was recorded for this notebook.")
             return
         ask_again()
         try:

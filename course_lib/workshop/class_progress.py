@@ -49,7 +49,7 @@ def read_exports(folder: Path) -> tuple[list[Learner], list[str]]:
             notes.append(f"{name} is left out: {error.message}; {error.fix}.")
             continue
         except (OSError, *progress.DAMAGE) as error:
-            notes.append(f"{name} is left out: it is no export of the course ({type(error).__name__}).")
+            notes.append(f"{name} is left out: it is not an export of the course ({type(error).__name__}).")
             continue
         if damaged:
             notes.append(f"{name}: {damaged} of its events cannot be used and are left out.")
@@ -60,7 +60,7 @@ def read_exports(folder: Path) -> tuple[list[Learner], list[str]]:
     if not newest:
         raise BadInput(
             " ".join([f"there is no export in {folder}.", *notes[:3]]),
-            "name the folder with the files that the learners wrote with: python -m course_lib progress --export FILE",
+            "name the folder with the files that the learners wrote by python -m course_lib progress --export FILE",
         )
     return sorted(newest.values(), key=lambda learner: (learner.name.lower(), learner.id)), notes
 
@@ -71,7 +71,7 @@ def _learner(file: str, export: Any) -> tuple[Learner, int]:
         raise ValueError(export["format"])
     if export["version"] != progress.VERSION:
         raise BadInput(
-            f"its format has the version {export['version']!r}, this course reads {progress.VERSION}",
+            f"its format has version {export['version']!r}, and this course reads version {progress.VERSION}",
             "use one version of the course in the whole class",
         )
     time, events = datetime.fromisoformat(export["time"]), export["events"]
@@ -161,7 +161,7 @@ def _table(exercises: Sequence[Mapping[str, Any]], start: int, end: int) -> list
 
 def _mistakes(exercises: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [row for row in exercises if row["made_mistakes"] >= _SEVERAL]
-    lines = ["", "Commonest mistake of each exercise that several got wrong:"] if rows else []
+    lines = ["", "Most frequent mistake in each exercise that several learners got wrong:"] if rows else []
     for row in sorted(rows, key=lambda row: -row["made_mistakes"]):
         worst = row["commonest_mistake"]
         lines.append(f"  {row['notebook']} {row['exercise']}: {row['made_mistakes']} learners made a mistake,")
@@ -171,7 +171,7 @@ def _mistakes(exercises: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _questions(questions: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [row for row in questions if row["wrong"] >= _SEVERAL and 2 * row["wrong"] > row["answered"]]
-    lines = ["", "Quiz questions that most got wrong at the first answer:"] if rows else []
+    lines = ["", "Quiz questions that most learners got wrong at their first answer:"] if rows else []
     for row in sorted(rows, key=lambda row: -row["wrong"] / row["answered"]):
         worst = row["commonest_wrong"]
         lines += [
