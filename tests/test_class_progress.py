@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -33,8 +32,14 @@ def test_the_table_of_a_class_shows_what_three_learners_did(tmp_path, monkeypatc
     learner(folder / "a.json", monkeypatch, everything_right, "ba", "--name", "Ann")
     learner(folder / "b.json", monkeypatch, {"softmax": "stub", "accuracy": PERCENTAGE, batches.name: mistake}, "a")
     learner(folder / "c.json", monkeypatch, {batches.name: rare, other.name: "right"}, "ac", "--name", "Bob\x1b[2J")
-    for text in ((folder / "b.json").read_text(), (tmp_path / "class" / "a.json").read_text()):
-        assert str(tmp_path) not in text and os.uname().nodename not in text
+    assert set(json.loads((folder / "a.json").read_text())) == {
+        "format",
+        "version",
+        "learner",
+        "name",
+        "time",
+        "events",
+    }
     capsys.readouterr()
     summary = told(capsys, "--class", str(folder))
     assert [one["name"][:8] for one in summary["learners"]] == ["Ann", "Bob[2J", "learner "]
