@@ -89,6 +89,12 @@ def test_off_which_the_tests_run_with_records_nothing(capsys):
         progress.export()
 
 
+def add_500(name: str, start: Any) -> None:
+    start.wait()
+    for number in range(500):
+        progress.record_check("accuracy", "wrong", f"{name}{number}{'.' * 200}")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and files opened to append are locked")
 def test_two_processes_that_write_at_the_same_time_lose_nothing(file):
     context = multiprocessing.get_context("fork")  # a new interpreter would need seconds for its imports

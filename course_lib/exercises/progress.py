@@ -54,7 +54,6 @@ class Event:
 
     @property
     def when(self) -> datetime:
-        """Its time as an object."""
         return datetime.fromisoformat(self.time)
 
 
@@ -187,7 +186,6 @@ def _now() -> str:
 
 
 def _brief(line: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields that are empty."""
     return {name: value for name, value in line.items() if value}
 
 
