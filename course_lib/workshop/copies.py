@@ -114,7 +114,8 @@ def _points(exercise: Exercise) -> NotebookNode:
     name, points = exercise.name, exercise.text.difficulty
     graded = _nbgrader(f"{name}-points", grade=True, locked=True, points=points)
     metadata = {"tags": ["exercise-points"], "nbgrader": graded}
-    cell: NotebookNode = new_code_cell(f"check.{name}.points({name})", id=f"points-{name}", metadata=metadata)
+    source = f"check.{name}.points({name})  # your points, of {points}"
+    cell: NotebookNode = new_code_cell(source, id=f"points-{name}", metadata=metadata)
     return cell
 
 
@@ -136,7 +137,7 @@ def _times(notebook: NotebookNode, number: str) -> str:
     found = sections(notebook, number)
     rows = [[one.title, str(one.minutes), ", ".join(one.paths) or "self-study"] for one in found]
     rows.append(["**Together**", str(sum(one.minutes for one in found)), ""])
-    return f"Time of each section, exercises included.\n\n{markdown_table(['section', 'minutes', 'path'], rows)}"
+    return f"Time of each section, with its exercises. An open project counts with its text only.\n\n{markdown_table(['section', 'minutes', 'path'], rows)}"
 
 
 def _mistakes(exercise: Exercise) -> str:
