@@ -184,6 +184,10 @@ def test_each_path_fits_its_time() -> None:
     assert {slot.section.notebook for slot in half if slot.section} >= {"00", "03", "05", "08", "10"}
     for before, after in [*pairwise(half), *pairwise(two)]:
         assert after.start == (before.start + before.minutes if after.day == before.day else 0)
+    for slots in (half, two):
+        pauses = [slot for slot in slots if slot.section is None or slot.start == 0]
+        gaps = [after.start - before.start for before, after in pairwise(pauses) if after.day == before.day]
+        assert min(gaps) >= 60 and max(gaps) <= 200, "no break shortly before lunch, and no half day without one"
 
 
 # ---------------------------------------------------------------- the command

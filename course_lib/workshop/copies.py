@@ -137,7 +137,8 @@ def _times(notebook: NotebookNode, number: str) -> str:
     found = sections(notebook, number)
     rows = [[one.title, str(one.minutes), ", ".join(one.paths) or "self-study"] for one in found]
     rows.append(["**Together**", str(sum(one.minutes for one in found)), ""])
-    return f"Time of each section, with its exercises. An open project counts with its text only.\n\n{markdown_table(['section', 'minutes', 'path'], rows)}"
+    said = "Time of each section, with its exercises. An open project counts with its text only."
+    return f"{said}\n\n{markdown_table(['section', 'minutes', 'path'], rows)}"
 
 
 def _mistakes(exercise: Exercise) -> str:
