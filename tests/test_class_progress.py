@@ -31,7 +31,8 @@ def test_the_table_of_a_class_shows_what_three_learners_did(tmp_path, monkeypatc
     everything_right = {"softmax": "right", "accuracy": "right", batches.name: mistake}
     learner(folder / "a.json", monkeypatch, everything_right, "ba", "--name", "Ann")
     learner(folder / "b.json", monkeypatch, {"softmax": "stub", "accuracy": PERCENTAGE, batches.name: mistake}, "a")
-    learner(folder / "c.json", monkeypatch, {batches.name: rare, other.name: "right"}, "ac", "--name", "Bob\x1b[2J")
+    learner(folder / "c.json", monkeypatch, {batches.name: rare, other.name: "right"}, "ac", "--name", "Bob")
+    write(folder / "c.json", json.loads((folder / "c.json").read_text()) | {"name": "Bob\x1b[2J"})
     assert set(json.loads((folder / "a.json").read_text())) == {
         "format",
         "version",
@@ -71,11 +72,15 @@ def test_what_does_not_count_in_a_class_is_said(tmp_path, monkeypatch, capsys):
     write(folder / "future.json", export | {"version": 2})
     (folder / "photo.png").write_bytes(b"\x89PNG")
     write(folder / "list.json", [1])
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("")
+    with open(folder / "weights.bin", "wb") as file:
+        file.truncate(10**12)  # which nobody could read into memory
     summary = told(capsys, "--class", str(folder))
     assert [(one["name"], one["passed"]) for one in summary["learners"]] == [("Ann", 1)]
     starts = sorted(note.split(":")[0] for note in summary["notes"])
     assert starts == ["below/new.json", "future.json is left out", "list.json is left out", "old.json is left out",
-                      "photo.png is left out"]  # fmt: skip
+                      "photo.png is left out", "weights.bin is left out"]  # fmt: skip
     assert any("version 2" in note for note in summary["notes"])
 
 

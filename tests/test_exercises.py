@@ -568,7 +568,7 @@ def test_markdown_as_html() -> None:
 
 
 def test_quiz_of_a_notebook_without_one() -> None:
-    with pytest.raises(BadInput, match="'99' has no exercises"):
+    with pytest.raises(BadInput, match="no notebook '99'"):
         texts_of("99")
 
 

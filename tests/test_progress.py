@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,10 +222,39 @@ def test_the_widget_asks_twice_before_it_forgets(file):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--name", "Ann"], ["--export", "a", "--name", " "], ["--class", "nowhere"], ["--export", "."]],
+    [["--name", "Ann"], ["--export", "a", "--name", " "], ["--export", "a", "--name", "\x1b[2J"], ["--export", "."],
+     ["--export", "x" * 300], ["--class", "nowhere"], ["--reset", ""]],
     ids=str,
-)
+)  # fmt: skip
 def test_a_misuse_is_refused(arguments, file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["progress", *arguments]) == 1
     assert "To fix it" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_an_export_replaces_an_export_and_nothing_else(file, tmp_path, capsys):
+    """Also not the learner's own progress, and no pipe, which renaming would replace."""
+    write(file, event())
+    os.mkfifo(tmp_path / "pipe")
+    for place, what in (
+        (file, "exists, and progress did not write it"),
+        (tmp_path / "pipe", "is not an ordinary file"),
+    ):
+        assert main(["progress", "--export", str(place)]) == 1
+        assert what in capsys.readouterr().err
+    assert progress.read().events and (tmp_path / "pipe").is_fifo()
+    for _ in range(2):
+        assert main(["progress", "--export", str(tmp_path / "a.json")]) == 0
+
+
+def test_a_full_disk_is_said(file, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=0))
+    assert main(["progress"]) == 0
+    assert "cannot be written, so nothing is recorded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("question", [("99", 1, "a"), ("00", 0, "a"), ("00", 99, "a"), ("00", 1, "f"), ("00", 1, "ab")])
+def test_an_answer_that_no_quiz_has_is_not_recorded(question, file):
+    with pytest.raises(BadInput):
+        progress.record_question(*question)
+    assert not file.exists()

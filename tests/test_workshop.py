@@ -218,5 +218,5 @@ def test_command_refuses_what_it_did_not_write(tmp_path: Path, capsys: pytest.Ca
     assert commands.main(["workshop", "--out", str(FILES["00"].parent)]) == 1
     assert commands.main(["workshop", "--out", str(out), "--notebooks", "18"]) == 1
     said = capsys.readouterr().err
-    assert "exists and is not" in said and "inside the course's own folder" in said and "no notebook 18" in said
+    assert "exists and is not" in said and "inside the course's own folder" in said and "no notebook '18'" in said
     assert (out / "submitted").is_dir()

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,9 +155,11 @@ def find_label(classifier: Any, name: str | None) -> Any:
 
 
 def check_output_file(file: Path, option: str) -> None:
-    """Raises BadInput before long work where a file cannot be written."""
-    if file.is_dir():
+    """Raises BadInput before long work where a file cannot be written, or a device or a pipe would be replaced."""
+    if os.path.isdir(file):
         raise BadInput(f"{option} {file} is a folder", "name a file in it")
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise BadInput(f"{option} {file} is not an ordinary file", "name another file")
     check_writable(file, option)
 
 
@@ -184,6 +187,8 @@ def check_writable(place: Path, option: str) -> None:
         BadInput: it cannot be written there, or the disk is full.
     """
     try:
+        with suppress(FileNotFoundError):
+            os.stat(place)  # a name that is too long is found here
         above = next(folder for folder in place.absolute().parents if folder.exists())  # folders below it will be made
         with tempfile.TemporaryFile(dir=above) as probe:
             probe.write(b"x")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -29,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """The progress of a learner, or of a class."""
-    if options.name is not None and (options.export is None or not options.name.strip()):
+    name = (options.name or "").strip()
+    if options.name is not None and (options.export is None or not name or not name.isprintable()):
         raise BadInput(f"--name is {options.name!r}", "give your name together with --export FILE, or leave it out")
     if options.folder:
         from course_lib.workshop import class_progress
@@ -37,7 +40,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         summary = class_progress.class_summary(*class_progress.read_exports(options.folder))
         return summary, class_progress.as_text(summary), 0
     if options.export:
-        return _export(options.export, options.name or "")
+        return _export(options.export, name)
     return _show(options.reset)
 
 
@@ -45,16 +48,27 @@ def _export(file: Path, name: str) -> tuple[dict[str, Any], list[str], int]:
     from course_lib.exercises import progress
 
     check_output_file(file, "--export")
-    export = progress.export(name.strip())
+    if os.path.exists(file) and not _is_export(file):
+        raise BadInput(f"--export {file} exists, and progress did not write it", "name a new file, such as NAME.json")
+    export = progress.export(name)
     write_text(file, json.dumps(export, indent=1) + "\n", "--export")
-    line = f"{len(export['events'])} events of {name.strip() or 'learner ' + export['learner'][:6]} are in {file}"
+    line = f"{len(export['events'])} events of {name or 'learner ' + export['learner'][:6]} are in {file}"
     return {"ok": True, "file": str(file), "learner": export["learner"], "events": len(export["events"])}, [line], 0
+
+
+def _is_export(file: Path) -> bool:
+    """Whether an older export is there. Anything else, such as the learner's own progress file, is never replaced."""
+    from course_lib.exercises import progress
+
+    with suppress(OSError), open(file, "rb") as opened:
+        return progress.FORMAT.encode() in opened.read(100)
+    return False
 
 
 def _show(forget: str | None) -> tuple[dict[str, Any], list[str], int]:
     from course_lib.exercises import catalogue, progress, summary
 
-    if forget:
+    if forget is not None:
         progress.reset(forget)
     history, file = progress.read(), progress.file_of_progress()
     notebooks = [summary.progress_in(number, history.events) for number in catalogue.NOTEBOOKS]

@@ -111,8 +111,8 @@ def texts_of(notebook: str) -> list[TopicText]:
     Raises:
         BadInput: there are none.
     """
-    if notebook not in NOTEBOOKS:
-        raise BadInput(f"notebook {notebook!r} has no exercises", f"use one of {', '.join(NOTEBOOKS)}")
+    if notebook not in [*NOTEBOOKS]:
+        raise BadInput(f"there is no notebook {notebook!r}", f"use one of {', '.join(map(repr, NOTEBOOKS))}")
     return [topic_text(module.__name__.rpartition(".")[2]) for module in NOTEBOOKS[notebook]]
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -82,8 +83,17 @@ def record_check(exercise: str, result: str, message: str) -> None:
 
 
 def record_question(notebook: str, number: int, letter: str) -> None:
-    """Records the answer `letter` to a question, counted from 1, of the quiz of a notebook ("03")."""
-    result = "right" if catalogue.questions_of(notebook)[number - 1].right == letter else "wrong"
+    """Records the answer `letter` to a question, counted from 1, of the quiz of a notebook ("03").
+
+    Raises:
+        BadInput: there is no such notebook, question or letter.
+    """
+    questions = dict(enumerate(catalogue.questions_of(notebook), start=1))
+    if number not in questions or letter not in list(LETTERS[: len(questions[number].options)]):
+        raise BadInput(
+            f"question {number!r} of notebook {notebook} has no answer {letter!r}", "use a number and a letter"
+        )
+    result = "right" if questions[number].right == letter else "wrong"
     _append(asdict(Event(_now(), notebook, result, question=number, letter=letter)))
 
 
@@ -103,7 +113,7 @@ def reset(notebook: str) -> None:
         BadInput: there is no such notebook.
         CourseError: the file cannot be written, or nothing is recorded.
     """
-    if notebook not in catalogue.NOTEBOOKS:
+    if notebook not in [*catalogue.NOTEBOOKS]:
         raise BadInput(f"there is no notebook {notebook!r}", f"use one of {', '.join(catalogue.NOTEBOOKS)}")
     _append_or_raise(asdict(Event(_now(), notebook, _FORGOTTEN)))
 
@@ -199,8 +209,8 @@ def _append_or_raise(line: dict[str, Any]) -> None:
 
 
 def is_writable() -> bool:
-    """Whether events can be added to the file, which is made where it is missing."""
-    return _append({})
+    """Whether events can be added to the file, which is made where it is missing, and the disk has room for them."""
+    return _append({}) and shutil.disk_usage(file_of_progress() or ROOT).free > 0
 
 
 def _append(line: dict[str, Any]) -> bool:

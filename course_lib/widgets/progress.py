@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import ipywidgets
 
@@ -53,6 +54,10 @@ def show_progress() -> ipywidgets.VBox:
     choice.observe(ask_again, names="value")
     button.on_click(press)
     show()
+    if (file := progress.file_of_progress()) and not progress.is_writable():
+        said.value = message(
+            f"{escape(str(file))} cannot be written, so nothing is recorded: set COURSE_PROGRESS to another file."
+        )
     return CourseBox("show-progress", [table, link, choice, button, said])
 
 
@@ -72,6 +77,6 @@ def _table(events: Sequence[progress.Event]) -> str:
         name = file_of(one.notebook).removesuffix(".ipynb")
         rows.append(f'<tr><th scope="row" style="text-align: left">{name}</th>{cells}</tr>')
     head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in _HEADINGS)
-    caption = "<caption>Exercises and stages of builds; quiz questions answered right at first</caption>"
+    caption = "<caption style='text-align: left'>Exercises and stages of builds; quiz questions answered right at first</caption>"
     body = f"{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="line-height: 1.5">{body}</table>'

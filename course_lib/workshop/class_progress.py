@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from course_lib.exercises.texts import LETTERS, Question
 MARKS = {"passed": "\u2713", "wrong": "\u2717", "skipped": "\u2026", "not reached": " "}
 _COLUMNS = 30  # learners side by side
 _SEVERAL = 2  # learners
+_LARGEST = 20_000_000  # bytes of an export
+_FOLDER = "name the folder with the files that the learners wrote by python -m course_lib progress --export FILE"
 _NAME = 24  # characters of a learner's name that are shown
 
 
@@ -38,18 +41,20 @@ def read_exports(folder: Path) -> tuple[list[Learner], list[str]]:
     Raises:
         BadInput: there is no such folder, or no export in it.
     """
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    if not os.path.isdir(folder):
+        raise BadInput(f"there is no folder {folder}", _FOLDER)
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(folder))]
     newest: dict[str, Learner] = {}
     notes = []
     for file in files:
         name = str(file.relative_to(folder))
         try:
-            learner, damaged = _learner(name, json.loads(file.read_bytes()))
+            learner, damaged = _learner(name, _content(file))
         except BadInput as error:
             notes.append(f"{name} is left out: {error.message}; {error.fix}.")
             continue
-        except (OSError, *progress.DAMAGE) as error:
-            notes.append(f"{name} is left out: it is not an export of the course ({type(error).__name__}).")
+        except (OSError, *progress.DAMAGE):
+            notes.append(f"{name} is left out: it is not an export of the course.")
             continue
         if damaged:
             notes.append(f"{name}: {damaged} of its events cannot be used and are left out.")
@@ -58,11 +63,19 @@ def read_exports(folder: Path) -> tuple[list[Learner], list[str]]:
             notes.append(f"{older.file} is left out: {learner.file} is a newer export of the same learner.")
         newest[learner.id] = learner
     if not newest:
-        raise BadInput(
-            " ".join([f"there is no export in {folder}.", *notes[:3]]),
-            "name the folder with the files that the learners wrote by python -m course_lib progress --export FILE",
-        )
+        raise BadInput(" ".join([f"there is no export in {folder.resolve()}.", *notes[:3]]), _FOLDER)
     return sorted(newest.values(), key=lambda learner: (learner.name.lower(), learner.id)), notes
+
+
+def _is_hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts)
+
+
+def _content(file: Path) -> Any:
+    """The JSON of a file. Raises OSError or one of DAMAGE; a file too large for an export is not read."""
+    if file.stat().st_size > _LARGEST:
+        raise ValueError("too large")
+    return json.loads(file.read_bytes())
 
 
 def _learner(file: str, export: Any) -> tuple[Learner, int]:

@@ -34,7 +34,7 @@ def notebook_files(numbers: Sequence[str]) -> dict[str, Path]:
     if not found:
         raise BadInput(f"there are no notebooks in {ROOT / 'notebooks'}", "run this in a folder with the whole course")
     if unknown := [number for number in numbers if number not in found]:
-        raise BadInput(f"there is no notebook {', '.join(unknown)}", f"use numbers among {', '.join(found)}")
+        raise BadInput(f"there is no notebook {', '.join(map(repr, unknown))}", f"use numbers among {', '.join(found)}")
     return {number: file for number, file in found.items() if number in (numbers or found)}
 
 
