@@ -77,6 +77,8 @@ def _table(events: Sequence[progress.Event]) -> str:
         name = file_of(one.notebook).removesuffix(".ipynb")
         rows.append(f'<tr><th scope="row" style="text-align: left">{name}</th>{cells}</tr>')
     head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in _HEADINGS)
-    caption = "<caption style='text-align: left'>Exercises and stages of builds; quiz questions answered right at first</caption>"
+    caption = (
+        "<caption style='text-align: left'>Exercises and stages; quiz questions right at the first answer</caption>"
+    )
     body = f"{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table style="line-height: 1.5">{body}</table>'
