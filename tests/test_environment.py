@@ -189,6 +189,16 @@ def test_set_up_needs_nothing_but_python() -> None:
 # JupyterLab
 
 
+def test_lab_finds_the_extension_that_gives_figures_their_text_alternatives(tmp_path: Path) -> None:
+    option = next(one for one in lab.lab_options(tmp_path) if "extra_labextensions_path" in one)
+    (package,) = Path(option.partition("=")[2]).glob("*/package.json")
+    build = json.loads(package.read_text())["jupyterlab"]["_build"]
+    script = (package.parent / build["load"]).read_text()
+    assert (
+        f'window._JUPYTERLAB["{package.parent.name}"]' in script and json.loads(package.read_text())["name"] in script
+    )
+
+
 def test_lab_listens_here_only_keeps_its_token_and_opens_the_first_notebook(tmp_path: Path) -> None:
     given = lab.lab_options(tmp_path)
     assert "--ServerApp.ip=127.0.0.1" in given
