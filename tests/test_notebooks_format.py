@@ -15,7 +15,7 @@ import pytest
 import run_notebooks
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_cells import NOTEBOOKS, ROOT, Coverage, coverage, find, normalise, read
+from notebook_cells import NOTEBOOKS, ROOT, Coverage, coverage, find, normalise, put_widget_pictures, read
 from notebook_rules import RULES
 
 FIRST = {"00_start_here.ipynb", "03_finetuning_bert.ipynb"}
@@ -117,6 +117,10 @@ def _widget_without_a_picture(notebook: NotebookNode) -> None:
     notebook.cells[2].outputs[0].data["text/plain"] = "VBox(children=(Text(value=''),))"
 
 
+def _picture_without_words(notebook: NotebookNode) -> None:
+    notebook.cells[2].outputs[0].data["image/png"] = "aGk="
+
+
 def _many_words(notebook: NotebookNode) -> None:
     folded = "<details><summary>Hint 1</summary>\n\nmore words\n\n</details>"
     notebook.cells[0].source = f"# Title\n\n{'word ' * 5_000}\n\n{folded}\n\n## References\n\n- A paper."
@@ -147,6 +151,7 @@ BAD = [
     ("small file", _printed("x" * 400_001), "bytes"),
     ("enough cells compared", _nothing_compared, "compared 1 of 3"),
     ("pictures that may differ", _widget_without_a_picture, "make pictures"),
+    ("pictures that may differ", _picture_without_words, "no text alternative"),
     ("one sitting", _many_words, "5,002 words"),
     ("one sitting", _many_cells, "59 code cells"),
 ]
@@ -188,6 +193,15 @@ def test_normal_form_drops_what_differs_by_run() -> None:
     assert [list(rule(cleaned)) for rule in RULES.values()] == [[]] * len(RULES)
     assert cleaned.cells[3].outputs[0].traceback == ['File site-packages/torch/nn.py:3\nFile "course_lib/plots.py"']
     assert cleaned.cells[1].outputs == good().cells[1].outputs
+
+
+def test_a_picture_keeps_its_text_alternative() -> None:
+    notebook = good()
+    output = notebook.cells[2].outputs[0]
+    output.data = NotebookNode({"image/png": "aGk=", "text/plain": "VBox(children=(Text(value=''),))"})
+    words = {"6 * 7": [("aGk=", "Widget: 42")]}
+    assert notebook_cells.widget_pictures(put_widget_pictures(normalise(notebook), words))["6 * 7"] == words["6 * 7"]
+    assert list(RULES["pictures that may differ"](notebook)) == []
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,6 +16,7 @@ from notebook_cells import (
     coverage,
     is_compared,
     may_raise,
+    text_alternative,
     widget_outputs,
 )
 
@@ -108,6 +109,8 @@ def _pictures(notebook: NotebookNode) -> Iterator[str]:
             yield f"the output of cell {number} holds the id of a widget of a past run: run `make notebooks`"
         if any("image/png" not in output.data for output in widget_outputs(cell)):
             yield f"cell {number} shows a widget, and readers without a kernel see nothing: run `make pictures`"
+        if any("image/png" in one.get("data", {}) and not text_alternative(one) for one in cell.get("outputs", [])):
+            yield f"a picture of cell {number} has no text alternative: run `make notebooks`, then `make pictures`"
         # nbval would compare its text, which differs by machine.
         if "image/svg+xml" in kinds and is_compared(cell):
             yield f"cell {number} draws SVG and is compared: draw PNG, or mark it NBVAL_IGNORE_OUTPUT"
