@@ -55,7 +55,7 @@ def _panel(ax: Axes, room: int) -> str:
 
 
 def _kind(ax: Axes) -> str:
-    bars = [one for one in ax.containers if isinstance(one, BarContainer)]
+    bars = [one for one in ax.containers if isinstance(one, BarContainer) and one.patches]
     lines = any(line.get_linestyle() != "None" and len(_points(line)) > 2 for line in ax.lines)
     if ax.images:
         return "Heat map" if np.asarray(ax.images[0].get_array()).ndim == 2 else "Image"
