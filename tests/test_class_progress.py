@@ -92,3 +92,17 @@ def test_a_class_of_25_fits_a_screen(tmp_path, capsys):
     assert main(["progress", "--class", str(tmp_path)]) == 0
     table = capsys.readouterr().out.partition("Most frequent")[0]
     assert 90 < max(map(len, table.splitlines())) <= 120
+
+
+def test_two_of_one_name_are_told_apart_and_different_mistakes_are_not_called_frequent(tmp_path, monkeypatch, capsys):
+    first, second = list(EXERCISES["softmax"].wrong_answers)[:2]
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for name, mistake in (("a", first), ("b", second)):
+        learner(folder / f"{name}.json", monkeypatch, {"softmax": mistake}, "", "--name", "Ann")
+    capsys.readouterr()
+    assert main(["progress", "--class", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "quiz: no answer (a.json)" in out and "quiz: no answer (b.json)" in out
+    assert "00 softmax: 2 learners made a mistake,\n     and no two of them made the same one" in out
+    assert first not in out and second not in out

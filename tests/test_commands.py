@@ -185,7 +185,8 @@ def test_doctor_names_what_is_missing_and_the_command_that_mends_it(capsys, monk
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "empty"))
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert "PROBLEM  course_encoder is missing: run python -m course_lib data" in out and "all is well" not in out
+    assert "PROBLEM  course_encoder, " in out and " are missing: run python -m course_lib data\n" in out
+    assert out.count("PROBLEM") == 1 and "all is well" not in out
 
 
 def test_doctor_names_a_missing_package_a_full_disk_and_little_memory(capsys, monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shutil
 import textwrap
 import time
@@ -72,11 +73,12 @@ def _machine_facts(problems: list[str]) -> dict[str, Any]:
     cache = assets.cache_folder()
     facts["cache"] = str(cache)
     facts["assets"] = states = assets.status()
-    problems += [
-        f"{asset.name} is {states[asset.name]}: run python -m course_lib data"
-        for asset in assets.read_manifest().values()
-        if asset.core and states[asset.name] != "ready"
-    ]
+    core = [asset.name for asset in assets.read_manifest().values() if asset.core]
+    for state in sorted({states[name] for name in core} - {"ready"}):
+        names = [name for name in core if states[name] == state]
+        problems.append(
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {state}: run python -m course_lib data"
+        )
     for folder in (cache, cache / "assets", cache / "downloads", cache / "runs"):
         if folder == cache or folder.exists():
             try:
@@ -135,7 +137,8 @@ def _speed(facts: dict[str, Any], problems: list[str]) -> str:
             classifier.predict_proba(texts)
     facts["times_slower"] = slower = round(seconds[0] * _REFERENCE_RATE / (_TIMES * len(texts)), 1)
     if slower > _SLOW:
-        problems.append(f"notebooks take {slower:.1f} times as long as stated: plan for that, or close other programs")
+        cure = "close other programs" + " and unset OMP_NUM_THREADS" * ("OMP_NUM_THREADS" in os.environ)
+        problems.append(f"notebooks take {slower:.1f} times as long as stated: plan for that, or {cure}")
     return f"a notebook that takes 60 s on 2 cores of an x86-64 processor takes about {60 * slower:.0f} s here now"
 
 

@@ -111,7 +111,8 @@ def _totals(learner: Learner) -> dict[str, Any]:
     counts = {state: sum(one.count(state) for one in notebooks) for state in MARKS}
     answered = sum(len(one.first_letters) for one in notebooks)
     right = sum(one.right_at_first for one in notebooks)
-    return {"name": learner.name, "id": learner.id, **counts, "answered": answered, "right_at_first": right}
+    who = {"name": learner.name, "id": learner.id, "file": learner.file}
+    return {**who, **counts, "answered": answered, "right_at_first": right}
 
 
 def _exercise_rows(notebook: str, learners: Sequence[Learner]) -> list[dict[str, Any]]:
@@ -153,8 +154,11 @@ def as_text(summary: Mapping[str, Any]) -> list[str]:
         lines += [*_table(summary["exercises"], start, min(start + _COLUMNS, len(learners))), ""]
     for number, one in enumerate(learners, start=1):
         counts = f"{one['passed']:3} passed, {one['wrong']:2} wrong, {one['skipped']:3} skipped"
-        quiz = f"quiz: {one['right_at_first']} of {one['answered']} right at the first answer"
-        lines.append(f"{number:4} {one['name']:{_NAME}} {counts}; {quiz}")
+        right = f"{one['right_at_first']} of {one['answered']} right at the first answer"
+        place = f" ({one['file']})" if [other["name"] for other in learners].count(one["name"]) > 1 else ""
+        lines.append(
+            f"{number:4} {one['name']:{_NAME}} {counts}; quiz: {right if one['answered'] else 'no answer'}{place}"
+        )
     return [*lines, *_mistakes(summary["exercises"]), *_questions(summary["questions"]), "", *summary["notes"]]
 
 
@@ -178,7 +182,8 @@ def _mistakes(exercises: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in sorted(rows, key=lambda row: -row["made_mistakes"]):
         worst = row["commonest_mistake"]
         lines.append(f"  {row['notebook']} {row['exercise']}: {row['made_mistakes']} learners made a mistake,")
-        lines.append(f"     {worst['learners']} of them this one: {worst['message']}")
+        same = f"{worst['learners']} of them this one: {worst['message']}"
+        lines.append(f"     {same if worst['learners'] > 1 else 'and no two of them made the same one'}")
     return lines
 
 
