@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from pathlib import Path
@@ -109,8 +110,8 @@ def test_the_font_is_the_largest_in_which_nothing_wraps() -> None:
 def test_a_table_that_does_not_fit_beside_its_code_is_alone_and_one_that_fits_nowhere_is_cut() -> None:
     def table(rows: int, width: int) -> NotebookNode:
         cell = f"<td>{'x' * width}</td>"
-        html = f"<table class='dataframe'>{f'<tr>{cell * 3}</tr>' * rows}</table>"
-        return code("\n".join("line()" for _ in range(12)), html=html, plain="\n".join(["row"] * rows))
+        shown = f"<table class='dataframe'>{f'<tr>{cell * 3}</tr>' * rows}</table>"
+        return code("\n".join("line()" for _ in range(12)), html=shown, plain="\n".join(["row"] * rows))
 
     beside, alone, nowhere = (shown(notebook("## A", table(*size)))[-1] for size in ((3, 5), (14, 5), (6, 60)))
     assert text_of(beside).startswith("line()") and "text/html" in beside.cells[0].outputs[0].data
@@ -147,10 +148,12 @@ def test_every_notebook_makes_a_deck_of_readable_size(path: Path) -> None:
     assert "Summary" in titles
 
 
-def test_no_solution_is_on_a_slide_or_in_the_notes(tmp_path: Path) -> None:
-    page = write_slides(read(find()[3]), "03", tmp_path).read_text(encoding="utf-8")
-    assert page.startswith("<!DOCTYPE html>") and '<html lang="en">' in page and "03 · Fine-tuning BERT" in page
-    assert "<math" in page and "$$" not in page
-    for name in ("find_leaks", "pad_batch"):
-        assert catalogue.find(name).solution.splitlines()[-1].strip() not in page
-    assert (tmp_path / "reveal" / "LICENSE").is_file()
+def test_a_deck_has_formulas_without_a_network_and_no_solution_even_in_its_notes(tmp_path: Path) -> None:
+    page = write_slides(read(find()[6]), "06", tmp_path).read_text(encoding="utf-8")
+    assert '<html lang="en">' in page and "<title>06 · Defenses slides</title>" in page
+    assert "<math" in page and "$$" not in page and not re.search(r"<m[a-z]+>\\[a-z]", page)
+    assert (tmp_path / "reveal" / "LICENSE").is_file() and not list(tmp_path.rglob(".*"))
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    for exercise in (*catalogue.of_notebook("06"), *catalogue.stages_of("06")):
+        secret = [line.strip() for line in exercise.solution.splitlines() if line not in exercise.stub]
+        assert secret and not [line for line in secret if len(line) > 25 and line in text]

@@ -9,6 +9,11 @@ from typing import Any
 _PLUGINS = ("math", "table", "strikethrough")
 
 
+def _known(formula: str) -> str:
+    r"""The formula in commands that latex2mathml knows: it has no \arg."""
+    return html.unescape(formula).replace("\\arg\\", "\\operatorname{arg}\\")
+
+
 @functools.cache
 def _converter() -> Any:
     import mistune
@@ -16,10 +21,10 @@ def _converter() -> Any:
 
     class _Renderer(mistune.HTMLRenderer):
         def inline_math(self, text: str) -> str:
-            return convert(html.unescape(text))
+            return convert(_known(text))
 
         def block_math(self, text: str) -> str:
-            return convert(html.unescape(text), display="block") + "\n"
+            return convert(_known(text), display="block") + "\n"
 
     return mistune.create_markdown(renderer=_Renderer(escape=False), plugins=list(_PLUGINS))
 

@@ -40,7 +40,7 @@ def _size_of_table(text: str, font: int) -> tuple[float, float]:
     rows = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", line, re.DOTALL) for line in lines]
     count = max(map(len, rows))
     widths = [max(len(html.unescape(row[place])) for row in rows if place < len(row)) for place in range(count)]
-    return 0.6 * font * sum(widths) + 28 * count, (1.2 * font + 11) * len(rows)
+    return 0.57 * font * sum(widths) + 28 * count, (1.2 * font + 11) * len(rows)
 
 
 def rows_of(text: str, columns: int) -> int:
@@ -53,9 +53,10 @@ def _wrapped(line: str, columns: int) -> list[str]:
     if len(line) <= columns:
         return [line]
     indent = " " * min(len(line) - len(line.lstrip()) + 2, columns // 2) + "↪ "
-    breaks = [place for place in range(columns // 2 + 5, columns + 1) if line[place] == " "]
-    outside = [place for place in breaks if line[:place].count('"') % 2 == line[:place].count("'") % 2 == 0]
-    end = max(outside or breaks or [columns])
+    places = range(columns // 2 + 5, columns + 1)
+    spaces = [at for at in places if line[at] == " "]
+    outside = [at for at in spaces if line[:at].count('"') % 2 == line[:at].count("'") % 2 == 0]
+    end = max(outside or spaces or [at for at in places if line[at - 1] in "([{,"] or [columns])
     return [line[:end], *_wrapped(indent + line[end:].lstrip(), columns)]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from course_lib import assets
 from course_lib.assets.files import write_atomically
 from course_lib.exercises import catalogue
 from course_lib.exercises.markdown import to_html
-from course_lib.exercises.texts import LETTERS, Question
+from course_lib.exercises.texts import LETTERS
 from course_lib.workshop.fitting import CODE_ROWS, COLUMNS, OUTPUT_ROWS, cut, largest_font, room, rows_of
 from course_lib.workshop.prose import blocks_of, first_sentences, lead, sentence_before
 
@@ -56,11 +57,14 @@ def write_slides(notebook: NotebookNode, number: str, folder: Path) -> Path:
         Offline: reveal.js is not on this machine and cannot be fetched.
     """
     shutil.copytree(assets.path("reveal"), folder / "reveal", ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
-    theme = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-    write_atomically(folder / "reveal" / "dist" / "theme" / "course.css", theme)
+    write_atomically(folder / "reveal" / "dist" / "theme" / "course.css", _beside(".css"))
     deck = folder / f"{number}.html"
     write_atomically(deck, _exported(_as_notebook(slides_of(notebook, number))))
     return deck
+
+
+def _beside(suffix: str) -> str:
+    return Path(__file__).with_suffix(suffix).read_text(encoding="utf-8")
 
 
 def slides_of(notebook: NotebookNode, number: str) -> list[_Slide]:
@@ -85,7 +89,7 @@ class _Deck:
         """Adds what a cell has to show; its prose goes to the notes of the last slide."""
         tags, source = set(cell.metadata.get("tags", [])), _LOCAL_LINK.sub(r"\1", cell.source)
         if "quiz" in tags:
-            self.slides += _quiz(self.number)
+            self.slides += _quiz(self.number) if cell.cell_type == "code" else []
         elif tags & {"exercise-task", "build", "project"}:
             self._task(source)
         elif tags & {"exercise", "exercise-check", "exercise-hints"}:
@@ -144,12 +148,11 @@ class _Deck:
                 figures.metadata.slideshow = {"slide_type": "fragment"}
                 cells = [new_markdown_cell(sentence), figures]
             self.slides.append(_Slide(title, cells, order=0))
-        elif tables or text:
+        elif tables or not all(line.startswith("verified: ") for line in text.splitlines()):
             self.slides.append(_fitted(title, before, cell.source, text, tables))
             if not tables:
                 self.texts_shown += 1
-                only_claim = cell.source.startswith("claim(") and len(cell.source.splitlines()) == 1
-                self.slides[-1].order = 20 if only_claim else self.texts_shown
+                self.slides[-1].order = self.texts_shown
 
 
 def _fitted(title: str, before: list[str], code: str, text: str, tables: list[NotebookNode]) -> _Slide:
@@ -164,7 +167,7 @@ def _fitted(title: str, before: list[str], code: str, text: str, tables: list[No
             text, tables = "\n".join([text, *(output.data["text/plain"] for output in tables)]).strip(), []
     font = font or min(COLUMNS)
     columns, rows = COLUMNS[font], int(height / (1.25 * font))
-    below = min(OUTPUT_ROWS, rows_of(text, columns), max(rows - rows_of(code, columns), 3))
+    below = min(OUTPUT_ROWS, rows_of(text, columns), max(rows - rows_of(code, columns), 5))
     outputs = [new_output("stream", text=cut(text, below, columns))] if text else []
     cell = new_code_cell(cut(code, min(CODE_ROWS, rows - below), columns, "# "), outputs=outputs + tables)
     return _Slide(title, [new_markdown_cell("\n\n".join(before)), cell] if before else [cell], font=font, order=0)
@@ -195,24 +198,21 @@ def _opening(title: str, text: str) -> list[_Slide]:
     ]
 
 
-def _quiz(number: str) -> list[_Slide]:
-    questions = [question for text in catalogue.texts_of(number) for question in text.questions]
-    return [_question(place, len(questions), question) for place, question in enumerate(questions, start=1)]
-
-
-def _question(place: int, of: int, question: Question) -> _Slide:
-    options = list(zip(LETTERS, question.options, strict=False))
-    shown = "\n".join(f"- **{letter})** {option.text}" for letter, option in options)
-    reasons = "\n".join(f"- **{letter})** {option.because}" for letter, option in options)
-    notes = [f"**{question.right}** is right.", reasons]
-    return _Slide(
-        f"Quiz: question {place} of {of}", [new_markdown_cell(f"{question.text}\n\n{shown}")], "quiz", notes=notes
-    )
+def _quiz(number: str) -> Iterator[_Slide]:
+    """A slide for each question; the answer and its reasons are notes."""
+    questions = catalogue.questions_of(number)
+    for place, question in enumerate(questions, start=1):
+        options = list(zip(LETTERS, question.options, strict=False))
+        shown = "\n".join(f"- **{letter})** {option.text}" for letter, option in options)
+        reasons = "\n".join(f"- **{letter})** {option.because}" for letter, option in options)
+        cell = new_markdown_cell(f"{question.text}\n\n{shown}")
+        title = f"Quiz: question {place} of {len(questions)}"
+        yield _Slide(title, [cell], "quiz", notes=[f"**{question.right}** is right.", reasons])
 
 
 def _figure(output: NotebookNode, title: str, number: str) -> str:
     """A picture as HTML; below that of a widget, where to find the widget."""
-    alt = output.metadata.get("image/png", {}).get("alt") or output.metadata.get("alt") or f"Figure: {title}"
+    alt = output.metadata.get("image/png", {}).get("alt") or f"Figure: {title}"
     picture = output.data["image/png"].replace("\n", "")
     figure = f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}"></figure>'
     if not _WIDGET.match(output.data.get("text/plain", "")):
@@ -226,24 +226,8 @@ def _text_of(output: NotebookNode) -> str:
         return f"{output.ename}: {output.evalue}"
     if output.output_type == "stream":
         return output.text.rstrip("\n") if output.name == "stdout" else ""
-    return "" if {"image/png", "text/html"} & set(output.data) else output.data.get("text/plain", "")
-
-
-_TEMPLATE = """
-{%- extends 'index.html.j2' -%}
-{%- block html_head_js -%}{%- endblock -%}
-{%- block input_group -%}{%- if cell.source -%}{{ super() }}{%- endif -%}{%- endblock -%}
-{%- block notebook_css -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block footer_js -%}
-<script src="{{ reveal_url_prefix }}/dist/reveal.js"></script>
-<script src="{{ reveal_url_prefix }}/plugin/notes/notes.js"></script>
-<script>
-Reveal.initialize({width: 1280, height: 720, margin: 0, center: false, display: "flex", transition: "none", hash: true,
-                   slideNumber: "c/t", navigationMode: "linear", controls: false, plugins: [RevealNotes]});
-</script>
-{%- endblock -%}
-"""
+    text: str = output.data.get("text/plain", "")
+    return "" if {"image/png", "text/html"} & set(output.data) or _WIDGET.match(text) else text
 
 
 def _as_notebook(slides: list[_Slide]) -> NotebookNode:
@@ -267,7 +251,7 @@ def _exported(notebook: NotebookNode) -> str:
     from nbconvert import SlidesExporter
 
     exporter = SlidesExporter(  # type: ignore[no-untyped-call]
-        raw_template=_TEMPLATE,
+        raw_template=_beside(".html.j2"),
         reveal_url_prefix="reveal",
         reveal_theme="course",
         exclude_input_prompt=True,
