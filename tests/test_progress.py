@@ -237,7 +237,7 @@ def test_an_export_replaces_an_export_and_nothing_else(file, tmp_path, capsys):
     write(file, event())
     os.mkfifo(tmp_path / "pipe")
     for place, what in (
-        (file, "exists, and progress did not write it"),
+        (file, "exists and is not an export"),
         (tmp_path / "pipe", "is not an ordinary file"),
     ):
         assert main(["progress", "--export", str(place)]) == 1

@@ -49,7 +49,7 @@ def _export(file: Path, name: str) -> tuple[dict[str, Any], list[str], int]:
 
     check_output_file(file, "--export")
     if os.path.exists(file) and not _is_export(file):
-        raise BadInput(f"--export {file} exists, and progress did not write it", "name a new file, such as NAME.json")
+        raise BadInput(f"--export {file} exists and is not an export", "name a new file, such as NAME.json")
     export = progress.export(name)
     write_text(file, json.dumps(export, indent=1) + "\n", "--export")
     line = f"{len(export['events'])} events of {name or 'learner ' + export['learner'][:6]} are in {file}"
@@ -81,6 +81,7 @@ def _show(forget: str | None) -> tuple[dict[str, Any], list[str], int]:
     }
     lines = [f"{'notebook':33} passed  wrong  skipped  not reached  quiz  {'first':16}  {'last':16}  to pass"]
     lines += [_row(notebook) for notebook in notebooks]
+    lines.append("quiz: right at the first answer; to pass: median time from the first try of an exercise to its pass")
     lines.append(
         f"continue with {place[1]} in {summary.file_of(place[0])}" if place else "you have passed every exercise"
     )

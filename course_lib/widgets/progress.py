@@ -76,7 +76,9 @@ def _table(events: Sequence[progress.Event]) -> str:
         cells = "".join(f'<td style="{_CELL}">{cell}</td>' for cell in (*counts, quiz, local_time(one.last)))
         name = file_of(one.notebook).removesuffix(".ipynb")
         rows.append(f'<tr><th scope="row" style="text-align: left">{name}</th>{cells}</tr>')
-    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in _HEADINGS)
+    first, *others = _HEADINGS
+    head = f'<th scope="col" style="text-align: left">{first}</th>'
+    head += "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in others)
     caption = (
         "<caption style='text-align: left'>Exercises and stages; quiz questions right at the first answer</caption>"
     )
