@@ -40,7 +40,7 @@ def _size_of_table(text: str, font: int) -> tuple[float, float]:
     rows = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", line, re.DOTALL) for line in lines]
     count = max(map(len, rows))
     widths = [max(len(html.unescape(row[place])) for row in rows if place < len(row)) for place in range(count)]
-    return 0.57 * font * sum(widths) + 28 * count, (1.2 * font + 11) * len(rows)
+    return 0.6 * font * sum(widths) + 28 * count, (1.2 * font + 11) * len(rows)
 
 
 def rows_of(text: str, columns: int) -> int:
