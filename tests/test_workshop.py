@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import re
+import symtable
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +137,22 @@ def test_instructors_get_notes_and_all_other_outputs(number: str) -> None:
         assert question.text.endswith("?") and question.text in notes
         assert len(question.listen_for) > 80 and question.listen_for in notes
     assert all(one.title in notes for one in sections(original, number))
+
+
+def referenced(table: symtable.SymbolTable) -> set[str]:
+    """The global names that a function or a class uses."""
+    own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()}
+    return own.union(*map(referenced, table.get_children()))
+
+
+@pytest.mark.parametrize("number", FILES)
+def test_a_solution_uses_only_names_that_the_cells_above_define(number: str) -> None:
+    known = {*dir(builtins), "__name__"}
+    for cell in (cell for cell in instructor_copy(read(FILES[number]), number).cells if cell.cell_type == "code"):
+        table = symtable.symtable(re.sub(r"\bawait ", "", cell.source), "cell", "exec")
+        known |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+        if "exercise" in cell.metadata.get("tags", []):
+            assert set().union(*map(referenced, table.get_children())) <= known
 
 
 def test_a_question_without_what_to_listen_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
