@@ -608,31 +608,96 @@ class Constant:
         return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
 
 
-def test_what_a_surrogate_finds_is_confirmed_by_the_model_itself(unsure: TextClassifier) -> None:
-    labels = unsure.predict(TALK)
-    exact = recipe("deepwordbug").run(unsure, TALK, labels)
-    same = recipe("deepwordbug").run(unsure, TALK, labels, surrogate=copy.deepcopy(unsure))
-    assert [one.adversarial for one in same.results] == [one.adversarial for one in exact.results]
-    wrong = Constant(1 - int(labels[0]))  # it predicts that any text reaches the goal
-    misled = recipe("deepwordbug").run(unsure, TALK[:1], labels[:1], surrogate=wrong)
-    assert wrong.asked > 5
-    for result in misled.results:
-        assert (unsure.predict([result.adversarial])[0] != result.label) == (result.status == "succeeded")
+class Guide(Words):
+    """A surrogate with the model's predictions or their opposite, which counts what it is asked."""
+
+    def __init__(self, right: bool = True, classes: Sequence[Any] = (0, 1)) -> None:
+        super().__init__(classes)
+        self.right = right
+
+    def predict_proba(self, texts: Sequence[str]) -> Any:
+        return super().predict_proba(texts)[:, :: 1 if self.right else -1]
+
+
+PLAIN = ["the plot of this bad film is as thin as its cast", "an awful day in the town by the sea"]
+
+
+@pytest.mark.parametrize("name", ["deepwordbug", "pwws", "beam-synonyms"])
+def test_a_surrogate_saves_queries_of_the_model(name: str) -> None:
+    alone, guided = Words(), Words()
+    without = recipe(name).run(alone, PLAIN, [0, 0])
+    guide = Guide()
+    report = recipe(name).run(guided, PLAIN, [0, 0], surrogate=guide)
+    assert report.count("succeeded") >= without.count("succeeded") > 0
+    assert report.queries_per_text < without.queries_per_text / 2
+    assert without.surrogate_queries_per_text == 0 < report.surrogate_queries_per_text
+    won = [result.adversarial for result in report.results if result.status == "succeeded"]
+    assert len(guided.asked) <= sum(result.queries for result in report.results) + len(won)
+    assert len(set(guide.asked)) <= sum(result.surrogate_queries for result in report.results)
+    assert set(won) <= set(guided.asked)
+    again = recipe(name).run(Words(), PLAIN, [0, 0], surrogate=Guide())
+    assert again.results == report.results
+
+
+@pytest.mark.parametrize("name", ["deepwordbug", "pwws", "beam-synonyms"])
+def test_verdicts_are_the_models_whatever_a_surrogate_predicts(name: str) -> None:
+    without = recipe(name).run(Words(), PLAIN, [0, 0])
+    for liar in (Guide(right=False), Constant(0), Constant(1)):
+        report = recipe(name).run(Words(), PLAIN, [0, 0], surrogate=liar)
+        assert report.count("succeeded") >= without.count("succeeded")  # what fails is searched again without it
+        for result in report.results:
+            (verdict,) = Words().predict([result.adversarial])
+            assert result.after == verdict
+            assert (result.status == "succeeded") == (verdict != result.label)
+
+
+def test_a_surrogate_never_makes_a_success() -> None:
+    """The model's prediction does not change, and the surrogate takes every text for a success."""
+    report = recipe("deepwordbug").run(Constant(1), PLAIN, [1, 1], surrogate=Constant(0))
+    assert report.count("failed") == 2
+    assert all(result.adversarial == result.text and result.after == 1 for result in report.results)
+
+
+def test_a_budget_is_of_the_models_queries() -> None:
+    attack = replace(recipe("deepwordbug"), query_budget=3)
+    report = attack.run(Constant(1), PLAIN, [1, 1], surrogate=Constant(0))
+    assert [result.queries for result in report.results] == [3, 3]
+    assert all(result.surrogate_queries > 3 for result in report.results)
+
+
+def test_a_surrogate_may_name_its_classes_in_another_order() -> None:
+    class Turned(Guide):
+        def predict_proba(self, texts: Sequence[str]) -> Any:
+            return super().predict_proba(texts)[:, ::-1]
+
+    same = recipe("deepwordbug").run(Words(), PLAIN, [0, 0], surrogate=Turned(classes=(1, 0)))
+    assert same.results == recipe("deepwordbug").run(Words(), PLAIN, [0, 0], surrogate=Guide()).results
     with pytest.raises(BadInput, match="surrogate has other classes"):
-        recipe("deepwordbug").run(unsure, TALK, labels, surrogate=Constant(0, ("no", "yes")))
+        recipe("deepwordbug").run(Words(), PLAIN, [0, 0], surrogate=Constant(0, ("no", "yes")))
+    with pytest.raises(BadInput, match="surrogate is a str without predict_proba"):
+        recipe("deepwordbug").run(Words(), PLAIN, [0, 0], surrogate="sentiment")
+
+
+def test_searches_by_gradient_take_a_surrogate(unsure: TextClassifier) -> None:
+    """Gradients stay the model's own."""
+    labels = unsure.predict(TALK)
+    for name in ("gradient-synonyms", "gradient-beam", "homoglyphs"):
+        report = recipe(name).run(unsure, TALK, labels, surrogate=Guide())
+        for result in report.results:
+            assert (unsure.predict([result.adversarial])[0] != result.label) == (result.status == "succeeded")
 
 
 def test_a_goal_that_only_another_precision_reaches_is_not_reached(
     tiny: TextClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the hardware multiplies another precision faster, the search uses it and confirms."""
-    assert not VictimModel(tiny, Untargeted(), "auto").has_surrogate or machine.precision() != torch.float32
+    assert VictimModel(tiny, Untargeted(), "auto").exact or machine.precision() != torch.float32
     monkeypatch.setattr(machine, "precision", lambda *_: torch.bfloat16)
     victim = VictimModel(tiny, Untargeted(), "auto")
-    assert victim.has_surrogate and victim.surrogate.precision == "auto" and tiny.precision == "float32"
+    assert not victim.exact and victim.searched.precision == "auto" and tiny.precision == "float32"
     before = tiny.predict_proba(["a good film"])[0]
     column = int(before.argmax())
-    victim.surrogate = Constant(1 - column)
+    victim.searched = Constant(1 - column)
     state = AttackState(Document.of("a good film"), column, before, 0.0, False)
     state.start(query for query in [Query([Document.of("a good film")])])
     (result,) = recipe("deepwordbug")._round(victim, [state])
@@ -721,6 +786,7 @@ def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, caps
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "6", "--json", "--surrogate"]) == 0
     quick = json.loads(capsys.readouterr().out)
     assert quick["accuracy"] == answer["accuracy"] and len(quick["texts"]) == 6
+    assert quick["surrogate_queries_per_text"] > 0 and "surrogate_queries_per_text" not in answer
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "0"]) == 1
 
 

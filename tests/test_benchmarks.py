@@ -355,6 +355,8 @@ def attacked(contender: str, seconds: float, succeeded: int, queries: float, **m
 def test_claims_about_attacks(script: Callable[[str], ModuleType]) -> None:
     rows = [
         attacked("ours", 10, 76, 25.0),
+        attacked("ours, with a surrogate", 5, 76, 12.0),
+        attacked("ours, with a surrogate", 20, 70, 30.0, recipe="pwws"),
         attacked("TextAttack, padded to 64", 50, 77, 25.5),
         attacked("TextAttack", 300, 77, 25.5),
         attacked("ours", 2, 60, 5, recipe="gradient-synonyms"),
@@ -370,6 +372,9 @@ def test_claims_about_attacks(script: Callable[[str], ModuleType]) -> None:
         "DeepWordBug: times its rate with the padding fixed": (5, True),
         "success rates apart, in points": (1.25, True),
         "queries apart, as a share": (0.02, True),
+        "with a surrogate: times TextAttack's rate as installed": (60, True),
+        "with a surrogate: times its rate with the padding fixed": (10, True),
+        "points of success behind it": (1.25, True),
         "gradient-guided search: points of success behind beam-8": (2.5, False),
         "its queries as a share of beam-8's": (0.1, True),
         "times the rate of TextAttack's own beam-8 as installed": (75, True),

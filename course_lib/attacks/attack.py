@@ -43,8 +43,11 @@ class AttackState:
         skipped: whether there is nothing to attack.
 
     Attributes:
-        queries: what it has cost so far.
+        queries: of the model so far.
+        surrogate_queries: of the surrogate so far.
+        offset: what is added to the surrogate's scores: the model's score of the original less the surrogate's.
         query: what its search needs next; None at the end.
+        problem: what its search works on; a text that is skipped has none.
         best: the candidate that came nearest to the goal, or the latest that reached it.
         best_score: of `best`.
         found: whether `best` reaches the goal.
@@ -58,7 +61,10 @@ class AttackState:
     score: float
     skipped: bool
     queries: int = 1
+    surrogate_queries: int = 0
+    offset: float = 0.0
     query: Query | None = None
+    problem: SearchProblem = field(init=False)
     best: Document = field(init=False)
     best_score: float = field(init=False)
     found: bool = field(init=False)
@@ -75,12 +81,16 @@ class AttackState:
         self._advance(None)
 
     def receive(self, result: QueryResult, cost: int, budget: int | None) -> None:
-        """Keeps the best candidate; then takes the next query, or ends if the goal is reached or the budget spent."""
+        """Keeps the best candidate that the model predicted; then takes the next query, or ends if the goal is reached.
+
+        It ends, too, when the budget is spent.
+        """
         query = self.query
         assert query is not None and self._search is not None
         self.queries += cost
-        reached = query.kind == "candidates" and bool(result.reached.any())
-        if query.kind == "candidates":
+        predicted = query.kind == "candidates" and cost > 0  # a surrogate's scores are no result
+        reached = predicted and bool(result.reached.any())
+        if predicted:
             i = int(np.where(result.reached | (not reached), result.scores, -np.inf).argmax())
             if reached or (not self.found and result.scores[i] > self.best_score):
                 self.best, self.best_score, self.found = query.documents[i], float(result.scores[i]), reached
@@ -105,7 +115,7 @@ class AttackState:
             status="skipped" if self.skipped else "succeeded" if self.succeeded else "failed",
             label=victim.label(self.column), before=victim.label(int(self.before.argmax())),
             after=victim.label(int(after.argmax())), words=len(self.original.words), queries=self.queries,
-            changed=tuple(sorted(kept.changed)),
+            changed=tuple(sorted(kept.changed)), surrogate_queries=self.surrogate_queries,
         )  # fmt: skip
 
 
@@ -153,8 +163,11 @@ class Attack:
             texts: n strings.
             labels: their n true labels, of the classifier's classes.
             seed: of all draws; the same seed gives the same texts.
-            surrogate: a faster model with nearly the same predictions, such as the classifier's export in 8 bits. The
-                search queries it, and the classifier itself wherever the goal seems reached.
+            surrogate: a much cheaper model with similar predictions, such as `baselines.tfidf_logistic()` fitted to
+                the same data, or a small student of the classifier. It ranks the words, and of the candidates for a
+                word it chooses the one that the classifier is queried for. Whether a change is kept and whether the
+                goal is reached is decided by the classifier. A text for which this fails is attacked again without
+                the surrogate. In all this takes fewer queries of the classifier; it may change more words.
 
         Raises:
             BadInput: an item that is not a string, lengths that differ, a surrogate of other classes, a label or a
@@ -165,13 +178,19 @@ class Attack:
         victim = self._victim(classifier, surrogate)
         texts = check_texts(texts)
         states = self._begin(victim, texts, victim.columns(labels, len(texts)), seed)
-        while active := [state for state in states if state.query]:
-            self._round(victim, active)
+        self._search(victim, states)
+        if victim.surrogate is not None:
+            victim.surrogate = None
+            for state in states:
+                if not state.found and (self.query_budget is None or state.queries < self.query_budget):
+                    state.start(self.search.queries(state.problem))
+            self._search(victim, states)
         changed = [state for state in states if state.best.changed]
         for state, row in zip(changed, victim.confirm([state.best.text for state in changed]), strict=True):
             state.after, state.succeeded = row, bool(self.goal.reached(row[None], state.column)[0])
         results = tuple(state.result(victim) for state in states)
-        return AttackReport(self.name, results, time.perf_counter() - started, victim.seconds, seed)
+        seconds = time.perf_counter() - started
+        return AttackReport(self.name, results, seconds, victim.seconds, seed, victim.surrogate_seconds)
 
     def steps(self, classifier: Any, text: str, label: Any, seed: int = 0) -> list[Step]:
         """The path to one adversarial text, query by query; the arguments are those of `run`.
@@ -213,14 +232,24 @@ class Attack:
             for i, text in enumerate(texts)
         ]
         attacked = [state for state in states if not state.skipped]
+        if victim.surrogate is not None and attacked:
+            rows = victim.estimate([state.original.text for state in attacked])
+            estimates = self.goal.scores(rows, np.array([state.column for state in attacked], np.int64))
+            for state, estimate in zip(attacked, estimates.tolist(), strict=True):
+                state.offset, state.surrogate_queries = state.score - estimate, 1
         prepared = self.transformation.prepare(victim, [state.original for state in attacked])
-        # Similarity is left to `_affordable`, which checks it for all texts at once.
+        # Similarity is left to `_similar`, which checks it for all texts at once.
         rules = tuple(rule for rule in self.constraints if not isinstance(rule, SentenceSimilarity))
         for state, substitutes in zip(attacked, prepared, strict=True):
             rng = random.Random(hashlib.sha256(f"{seed}\0{state.original.text}".encode()).digest())
-            problem = SearchProblem(state.original, state.score, substitutes, rules, rng)
-            state.start(self.search.queries(problem))
+            state.problem = SearchProblem(state.original, state.score, substitutes, rules, rng)
+            state.start(self.search.queries(state.problem))
         return states
+
+    def _search(self, victim: VictimModel, states: Sequence[AttackState]) -> None:
+        """Rounds until no search needs a query."""
+        while active := [state for state in states if state.query]:
+            self._round(victim, active)
 
     def _round(self, victim: VictimModel, states: Sequence[AttackState]) -> list[QueryResult]:
         """Sends every state the result of its query."""
@@ -229,7 +258,10 @@ class Attack:
             QueryResult(np.full(len(one.documents), -np.inf, np.float32), np.zeros(len(one.documents), bool), [])
             for one in queries
         ]
-        places = self._affordable(states, queries)
+        places = self._similar(states, queries)
+        if victim.surrogate is not None:
+            places = self._shortlist(victim, states, queries, results, places)
+        places = self._affordable(states, places)
         self._predict(victim, states, queries, results, [at for at in places if queries[at[0]].kind != "gradients"])
         wanted = [(number, i) for number, i in places if queries[number].kind == "gradients"]
         columns = [states[number].column for number, _ in wanted]
@@ -241,8 +273,8 @@ class Attack:
             state.receive(result, cost, self.query_budget)
         return results
 
-    def _affordable(self, states: Sequence[AttackState], queries: Sequence[Query]) -> list[Place]:
-        """Documents that are similar enough, if they are candidates, and that the budget pays for."""
+    def _similar(self, states: Sequence[AttackState], queries: Sequence[Query]) -> list[Place]:
+        """All documents but the candidates that are not similar enough."""
         places = [(number, i) for number, query in enumerate(queries) for i in range(len(query.documents))]
         for rule in self.constraints:
             if isinstance(rule, SentenceSimilarity):
@@ -253,6 +285,32 @@ class Attack:
                 )
                 dissimilar = {place for place, keep in zip(candidates, kept, strict=True) if not keep}
                 places = [place for place in places if place not in dissimilar]
+        return places
+
+    def _shortlist(
+        self, victim: VictimModel, states: Sequence[AttackState], queries: Sequence[Query],
+        results: Sequence[QueryResult], places: list[Place],
+    ) -> list[Place]:  # fmt: skip
+        """Documents that the model must predict; where the surrogate's scores are enough, they are filled in."""
+        members: dict[int, list[int]] = {}
+        for number, i in places:
+            members.setdefault(number, []).append(i)
+        left = {number: some for number, some in members.items() if len(some) > queries[number].most_predicted}
+        estimated = [(number, i) for number, some in left.items() for i in some]
+        rows = victim.estimate([queries[number].documents[i].text for number, i in estimated])
+        columns = np.array([states[number].column for number, _ in estimated], np.int64)
+        estimates = dict(zip(estimated, self.goal.scores(rows, columns).tolist(), strict=True))
+        for number, some in left.items():
+            states[number].surrogate_queries += len(some)
+            if most := queries[number].most_predicted:
+                members[number] = sorted(some, key=lambda i: -estimates[number, i])[:most]
+            else:
+                results[number].scores[some] = [estimates[number, i] + states[number].offset for i in some]
+                members[number] = []
+        return [(number, i) for number, some in members.items() for i in some]
+
+    def _affordable(self, states: Sequence[AttackState], places: list[Place]) -> list[Place]:
+        """Documents that the budget pays for."""
         if self.query_budget is None:
             return places
         left = [self.query_budget - state.queries for state in states]
@@ -267,11 +325,11 @@ class Attack:
         self, victim: VictimModel, states: Sequence[AttackState], queries: Sequence[Query],
         results: Sequence[QueryResult], places: list[Place],
     ) -> None:  # fmt: skip
-        """Fills in scores and goals; a goal that only a surrogate sees reached is confirmed by the model itself."""
+        """Fills in scores and goals; a goal that another precision sees reached is confirmed in the model's own."""
         texts = [queries[number].documents[i].text for number, i in places]
         columns = np.array([states[number].column for number, _ in places], np.int64)
         rows = victim.query(texts)
-        if victim.has_surrogate:
+        if not victim.exact:
             candidates = np.array([queries[number].kind == "candidates" for number, _ in places], bool)
             close = np.flatnonzero(candidates & self.goal.reached(rows, columns))
             rows[close] = victim.confirm([texts[at] for at in close])

@@ -35,7 +35,7 @@ class Beam(Search):
             documents = list({one.words: one for one in made}.values())
             if not documents:
                 return
-            beam = _best(documents, (yield Query(documents)), self.width)
+            beam = _best(documents, (yield Query(documents, used=self.width)), self.width)
 
 
 def _best(documents: list[Document], result: QueryResult, width: int) -> list[Document]:
@@ -84,7 +84,7 @@ class GradientBeam(Search):
                 documents += self._successors(problem, one, gradient, most, queried)
             if not documents:
                 return
-            beam = _best(documents, (yield Query(documents)), self.width)
+            beam = _best(documents, (yield Query(documents, used=self.width)), self.width)
 
     def _successors(
         self, problem: SearchProblem, document: Document, gradient: WordGradient, most: int,

@@ -62,7 +62,7 @@ def _improved(
     best: Document, score: float, candidates: list[Document], position: int
 ) -> Generator[Query, QueryResult, tuple[Document, float]]:
     """The best candidate for a position and its score; the old document where none is better."""
-    result = yield Query(candidates, positions=(position,))
+    result = yield Query(candidates, positions=(position,), used=1)
     first = int(result.scores.argmax())
     return (candidates[first], float(result.scores[first])) if result.scores[first] > score else (best, score)
 
@@ -91,7 +91,7 @@ class WeightedSaliency(Search):
         saliency = (yield Query(probes, "probes", tuple(positions))).scores - score
         weight = dict(zip(positions, np.exp(saliency - saliency.max()), strict=True))
         # The paper goes on to its own order even if a single change reaches the goal already.
-        scores = (yield Query([document for _, document in choices], stops=False)).scores
+        scores = (yield Query([document for _, document in choices], stops=False, used=0)).scores
         best_of = {choices[i][0]: int(i) for i in np.argsort(scores, kind="stable")}  # the best comes last and stays
         for position in sorted(best_of, key=lambda at: -weight[at] * (scores[best_of[at]] - problem.score)):
             word = choices[best_of[position]][1].words[position]

@@ -25,19 +25,31 @@ class Query:
         kind: `candidates` may be returned; `probes` only show which words matter; `gradients` need no prediction.
         positions: of probes, the word that each is about; of candidates, the word that all of them change.
         stops: whether the attack ends as soon as one of the candidates reaches the goal.
+        used: of candidates, how many the search goes on with at most; all of them when left out. An attack with a
+            surrogate queries the model for only so many, those with the highest scores by the surrogate; for 0 of them
+            the scores themselves are the surrogate's.
     """
 
     documents: list[Document]
     kind: str = "candidates"
     positions: tuple[int, ...] = ()
     stops: bool = True
+    used: int | None = None
+
+    @property
+    def most_predicted(self) -> int:
+        """How many of the documents the model itself must predict where a surrogate can choose them."""
+        if self.kind == "probes":
+            return 0
+        return len(self.documents) if self.kind == "gradients" or self.used is None else self.used
 
 
 class QueryResult(NamedTuple):
     """One entry for each document of a query.
 
     Attributes:
-        scores: how near to the goal; minus infinity for what a constraint forbids or the budget no longer pays for.
+        scores: how near to the goal; minus infinity for what a constraint forbids, a surrogate does not choose, or the
+            budget no longer pays for.
         reached: whether the goal is reached.
         gradients: where the query is for them.
     """

@@ -26,9 +26,10 @@ class AttackResult:
         before: the model's prediction for the original.
         after: its prediction for `adversarial`.
         words: of the original.
-        queries: texts that the search had predicted, the original included, repeated ones counted each time; the
-            last prediction for what it found is not counted.
+        queries: texts that the model predicted for the search, the original included, repeated ones counted each
+            time; the last prediction for what it found is not counted.
         changed: positions of the changed words.
+        surrogate_queries: texts that a surrogate predicted for the search.
     """
 
     text: str
@@ -40,6 +41,7 @@ class AttackResult:
     words: int
     queries: int
     changed: tuple[int, ...]
+    surrogate_queries: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class AttackReport:
         seconds: of the whole run.
         model_seconds: of them inside the model, forward and backward.
         seed: of the draws.
+        surrogate_seconds: inside a surrogate.
     """
 
     recipe: str
@@ -80,6 +83,7 @@ class AttackReport:
     seconds: float
     model_seconds: float
     seed: int
+    surrogate_seconds: float = 0.0
 
     def count(self, status: str) -> int:
         """How many texts ended so."""
@@ -103,8 +107,13 @@ class AttackReport:
 
     @property
     def queries_per_text(self) -> float:
-        """Mean over the attacked texts; not a number where none was."""
+        """Queries of the model, mean over the attacked texts; not a number where none was."""
         return _mean([result.queries for result in self.results if result.status != "skipped"])
+
+    @property
+    def surrogate_queries_per_text(self) -> float:
+        """Queries of a surrogate, mean over the attacked texts; not a number where none was."""
+        return _mean([result.surrogate_queries for result in self.results if result.status != "skipped"])
 
     @property
     def words_changed(self) -> float:

@@ -92,7 +92,11 @@ class VictimModel:
         classifier: anything with `classes_` and `predict_proba`.
         goal: whose gradients are taken.
         precision: of the search's queries, for classifiers that can choose.
-        surrogate: a model of the same classes that the search queries instead, such as an export in 8 bits.
+        surrogate: a much cheaper model of the same classes, which chooses what the classifier is queried for.
+
+    Attributes:
+        seconds: inside the classifier, forward and backward.
+        surrogate_seconds: inside the surrogate.
 
     Raises:
         BadInput: a classifier that is not fitted, a regression model, a surrogate of other classes.
@@ -100,28 +104,37 @@ class VictimModel:
 
     def __init__(self, classifier: Any, goal: Goal, precision: str | None = None, surrogate: Any = None) -> None:
         check_classes(classifier)
-        self.classifier, self.goal, self.seconds = classifier, goal, 0.0
-        self.surrogate = classifier
-        faster = precision != "auto" or machine.precision() != torch.float32
+        self.classifier, self.goal, self.seconds, self.surrogate_seconds = classifier, goal, 0.0, 0.0
+        self.surrogate, self.searched = surrogate, classifier
         if surrogate is not None:
-            _check_same_classes(classifier, surrogate)
-            self.surrogate = surrogate
-        elif precision and faster and getattr(classifier, "precision", precision) != precision:
-            self.surrogate = copy.copy(classifier)
-            self.surrogate.precision = precision
+            self._surrogate_columns = _matching_columns(classifier, surrogate)
+        faster = precision != "auto" or machine.precision() != torch.float32
+        if precision and faster and getattr(classifier, "precision", precision) != precision:
+            self.searched = copy.copy(classifier)
+            self.searched.precision = precision
 
     def query(self, texts: list[str]) -> Rows:
-        """(n, classes) probabilities by the surrogate, or by the classifier where there is none."""
-        return self._predict(self.surrogate, texts)
+        """(n, classes) probabilities by the classifier in the precision of the search."""
+        rows, seconds = self._predict(self.searched, texts)
+        self.seconds += seconds
+        return rows
 
     def confirm(self, texts: list[str]) -> Rows:
-        """(n, classes) probabilities by the classifier itself."""
-        return self._predict(self.classifier, texts)
+        """(n, classes) probabilities by the classifier in its own precision."""
+        rows, seconds = self._predict(self.classifier, texts)
+        self.seconds += seconds
+        return rows
+
+    def estimate(self, texts: list[str]) -> Rows:
+        """(n, classes) probabilities by the surrogate."""
+        rows, seconds = self._predict(self.surrogate, texts)
+        self.surrogate_seconds += seconds
+        return rows[:, self._surrogate_columns]
 
     @property
-    def has_surrogate(self) -> bool:
-        """Whether `query` is less exact than `confirm`."""
-        return self.surrogate is not self.classifier
+    def exact(self) -> bool:
+        """Whether `query` is as exact as `confirm`."""
+        return self.searched is self.classifier
 
     def columns(self, labels: ArrayLike, n: int) -> NDArray[np.int64]:
         """(n,), the column of each label."""
@@ -131,13 +144,13 @@ class VictimModel:
         """The class of a column, as a Python value."""
         return self.classifier.classes_.tolist()[column]
 
-    def _predict(self, classifier: Any, texts: list[str]) -> Rows:
+    def _predict(self, classifier: Any, texts: list[str]) -> tuple[Rows, float]:
+        """The rows, and the seconds that they took."""
         if not texts:  # scikit-learn's models refuse an empty list
-            return np.empty((0, len(self.classifier.classes_)), np.float32)
+            return np.empty((0, len(self.classifier.classes_)), np.float32), 0.0
         started = time.perf_counter()
         rows = predict_unique(lambda some: check_scores(classifier, classifier.predict_proba(some), len(some)), texts)
-        self.seconds += time.perf_counter() - started
-        return rows.astype(np.float32)
+        return rows.astype(np.float32), time.perf_counter() - started
 
     def check_gradients(self) -> None:
         """Raises BadInput where the classifier has no gradients with respect to words."""
@@ -176,7 +189,10 @@ def check_classes(classifier: Any) -> None:
     check_classifier(classifier)
 
 
-def _check_same_classes(classifier: Any, surrogate: Any) -> None:
+def _matching_columns(classifier: Any, surrogate: Any) -> NDArray[np.int64]:
+    """The surrogate's column of each of the classifier's classes."""
     check_classifier(surrogate, "surrogate")
-    if classifier.classes_.tolist() != surrogate.classes_.tolist():
-        raise BadInput("the surrogate has other classes than the model", "give an export of this very model")
+    classes = classifier.classes_.tolist()
+    if set(classes) != set(surrogate.classes_.tolist()):
+        raise BadInput("the surrogate has other classes than the model", "give a smaller model of the same classes")
+    return columns_of(surrogate.classes_, classes, len(classes))

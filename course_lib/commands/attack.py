@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from course_lib.commands.inputs import (
     check_output_file,
     find_label,
     labels_of,
+    load_data,
     load_model,
     load_test_part,
     say,
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from course_lib.attacks import AttackReport
 
 _FIGURES = ("success_rate", "accuracy", "accuracy_under_attack", "queries_per_text", "words_changed")
+_SURROGATE_FIGURES = ("surrogate_queries_per_text", "surrogate_seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the attack's random choices (0)")
     parser.add_argument("--target", help="the label that the model should predict, instead of any wrong one")
     parser.add_argument("--budget", type=int, help="the most queries of the model for one sentence (no limit)")
-    parser.add_argument("--surrogate", action="store_true", help="search on an 8-bit export, and confirm on the model")
+    parser.add_argument(
+        "--surrogate",
+        action="store_true",
+        help="a linear model of the training part of --data chooses what the model is queried for: fewer queries",
+    )
     parser.add_argument("--html", type=Path, help="write the texts side by side, with changes marked, to this file")
 
 
@@ -68,9 +71,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     texts, labels = frame["text"].tolist(), labels_of(frame, classifier)
     cost = attack_cost(attack.name, classifier, texts)
     if cost is not None:
-        say(f"This will take {cost}.")
-    with _surrogate(classifier, options.surrogate) as surrogate:
-        report = attack.run(classifier, texts, labels, seed=options.seed, surrogate=surrogate)
+        say(f"Without a surrogate this would take {cost}." if options.surrogate else f"This will take {cost}.")
+    surrogate = _surrogate(classifier, options) if options.surrogate else None
+    report = attack.run(classifier, texts, labels, seed=options.seed, surrogate=surrogate)
     won = [result for result in report.results if result.status == "succeeded"]
     near = similarity([one.text for one in won], [one.adversarial for one in won])
     if options.html:
@@ -78,16 +81,24 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     return _json(report, options, near), [str(attack), "", *_lines(report, near)], 0
 
 
-@contextmanager
-def _surrogate(classifier: Any, wanted: bool) -> Iterator[Any]:
-    """The classifier in 8 bits, for ONNX Runtime; None where it is not wanted."""
-    if not wanted:
-        yield None
-        return
-    from course_lib.compression import Bits, OnnxClassifier, export_onnx
+def _surrogate(classifier: Any, options: argparse.Namespace) -> Any:
+    """TF-IDF with logistic regression, fitted to the training part of `--data`.
 
-    with tempfile.TemporaryDirectory() as scratch:
-        yield OnnxClassifier(export_onnx(classifier, Path(scratch) / "surrogate", Bits(8, 8)).folder)
+    Raises:
+        BadInput: a class of the model that the training part does not have.
+    """
+    from course_lib import baselines
+
+    frame = load_data(options)
+    train = frame[frame["split"] == "train"]
+    labels = labels_of(train, classifier)
+    if missing := [label for label in classifier.classes_.tolist() if label not in labels]:
+        raise BadInput(
+            f"--surrogate is trained on --data {options.data}, whose training part has no text with the label "
+            f"{missing[0]!r}",
+            "give texts of all classes, or leave --surrogate out",
+        )
+    return baselines.tfidf_logistic().fit(train["text"].tolist(), labels)
 
 
 def _write_html(file: Path, report: AttackReport) -> None:
@@ -99,7 +110,8 @@ def _write_html(file: Path, report: AttackReport) -> None:
 
 
 def _json(report: AttackReport, options: argparse.Namespace, near: np.ndarray[Any, Any]) -> dict[str, Any]:
-    figures = {name: getattr(report, name) for name in _FIGURES}
+    names = (*_FIGURES, *_SURROGATE_FIGURES) if options.surrogate else _FIGURES
+    figures = {name: getattr(report, name) for name in names}
     figures["similarity"] = float(near.mean()) if len(near) else math.nan
     return {
         "model": str(options.model), "recipe": report.recipe, "data": options.data, "n": len(report.results),
@@ -122,6 +134,7 @@ def _lines(report: AttackReport, near: np.ndarray[Any, Any]) -> list[str]:
         f"success rate           {report.success_rate:.1%} of the texts that were classified correctly before",
         f"words changed          {report.words_changed:.1%} of the words of a text",
         f"similarity             {near.mean():.2f} (cosine of sentence vectors)" if len(near) else "",
-        f"queries                {report.queries_per_text:.1f} per text",
+        f"queries                {report.queries_per_text:.1f} per text"
+        + (f", and {report.surrogate_queries_per_text:.1f} of the surrogate" if report.surrogate_seconds else ""),
         f"time                   {report.seconds:.1f} s, {report.model_seconds:.1f} s of it in the model",
     ]
