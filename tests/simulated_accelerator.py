@@ -2,8 +2,10 @@
 
 What a GPU would refuse is refused: tensors of two devices in one operation. What makes a GPU wait is counted:
 `counts["synchronize"]` for `.item()`, `bool()` and operations whose output's shape depends on values, and
-`counts["to_host"]` and `counts["to_device"]` for copies. `start()` must run before the device is used, once in a
-process, and stays in force.
+`counts["to_host"]` and `counts["to_device"]` for copies. `launches` counts the kernels that a GPU would launch, by
+operation: every operation but views, memory without values, and copies from and to the host. Attention is counted as
+plain products, so a GPU launches fewer. `start()` must run before the device is used, once in a process, and stays in
+force.
 
 A tensor of the device has a storage without bytes; `_bytes` maps it to the storage on the CPU that holds the numbers.
 Size, stride and offset are those of the CPU tensor, so views share memory as they do on a GPU.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +28,7 @@ from torch.utils.backend_registration import (
 
 NAME = "sim"
 counts: collections.Counter[str] = collections.Counter()
+launches: collections.Counter[str] = collections.Counter()  # of kernels, by operation
 places: collections.Counter[str] = collections.Counter()  # of synchronizations and copies to the host, by caller
 _bytes: dict[int, torch.UntypedStorage] = {}
 _META = torch._C.DispatchKeySet(torch._C.DispatchKey.Meta)
@@ -34,6 +38,9 @@ _COPIES = ("aten::_copy_from", "aten::_copy_from_and_resize")
 _WAITING = ("aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::_local_scalar_dense", "aten::equal",
             "aten::repeat_interleave.Tensor")  # fmt: skip
 _INDEXING = ("aten::index", "aten::_index_put_impl_")
+# One kernel on a GPU, which torch takes apart for devices that it does not know.
+_FUSED = ("native_layer_norm", "_foreach_norm.Scalar", "_foreach_mul_.Tensor", "_foreach_add_.Scalar")
+_NO_KERNEL = ("aten::empty", "aten::_local_scalar_dense", "aten::set_", "aten::resize_", "aten::_to_copy")
 _missing: set[str] = set()
 
 
@@ -61,6 +68,9 @@ def start() -> torch.device:
     # torch refuses this one for all devices that it does not know, before it asks the fallback.
     convolution = torch.ops.aten.convolution.default
     _aten.impl("convolution_overrideable", lambda *args: _run(convolution, *args), "PrivateUse1")
+    for name in _FUSED:
+        packet, _, overload = name.partition(".")
+        _aten.impl(name, partial(_run, getattr(getattr(torch.ops.aten, packet), overload or "default")), "PrivateUse1")
     torch.Tensor.__deepcopy__ = _deepcopy  # type: ignore[method-assign]
     return torch.device(NAME)
 
@@ -78,8 +88,8 @@ def _deepcopy(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
 @contextmanager
 def counted() -> Iterator[collections.Counter[str]]:
     """Counts from zero inside the block."""
-    counts.clear()
-    places.clear()
+    for counter in (counts, launches, places):
+        counter.clear()
     yield counts
 
 
@@ -102,6 +112,8 @@ def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
         return 0  # attention by plain products, as on a device without kernels of its own
     given, tree = pytree.tree_flatten((args, kwargs))
     _count(name, given)
+    if _is_launch(op, given):
+        launches[name] += 1
     _check_devices(name, given)
     inner = [_on_cpu(x) if _is_mine(x) else torch.device("cpu") if isinstance(x, torch.device) else x for x in given]
     raw_args, raw_kwargs = pytree.tree_unflatten(inner, tree)
@@ -165,6 +177,15 @@ def _count(name: str, given: list[Any]) -> None:
     if kind:
         counts[kind] += 1
         places[f"{kind} {_caller()}"] += 1
+
+
+def _is_launch(op: Any, given: list[Any]) -> bool:
+    """Whether a GPU computes something: its output is no view of an input, and no memory without values."""
+    name = op.name()
+    if name in _COPIES:
+        return _is_mine(given[0]) and _is_mine(given[1])
+    views = [output.alias_info is not None and not output.alias_info.is_write for output in op._schema.returns]
+    return not (any(views) or name.startswith(_NO_KERNEL))
 
 
 def _caller() -> str:

@@ -366,6 +366,7 @@ def test_bits_per_character_by_hand() -> None:
         ({"batch_tokens": 16}, "batch_tokens is 16"),
         ({"trained": "adapters"}, "on a new encoder"),
         ({"sources": ()}, "sources is"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
         ({"first_lengths": (16, 100)}, r"first_lengths is \(16, 100\)"),
         ({"first_lengths": 8 * (16,)}, "at most 7 numbers"),
     ],
@@ -373,6 +374,17 @@ def test_bits_per_character_by_hand() -> None:
 def test_a_bad_recipe_is_refused(change, message) -> None:
     with pytest.raises(BadInput, match=message):
         replace(pretraining_recipe("tiny-bert"), **change)
+
+
+@pytest.mark.parametrize("name", ["tiny-bert", "course-head"])
+def test_a_recipe_replaces_the_dropout_of_its_encoder(name) -> None:
+    for recipe, wanted in (
+        (pretraining_recipe(name), 0.1 if name == "course-head" else 0.0),
+        (replace(pretraining_recipe(name), dropout=0.3), 0.3),
+    ):
+        encoder = run.new_model(recipe).encoder
+        assert encoder.config.dropout == wanted
+        assert {module.p for module in encoder.modules() if isinstance(module, torch.nn.Dropout)} == {wanted}
 
 
 @pytest.mark.parametrize(

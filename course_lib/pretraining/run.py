@@ -114,8 +114,9 @@ def rows_of(recipe: PretrainingRecipe, corpus: PretrainingCorpus, seed: int, len
 def new_model(recipe: PretrainingRecipe) -> BertForPretraining:
     """The model before training: new, or the course encoder with a new head. Random numbers are the caller's."""
     if recipe.shape is not None:
-        return BertForPretraining(BertEncoder(recipe.shape), recipe.objective == "mlm+nsp")
-    encoder = BertEncoder.from_transformers(load_bert(assets.path("course_encoder")))
+        dropout = recipe.shape.dropout if recipe.dropout is None else recipe.dropout
+        return BertForPretraining(BertEncoder(replace(recipe.shape, dropout=dropout)), recipe.objective == "mlm+nsp")
+    encoder = BertEncoder.from_transformers(load_bert(assets.path("course_encoder")), recipe.dropout)
     encoder.causal = recipe.objective == "causal"
     if recipe.trained == "adapters":
         add_adapters(encoder, recipe.rank)

@@ -70,6 +70,27 @@ def test_a_forward_batch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts["to_device"] >= 3 * 20
 
 
+def test_launches_of_a_training_step_do_not_grow_with_its_rows() -> None:
+    per_step = []
+    for size in (4, 20):
+        totals = []
+        for epochs in (1, 3):
+            with accelerator.counted():
+                tiny(replace(QUICK, epochs=epochs, batch_size=size)).fit(TEXTS, LABELS)
+            totals.append(accelerator.launches.total())
+        per_step.append((totals[1] - totals[0]) / (2 * len(TEXTS) / size))
+    assert per_step[0] == pytest.approx(per_step[1], abs=0.5), accelerator.launches.most_common(8)  # rows of the log
+
+
+def test_launches_of_a_batch_do_not_grow_with_its_rows() -> None:
+    fitted, launches = fit({}, {}), []
+    for texts in (TEXTS[:4], TEXTS):
+        with accelerator.counted():
+            fitted.predict_proba(texts)
+        launches.append(accelerator.launches.total())
+    assert launches[0] == launches[1] > 0, accelerator.launches
+
+
 def test_an_interrupted_fit_ends_in_the_same_weights(tmp_path: Path) -> None:
     training = replace(QUICK, epochs=3, batch_size=8)
     folder = CheckpointFolder(tmp_path, every=4)

@@ -52,6 +52,18 @@ def test_waiting_is_counted() -> None:
     assert counts == {"to_host": 1, "to_device": 1}
 
 
+def test_launches_are_counted() -> None:
+    one, many = torch.ones(3, 4, device=SIM), [torch.ones(2, device=SIM) for _ in range(5)]
+    with accelerator.counted():
+        one.t()[1:].reshape(-1, 1).unsqueeze(0)  # a transposed matrix is copied
+        torch.empty(5, device=SIM)
+        (one + one).mul_(2)
+        torch._foreach_mul_(many, torch.tensor(2.0, device=SIM))
+        one.cpu().to(SIM)
+    assert accelerator.launches.total() == 4, accelerator.launches
+    assert all(part.cpu().tolist() == [2, 2] for part in many)
+
+
 def test_an_operation_that_it_lacks_is_named() -> None:
     with (
         accelerator.without("aten::erfinv"),

@@ -35,3 +35,16 @@ def test_waits_do_not_grow_with_the_texts(method: str) -> None:
             explain(model, texts, method)
         waits.append(counts["synchronize"] + counts["to_host"])
     assert waits[0] < 20 and waits[1] <= waits[0] + 2, accelerator.places.most_common(8)
+
+
+@pytest.mark.parametrize("method", ["lime", "shap"])
+def test_launches_do_not_grow_with_the_samples(method: str) -> None:
+    """As long as all samples fit into one batch, a method asks the model once."""
+    model, launches = toy_classifiers.fitted(), []
+    text = " ".join(f"{word} {number}" for number, word in enumerate(toy_classifiers.TEXTS[:6]))
+    for samples in (100, 400):
+        with accelerator.counted() as counts:
+            explain(model, [text], method, samples=samples)
+        launches.append(accelerator.launches.total())
+        assert counts["to_device"] < 20, counts
+    assert launches[0] == launches[1] > 0, accelerator.launches.most_common(8)

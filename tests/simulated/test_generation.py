@@ -58,6 +58,20 @@ def test_greedy_decoding_waits_once_a_token(tmp_path: Path) -> None:
     assert counts["synchronize"] + counts["to_host"] <= len(done.token_ids) + 1, accelerator.places
 
 
+def test_launches_of_a_token_do_not_grow(tmp_path: Path) -> None:
+    """Neither with the rows nor with the tokens written so far."""
+    lm, per_token = loaded(tmp_path / "toy"), []
+    for rows in (2, 6):
+        totals = []
+        for tokens in (4, 8, 16):
+            with accelerator.counted():
+                done = generate(lm, [[5, 6, 7]] * rows, max_new_tokens=tokens)
+            assert len(done[0].token_ids) == tokens
+            totals.append(accelerator.launches.total())
+        per_token += [(totals[1] - totals[0]) / 4, (totals[2] - totals[1]) / 8]
+    assert len(set(per_token)) == 1, (per_token, accelerator.launches.most_common(8))
+
+
 def test_a_saved_folder_is_read_anywhere(tmp_path: Path, on_cpu: OnCpu) -> None:
     saved = loaded(tmp_path / "toy").save_pretrained(tmp_path / "again")
     here, there = loaded(saved).model, on_cpu(lambda: CausalLM.from_pretrained(tmp_path / "toy")).model

@@ -13,7 +13,7 @@ from interruption import Interrupted, interrupt_at
 from toy_pretraining import toy_material, toy_recipe, weights_of
 
 from course_lib.checkpoints import CheckpointFolder
-from course_lib.pretraining import Material, pretrain
+from course_lib.pretraining import Material, pretrain, tied_cross_entropy
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,27 @@ def test_a_step_does_not_wait(material: Material) -> None:
             pretrain(toy_recipe(material, objective="mlm", tokens=256 * steps), material=material, log_every=1000)
         counts.append(waits["synchronize"] + waits["to_host"])
     assert counts[1] - counts[0] < 16
+
+
+def test_launches_of_a_step_do_not_grow_with_its_rows(material: Material) -> None:
+    per_step = []
+    for tokens in (256, 2048):  # of a batch: 8 and 64 rows
+        totals = []
+        for steps in (8, 16):
+            recipe = toy_recipe(material, objective="mlm", batch_tokens=tokens, tokens=tokens * steps)
+            with accelerator.counted():
+                pretrain(recipe, material=material, log_every=1000)
+            totals.append(accelerator.launches.total())
+        per_step.append((totals[1] - totals[0]) / 8)
+    assert per_step[0] == per_step[1] <= 60 + 65 * 2, accelerator.launches.most_common(8)  # two layers
+
+
+def test_launches_of_the_loss_do_not_grow_with_the_predicted_words() -> None:
+    embeddings, bias = torch.randn(30_522, 4, device="sim"), torch.zeros(30_522, device="sim")
+    launches = []
+    for words in (10, 1000):
+        hidden = torch.randn(words, 4, device="sim", requires_grad=True)
+        with accelerator.counted():
+            tied_cross_entropy(hidden, embeddings, bias, torch.arange(words, device="sim")).backward()
+        launches.append(accelerator.launches.total())
+    assert launches[0] == launches[1] > 0, accelerator.launches
