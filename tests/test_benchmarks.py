@@ -434,13 +434,24 @@ def test_generation_is_held_against_transformers_and_against_itself(script: Call
     bench = script("bench_generate")
     speeds = {
         ("batch 1", "ours"): 60, ("batch 1", "transformers"): 30,
+        ("batch 1", "int4"): 120, ("batch 1", "int8"): 75, ("batch 1", "int4, int8 activations"): 150,
         ("batch 8", "ours"): 90, ("batch 8", "transformers"): 100,
         ("repeated text", f"lookup {bench.LOOKUP}"): 84, ("repeated text", "lookup 0"): 60,
+        ("repeated text, int4", f"lookup {bench.LOOKUP}"): 90, ("repeated text, int4", "lookup 0"): 100,
         ("cache", "with cache"): 60, ("cache", "without"): 15,
     }  # fmt: skip
     rows = [{"what": what, "contender": name, "tokens_a_second": v} for (what, name), v in speeds.items()]
     found = [(claim.measured, claim.met) for claim in bench.claims(rows, 0.86, 1.4)]
-    assert found == [(2, True), (0.9, False), (1.4, True), (4, False), (0.86, True), (1.4, False)]
+    assert found == [
+        (2, True), (0.9, False), (4, True), (5, True), (2.5, False), (0.9, False), (1.4, True), (4, False),
+        (0.86, True), (1.4, False),
+    ]  # fmt: skip
+    content = {
+        "perplexity": {name: {"increase": n} for name, n in zip(bench.BITS, (0.002, 0.01, 0.02), strict=True)},
+        "prompts_s": {"16": {"ours": 0.1, "int4": 0.05}, "512": {"ours": 1.0, "int4": 1.2}},
+    }
+    found = [(claim.measured, claim.met) for claim in bench.claims_of_bits(content)]
+    assert found == [(0.002, True), (0.01, True), (0.02, False), (0.5, True), (1.2, False)]
     texts = iter([[[1, 2, 3]], [[1, 2]]])
     first, second = bench.race("x", {"a": lambda: next(texts), "b": lambda: next(texts)}, 1)
     assert (first["equal"], second["equal"]) == (1, 0) and len(bench.line(first)) == len(bench.HEADING)

@@ -12,7 +12,12 @@ from toy_decoders import toy_lm
 
 from course_lib.errors import BadInput
 from course_lib.generation import CausalLM
-from course_lib.generation.scoring import PromptClassifier, answer_log_probabilities
+from course_lib.generation.scoring import (
+    PromptClassifier,
+    answer_log_probabilities,
+    perplexity,
+    token_log_probabilities,
+)
 
 CONTEXTS = [[1, 7, 8, 9], [1, 7, 8, 20, 21, 22, 23], [1, 7], [1, 7, 8, 9], [1, 7, 8] + [30] * 40]
 ANSWERS = [[5], [6, 7, 8], [6, 7, 9, 10], [11] * 9]
@@ -161,3 +166,21 @@ def test_two_threads_score_at_once(lm: CausalLM) -> None:
         jobs = [pool.submit(classifier(lm).predict_proba, TEXTS) for _ in range(12)]
         for job in jobs:
             np.testing.assert_allclose(job.result(), wanted, atol=1e-6)
+
+
+# ---- perplexity ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [1, 7, 64, 65, 512])
+def test_perplexity_is_that_of_plain_passes(lm: CausalLM, window: int) -> None:
+    text = "The old bridge crosses the river near the mill, and the water rises every spring. " * 2
+    ids = lm.encode(text)
+    wanted = [plain(lm, ids[at - 1 - (at - 1) % window : at], [ids[at]]) for at in range(1, len(ids))]
+    np.testing.assert_allclose(token_log_probabilities(lm, text, window), wanted, atol=1e-6)
+    assert perplexity(lm, text, window) == pytest.approx(np.exp(-np.mean(wanted)))
+
+
+@pytest.mark.parametrize(("text", "window"), [("a", 512), ("", 512), ("abc", 0), ("abc", 513), ("abc", "all")])
+def test_perplexity_refuses(lm: CausalLM, text: str, window: Any) -> None:
+    with pytest.raises(BadInput):
+        perplexity(lm, text, window)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from jaxtyping import Int8, UInt8
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from course_lib.classifier.model import BERTForSentimentAnalysis
 from course_lib.compression.quantization import QuantParams, fit_qparams
@@ -23,11 +24,11 @@ from course_lib.errors import BadInput
 
 OPSET = 17  # of the standard operators
 _IR_VERSION = 8  # the file format that came with that opset
-_MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 bits
+MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 bits
 _BITS = (32, 8, 4)
 SHARED = 0.9  # a table with no more different rows than this fraction is stored as different rows and an index
 _ROWS_AT_ONCE = 256  # of a weight whose ranges are fitted: fitting is faster in the processor's cache
-_INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy level that multiplies in int8
+FLOAT32_ACTIVATIONS, INT8_ACTIVATIONS = 1, 4  # MatMulNBits' accuracy levels that multiply in float32 and in int8
 _ZERO = 128  # the unsigned integer that represents 0 in an activation
 _PAIR = 32767 // 255  # so far may two neighbouring integers of a weight add up: see `pair_safe`
 
@@ -69,14 +70,51 @@ def build_graph(module: nn.Module, bits: Bits, positions: int = 128, all_tokens:
     return _Builder(module, bits, positions).model(all_tokens)
 
 
-class _Builder:
-    """Collects nodes and constants. Each method adds nodes and returns the name of their output."""
+class GraphBuilder:
+    """Collects nodes and constants. A method that adds a node returns the name of its output."""
 
-    def __init__(self, module: BERTForSentimentAnalysis, bits: Bits, positions: int) -> None:
-        self.module, self.bits, self.positions = module, bits, positions
-        self.config = module.bert.config
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, *inputs: str, output: str | None = None, **settings: Any) -> str:
+        """Adds a node with one output."""
+        name = output or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **settings))
+        return name
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        """A tensor of the file; one that has the name of an earlier one is that one."""
+        if all(name != have.name for have in self.constants):
+            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def ints(self, name: str, values: list[int]) -> str:
+        """A constant of whole numbers, such as a shape."""
+        return self.constant(name, np.asarray(values, np.int64))
+
+    def float(self, name: str, value: float) -> str:
+        """A single number."""
+        return self.constant(name, np.asarray(value, np.float32))
+
+    def assemble(
+        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        """The graph of all nodes as a model."""
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, self.constants)
+        opsets = [helper.make_opsetid("", OPSET)]
+        if any(node.domain == MICROSOFT for node in self.nodes):
+            opsets.append(helper.make_opsetid(MICROSOFT, 1))
+        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="course_lib")
+
+
+class _Builder(GraphBuilder):
+    """A classifier's graph."""
+
+    def __init__(self, module: BERTForSentimentAnalysis, bits: Bits, positions: int) -> None:
+        super().__init__()
+        self.module, self.bits, self.positions = module, bits, positions
+        self.config = module.bert.config
         self.quantized: dict[str, tuple[str, str]] = {}  # states -> their integers and scales
 
     def model(self, all_tokens: bool) -> onnx.ModelProto:
@@ -93,20 +131,12 @@ class _Builder:
         pooled = self.node("Tanh", self.dense("pooler", self.module.bert.pooler.dense, state))
         self.dense("head", self.module.classifier, pooled, output="logits")
         outputs = self.module.classifier.out_features
-        graph = helper.make_graph(
-            self.nodes,
-            "classifier",
-            [
-                helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "seq"])
-                for n in ("input_ids", "attention_mask")
-            ],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", outputs])],
-            self.constants,
-        )
-        opsets = [helper.make_opsetid("", OPSET)]
-        if any(node.domain == _MICROSOFT for node in self.nodes):
-            opsets.append(helper.make_opsetid(_MICROSOFT, 1))
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="course_lib")
+        ids = [
+            helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "seq"])
+            for n in ("input_ids", "attention_mask")
+        ]
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", outputs])
+        model = self.assemble("classifier", ids, [logits])
         onnx.checker.check_model(model)
         return model
 
@@ -162,7 +192,7 @@ class _Builder:
         name = self.constant("words", packed)
         blocks = self.constant("words.scale", scales)
         return self.node(
-            "GatherBlockQuantized", name, ids, blocks, domain=_MICROSOFT,
+            "GatherBlockQuantized", name, ids, blocks, domain=MICROSOFT,
             bits=4, block_size=self.bits.block_size, gather_axis=0, quantize_axis=1,
         )  # fmt: skip
 
@@ -204,7 +234,7 @@ class _Builder:
     def gelu(self, states: str) -> str:
         """x (1 + erf(x / sqrt 2)) / 2, in one node where ONNX Runtime's operators are allowed."""
         if self.bits.matrices != 32:
-            return self.node("Gelu", states, domain=_MICROSOFT)
+            return self.node("Gelu", states, domain=MICROSOFT)
         error = self.node("Erf", self.node("Mul", states, self.float("sqrt_half", 0.5**0.5)))
         share = self.node("Mul", self.node("Add", error, self.float("1.0", 1.0)), self.float("half", 0.5))
         return self.node("Mul", states, share)
@@ -225,7 +255,7 @@ class _Builder:
         scale, one = self.constant(f"{name}.scale", qparams.scale.flatten().numpy()), self.float("1.0", 1.0)
         tokens, token_scale = self.quantize(states)
         zero = self.constant("zero_point", np.asarray(_ZERO, np.uint8))
-        sums = self.node("MatMulIntegerToFloat", tokens, integers, one, scale, zero, domain=_MICROSOFT)
+        sums = self.node("MatMulIntegerToFloat", tokens, integers, one, scale, zero, domain=MICROSOFT)
         return self.node("Add", self.node("Mul", sums, token_scale), bias)
 
     def quantize(self, states: str) -> tuple[str, str]:
@@ -249,28 +279,9 @@ class _Builder:
         integers = self.constant(f"{name}.weight", packed.reshape(outputs, inputs // block, block // 2))
         scale = self.constant(f"{name}.scale", scales.flatten())
         return self.node(
-            "MatMulNBits", states, integers, scale, "", "", bias, domain=_MICROSOFT,
-            K=inputs, N=outputs, bits=4, block_size=block, accuracy_level=_INT8_ACTIVATIONS,
+            "MatMulNBits", states, integers, scale, "", "", bias, domain=MICROSOFT,
+            K=inputs, N=outputs, bits=4, block_size=block, accuracy_level=INT8_ACTIVATIONS,
         )  # fmt: skip
-
-    # ---- nodes and constants -------------------------------------------------------------------------------------
-
-    def node(self, kind: str, *inputs: str, output: str | None = None, **settings: Any) -> str:
-        name = output or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **settings))
-        return name
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        """A tensor of the file; one that has the name of an earlier one is that one."""
-        if all(name != have.name for have in self.constants):
-            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def ints(self, name: str, values: list[int]) -> str:
-        return self.constant(name, np.asarray(values, np.int64))
-
-    def float(self, name: str, value: float) -> str:
-        return self.constant(name, np.asarray(value, np.float32))
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
@@ -299,7 +310,12 @@ def _blocks(weight: torch.Tensor, block: int) -> tuple[NDArray[np.uint8], NDArra
     packed, scales = [], []
     for rows in weight.detach().float().cpu().split(_ROWS_AT_ONCE):
         qparams = fit_qparams(rows, bits=4, group_size=block, method="mse", narrow_range=False)
-        shifted = (qparams.quantize(rows).to(torch.int16) + 8).to(torch.uint8).reshape(len(rows), -1, 2)
-        packed.append(shifted[..., 0] | (shifted[..., 1] << 4))
+        packed.append(pack_int4(qparams.quantize(rows)))
         scales.append(qparams.scale)
     return torch.cat(packed).numpy(), torch.cat(scales).numpy()
+
+
+def pack_int4(integers: Int8[Tensor, "rows columns"]) -> UInt8[Tensor, "rows half"]:
+    """Two integers from -8 to 7 per byte, stored as 0 to 15: the first in the lower four bits."""
+    shifted = (integers.to(torch.int16) + 8).to(torch.uint8).reshape(len(integers), -1, 2)
+    return shifted[..., 0] | (shifted[..., 1] << 4)

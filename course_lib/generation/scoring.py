@@ -1,8 +1,9 @@
-"""Classification by prompt: the probability that the model gives to each answer, and its calibration."""
+"""Probabilities of texts: perplexity, and classification by prompt with its calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,46 @@ def _continued(lm: CausalLM, answer: Sequence[int], mask: Tensor, cache: KVCache
     for part, wanted in zip(hidden.split(_TOKENS_AT_ONCE, 1), targets.split(_TOKENS_AT_ONCE, 1), strict=True):
         total += lm.model.logits(part).log_softmax(-1).gather(-1, wanted[..., None])[..., 0].sum(1)
     return total
+
+
+@torch.inference_mode()
+def token_log_probabilities(lm: CausalLM, text: str, window: int = 512) -> Floats:
+    """log P(token | those before it in its window) of every token of a text but the first, in nats.
+
+    The text is read through the cache in pieces of 64 tokens, so that a quantised decoder uses its quantised products.
+
+    Args:
+        lm: the model.
+        text: at least two tokens.
+        window: predictions after which the context begins anew.
+
+    Raises:
+        BadInput: a text of one token, or a window that is not from 1 to the model's positions.
+    """
+    ids, room = lm.encode(text), lm.model.config.max_positions
+    if len(ids) < 2:
+        raise BadInput(f"the text {text!r:.80} is one token", "give a longer one")
+    if not isinstance(window, Integral) or not 1 <= window <= room:
+        raise BadInput(f"window is {window!r}", f"use a whole number from 1 to {room}")
+    found = []
+    for start in range(0, len(ids) - 1, window):
+        part = torch.tensor(ids[start : start + window + 1], device=lm.device)
+        cache = lm.model.new_cache(1, len(part) - 1)
+        for read, wanted in zip(
+            part[:-1].split(_TOKENS_AT_ONCE // 2), part[1:].split(_TOKENS_AT_ONCE // 2), strict=True
+        ):
+            scores = lm.model.logits(lm.model(read[None], cache=cache)[0]).log_softmax(-1)
+            found.append(scores.gather(-1, wanted[:, None])[:, 0])
+    return torch.cat(found).double().cpu().numpy()
+
+
+def perplexity(lm: CausalLM, text: str, window: int = 512) -> float:
+    """exp(-mean log-probability) of the tokens of a text; for the arguments see `token_log_probabilities`.
+
+    A model that hesitates between so many equally likely tokens has this perplexity. It can be compared between models
+    of the same tokenizer.
+    """
+    return float(np.exp(-token_log_probabilities(lm, text, window).mean()))
 
 
 class PromptClassifier(ProbabilityClassifierMixin):

@@ -1,5 +1,7 @@
 """Tokens a second of `generate` against transformers', prefill, the KV cache, prompt look-up decoding, and memory.
 
+With weights of 4 and 8 bits: tokens a second of one text, of reading prompts, and the change of the perplexity.
+
 python tests/benchmarks/bench_generate.py [--rounds 5]
 """
 
@@ -11,6 +13,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from side_by_side.claims import Claim
@@ -20,9 +23,11 @@ from side_by_side.matmul import share_of_peak
 from side_by_side.process import in_fresh_process
 from side_by_side.report import Report
 
-from course_lib import machine
+from course_lib import corpora, machine
 from course_lib.generation import CausalLM, generate
 from course_lib.generation.decoder import product
+from course_lib.generation.quantization import quantize_weights
+from course_lib.generation.scoring import token_log_probabilities
 
 PROMPTS = (
     "Write a story about a lighthouse.", "Explain how bread is baked.", "Describe a morning at a harbour.",
@@ -40,7 +45,10 @@ REPEATING = (
     f"Correct the typing error in this text and write the whole text: {SOURCE.replace('village', 'vilage')}",
     f"Copy the following paragraph exactly.\n\n{SOURCE.replace('river', 'canal')}",
 )
+BITS = {"int4": (4, 32), "int4, int8 activations": (4, 8), "int8": (8, 8)}  # of weights and activations, by contender
 LOOKUP = 6  # tokens that are guessed at once
+HELD_OUT = ("movie_reviews", "product_reviews", "news")  # test texts whose perplexity is measured
+Quantized = Mapping[str, CausalLM]  # name of a contender -> the decoder with fewer bits
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -49,6 +57,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="times that each contender runs; the median counts")
     parser.add_argument("--tokens", type=int, default=128, help="new tokens of a prompt")
     parser.add_argument("--cache-tokens", type=int, default=256, help="new tokens with and without the cache")
+    parser.add_argument("--held-out", type=int, default=8192, help="tokens whose perplexity is measured")
     return parser.parse_args(arguments)
 
 
@@ -93,20 +102,20 @@ def race(what: str, contenders: Mapping[str, Callable[[], list[list[int]]]], rou
     ]
 
 
-def races(lm: CausalLM, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def races(lm: CausalLM, fewer_bits: Quantized, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Against transformers at batch 1 and 8; look-up decoding; with and without the cache."""
     peer = transformers_model()
     for size in (1, 8):
         prompts = PROMPTS[:size]
-        contenders = {
-            "ours": partial(ours, lm, prompts, asked.tokens),
-            "transformers": partial(transformers_tokens, peer, lm, prompts, asked.tokens),
-        }
+        decoders = {"ours": lm, **fewer_bits} if size == 1 else {"ours": lm}
+        contenders = {name: partial(ours, one, prompts, asked.tokens) for name, one in decoders.items()}
+        contenders["transformers"] = partial(transformers_tokens, peer, lm, prompts, asked.tokens)
         for run in contenders.values():  # to warm up
             run()
         yield from race(f"batch {size}", contenders, asked.rounds)
-    plain = {f"lookup {n}": partial(repeat, lm, 2 * asked.tokens, n) for n in (0, LOOKUP)}
-    yield from race("repeated text", plain, asked.rounds)
+    for name, one in {"repeated text": lm, "repeated text, int4": fewer_bits["int4"]}.items():
+        plain = {f"lookup {n}": partial(repeat, one, 2 * asked.tokens, n) for n in (0, LOOKUP)}
+        yield from race(name, plain, asked.rounds)
     cache = {
         "with cache": partial(ours, lm, PROMPTS[:1], asked.cache_tokens),
         "without": lambda: [without_cache(lm, PROMPTS[0], asked.cache_tokens)],
@@ -133,11 +142,69 @@ def layouts(lm: CausalLM, rounds: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def held_out_text(lm: CausalLM, tokens: int) -> str:
+    """Test reviews of several domains, about so many tokens together."""
+    parts = []
+    for name in HELD_OUT:
+        whole = lm.encode("\n\n".join(corpora.part(name, "test")["text"]))
+        parts.append(lm.decode(whole[: tokens // len(HELD_OUT)]))
+    return "\n\n".join(parts)
+
+
+def perplexities(lm: CausalLM, fewer_bits: Quantized, text: str) -> dict[str, dict[str, float]]:
+    """By decoder: the perplexity, how much larger it is than that of float32, and the standard error of this ratio."""
+    exact = token_log_probabilities(lm, text)
+    found = {"ours": {"perplexity": float(np.exp(-exact.mean())), "increase": 0.0, "error": 0.0}}
+    for name, one in fewer_bits.items():
+        lost = exact - (logs := token_log_probabilities(one, text))
+        found[name] = {
+            "perplexity": float(np.exp(-logs.mean())),
+            "increase": float(np.expm1(lost.mean())),
+            "error": float(lost.std() / len(lost) ** 0.5),
+            "tokens": float(len(lost)),
+            "weight_error": max(one.model.weight_errors.values()),
+        }
+    return found
+
+
+@torch.inference_mode()
+def prompts_read(lm: CausalLM, fewer_bits: Quantized, rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds of reading a prompt, by its tokens and decoder."""
+    found = {}
+    for tokens in (16, 127, 512):
+        ids = torch.randint(0, 49152, (1, tokens), generator=torch.Generator().manual_seed(0))
+
+        def read(one: CausalLM, ids: torch.Tensor = ids) -> None:
+            one.model.logits(one.model(ids, cache=one.model.new_cache(1, ids.shape[1]))[:, -1])
+
+        decoders = {"ours": lm, **fewer_bits}
+        seconds = take_turns({name: partial(read, one) for name, one in decoders.items()}, rounds + 1)
+        found[str(tokens)] = {name: median(times[1:]) for name, times in seconds.items()}
+    return found
+
+
+def claims_of_bits(content: Mapping[str, Any]) -> list[Claim]:
+    """What fewer bits must not cost."""
+    found = [
+        Claim(f"{name}: increase of the perplexity over float32", 0.01, content["perplexity"][name]["increase"], True)
+        for name in BITS
+    ]
+    for tokens, seconds in content["prompts_s"].items():
+        found.append(
+            Claim(
+                f"int4: seconds of reading {tokens} tokens, over float32", 1.15, seconds["int4"] / seconds["ours"], True
+            )
+        )
+    return found
+
+
 def claims(rows: Sequence[dict[str, Any]], prefill: float, memory: float) -> list[Claim]:
     """Ratios of tokens a second, the fraction of the peak, and the memory of loading."""
     speed = {(row["what"], row["contender"]): row["tokens_a_second"] for row in rows}
     ratios = [
         ("batch 1", "ours", "transformers", 1.5), ("batch 8", "ours", "transformers", 1.0),
+        *(("batch 1", name, "transformers", 3.0) for name in BITS),
+        ("repeated text, int4", f"lookup {LOOKUP}", "lookup 0", 1.0),
         ("repeated text", f"lookup {LOOKUP}", "lookup 0", 1.3), ("cache", "with cache", "without", 5.0),
     ]  # fmt: skip
     found = [
@@ -156,7 +223,8 @@ def main(asked: argparse.Namespace) -> None:
     report = Report("generate", vars(asked), asked.rounds < 5 or asked.tokens < 128 or asked.cache_tokens < 256)
     memory = in_fresh_process(loading_memory, {})
     lm = CausalLM.from_pretrained()
-    for row in races(lm, asked):
+    fewer_bits = {name: quantize_weights(lm, *bits) for name, bits in BITS.items()}
+    for row in races(lm, fewer_bits, asked):
         report.add(row)
     text = torch.randint(0, 49152, (1, 512), generator=torch.Generator().manual_seed(0))
 
@@ -166,11 +234,18 @@ def main(asked: argparse.Namespace) -> None:
 
     prefill = share_of_peak(read, machine.device(), torch.float32, asked.rounds)
     report.content |= {"memory": memory, "prefill": vars(prefill), "layouts_ms": layouts(lm, asked.rounds)}
+    report.content["perplexity"] = perplexities(lm, fewer_bits, held_out_text(lm, asked.held_out))
+    report.content["prompts_s"] = prompts_read(lm, fewer_bits, asked.rounds)
     found = claims(report.rows, prefill.share, memory["growth_bytes"] / memory["weight_bytes"])
+    found += claims_of_bits(report.content)
     report.close(HEADING, [line(row) for row in report.rows], found)
     print(f"prefill: {prefill.gflops:.0f} of {prefill.peak_gflops:.0f} GFLOP/s")
     for rows, times in report.content["layouts_ms"].items():
         print(f"products of a layer, {rows} rows: " + ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
+    for name, values in report.content["perplexity"].items():
+        print(f"{name}: perplexity {values['perplexity']:.2f}, {values['increase']:+.2%} +- {values['error']:.2%}")
+    for tokens, times in report.content["prompts_s"].items():
+        print(f"reading {tokens} tokens: " + ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in times.items()))
 
 
 HEADING = ("contender", "tokens/s", "median s", "slowest s", "rows equal")
