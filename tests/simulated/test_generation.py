@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import simulated_accelerator as accelerator
 import torch
-from toy_decoders import toy_lm
+from toy_decoders import byte_tokenizer, toy_decoder, toy_lm
 
 from course_lib.generation import CausalLM, Sampling, generate, stream
+from course_lib.generation.quantization import quantize_weights
 from course_lib.generation.scoring import PromptClassifier
 
 OnCpu = Callable[[Callable[[], Any]], Any]
@@ -77,3 +78,12 @@ def test_a_saved_folder_is_read_anywhere(tmp_path: Path, on_cpu: OnCpu) -> None:
     here, there = loaded(saved).model, on_cpu(lambda: CausalLM.from_pretrained(tmp_path / "toy")).model
     for ours, theirs in zip(here.parameters(), there.parameters(), strict=True):
         assert torch.equal(ours.cpu(), theirs)
+
+
+def test_rounded_weights_decode_there_in_torch(tmp_path: Path) -> None:
+    wide = CausalLM(toy_decoder(hidden_size=64, intermediate_size=96), byte_tokenizer())
+    lm = quantize_weights(CausalLM.from_pretrained(wide.save_pretrained(tmp_path / "wide")), 4)
+    assert lm.device.type == accelerator.NAME and 0.05 < max(lm.model.weight_errors.values()) < 0.1
+    plain = CausalLM.from_pretrained(lm.save_pretrained(tmp_path / "rounded"))
+    for prompt in ("one", "a longer two"):
+        assert generate(lm, prompt, max_new_tokens=9) == generate(plain, prompt, max_new_tokens=9)
