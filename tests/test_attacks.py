@@ -605,7 +605,7 @@ class Constant:
 
     def predict_proba(self, texts: Sequence[str]) -> Any:
         self.asked += len(texts)
-        return np.eye(2, dtype=np.float32)[[self.column] * len(texts)]
+        return np.eye(len(self.classes_), dtype=np.float32)[[self.column] * len(texts)]
 
 
 class Guide(Words):
@@ -742,6 +742,29 @@ def test_a_goal_that_was_reached_is_not_missed_for_a_higher_score(search: Any, g
     result = Attack("test", goal, Listed(), search).run(model, ["a good film"], ["z"]).results[0]
     assert (result.status, result.adversarial) == ("succeeded", "a nice film")
     assert (result.label, result.before, result.after) == ("z", "z", "y" if isinstance(goal, Targeted) else "x")
+
+
+@dataclass(frozen=True)
+class TwoSteps(Transformation, Substitutes):
+    """`gold` may replace `good`, and `bold` may replace `gold`."""
+
+    def prepare(self, victim: Any, documents: Sequence[Document]) -> list[Substitutes]:
+        return [self] * len(documents)
+
+    def words(self, document: Document, position: int, rng: random.Random) -> list[str]:
+        return {"good": ["gold"], "gold": ["bold"]}.get(document.words[position], [])
+
+
+def test_a_search_with_a_surrogate_goes_on_from_its_best_text() -> None:
+    """One pass changes a word once."""
+    model = Three({"good": [0.8, 0.1, 0.1], "gold": [0.5, 0.3, 0.2], "bold": [0.3, 0.5, 0.2]})
+    attack, guide = Attack("test", Untargeted(), TwoSteps(), Greedy()), Constant(0, ("z", "x", "y"))
+    (alone,) = attack.run(model, ["a good film"], ["z"]).results
+    assert alone.status == "failed"
+    (guided,) = attack.run(model, ["a good film"], ["z"], surrogate=guide).results
+    assert (guided.status, guided.adversarial, guided.queries) == ("succeeded", "a bold film", 3)
+    distant = replace(attack, constraints=(MaxEditDistance(1),))  # to the original, wherever the search starts
+    assert distant.run(model, ["a good film"], ["z"], surrogate=guide).count("failed") == 1
 
 
 # ---- other scripts -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import hashlib
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ from course_lib.text.document import Document
 Row = NDArray[np.float32]
 Place = tuple[int, int]  # number of a state, number of a document in its query
 
+MOST_CONTINUATIONS = 2  # of a search with a surrogate, before it begins again without it
+
 
 @dataclass
 class AttackState:
@@ -45,7 +47,8 @@ class AttackState:
     Attributes:
         queries: of the model so far.
         surrogate_queries: of the surrogate so far.
-        offset: what is added to the surrogate's scores: the model's score of the original less the surrogate's.
+        offset: what is added to the surrogate's scores: the model's score of where the search started less
+            the surrogate's.
         query: what its search needs next; None at the end.
         problem: what its search works on; a text that is skipped has none.
         best: the candidate that came nearest to the goal, or the latest that reached it.
@@ -166,8 +169,9 @@ class Attack:
             surrogate: a much cheaper model with similar predictions, such as `baselines.tfidf_logistic()` fitted to
                 the same data, or a small student of the classifier. It ranks the words, and of the candidates for a
                 word it chooses the one that the classifier is queried for. Whether a change is kept and whether the
-                goal is reached is decided by the classifier. A text for which this fails is attacked again without
-                the surrogate. In all this takes fewer queries of the classifier; it may change more words.
+                goal is reached is decided by the classifier. Where this fails, the search goes on from the best text,
+                at most twice, and at last it begins again without the surrogate. In all this takes fewer queries of
+                the classifier; it may change more words.
 
         Raises:
             BadInput: an item that is not a string, lengths that differ, a surrogate of other classes, a label or a
@@ -179,12 +183,8 @@ class Attack:
         texts = check_texts(texts)
         states = self._begin(victim, texts, victim.columns(labels, len(texts)), seed)
         self._search(victim, states)
-        if victim.surrogate is not None:
-            victim.surrogate = None
-            for state in states:
-                if not state.found and (self.query_budget is None or state.queries < self.query_budget):
-                    state.start(self.search.queries(state.problem))
-            self._search(victim, states)
+        if surrogate is not None:
+            self._search_again(victim, states)
         changed = [state for state in states if state.best.changed]
         for state, row in zip(changed, victim.confirm([state.best.text for state in changed]), strict=True):
             state.after, state.succeeded = row, bool(self.goal.reached(row[None], state.column)[0])
@@ -232,19 +232,44 @@ class Attack:
             for i, text in enumerate(texts)
         ]
         attacked = [state for state in states if not state.skipped]
-        if victim.surrogate is not None and attacked:
-            rows = victim.estimate([state.original.text for state in attacked])
-            estimates = self.goal.scores(rows, np.array([state.column for state in attacked], np.int64))
-            for state, estimate in zip(attacked, estimates.tolist(), strict=True):
-                state.offset, state.surrogate_queries = state.score - estimate, 1
         prepared = self.transformation.prepare(victim, [state.original for state in attacked])
         # Similarity is left to `_similar`, which checks it for all texts at once.
         rules = tuple(rule for rule in self.constraints if not isinstance(rule, SentenceSimilarity))
         for state, substitutes in zip(attacked, prepared, strict=True):
             rng = random.Random(hashlib.sha256(f"{seed}\0{state.original.text}".encode()).digest())
-            state.problem = SearchProblem(state.original, state.score, substitutes, rules, rng)
-            state.start(self.search.queries(state.problem))
+            state.problem = SearchProblem(state.original, state.original, state.score, substitutes, rules, rng)
+        self._start(victim, attacked)
         return states
+
+    def _start(self, victim: VictimModel, states: Sequence[AttackState]) -> None:
+        """Starts the search of each state; a surrogate's scores are measured from there."""
+        if victim.surrogate is not None:
+            rows = victim.estimate([state.problem.start.text for state in states])
+            estimates = self.goal.scores(rows, np.array([state.column for state in states], np.int64))
+            for state, estimate in zip(states, estimates.tolist(), strict=True):
+                state.offset = state.problem.score - estimate
+                state.surrogate_queries += 1
+        for state in states:
+            state.start(self.search.queries(state.problem))
+
+    def _search_again(self, victim: VictimModel, states: Sequence[AttackState]) -> None:
+        """What a surrogate did not find: from the best text as long as that gets nearer, then without it."""
+
+        def failed() -> list[AttackState]:
+            budget = np.inf if self.query_budget is None else self.query_budget
+            return [state for state in states if not state.found and state.queries < budget]
+
+        for _ in range(MOST_CONTINUATIONS):
+            nearer = [state for state in failed() if state.best_score > state.problem.score]
+            for state in nearer:
+                state.problem = replace(state.problem, start=state.best, score=state.best_score)
+            self._start(victim, nearer)
+            self._search(victim, nearer)
+        victim.surrogate = None
+        for state in failed():
+            state.problem = replace(state.problem, start=state.original, score=state.score)
+        self._start(victim, failed())
+        self._search(victim, states)
 
     def _search(self, victim: VictimModel, states: Sequence[AttackState]) -> None:
         """Rounds until no search needs a query."""

@@ -29,7 +29,7 @@ class Beam(Search):
 
     def queries(self, problem: SearchProblem) -> Queries:
         """All successors of the beam in one query; a text that two members lead to is queried once."""
-        beam = [problem.original]
+        beam = [problem.start]
         for _ in range(len(problem.original.words)):
             made = [new for one in beam for at in problem.positions(one) for new in problem.candidates(one, at)]
             documents = list({one.words: one for one in made}.values())
@@ -73,7 +73,7 @@ class GradientBeam(Search):
 
     def queries(self, problem: SearchProblem) -> Queries:
         """Gradients of the beam in one query, its most promising successors in the next."""
-        beam, queried = [problem.original], set[tuple[str, ...]]()
+        beam, queried = [problem.start], set[tuple[str, ...]]()
         for _ in range(len(problem.original.words)):
             if not (beam := [one for one in beam if problem.positions(one)]):
                 return

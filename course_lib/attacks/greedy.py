@@ -40,20 +40,20 @@ class Greedy(Search):
 
     def queries(self, problem: SearchProblem) -> Queries:
         """First the importance of the words, then the candidates of one position after another."""
-        best, score = problem.original, problem.score
+        best, score = problem.start, problem.score
         for position in (yield from self._order(problem)):
             if candidates := problem.candidates(best, position):
                 best, score = yield from _improved(best, score, candidates, position)
 
     def _order(self, problem: SearchProblem) -> Generator[Query, QueryResult, list[int]]:
-        positions = problem.positions(problem.original)
+        positions = problem.positions(problem.start)
         if not positions:
             return []
         if self.importance == "gradient":
-            result = yield Query([problem.original], "gradients")
+            result = yield Query([problem.start], "gradients")
             importance = result.gradients[0].lengths[positions]
         else:
-            probes = [_probe(problem.original, position, self.importance) for position in positions]
+            probes = [_probe(problem.start, position, self.importance) for position in positions]
             importance = (yield Query(probes, "probes", tuple(positions))).scores
         return [positions[i] for i in np.argsort(-importance, kind="stable")]
 
@@ -82,7 +82,7 @@ class WeightedSaliency(Search):
 
     def queries(self, problem: SearchProblem) -> Queries:
         """One query for the saliency, one for all candidates, then one document at a time."""
-        best, score = problem.original, problem.score
+        best, score = problem.start, problem.score
         positions = problem.positions(best)
         choices = [(at, one) for at in positions for one in problem.candidates(best, at)]
         if not choices:
@@ -127,7 +127,7 @@ class GradientGuided(Search):
 
     def queries(self, problem: SearchProblem) -> Queries:
         """A gradient, then a few candidates of one position after another."""
-        best, score = problem.original, problem.score
+        best, score = problem.start, problem.score
         for number in range(self.rounds):
             if not problem.positions(best):
                 return

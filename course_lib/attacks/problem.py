@@ -64,9 +64,19 @@ Queries = Generator[Query, QueryResult, None]
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """One document, its score, and the attack's other parts."""
+    """One document, and the attack's other parts.
+
+    Args:
+        original: what the constraints compare with.
+        start: where the search starts; the original, or what an earlier search made of it.
+        score: of `start`.
+        substitutes: what may replace a word.
+        constraints: that need no model.
+        rng: of all draws.
+    """
 
     original: Document
+    start: Document
     score: float
     substitutes: Substitutes
     constraints: tuple[Constraint, ...]
