@@ -57,18 +57,22 @@ class Batch:
         return Batch(ids, mask, index, self.weight)
 
 
-def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: str | Path, kind: str = "AutoTokenizer") -> PreTrainedTokenizerBase:
     """The tokenizer of a transformers folder or hub name.
+
+    Args:
+        folder: or the name.
+        kind: its class in transformers. Where it is known, the configuration of the model is not read.
 
     Raises:
         MissingAsset: the folder holds none.
         CorruptAsset: its files are damaged.
         Offline: the hub was needed and could not be reached.
     """
-    from transformers import AutoTokenizer
+    import transformers
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer: PreTrainedTokenizerBase = getattr(transformers, kind).from_pretrained(str(folder))
     except Exception as error:  # damaged JSON gives errors of any kind, and tokenizers raises bare Exceptions
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
         if Path(folder).is_dir():

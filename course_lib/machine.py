@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from torch.overrides import TorchFunctionMode
 
 from course_lib.errors import BadInput, CourseError
 
@@ -82,6 +83,24 @@ def _of_device(where: torch.device, name: str) -> Callable[..., Any] | None:
 def _synchronize(where: torch.device) -> None:
     if wait := _of_device(where, "synchronize"):
         wait()
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves out `nn.init.normal_`: on the meta device it would load torch's compiler, which takes a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        return named["tensor"] if func is torch.nn.init.normal_ else func(*args, **named)
+
+
+@contextmanager
+def init_empty_weights() -> Iterator[None]:
+    """Modules that are built in the block have shapes, but neither memory nor values for their weights.
+
+    For those whose weights are loaded next, by `load_state_dict(..., assign=True)`.
+    """
+    with torch.device("meta"), _WithoutDraws():
+        yield
 
 
 @contextmanager

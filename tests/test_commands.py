@@ -3,6 +3,7 @@
 import copy
 import csv
 import errno
+import gc
 import importlib
 import io
 import json
@@ -24,6 +25,7 @@ from toy_classifiers import LABELS, LEARNING, MIXED, QUICK, RATINGS, TEXTS, fitt
 from course_lib import assets, commands
 from course_lib.classifier import TextClassifier, shipped_model_folder
 from course_lib.commands import main
+from course_lib.commands.inputs import garbage_collector_paused
 from course_lib.commands.saved_bert import SavedBert
 from course_lib.compression import Bits, export_onnx
 from course_lib.corpora import split_of
@@ -356,6 +358,17 @@ def test_predict_for_a_reader(model, capsys):
     good, bad = fitted().predict_proba(["a good film", "a bad film"]).max(1)
     lines = [f"    positive {good:.2f}  a good film", f"    negative {bad:.2f}  a bad film"]
     assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_as_it_was_after_a_model_is_loaded(enabled, monkeypatch):
+    switched = []
+    monkeypatch.setattr(gc, "isenabled", lambda: enabled)
+    monkeypatch.setattr(gc, "disable", lambda: switched.append("off"))
+    monkeypatch.setattr(gc, "enable", lambda: switched.append("on"))
+    with pytest.raises(MissingAsset), garbage_collector_paused():
+        raise MissingAsset("no model", "give one")
+    assert switched == ["off", "on"][: 1 + enabled]
 
 
 def test_a_saved_bert_predicts_what_the_classifier_predicts(model, tmp_path):

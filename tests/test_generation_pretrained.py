@@ -15,6 +15,7 @@ from toy_decoders import toy_lm
 from transformers import AutoModelForCausalLM
 
 from course_lib import assets
+from course_lib.batching import load_tokenizer
 from course_lib.errors import BadInput, CorruptAsset, CourseError, MissingAsset
 from course_lib.generation import CausalLM, generate, pretrained, stream
 
@@ -252,6 +253,13 @@ def _nearly_tied(theirs: Any, row: list[int], found: list[int], wanted: list[int
     with torch.inference_mode():
         last = theirs(torch.tensor([row + wanted[:place]])).logits[0, -1]
     assert abs(float(last[found[place]] - last[wanted[place]])) < 1e-3
+
+
+def test_what_is_known_of_the_courses_decoder_is_what_transformers_reads(lm: CausalLM) -> None:
+    folder = pretrained.course_decoder_folder()
+    assert lm.model.config == pretrained._config(folder)
+    read = load_tokenizer(folder)
+    assert type(lm.tokenizer) is type(read) and repr(lm.tokenizer) == repr(read)
 
 
 def test_real_characters_are_streamed_whole(lm: CausalLM) -> None:

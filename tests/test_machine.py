@@ -408,3 +408,15 @@ def test_freed_memory_stays_inside_the_block_and_is_returned_after_it() -> None:
     for _ in range(50):
         np.ones(500_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults < 5_000
+
+
+def test_empty_weights_are_neither_stored_nor_drawn():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with machine.init_empty_weights():
+        module = torch.nn.Sequential(torch.nn.Embedding(9, 4, padding_idx=0), torch.nn.Linear(4, 2))
+    assert all(weight.is_meta for weight in module.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = torch.nn.Embedding(9, 4)  # the same modules as ever after the block
+    torch.manual_seed(0)
+    assert torch.equal(drawn.weight, torch.randn(9, 4))

@@ -116,6 +116,37 @@ def test_the_command_line_starts_without_torch():
     assert done.stdout.strip() == "False"
 
 
+SLOW_TO_LOAD = ("pandas", "scipy", "sklearn", "sympy", "torch._dynamo", "transformers.generation", "matplotlib", "peft")
+
+
+def test_predict_loads_torch_and_little_else():
+    """Most of the time of one sentence is the import of libraries."""
+    look = f"""
+import io, json, sys
+from contextlib import redirect_stdout
+from course_lib.commands import main
+with redirect_stdout(io.StringIO()) as out:
+    code = main(["predict", "--json", "a warm and funny film"])
+(row,) = json.loads(out.getvalue())["predictions"]
+loaded = [name for name in (*{SLOW_TO_LOAD}, "transformers") if name in sys.modules]
+print(json.dumps({{"code": code, "label": row["label"], "loaded": loaded}}))
+"""
+    assert answer(look) == {"code": 0, "label": "positive", "loaded": []}
+
+
+def test_a_decoder_is_built_without_what_trains_and_compiles_models():
+    look = f"""
+import json, sys
+from course_lib import machine
+from course_lib.generation import CausalLM, Decoder, DecoderConfig, Sampling, stream
+with machine.init_empty_weights():
+    decoder = Decoder(DecoderConfig())
+decoder.fill_rotation_table()
+print(json.dumps([name for name in (*{SLOW_TO_LOAD}, "course_lib.classifier") if name in sys.modules]))
+"""
+    assert answer(look) == []
+
+
 def test_explain_loads_a_part_of_the_course():
     look = """
 import json, sys

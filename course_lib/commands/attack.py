@@ -13,6 +13,7 @@ from course_lib.commands.inputs import (
     add_model,
     check_output_file,
     find_label,
+    garbage_collector_paused,
     labels_of,
     load_data,
     load_model,
@@ -50,9 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """The attack's figures, and with --json each text with its original."""
-    from course_lib.attacks import RECIPES, Targeted, recipe, similarity
-    from course_lib.attacks.recipes import attack_cost
-    from course_lib.text.classifiers import check_classifier
+    with garbage_collector_paused():
+        from course_lib.attacks import RECIPES, Targeted, recipe, similarity
+        from course_lib.attacks.recipes import attack_cost
+        from course_lib.text.classifiers import check_classifier
 
     if options.recipe == "list":
         names = {name: (make.__doc__ or "").splitlines()[0] for name, make in RECIPES.items()}

@@ -15,6 +15,7 @@ from course_lib.commands.inputs import (
     check_output_file,
     csv_format,
     find_label,
+    garbage_collector_paused,
     load_model,
     write_text,
 )
@@ -46,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """The attribution of one text, or those of a file."""
-    from course_lib.explain import METHODS
+    with garbage_collector_paused():
+        from course_lib.explain import METHODS
 
     if options.method == "list":
         names = {name: method.what for name, method in METHODS.items()}

@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from course_lib.commands.inputs import read_lines, say, write_out
+from course_lib.commands.inputs import garbage_collector_paused, read_lines, say, write_out
 from course_lib.errors import BadInput
 
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     """Writes the text on standard output while the model generates it; with --json, at the end."""
     prompt = _prompt(options)
-    from course_lib import assets
-    from course_lib.generation import CausalLM, Sampling
-    from course_lib.generation.pretrained import COURSE_DECODER
+    with garbage_collector_paused():
+        from course_lib import assets
+        from course_lib.generation import CausalLM, Sampling
+        from course_lib.generation.pretrained import COURSE_DECODER
 
-    sampling = Sampling(options.temperature, options.top_k, options.top_p, options.min_p)
-    if options.model == COURSE_DECODER:
-        assets.fetch(COURSE_DECODER, say)
-    lm = CausalLM.from_pretrained(options.model)
+        sampling = Sampling(options.temperature, options.top_k, options.top_p, options.min_p)
+        if options.model == COURSE_DECODER:
+            assets.fetch(COURSE_DECODER, say)
+        lm = CausalLM.from_pretrained(options.model)
     started = time.perf_counter()
     found = _generate(lm, prompt, sampling, options)
     if found is None:

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from course_lib.commands.inputs import add_model, load_model, read_lines
+from course_lib.commands.inputs import add_model, garbage_collector_paused, load_model, read_lines
 from course_lib.commands.processes import all_processes, exit_on_sigterm
 from course_lib.errors import BadInput
 
@@ -96,6 +96,7 @@ def _computed(predict: Callable[[list[str]], Any], texts: list[str]) -> Any:
     return predict_in_parts(predict, texts)
 
 
+@garbage_collector_paused()
 def _load(name: str) -> Any:
     """The classifier; a plain BERT without the seconds that the import of transformers takes."""
     from course_lib import assets

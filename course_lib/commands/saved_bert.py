@@ -54,7 +54,8 @@ class SavedBert:
         if len(self._classifier[1]) != len(names):
             raise BadInput(f"{len(names)} classes", "use TextClassifier")
         config: Any = SimpleNamespace(**_json(files / "config.json"))
-        self._encoder = BertEncoder(EncoderConfig.from_transformers(config, dropout=0.0)).eval()
+        with machine.init_empty_weights():
+            self._encoder = BertEncoder(EncoderConfig.from_transformers(config, dropout=0.0)).eval()
         self._encoder.load_state_dict(
             {our_name(name.removeprefix("bert.")): tensor for name, tensor in weights.items()}, assign=True
         )

@@ -273,10 +273,14 @@ class Decoder(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, std=0.02)
-        self.fill_rotation_table()
+        if not self.embeddings.weight.is_meta:
+            self.fill_rotation_table()
 
     def fill_rotation_table(self) -> None:
-        """Computes the angles of all positions. They are no weights: a state dictionary lacks them."""
+        """Computes the angles of all positions. They are no weights: a state dictionary lacks them.
+
+        A decoder that was built on the meta device needs this call after its weights are loaded.
+        """
         for name, table in zip(("cos", "sin"), rotation_table(self.config), strict=True):
             self.register_buffer(name, table, persistent=False)
 

@@ -98,18 +98,21 @@ class CausalLM:
             BadInput: its architecture is another one.
             Offline: the course's decoder is missing and cannot be fetched.
         """
-        folder = course_decoder_folder() if str(name) == COURSE_DECODER else Path(name)
+        known = (
+            str(name) == COURSE_DECODER
+        )  # then transformers' configuration, which takes 2 s to import, is not needed
+        folder = course_decoder_folder() if known else Path(name)
         if not (folder / _WEIGHTS).is_file():
             raise MissingAsset(
                 f"there is no {folder / _WEIGHTS}", f"use {COURSE_DECODER!r}, or the folder of a Llama for transformers"
             )
-        config = _config(folder)
+        config = DecoderConfig() if known else _config(folder)
         try:
             model = _decoder(config, load_file(folder / _WEIGHTS))
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise CorruptAsset(f"{folder / _WEIGHTS} cannot be loaded ({reason})", _REPAIR) from error
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, "PreTrainedTokenizerFast" if known else "AutoTokenizer")
         if len(tokenizer) > config.vocab_size:
             raise BadInput(
                 f"{folder}: {len(tokenizer)} tokens, but embeddings of {config.vocab_size}",
@@ -327,7 +330,7 @@ def _config(folder: Path) -> DecoderConfig:
 
 def _decoder(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
     """A decoder of transformers' weights. Each is used up, so that there is one copy at a time."""
-    with torch.device("meta"):
+    with machine.init_empty_weights():
         model = Decoder(config)
     ours = {
         "embeddings.weight": weights.pop("model.embed_tokens.weight").float(),

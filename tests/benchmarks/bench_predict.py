@@ -1,11 +1,15 @@
 """Sentences a second of `predict_proba` against `transformers.pipeline`, and the forward's share of the peak.
 
-python tests/benchmarks/bench_predict.py [--rounds 5]
+And the seconds of one sentence in a fresh process: `python -m course_lib predict` against the pipeline.
+
+python tests/benchmarks/bench_predict.py [--rounds 5] [--parts start]
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +31,13 @@ from course_lib.classifier import TextClassifier
 from course_lib.classifier.model import forward
 
 REPEATS_SHARE, MAX_LENGTH = 0.2, 128
+PARTS = ("throughput", "start")
+ONE_TEXT = "a warm and funny film"
+PIPELINE = """
+import sys
+from transformers import pipeline
+print(pipeline("text-classification", model=sys.argv[1], tokenizer=sys.argv[1])(sys.argv[2]))
+"""
 Predict = Callable[[list[str]], NDArray[np.float32]]
 
 
@@ -36,6 +47,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="times that each contender runs; the median counts")
     parser.add_argument("--rows", type=int, default=1000, help="sentences (fewer than 1,000: a trial)")
     parser.add_argument("--forward-rows", type=int, default=2000, help="sentences for the share of the peak")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="fewer than all: a trial")
     return parser.parse_args(arguments)
 
 
@@ -111,6 +123,37 @@ def rows_of(texts: list[str], racing: dict[str, Predict], rounds: int) -> list[d
     ]
 
 
+def start_seconds(folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds from the start of a process to its end, for one sentence, and for what every command of ours begins with.
+
+    Each runs once before the clock starts, so that all files are in the system's cache.
+    """
+    commands = {
+        "predict": ["-m", "course_lib", "predict", "--model", str(folder), "--json", ONE_TEXT],
+        "predict, the model that ships": ["-m", "course_lib", "predict", "--json", ONE_TEXT],
+        "pipeline": ["-c", PIPELINE, str(folder), ONE_TEXT],
+        "import torch": ["-c", "import torch"],
+        "--help": ["-m", "course_lib", "--help"],
+    }
+
+    def started(arguments: list[str]) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+    processes = {name: started(arguments) for name, arguments in commands.items()}
+    for once in processes.values():
+        once()
+    return take_turns(processes, rounds)
+
+
+def start_claims(seconds: dict[str, list[float]]) -> list[Claim]:
+    """One sentence with the model that ships, in seconds and over the pipeline."""
+    mine = median(seconds["predict, the model that ships"])
+    return [
+        Claim("one sentence in a fresh process, seconds", 3.0, mine, at_most=True),
+        Claim("the same, pipeline over predict, seconds", 2.0, median(seconds["pipeline"]) / mine),
+    ]
+
+
 def claims(rows: Sequence[dict[str, Any]], share: float) -> list[Claim]:
     """Speed against the best pipeline in the same precision, and the share of the peak."""
     found = []
@@ -128,21 +171,31 @@ def claims(rows: Sequence[dict[str, Any]], share: float) -> list[Claim]:
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Speed, then the share of the peak."""
-    trial = asked.rows < 1000 or asked.forward_rows < 2000 or asked.rounds < 5
-    report = Report("predict", vars(asked), trial)
+    """The start, then speed, then the share of the peak."""
+    trial = asked.rows < 1000 or asked.forward_rows < 2000 or asked.rounds < 5 or set(asked.parts) != set(PARTS)
+    report, found = Report("predict", vars(asked), trial), []
     with tempfile.TemporaryDirectory() as scratch:
-        folder, model = saved_classifier(Path(scratch))
-        report.content["model"] = model
-        texts = mixed_sentences(asked.rows)
-        for row in rows_of(texts, contenders(folder), asked.rounds):
-            report.add(row)
-        precisions = ["float32"] + (["auto"] if str(machine.precision()) != "torch.float32" else [])
-        shares = {name: forward_share(folder, asked.forward_rows, name, asked.rounds) for name in precisions}
+        folder, report.content["model"] = saved_classifier(Path(scratch))
+        if "start" in asked.parts:
+            report.content["start"] = seconds = start_seconds(folder, asked.rounds)
+            found += start_claims(seconds)
+            for name, times in seconds.items():
+                print(f"a fresh process, {name}: {median(times):.2f} s, {min(times):.2f} to {max(times):.2f}")
+        if "throughput" in asked.parts:
+            found += throughput(folder, asked, report)
+    report.close(HEADING, [line(row) for row in report.rows], found)
+
+
+def throughput(folder: Path, asked: argparse.Namespace, report: Report) -> list[Claim]:
+    """Sentences a second of all contenders, and the share of the peak."""
+    for row in rows_of(mixed_sentences(asked.rows), contenders(folder), asked.rounds):
+        report.add(row)
+    precisions = ["float32"] + (["auto"] if str(machine.precision()) != "torch.float32" else [])
+    shares = {name: forward_share(folder, asked.forward_rows, name, asked.rounds) for name in precisions}
     report.content["forward"] = {name: vars(share) for name, share in shares.items()}
-    report.close(HEADING, [line(row) for row in report.rows], claims(report.rows, shares["float32"].share))
     for name, share in shares.items():
         print(f"forward, {name}: {share.gflops:.0f} of {share.peak_gflops:.0f} GFLOP/s, {share.share:.1%} of the peak")
+    return claims(report.rows, shares["float32"].share)
 
 
 HEADING = ("contender", "sentences/s", "median s", "slowest s", "probabilities apart")
