@@ -310,6 +310,12 @@ def test_the_pipelines_better_batch_size_counts(script: Callable[[str], ModuleTy
     assert faster.measured == 1.6 and "batch 1," in faster.text and share.met
 
 
+def test_the_start_is_held_against_the_pipelines(script: Callable[[str], ModuleType]) -> None:
+    seconds = {"predict, the model that ships": [2.0, 9.0, 2.5], "pipeline": [7.0, 5.0, 4.0]}
+    absolute, ratio = script("bench_predict").start_claims(seconds)
+    assert (absolute.measured, absolute.met, ratio.measured, ratio.met) == (2.5, True, 2.0, True)
+
+
 def test_seeds_give_mean_and_sample_deviation(script: Callable[[str], ModuleType]) -> None:
     module = script("bench_seeds")
     rows = [{"test_accuracy": value, "seconds": 100.0} for value in (0.86, 0.87, 0.88)]
