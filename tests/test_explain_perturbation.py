@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 import sklearn.metrics
 from lime.lime_base import LimeBase
 from lime.lime_text import LimeTextExplainer
+from sklearn.linear_model import Ridge
 from toy_classifiers import fitted
 from toy_games import Toy, additive, tangled
 
 from course_lib.errors import BadInput
 from course_lib.explain import MaskedModel, explain, fit_local_model, kernel
-from course_lib.explain.perturbation import neighbours
+from course_lib.explain.perturbation import Design, neighbours
 from course_lib.explain.shapley import all_coalitions
 
 TEXT = "one little film that nobody has seen before, or ever will again"
@@ -151,3 +154,65 @@ def test_bad_settings() -> None:
     with pytest.raises(BadInput, match="masks no equal words together"):
         explain(fitted(), ["so so"], "lime-package", removal="mask", bow=True)
     assert MaskedModel(fitted(), ["so so"], removal="mask", bow=True).texts[0].replacement == "[MASK]"
+
+
+# ---- with a surrogate ----------------------------------------------------------------------------------------------
+
+
+def averaged(model: Toy, text: str, output: str) -> np.ndarray:
+    """LIME's coefficients with 1,000 samples where each coalition counts as often as it is drawn on average."""
+    rows = all_coalitions(len(text.split()))
+    n, kept = rows.shape[1], rows.sum(1)
+    often = 999 / n / np.array([comb(n, k) for k in kept])
+    often[-1] = 1.0  # the whole text is the first sample, and never drawn
+    values = MaskedModel(model, [text], target="yes", output=output).evaluate([rows])[0]
+    return Ridge(alpha=1.0).fit(rows, values, sample_weight=often * kernel(rows)).coef_
+
+
+@pytest.mark.parametrize("output", ["probability", "log-odds"])
+@pytest.mark.parametrize("model", [tangled(), Toy(lambda words: 0.2 + 0.6 * ("little" in words and "seen" in words))])
+def test_scores_with_a_surrogate_estimate_the_average_lime(model: Toy, output: str) -> None:
+    """The mean over seeds is LIME's average, and two stated errors cover the gap as often as they should."""
+    text = " ".join(TEXT.replace(",", "").split()[:9])
+    wanted = averaged(model, text, output)
+    ask = {"target": "yes", "output": output}
+    plain = np.array([explain(model, [text], "lime", seed=seed, **ask)[0].scores for seed in range(40)])
+    assert (
+        np.abs(plain.mean(0) - wanted) < 4 * plain.std(0) / np.sqrt(40)
+    ).all()  # what the package's samples estimate
+    runs = [explain(model, [text], "lime", samples=200, surrogate=True, seed=seed, **ask)[0] for seed in range(60)]
+    apart = np.array([run.scores for run in runs]) - wanted
+    assert (np.abs(apart.mean(0)) < 3.5 * apart.std(0, ddof=1) / np.sqrt(len(runs)) + 1e-12).all()
+    assert (np.abs(apart) <= 2 * np.array([[run.error] for run in runs])).mean() >= 0.95
+    assert all(run.error_kind == "standard error" and run.queries <= 201 for run in runs)
+
+
+def test_a_surrogate_spares_samples_where_the_output_is_smooth() -> None:
+    smooth = Toy(lambda words: 1 / (1 + float(np.exp(1 - sum(len(word) % 5 - 1.5 for word in words) / 2))))
+    plain, adjusted = (
+        np.std(
+            [explain(smooth, [TEXT], "lime", samples=samples, seed=seed, **named)[0].scores for seed in range(20)], 0
+        )
+        for samples, named in ((800, {}), (200, {"surrogate": True}))
+    )
+    assert adjusted.mean() < plain.mean()
+
+
+def test_a_design_draws_what_it_says_and_counts_as_lime_weighs() -> None:
+    design = Design.of(6)
+    rows = design.draw(40_000, np.random.default_rng(0))
+    assert np.allclose(np.bincount(rows.sum(1), minlength=7) / len(rows), design.drawn, atol=2e-4)
+    weights = (
+        np.array([999 / 6, 999 / 6, 999 / 6, 999 / 6, 999 / 6, 999 / 6, 1]) / 1000 * kernel(np.tri(7, 6, -1, bool))
+    )
+    assert np.allclose(design.drawn * design.counts, weights) and design.drawn.sum() == pytest.approx(1)
+    assert np.allclose(rows[rows.sum(1) == 4].mean(0), 4 / 6, atol=0.02)
+
+
+def test_surrogates_of_texts_without_words_and_too_few_samples() -> None:
+    empty, one = explain(tangled(), ["...", "film"], "lime", surrogate=True)
+    assert not len(empty.scores) and empty.error == 0.0 and len(one.scores) == 1 and np.isfinite(one.error)
+    with pytest.raises(BadInput, match="samples is 19"):
+        explain(tangled(), [TEXT], "lime", samples=19, surrogate=True)
+    with pytest.raises(BadInput, match="method 'occlusion' has no setting 'surrogate'"):
+        explain(tangled(), [TEXT], "occlusion", surrogate=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from toy_games import Three, Toy, additive, tangled
 from course_lib.errors import BadInput
 from course_lib.explain import MaskedModel, explain, shapley_values
 from course_lib.explain.shapley import all_coalitions, draw_pairs, kernel_values, usual_samples
+from course_lib.explain.surrogates import CoalitionProcess
 
 EXACT = ("exact", "shap")
 LONG = "one little film that nobody has seen before or ever will again maybe"  # 13 words
@@ -207,3 +208,71 @@ def test_too_few_samples_and_too_many_words() -> None:
         explain(tangled(), [LONG], "shap", samples=20)
     assert np.isfinite(explain(tangled(), [LONG], "shap", samples=26)[0].scores).all()
     assert usual_samples(2) == 128 and usual_samples(100) == 1600
+
+
+# ---- surrogates ----------------------------------------------------------------------------------------------------
+
+
+def gaps(model: Toy, text: str, seeds: int, **settings: object) -> tuple[np.ndarray, np.ndarray]:
+    """(seeds, n), the errors of the values; (seeds,), the largest standard error that is stated."""
+    wanted = explain(model, [text], "exact", target="yes")[0].scores
+    runs = [explain(model, [text], "shap", target="yes", seed=seed, **settings)[0] for seed in range(seeds)]
+    return np.array([run.scores - wanted for run in runs]), np.array([run.error for run in runs])
+
+
+def saturated() -> Toy:
+    """A sum of words and of neighbours that saturates, as the probability of most classifiers does."""
+
+    def value(words: list[str]) -> float:
+        total = sum((len(word) * 37 % 11 - 5) for word in words) / 8
+        return 1 / (1 + float(np.exp(-total - sum(a < b for a, b in pairwise(words)) / 4)))
+
+    return Toy(value)
+
+
+@pytest.mark.parametrize("model", [tangled(), saturated()])
+@pytest.mark.parametrize("samples", [64, 200])
+def test_a_surrogate_leaves_the_values_right(model: Toy, samples: int) -> None:
+    """The mean over seeds is the exact value, and two stated errors cover the gap as often as they should."""
+    text = " ".join(LONG.split()[:11])
+    apart, stated = gaps(model, text, 60, samples=samples, surrogate=True)
+    spread = apart.std(0, ddof=1) / np.sqrt(len(apart))
+    assert (np.abs(apart.mean(0)) < 3.5 * spread).all()
+    assert (np.abs(apart) <= 2 * stated[:, None]).mean() >= 0.95
+
+
+def test_a_surrogate_spares_samples() -> None:
+    text = " ".join(LONG.split()[:12])
+    size = {name: float((gaps(saturated(), text, 12, samples=300, surrogate=name)[0] ** 2).mean())
+            for name in (False, True)}  # fmt: skip
+    assert size[True] < size[False] / 1.2
+
+
+def test_a_surrogate_changes_nothing_where_all_coalitions_are_asked() -> None:
+    text = " ".join(LONG.split()[:6])
+    plain, adjusted = (explain(tangled(), [text, "one", ""], "shap", surrogate=one) for one in (False, True))
+    assert all(np.allclose(a.scores, b.scores, atol=1e-12) for a, b in zip(plain, adjusted, strict=True))
+    assert [one.error for one in adjusted] == [0.0, 0.0, 0.0]
+
+
+def test_shapley_values_of_a_process_are_exact() -> None:
+    random = np.random.default_rng(0)
+    rows = random.random((40, 9)) < 0.5
+    process = CoalitionProcess.fit(rows, random.normal(size=40))
+    wanted = shapley_values(process.predict(all_coalitions(9)))
+    assert np.allclose(process.shapley_values(), wanted, atol=1e-10) and np.abs(wanted).max() > 0.1
+
+
+def test_a_process_learns_a_smooth_game_and_bounds_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = all_coalitions(9)[np.random.default_rng(0).permutation(512)]
+    values = MaskedModel(saturated(), ["one little film that nobody has seen before or"], target="yes").evaluate(
+        [rows]
+    )[0]
+    missed = {most: 0.0 for most in (2048, 100)}
+    for most in missed:
+        monkeypatch.setattr("course_lib.explain.surrogates._MOST_OBSERVED", most)
+        monkeypatch.setattr("course_lib.explain.surrogates._AT_ONCE", 7)
+        process = CoalitionProcess.fit(rows[:400], values[:400])
+        assert len(process.weights) == min(most, 400)
+        missed[most] = float(np.mean((process.predict(rows[400:]) - values[400:]) ** 2))
+    assert missed[2048] < missed[100] < values.var() / 4

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from course_lib.errors import BadInput
 from course_lib.explain.attribution import Attribution, Floats
 from course_lib.explain.masked_model import Coalitions, MaskedModel
+from course_lib.explain.surrogates import Surrogate
 
 MOST_WORDS = 12  # 4096 coalitions
 _GROUPS = 10  # of the jackknife
@@ -96,11 +97,13 @@ class Pairs:
         coalitions: (pairs, n), of 1 to n / 2 words each.
         weights: (pairs,), Shapley kernel over the fraction of its size that is drawn.
         groups: (pairs,), part of the jackknife, -1 where all coalitions of the size are drawn: those have no error.
+        fractions: (pairs,), expected fraction of the pairs of its size that is drawn.
     """
 
     coalitions: Coalitions
     weights: Floats
     groups: NDArray[np.int64]
+    fractions: Floats
 
 
 def usual_samples(words: int) -> int:
@@ -119,7 +122,8 @@ def draw_pairs(words: int, samples: int, random: np.random.Generator) -> Pairs:
     wanted = _expected_pairs(words, available, (samples - 2) // 2)
     # One random offset rounds all numbers: each is right on average, and their sum always.
     ends = np.floor(np.round(np.cumsum([0.0, *wanted]), 9) + random.random())
-    parts, weights, groups, sampled = [np.empty((0, words), bool)], [np.empty(0)], [np.empty(0)], 0
+    parts, sampled = [np.empty((0, words), bool)], 0
+    weights, groups, fractions = [np.empty(0)], [np.empty(0)], [np.empty(0)]
     for size, (most, expected) in enumerate(zip(available, wanted, strict=True), 1):
         count = int(ends[size] - ends[size - 1])
         drawn = _subsets(words, size, count, most, random)
@@ -130,8 +134,14 @@ def draw_pairs(words: int, samples: int, random: np.random.Generator) -> Pairs:
         weights.append(np.full(count, (words - 1) * part / (size * (words - size)) / expected if count else 0.0))
         group = -1 if expected >= most else (random.permutation(count) + sampled) % _GROUPS
         groups.append(np.full(count, group))
+        fractions.append(np.full(count, expected / most if most < 2**64 else 0.0))  # more are too large for a float
         sampled += 0 if expected >= most else count  # the next size begins with the group after the last
-    return Pairs(np.concatenate(parts), np.concatenate(weights), np.concatenate(groups).astype(np.int64))
+    return Pairs(
+        np.concatenate(parts),
+        np.concatenate(weights),
+        np.concatenate(groups).astype(np.int64),
+        np.concatenate(fractions),
+    )
 
 
 def _check_samples(samples: int, words: int) -> None:
@@ -233,7 +243,9 @@ def _solve(left: Floats, right: Floats) -> tuple[Floats, int]:
     return np.asarray(solution, np.float64), int(rank)
 
 
-def kernel_shap(model: MaskedModel, *, samples: int | None = None, seed: int = 0) -> list[Attribution]:
+def kernel_shap(
+    model: MaskedModel, *, samples: int | None = None, seed: int = 0, surrogate: bool = False
+) -> list[Attribution]:
     """Shapley values of every text from few coalitions; exact where `samples` reaches 2^n.
 
     The error is the largest standard error of a word's value. It is itself an estimate from ten groups of pairs, and
@@ -243,6 +255,8 @@ def kernel_shap(model: MaskedModel, *, samples: int | None = None, seed: int = 0
         model: classifier and texts.
         samples: coalitions of each text; `usual_samples` of its words when left out.
         seed: of the coalitions.
+        surrogate: takes the Shapley values of a Gaussian process that is fitted to the outputs, and adds those of what
+            it leaves: the same expected values, and a smaller error where the output is smooth (see `surrogates`).
 
     Raises:
         BadInput: fewer samples than twice the words of a text.
@@ -253,8 +267,31 @@ def kernel_shap(model: MaskedModel, *, samples: int | None = None, seed: int = 0
              for text, one in enumerate(model.texts)]  # fmt: skip
     values = model.evaluate([pairs.coalitions for pairs in drawn])
     complements = model.evaluate([~pairs.coalitions for pairs in drawn])
+    estimate = adjusted_values if surrogate else kernel_values
     found = []
     for text, (empty, full) in enumerate(zip(model.empty_outputs, model.full_outputs, strict=True)):
-        scores, errors = kernel_values(drawn[text], values[text], complements[text], empty, full)
+        scores, errors = estimate(drawn[text], values[text], complements[text], empty, full)
         found.append(model.attribution(text, scores, empty, "shap", errors.max(initial=0.0), _KIND))
     return found
+
+
+def adjusted_values(
+    pairs: Pairs, values: Floats, complements: Floats, empty: float, full: float
+) -> tuple[Floats, Floats]:
+    """Shapley values (n,) and their standard errors (n,): those of a surrogate plus `kernel_values` of what it leaves.
+
+    Arguments as for `kernel_values`.
+    """
+    n = pairs.coalitions.shape[1]
+    if n < 2 or not (pairs.groups >= 0).any():  # nothing is estimated
+        return kernel_values(pairs, values, complements, empty, full)
+    ends = np.stack([np.zeros(n, bool), np.ones(n, bool)])
+    rows = np.concatenate([pairs.coalitions, ~pairs.coalitions, ends])
+    groups = np.concatenate([pairs.groups, pairs.groups, [-1, -1]])
+    outputs = np.concatenate([values, complements, [empty, full]])
+    surrogate = Surrogate.fit(rows, outputs, groups)
+    fractions = np.concatenate([pairs.fractions, pairs.fractions, [1, 1]])
+    left = outputs - surrogate.predict_unseen(rows, fractions)
+    own, others = np.split(left[:-2], 2)
+    rest, errors = kernel_values(pairs, own, others, float(left[-2]), float(left[-1]))
+    return surrogate.shapley_values() + rest, errors

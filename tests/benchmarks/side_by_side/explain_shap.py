@@ -27,6 +27,7 @@ from .surroundings import load
 
 OURS, STOCK, BATCHED = "ours", "shap package, pipeline", "shap package, pipeline in batches of 32"
 CURVE = (64, 128, 256, 512)  # samples
+ADJUSTED = (64, 96, 128, 192, 256)  # samples with a surrogate
 EXACT_WORDS = 12
 ALL_EVALUATIONS = 1_000_000  # more than any sentence needs: Owen values of a tree of words end by themselves
 
@@ -35,9 +36,11 @@ def measured(subject: Subject, asked: argparse.Namespace) -> Iterator[Row]:
     """Seconds a sentence, one at a time, and the gap to the converged values of the same method."""
     classifier, texts = subject.classifier, sentences(asked.sentences)
     stock, batched = stock_shap(subject, 1), stock_shap(subject, 32)
-    contenders: dict[str, Callable[[str], Floats]] = {OURS: partial(_ours, classifier, None), STOCK: stock}
-    contenders[BATCHED] = batched
-    contenders |= {f"ours, {samples} samples": partial(_ours, classifier, samples) for samples in CURVE}
+    contenders: dict[str, Callable[[str], Floats]] = {STOCK: stock, BATCHED: batched}
+    ways: dict[str, tuple[int | None, bool]] = {OURS: (None, False)}
+    ways |= {f"ours, {samples} samples": (samples, False) for samples in CURVE}
+    ways |= {f"ours, surrogate, {samples} samples": (samples, True) for samples in ADJUSTED}
+    contenders |= {name: partial(_ours, classifier, *way) for name, way in ways.items()}
     before = load()
     seconds, said = in_turns(contenders, texts)
     owen, unfinished = converged_owen(subject, texts)
@@ -49,8 +52,7 @@ def measured(subject: Subject, asked: argparse.Namespace) -> Iterator[Row]:
             errors = [relative_error(one, true) for one, true in zip(said[name], owen, strict=True)]
             yield row | {"errors": errors, "unfinished": unfinished}
             continue
-        samples = None if name == OURS else int(name.split()[1])
-        again = [[_ours(classifier, samples, text, seed) for text in texts] for seed in range(1, asked.seeds)]
+        again = [[_ours(classifier, *ways[name], text, seed) for text in texts] for seed in range(1, asked.seeds)]
         tables = [[relative_error(one, true.scores) for one, true in zip(run, shapley, strict=True)]
                   for run in (said[name], *again)]  # fmt: skip
         errors = np.mean(tables, axis=0).tolist()
@@ -107,10 +109,11 @@ def converged_shapley(classifier: TextClassifier, texts: Sequence[str], samples:
     return [found[text] for text in texts]
 
 
-def _ours(classifier: TextClassifier, samples: int | None, text: str, seed: int = 0) -> Floats:
+def _ours(classifier: TextClassifier, samples: int | None, surrogate: bool, text: str, seed: int = 0) -> Floats:
     """As many samples as were asked, but no fewer than a text of so many words needs."""
     asked = samples and max(samples, 2 * len(MaskableText.of(text)))
-    return explain(classifier, [text], "shap", target=POSITIVE, samples=asked, seed=seed)[0].scores
+    settings = {"samples": asked, "seed": seed, "surrogate": surrogate}
+    return explain(classifier, [text], "shap", target=POSITIVE, **settings)[0].scores
 
 
 def relative_error(found: Floats, true: Floats) -> float:
