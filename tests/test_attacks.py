@@ -810,6 +810,8 @@ def test_the_command_gives_its_figures(tiny: TextClassifier, tmp_path: Any, caps
     quick = json.loads(capsys.readouterr().out)
     assert quick["accuracy"] == answer["accuracy"] and len(quick["texts"]) == 6
     assert quick["surrogate_queries_per_text"] > 0 and "surrogate_queries_per_text" not in answer
+    assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "6", "--surrogate", "nowhere"]) == 1
+    assert "nowhere" in capsys.readouterr().err
     assert commands.main(["attack", "--model", str(tmp_path / "model"), "--n", "0"]) == 1
 
 

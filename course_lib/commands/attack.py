@@ -43,8 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", type=int, help="the most queries of the model for one sentence (no limit)")
     parser.add_argument(
         "--surrogate",
-        action="store_true",
-        help="a linear model of the training part of --data chooses what the model is queried for: fewer queries",
+        nargs="?",
+        const="",
+        metavar="MODEL",
+        help="a cheaper model chooses what the model is queried for, so that fewer queries suffice: a saved model, or "
+        "without MODEL a linear one, trained on the training part of --data",
     )
     parser.add_argument("--html", type=Path, help="write the texts side by side, with changes marked, to this file")
 
@@ -73,8 +76,12 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
     texts, labels = frame["text"].tolist(), labels_of(frame, classifier)
     cost = attack_cost(attack.name, classifier, texts)
     if cost is not None:
-        say(f"Without a surrogate this would take {cost}." if options.surrogate else f"This will take {cost}.")
-    surrogate = _surrogate(classifier, options) if options.surrogate else None
+        say(
+            f"Without a surrogate this would take {cost}."
+            if options.surrogate is not None
+            else f"This will take {cost}."
+        )
+    surrogate = None if options.surrogate is None else _surrogate(classifier, options)
     report = attack.run(classifier, texts, labels, seed=options.seed, surrogate=surrogate)
     won = [result for result in report.results if result.status == "succeeded"]
     near = similarity([one.text for one in won], [one.adversarial for one in won])
@@ -84,11 +91,13 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
 
 
 def _surrogate(classifier: Any, options: argparse.Namespace) -> Any:
-    """TF-IDF with logistic regression, fitted to the training part of `--data`.
+    """The saved model of `--surrogate`, or TF-IDF with logistic regression, fitted to the training part of `--data`.
 
     Raises:
-        BadInput: a class of the model that the training part does not have.
+        BadInput: there is no such model; a class of the model that the training part does not have.
     """
+    if options.surrogate:
+        return load_model(options.surrogate)
     from course_lib import baselines
 
     frame = load_data(options)
@@ -112,7 +121,7 @@ def _write_html(file: Path, report: AttackReport) -> None:
 
 
 def _json(report: AttackReport, options: argparse.Namespace, near: np.ndarray[Any, Any]) -> dict[str, Any]:
-    names = (*_FIGURES, *_SURROGATE_FIGURES) if options.surrogate else _FIGURES
+    names = (*_FIGURES, *_SURROGATE_FIGURES) if options.surrogate is not None else _FIGURES
     figures = {name: getattr(report, name) for name in names}
     figures["similarity"] = float(near.mean()) if len(near) else math.nan
     return {
