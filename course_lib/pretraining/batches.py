@@ -52,9 +52,9 @@ class PretrainingBatch:
     pair_weight: float = 1.0
 
     def to(self, where: torch.device) -> PretrainingBatch:
-        """The same batch on another device."""
-        moved = vars(self) | {n: p.to(where, non_blocking=True) for n, p in vars(self).items() if isinstance(p, Tensor)}
-        return PretrainingBatch(**moved)
+        """The same batch on another device, but for `index`: row numbers are counted, not computed with."""
+        parts = {name: part for name, part in vars(self).items() if isinstance(part, Tensor) and name != "index"}
+        return PretrainingBatch(**vars(self) | {n: part.to(where, non_blocking=True) for n, part in parts.items()})
 
     def part(self, rank: int, world: int) -> PretrainingBatch:
         """The rows rank, rank + world, ... with their predicted tokens, weighted as said above.

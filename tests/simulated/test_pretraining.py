@@ -51,16 +51,19 @@ def test_a_step_does_not_wait(material: Material) -> None:
 
 
 def test_launches_of_a_step_do_not_grow_with_its_rows(material: Material) -> None:
-    per_step = []
+    """Nor do transfers: a batch has three tensors on the device (ids, predicted positions, targets)."""
+    launches, transfers = [], []
     for tokens in (256, 2048):  # of a batch: 8 and 64 rows
         totals = []
         for steps in (8, 16):
             recipe = toy_recipe(material, objective="mlm", batch_tokens=tokens, tokens=tokens * steps)
-            with accelerator.counted():
+            with accelerator.counted() as counts:
                 pretrain(recipe, material=material, log_every=1000)
-            totals.append(accelerator.launches.total())
-        per_step.append((totals[1] - totals[0]) / 8)
-    assert per_step[0] == per_step[1] <= 60 + 65 * 2, accelerator.launches.most_common(8)  # two layers
+            totals.append((accelerator.launches.total(), counts["to_device"]))
+        launches.append((totals[1][0] - totals[0][0]) / 8)
+        transfers.append((totals[1][1] - totals[0][1]) / 8)
+    assert launches[0] == launches[1] <= 60 + 65 * 2, accelerator.launches.most_common(8)  # two layers
+    assert transfers == [3, 3], counts
 
 
 def test_launches_of_the_loss_do_not_grow_with_the_predicted_words() -> None:
