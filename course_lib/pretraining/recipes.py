@@ -35,8 +35,7 @@ class PretrainingRecipe:
         training: learning rate, schedule, seed; its `epochs` and `batch_size` are not used.
         dropout: of the encoder while it trains; None keeps that of its shape, 0.1 for the course encoder. Text that is
             seen once or twice needs none (Geiping and Goldstein 2023, arXiv:2212.14034). On a CPU 0.1
-            costs a quarter to a third of a step's time: drawing the random numbers is half of that, and attention
-            with dropout leaves the fused kernel.
+            costs about a quarter of a step's time: random numbers are drawn, and attention leaves the fused kernel.
         trained: `all`, or `adapters`: low-rank ones (LoRA) in a frozen encoder, and the head.
         rank: of the adapters.
         sources: of text.

@@ -280,7 +280,7 @@ def seconds_to_loss(argument: dict[str, Any]) -> dict[str, Any]:
     try:
         steps = training_batches(recipe, material)
         steps.steps *= EVAL_PHASES
-        train(model, steps, objective, replace(recipe.training, epochs=1), callbacks=[watch], log_every=20)
+        train(model, steps, objective, replace(recipe.training, epochs=1), callbacks=[watch], log_every=5)
     except Enough:
         return {"seconds": looks[-1]["seconds"], "looks": looks, "load_before": before}
     return {"seconds": None, "looks": looks, "load_before": before}
