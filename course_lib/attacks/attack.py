@@ -170,8 +170,8 @@ class Attack:
                 the same data, or a small student of the classifier. It ranks the words, and of the candidates for a
                 word it chooses the one that the classifier is queried for. Whether a change is kept and whether the
                 goal is reached is decided by the classifier. Where this fails, the search goes on from the best text,
-                at most twice, and at last it begins again without the surrogate. In all this takes fewer queries of
-                the classifier; it may change more words.
+                at most twice, and at last it begins again without the surrogate. Greedy searches and PWWS took about
+                half the queries of the classifier with TF-IDF, and changed more words; a beam need not take fewer.
 
         Raises:
             BadInput: an item that is not a string, lengths that differ, a surrogate of other classes, a label or a
