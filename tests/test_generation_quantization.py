@@ -94,7 +94,7 @@ def test_the_errors_are_those_of_the_weights() -> None:
 # ---- products ------------------------------------------------------------------------------------------------------
 
 
-BITS = [(4, 32), (4, 8), (8, 8)]  # of weights and activations
+BITS = [(4, 16), (4, 8), (8, 16), (8, 8)]  # of weights and activations
 
 
 @pytest.mark.parametrize("bits", BITS, ids=str)
@@ -108,7 +108,7 @@ def test_states_are_those_of_the_rounded_weights(
         wanted = dequantized(lm).model(ids(40))
     found = read(lm.model, ids(40), pieces)
     assert not torch.equal(found, wanted)  # activations are rounded, or summed in another order
-    assert float((found - wanted).norm() / wanted.norm()) < (0.05 if bits[1] == 8 else 1e-5)
+    assert float((found - wanted).norm() / wanted.norm()) < (0.05 if bits[1] == 8 else 1e-3)
 
 
 def test_logits_are_those_of_the_rounded_weights() -> None:
@@ -221,7 +221,7 @@ def test_bits_that_are_refused(bits: Any) -> None:
         quantize_weights(wide_lm(), bits)
 
 
-@pytest.mark.parametrize("bits", [(4, 16), (8, 32), (4, "8"), (8, 0)], ids=str)
+@pytest.mark.parametrize("bits", [(4, 32), (8, 4), (4, "8"), (8, True), (8, None)], ids=str)
 def test_bits_of_activations_that_are_refused(bits: Any) -> None:
     with pytest.raises(BadInput, match="activation_bits"):
         quantize_weights(wide_lm(), *bits)

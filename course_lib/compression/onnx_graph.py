@@ -28,7 +28,7 @@ MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators: those with 8 and 4 
 _BITS = (32, 8, 4)
 SHARED = 0.9  # a table with no more different rows than this fraction is stored as different rows and an index
 _ROWS_AT_ONCE = 256  # of a weight whose ranges are fitted: fitting is faster in the processor's cache
-FLOAT32_ACTIVATIONS, INT8_ACTIVATIONS = 1, 4  # MatMulNBits' accuracy levels that multiply in float32 and in int8
+INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy level that multiplies in int8
 _ZERO = 128  # the unsigned integer that represents 0 in an activation
 _PAIR = 32767 // 255  # so far may two neighbouring integers of a weight add up: see `pair_safe`
 

@@ -45,7 +45,7 @@ REPEATING = (
     f"Correct the typing error in this text and write the whole text: {SOURCE.replace('village', 'vilage')}",
     f"Copy the following paragraph exactly.\n\n{SOURCE.replace('river', 'canal')}",
 )
-BITS = {"int4": (4, 32), "int4, int8 activations": (4, 8), "int8": (8, 8)}  # of weights and activations, by contender
+BITS = {"int4": (4, 16), "int4, int8 activations": (4, 8), "int8": (8, 16)}  # of weights and activations, by contender
 LOOKUP = 6  # tokens that are guessed at once
 HELD_OUT = ("movie_reviews", "product_reviews", "news")  # test texts whose perplexity is measured
 Quantized = Mapping[str, CausalLM]  # name of a contender -> the decoder with fewer bits
