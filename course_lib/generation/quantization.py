@@ -47,7 +47,7 @@ def quantize_weights(lm: CausalLM, bits: int = 4, activation_bits: int = 16) -> 
         lm: its weights are not changed; those that rounding leaves as they are, are shared.
         bits: of the linear layers, 4 or 8.
         activation_bits: 8 rounds each block of 32 activations of a token to integers from -127 to 127. 16 adds the same
-            for what this rounding has lost, so that results are nearly those of float32, in about half as much time again.
+            for what this rounding has lost, so that results are nearly those of float32, at about 1.5 times the time.
 
     Raises:
         BadInput: other numbers of bits, weights that are not finite, or a width that 32 does not divide.
