@@ -260,7 +260,7 @@ def test_shapley_values_of_a_process_are_exact() -> None:
     rows = random.random((40, 9)) < 0.5
     process = CoalitionProcess.fit(rows, random.normal(size=40))
     wanted = shapley_values(process.predict(all_coalitions(9)))
-    assert np.allclose(process.shapley_values(), wanted, atol=1e-10) and np.abs(wanted).max() > 0.1
+    assert np.allclose(process.shapley_values(), wanted, atol=1e-5) and np.abs(wanted).max() > 0.1  # float32
 
 
 def test_a_process_learns_a_smooth_game_and_bounds_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:

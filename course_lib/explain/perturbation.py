@@ -17,7 +17,7 @@ from course_lib.explain.masked_model import Coalitions, MaskedModel
 from course_lib.explain.surrogates import Surrogate
 
 _USUAL = 1000  # samples
-_OF_SURROGATE = 4096  # coalitions for which a surrogate is asked: they cost as much as a few queries of the model
+_OF_SURROGATE = 8192  # coalitions for which a surrogate is asked: they cost as much as a few queries of the model
 _GROUPS = 10  # of the jackknife
 _NUMBERS_AT_ONCE = 2**18  # of coalitions that are drawn or fitted: bounds memory
 

@@ -23,6 +23,7 @@ from course_lib.explain.surrogates import Surrogate
 MOST_WORDS = 12  # 4096 coalitions
 _GROUPS = 10  # of the jackknife
 _LISTED = 4096  # coalitions of one size that are listed rather than drawn
+_FEWEST_PAIRS = 4  # a word, for a surrogate
 _PAIRS_AT_ONCE = 1024  # that enter the sums
 _KIND = "standard error"
 
@@ -256,7 +257,8 @@ def kernel_shap(
         samples: coalitions of each text; `usual_samples` of its words when left out.
         seed: of the coalitions.
         surrogate: takes the Shapley values of a Gaussian process that is fitted to the outputs, and adds those of what
-            it leaves: the same expected values, and a smaller error where the output is smooth (see `surrogates`).
+            it leaves: the same expected values, and a somewhat smaller error (see `surrogates`). With fewer than 8
+            samples a word it changes nothing.
 
     Raises:
         BadInput: fewer samples than twice the words of a text.
@@ -283,7 +285,8 @@ def adjusted_values(
     Arguments as for `kernel_values`.
     """
     n = pairs.coalitions.shape[1]
-    if n < 2 or not (pairs.groups >= 0).any():  # nothing is estimated
+    few = len(pairs.coalitions) < _FEWEST_PAIRS * n  # too few to fit anything
+    if n < 2 or few or not (pairs.groups >= 0).any():
         return kernel_values(pairs, values, complements, empty, full)
     ends = np.stack([np.zeros(n, bool), np.ones(n, bool)])
     rows = np.concatenate([pairs.coalitions, ~pairs.coalitions, ends])

@@ -9,10 +9,10 @@ section 8.9). The surrogate here is a Gaussian process that is fitted to the que
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
 from scipy.special import expit, logit
 
 from course_lib.explain.attribution import Floats
@@ -24,7 +24,7 @@ _LINEAR = 10.0  # prior variance of intercept and coefficients, in units of that
 _NOISE = 0.02  # variance of what no smooth function explains, in the same unit
 _SMALLEST = 1e-4  # probability whose log-odds are told from those of smaller ones
 _MOST_OBSERVED = 2048  # coalitions: their covariances are a matrix that is inverted
-_AT_ONCE = 4096  # coalitions of one prediction: bounds memory
+_AT_ONCE = 2048  # coalitions of one prediction, in float32: bounds memory
 _MOST_NODES = 32  # of the quadrature
 
 
@@ -56,16 +56,19 @@ class CoalitionProcess:
         centred = kept - kept.mean(0)
         slopes = np.abs(np.linalg.solve(centred.T @ centred + np.eye(n), centred.T @ values))
         lengths = _RANGE * (slopes / slopes.sum() if slopes.sum() else np.full(n, 1 / n))
-        covariance = _covariance(kept, kept, lengths)
+        covariance = _exponential(kept, kept, lengths) + _LINEAR * (1 + kept @ kept.T)
         covariance[np.diag_indices(len(kept))] += _NOISE
-        return cls(coalitions, solve(covariance, values, assume_a="pos"), lengths)
+        weights = np.asarray(np.linalg.solve(covariance, values), np.float64)
+        return cls(coalitions, weights, lengths)
 
     def predict(self, coalitions: Coalitions) -> Floats:
         """(rows,), the expected output for each coalition, (rows, n)."""
-        seen = self.coalitions.astype(np.float64)
-        parts = [_covariance(part.astype(np.float64), seen, self.lengths) @ self.weights
-                 for part in np.split(coalitions, range(_AT_ONCE, len(coalitions), _AT_ONCE))]  # fmt: skip
-        return np.concatenate(parts)
+        seen, lengths, weights = (one.astype(np.float32) for one in (self.coalitions, self.lengths, self.weights))
+        parts = np.split(coalitions.astype(np.float32), range(_AT_ONCE, len(coalitions), _AT_ONCE))
+        rest = np.concatenate([_exponential(part, seen, lengths) @ weights for part in parts])
+        linear = self.weights.sum() + coalitions @ (self.weights @ self.coalitions)
+        found: Floats = rest + _LINEAR * linear
+        return found
 
     def shapley_values(self) -> Floats:
         """(n,), exact for up to 63 words; beyond, the integral is approximated by 32 nodes.
@@ -85,12 +88,14 @@ class CoalitionProcess:
         return linear
 
 
-def _covariance(left: Floats, right: Floats, lengths: Floats) -> Floats:
-    """(rows, others) of coalitions (rows, n) and (others, n) of ones and zeros."""
+def _exponential(left: NDArray[Any], right: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+    """(rows, others), exp(-4 d) of coalitions (rows, n) and (others, n) of ones and zeros."""
     weighted = right * lengths
-    differ = (left @ lengths)[:, None] + weighted.sum(1) - 2 * left @ weighted.T
-    covariance: Floats = np.exp(-differ) + _LINEAR * (1 + left @ right.T)
-    return covariance
+    found = 2 * left @ weighted.T  # in place from here on: it may have millions of numbers
+    found -= (left @ lengths)[:, None]
+    found -= weighted.sum(1)
+    np.exp(found, out=found)
+    return np.asarray(found)
 
 
 @dataclass(frozen=True, eq=False)
