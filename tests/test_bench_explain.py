@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.side_by_side import explain_exact as exact
 from benchmarks.side_by_side import explain_judged as judged
 from benchmarks.side_by_side import explain_lime as lime
 from benchmarks.side_by_side import explain_memory as memory
@@ -19,6 +20,7 @@ from benchmarks.side_by_side import explain_setting as setting
 from benchmarks.side_by_side import explain_shap as shap
 
 from course_lib.explain import MaskableText, explain
+from course_lib.explain.shapley import all_coalitions
 
 
 @pytest.fixture
@@ -223,6 +225,18 @@ def test_a_planted_word_is_counted_over_all_seeds() -> None:
 # ---- the script ----------------------------------------------------------------------------------------------------
 
 
+def test_contenders_read_the_exact_table_and_are_held_against_it() -> None:
+    worth = np.linspace(-0.3, 0.3, exact.WORDS)
+    table = 0.5 + all_coalitions(exact.WORDS) @ worth + 0.2 * all_coalitions(exact.WORDS)[:, :3].all(1)
+    rows = [exact._row(name, 192, draw, [table, table[::-1]], 5) for name, draw in exact.contenders().items()]
+    assert all(0 < max(row["errors"]) < 0.2 for row in rows) and 0.8 < rows[0]["covered"] <= 1
+    rows[1]["errors"] = [error / 2 for error in rows[0]["errors"]]
+    peer = {"contender": "shapiq, ProxySHAP", "samples": 192, "errors": rows[0]["errors"], "covered": None}
+    found = measured(exact.claims([rows[0], rows[1] | {"covered": 0.9}, peer]))
+    assert found == [(0.5, True), (0.5, True), (0.9, False)]
+    assert exact.notes([peer]) == [] and "not installed" in exact.notes(rows[:1])[0]
+
+
 def test_a_whole_run_is_the_default_and_less_is_a_trial(script: ModuleType) -> None:
     whole = script.options([])
     assert whole.parts == list(script.PARTS) == list(dict.fromkeys([*script.WHOLE]))
@@ -238,6 +252,7 @@ def test_headings_have_a_cell_for_each_of_a_row(script: ModuleType) -> None:
     rows = {
         "lime": lime_rows([0.9, 0.8], [0.9, 0.7]),
         "shap": [{"contender": "ours", "seconds": [1.0], "errors": [0.1]}, {"contender": "ours", "seconds": [1.0]}],
+        "exact": [{"contender": "ours", "samples": 96, "errors": [0.1, 0.3], "covered": one} for one in (0.9, None)],
         "many": [{"samples": 128, "texts": 5, "seconds": 1.0, "queries": 9.0, "errors": [1, 2], "shares": [1, 2]}],
         "memory": [spent("ours", "lime", 500, 400)],
         "faithfulness": [judged_row("a", 0.3, 0.4)],

@@ -17,6 +17,7 @@ from course_lib.commands import main
 from course_lib.commands.generate import visible
 from course_lib.generation import CausalLM, Decoder, DecoderConfig, Sampling, generate
 from course_lib.generation.pretrained import course_decoder_folder
+from course_lib.generation.quantization import quantize_weights
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,18 @@ def test_the_stream_and_the_json_object_are_what_the_library_generates(
     found = told(capsys)
     assert (found["text"], found["finish_reason"], found["tokens"]) == (wanted.text, "length", 12)
     assert found["seconds"] >= 0 and found["tokens_per_second"] > 0 and found["prompt_tokens"] == wanted.prompt_tokens
+
+
+def test_fewer_bits(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    config = DecoderConfig(
+        hidden_size=64, n_layers=1, n_heads=4, n_kv_heads=2, intermediate_size=64, max_positions=64
+    )  # fmt: skip
+    lm = CausalLM(Decoder(config).eval(), CausalLM.from_pretrained(model).tokenizer)
+    (wanted,) = generate(quantize_weights(lm, 4), "What is a noun?", max_new_tokens=8)
+    call = ["generate", "What is a noun?", "--model", str(lm.save_pretrained(tmp_path / "new"))]
+    assert main([*call, "--max-new-tokens", "8", "--bits", "4", "--json"]) == 0
+    assert told(capsys)["text"] == wanted.text
 
 
 def test_raw_text_a_system_prompt_and_standard_input(

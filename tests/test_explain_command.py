@@ -40,6 +40,15 @@ def test_settings_reach_the_method(model: Path, capsys: pytest.CaptureFixture[st
     assert np.allclose(told(capsys)["scores"], wanted[0].scores, atol=1e-5)
 
 
+def test_a_surrogate_is_for_methods_that_draw(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["explain", "--model", str(model), "--text", "a good film", "--surrogate", "--json"]
+    assert main([*call, "--method", "lime"]) == 0
+    said, wanted = told(capsys), explain(fitted(), ["a good film"], "lime", surrogate=True)[0]
+    assert np.allclose(said["scores"], wanted.scores, atol=1e-5) and said["error_kind"] == "standard error"
+    assert main([*call, "--method", "ig"]) == 1
+    assert "--surrogate with --method ig" in told(capsys)["error"]
+
+
 def test_for_a_reader(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--model", str(model), "--method", "exact", "--text", "an awful film"]) == 0
     out = capsys.readouterr().out

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="probability", help="probability of the target, or its log-odds")
     parser.add_argument("--removal", default="delete", help="how a word is removed: delete or mask (delete)")
     parser.add_argument("--samples", type=int, help="samples of a method that draws some (the method's own number)")
+    parser.add_argument("--surrogate", action="store_true", help="with lime and shap: a smaller error from the samples")
     parser.add_argument("--seed", type=int, default=0, help="seed of a method that draws samples (0)")
 
 
@@ -72,6 +73,8 @@ def _texts(options: argparse.Namespace) -> list[str]:
 
     if options.method not in METHODS:
         raise BadInput(f"--method is {options.method!r}", f"use one of {', '.join(METHODS)}")
+    if options.surrogate and "surrogate" not in METHODS[options.method].settings:
+        raise BadInput(f"--surrogate with --method {options.method}", "use --method lime or --method shap")
     if (options.text is None) == (options.csv is None):
         raise BadInput("one of --text and --csv is needed", 'give --text "I like the movie", or --csv FILE --out FILE')
     if (options.out is None) != (options.csv is None):
@@ -95,6 +98,7 @@ def _explained(options: argparse.Namespace, texts: list[str]) -> tuple[list[Attr
     found = explain(
         classifier, texts, options.method, target=find_label(classifier, options.target), output=options.output,
         removal=options.removal, samples=options.samples, seed=options.seed,
+        **({"surrogate": True} if options.surrogate else {}),
     )  # fmt: skip
     return found, round(time.perf_counter() - started, 3)
 

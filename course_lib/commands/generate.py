@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends before this text; repeatable")
     parser.add_argument("--system", metavar="TEXT", help="the system prompt (the model's own)")
+    parser.add_argument("--bits", type=int, choices=(4, 8), help="of each weight: faster on a CPU (32)")
     parser.add_argument("--lookup", type=int, default=0, metavar="N", help="guess N tokens from the text before (0)")
     parser.add_argument("--raw", action="store_true", help="continue the text as it is, without the chat template")
     parser.add_argument("--encoding", default="utf-8", help="encoding of standard input (utf-8)")
@@ -51,6 +52,10 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], int]:
         if options.model == COURSE_DECODER:
             assets.fetch(COURSE_DECODER, say)
         lm = CausalLM.from_pretrained(options.model)
+        if options.bits:
+            from course_lib.generation.quantization import quantize_weights
+
+            lm = quantize_weights(lm, options.bits)
     started = time.perf_counter()
     found = _generate(lm, prompt, sampling, options)
     if found is None:

@@ -1,6 +1,6 @@
 """Explanations against the `lime` and `shap` packages: seconds, ranks, errors, memory; and the methods judged.
 
-python tests/benchmarks/bench_explain.py [--parts lime shap many memory faithfulness shortcut]
+python tests/benchmarks/bench_explain.py [--parts lime shap exact many memory faithfulness shortcut]
 
 Each part has a result file of its own.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from side_by_side.explain_exact import EXACT
 from side_by_side.explain_judged import FAITHFULNESS, SHORTCUT
 from side_by_side.explain_lime import LIME
 from side_by_side.explain_memory import MEMORY
@@ -20,6 +21,7 @@ from side_by_side.report import Report
 PARTS: dict[str, Part] = {
     "lime": LIME,
     "shap": SHAP,
+    "exact": EXACT,
     "many": MANY,
     "memory": MEMORY,
     "faithfulness": FAITHFULNESS,
@@ -30,6 +32,7 @@ SIZES = [500, 5000, 50_000]
 WHOLE: dict[str, dict[str, int]] = {
     "lime": {"sentences": 20, "seeds": 3, "samples": 1000, "reference": 20_000},
     "shap": {"sentences": 20, "seeds": 3, "converged": 8000},
+    "exact": {"exact": 8, "draws": 20},
     "many": {"many": 1000},
     "memory": {},
     "faithfulness": {"judged": 200, "bounded": 50},
@@ -46,6 +49,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1000, help="lime: perturbations a sentence, on both sides")
     parser.add_argument("--reference", type=int, default=20_000, help="lime: perturbations of what ranks are held to")
     parser.add_argument("--converged", type=int, default=8000, help="shap: samples of the converged Shapley values")
+    parser.add_argument("--exact", type=int, default=8, help="exact: sentences of 12 words")
+    parser.add_argument("--draws", type=int, default=20, help="exact: draws of each contender")
     parser.add_argument("--many", type=int, default=1000, help="many: sentences in one call")
     parser.add_argument("--many-samples", type=int, nargs="+", default=[128], help="many: coalitions, 0: the default")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="memory: samples")
