@@ -111,7 +111,7 @@ def token_log_probabilities(lm: CausalLM, text: str, window: int = 512) -> Float
     Args:
         lm: the model.
         text: at least two tokens.
-        window: predictions after which the context begins anew.
+        window: predictions after which the context begins again.
 
     Raises:
         BadInput: a text of one token, or a window that is not from 1 to the model's positions.
