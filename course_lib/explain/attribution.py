@@ -42,8 +42,8 @@ class Attribution:
         method: which one.
         output: what is explained: `probability` of the target, or its `log-odds`.
         error: the method's own error, in the unit that `error_kind` says; nan where it has none.
-        error_kind: `1 - R2` (LIME), `standard error` (the largest of a score, in the output's unit), `completeness gap`
-            or `efficiency gap` (as a fraction of value - base_value), or `none`.
+        error_kind: `1 - R2` (LIME without a surrogate), `standard error` (the largest of a score, in its unit),
+            `completeness gap` or `efficiency gap` (as a fraction of value - base_value), or `none`.
         queries: texts that the model was queried for to explain this one; equal ones count once.
         spread: (n,), standard deviation of each score over seeds, where `repeats` is above 1.
         foil: the class that the target is compared with: `log-odds` are those of the target among the two.
