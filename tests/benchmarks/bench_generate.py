@@ -171,7 +171,7 @@ def perplexities(lm: CausalLM, fewer_bits: Quantized, text: str) -> dict[str, di
 def prompts_read(lm: CausalLM, fewer_bits: Quantized, rounds: int) -> dict[str, dict[str, float]]:
     """Seconds of reading a prompt, by its tokens and decoder."""
     found = {}
-    for tokens in (16, 127, 512):
+    for tokens in (16, 32, 127, 512):
         ids = torch.randint(0, 49152, (1, tokens), generator=torch.Generator().manual_seed(0))
 
         def read(one: CausalLM, ids: torch.Tensor = ids) -> None:
