@@ -72,6 +72,31 @@ def test_logits_are_those_of_transformers(sizes: dict[str, Any], gradients: bool
             torch.testing.assert_close(found[seen], wanted[seen], atol=1e-4, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_hidden_states_are_those_of_transformers() -> None:
+    model, ids = toy_decoder(), tokens(3, 12)
+    wanted = as_llama(model)(ids, output_hidden_states=True).hidden_states
+    last = model.config.n_layers
+    for layers in [(0,), (last,), range(last + 1), (last, 0)]:
+        found = model.hidden_states(ids, layers)
+        assert list(found) == list(layers)
+        for layer, states in found.items():
+            torch.testing.assert_close(states, wanted[layer], atol=1e-5, rtol=1e-4)
+    assert torch.equal(model.hidden_states(ids, (last,))[last], model(ids))
+
+
+def test_hidden_states_compute_no_layer_beyond_the_last_one_asked() -> None:
+    model = toy_decoder()
+    model.layers[1] = None
+    assert list(model.hidden_states(tokens(1, 4), (1, 0))) == [1, 0]
+
+
+@pytest.mark.parametrize("layers", [(), (-1,), (0, 3)], ids=str)
+def test_hidden_states_refuse_layers_that_are_not_there(layers: tuple[int, ...]) -> None:
+    with pytest.raises(BadInput, match="from 0 to 2"):
+        toy_decoder().hidden_states(tokens(1, 4), layers)
+
+
 @pytest.mark.parametrize("chunks", [[20], [1] * 20, [5, 5, 10], [19, 1], [1, 19]], ids=str)
 @pytest.mark.parametrize("padding", [0, 6])
 def test_a_cache_changes_no_logit(chunks: list[int], padding: int) -> None:

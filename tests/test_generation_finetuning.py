@@ -121,11 +121,16 @@ def test_soft_labels_are_learned(lm: CausalLM) -> None:
         lambda c: DecoderClassifier(c.lm, {1: "good"}),
         lambda c: DecoderClassifier(c.lm, lora_rank=0),
         lambda c: decoder_embeddings(c.lm, ["a film"], "first"),
+        lambda c: decoder_embeddings(c.lm, ["a film"], {1: "first"}),
+        lambda c: decoder_embeddings(c.lm, ["a film"], {3: "mean"}),
+        lambda c: decoder_embeddings(c.lm, ["a film"], {-1: "mean"}),
+        lambda c: decoder_embeddings(c.lm, ["a film"], {}),
         lambda c: prompt_classifier(c.lm, "no such wording"),
     ],
     ids=[
         "unequal lengths", "one class", "None", "NaN", "unknown class", "one string", "soft labels",
-        "no text in the prompt", "equal first tokens", "one answer", "rank 0", "pooling", "wording",
+        "no text in the prompt", "equal first tokens", "one answer", "rank 0", "pooling", "pooling of a layer",
+        "layer 3 of 2", "layer -1", "no layer", "wording",
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(lm: CausalLM, call: Callable[[DecoderClassifier], Any]) -> None:
@@ -136,9 +141,24 @@ def test_bad_input_is_refused(lm: CausalLM, call: Callable[[DecoderClassifier], 
 def test_embeddings_are_those_of_the_last_layer(lm: CausalLM) -> None:
     texts = ["good", "really a bad film"]
     states = lm.model(torch.tensor([lm.encode(texts[1])]))[0]
-    assert np.allclose(decoder_embeddings(lm, texts)[1], states.mean(0), atol=1e-5)
+    assert np.allclose(decoder_embeddings(lm, texts)[1], states[1:].mean(0), atol=1e-5)
     assert np.allclose(decoder_embeddings(lm, texts, "last")[1], states[-1], atol=1e-5)
     assert decoder_embeddings(lm, []).shape == (0, 16)
+
+
+def test_the_mean_of_one_token_is_its_state(lm: CausalLM) -> None:
+    (token,) = lm.encode("good")
+    state = lm.model(torch.tensor([[token]]))[0, 0]
+    for texts in (["good"], ["good", "really a bad film"]):  # alone, and padded
+        assert np.allclose(decoder_embeddings(lm, texts)[0], state, atol=1e-5)
+
+
+def test_embeddings_of_several_layers_stand_side_by_side(lm: CausalLM) -> None:
+    texts = ["good", "really a bad film"]
+    states = lm.model.hidden_states(torch.tensor([lm.encode(texts[1])]), (0, 1))
+    found = decoder_embeddings(lm, texts, {1: "mean", 0: "last"})[1]
+    assert np.allclose(found, torch.cat([states[1][0, 1:].mean(0), states[0][0, -1]]), atol=1e-5)
+    assert decoder_embeddings(lm, [], {1: "mean", 0: "last"}).shape == (0, 32)
 
 
 def _run(method: str, labels: int, right: list[int], seconds: float = 7.2) -> Run:

@@ -7,6 +7,7 @@ only to the left, so what it has computed for a prefix stays valid: `KVCache` ke
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 import torch
@@ -303,8 +304,7 @@ class Decoder(nn.Module):
         past, new = cache.length if cache else 0, input_ids.shape[1]
         self._check(input_ids, attention_mask, cache)
         mask = attention_mask_of(attention_mask, past, new, input_ids.device)
-        positions = _positions(attention_mask, past, new, input_ids.device)
-        rotation = self.cos[positions][:, None], self.sin[positions][:, None]  # (#batch, 1, new, size)
+        rotation = self._rotation(_positions(attention_mask, past, new, input_ids.device))
         hidden = self.embeddings(input_ids)
         for number, layer in enumerate(self.layers):
             hidden = layer(hidden, rotation, mask, cache, number)
@@ -312,6 +312,36 @@ class Decoder(nn.Module):
             cache.length = past + new
         output: Tensor = self.norm(hidden)
         return output
+
+    def hidden_states(
+        self, input_ids: Int[Tensor, "batch seq"], layers: Collection[int]
+    ) -> dict[int, Float[Tensor, "batch seq hidden"]]:
+        """The states after some layers, of rows that are padded on the right or not at all.
+
+        Those that transformers returns with `output_hidden_states=True`; no layer beyond the last one is computed.
+
+        Args:
+            input_ids: token ids.
+            layers: after how many layers: 0 gives the embeddings; after all of them the states are normalised.
+
+        Raises:
+            BadInput: more tokens than positions, no layer, or one that the decoder does not have.
+        """
+        if not layers or min(layers) < 0 or max(layers) > len(self.layers):
+            raise BadInput(f"layers are {list(layers)}", f"give some numbers from 0 to {len(self.layers)}")
+        self._check(input_ids, None, None)
+        rotation = self._rotation(_positions(None, 0, input_ids.shape[1], input_ids.device))
+        hidden = self.embeddings(input_ids)
+        found = {0: hidden}
+        for number, layer in enumerate(self.layers[: max(layers)], 1):
+            hidden = layer(hidden, rotation, None, None, number - 1)
+            if number in layers:
+                found[number] = self.norm(hidden) if number == len(self.layers) else hidden
+        return {number: found[number] for number in layers}
+
+    def _rotation(self, positions: Int[Tensor, "#batch new"]) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, (#batch, 1, new, size)."""
+        return self.cos[positions][:, None], self.sin[positions][:, None]
 
     def _check(self, input_ids: Tensor, attention_mask: Tensor | None, cache: KVCache | None) -> None:
         """Torch would broadcast some of these sizes without an error."""

@@ -28,7 +28,7 @@ from course_lib.generation.pretrained import CausalLM
 
 BITS, ACTIVATION_BITS = (4, 8), (16, 8)
 BLOCK = 32  # consecutive weights of a row that share a scale, as in GGUF's Q4_1 and Q8_0
-_MANY_TOKENS = 128  # from so many at once on, float32 products of torch are about as fast: tests/benchmarks
+_MOST_TOKENS = 32  # at once; float32 products of torch read more of them faster: tests/benchmarks
 
 
 def quantize_weights(lm: CausalLM, bits: int = 4, activation_bits: int = 16) -> CausalLM:
@@ -38,7 +38,7 @@ def quantize_weights(lm: CausalLM, bits: int = 4, activation_bits: int = 16) -> 
     (Q4_1: 16 evenly spaced values from the smallest to the largest weight), with 8 bits a scale (Q8_0). The course's
     decoder is shipped in these formats: with `bits=4` its weights do not change at all.
 
-    One text on a CPU is decoded by ONNX Runtime (`QuantizedDecoder`). Batches, prompts of 128 tokens and more, and a
+    One text on a CPU is decoded by ONNX Runtime (`QuantizedDecoder`). Batches, prompts of more than 32 tokens, and a
     GPU compute in float32 with the same weights. `QuantizedDecoder.weight_errors` tells what rounding the weights lost,
     and `scoring.perplexity` what rounding weights and activations costs. `CausalLM.save_pretrained` writes the rounded
     weights as float32.
@@ -110,7 +110,7 @@ class _BoundCache(KVCache):
 class QuantizedDecoder(Decoder):
     """A decoder whose weights are rounded, and which decodes one text on a CPU with ONNX Runtime.
 
-    All other calls (several rows, a mask, no cache, gradients, 128 tokens and more, a GPU, another dtype) compute with
+    All other calls (several rows, a mask, no cache, gradients, more than 32 tokens, a GPU, another dtype) compute with
     the rounded weights in float32, in torch. So does a copy, since its layers may be changed. A machine whose ONNX
     Runtime lacks the operators gets a warning, and torch for everything.
 
@@ -162,7 +162,7 @@ class QuantizedDecoder(Decoder):
         weight = self.embeddings.weight
         plain = weight.device.type == "cpu" and weight.dtype == torch.float32
         needs_gradients = torch.is_grad_enabled() and weight.requires_grad
-        return self._runtime if plain and 0 < tokens < _MANY_TOKENS and not needs_gradients else None
+        return self._runtime if plain and 0 < tokens <= _MOST_TOKENS and not needs_gradients else None
 
 
 def _start(model: QuantizedDecoder, blocks: dict[str, BlockWeight]) -> _Runtime | None:

@@ -22,6 +22,7 @@ from course_lib.text.classifiers import ProbabilityClassifierMixin, columns_of, 
 
 Floats = NDArray[np.float64]
 _TOKENS_AT_ONCE = 128  # of an answer: each has a score for every token of the vocabulary
+_PIECE = 32  # tokens of a text: no more than a quantised decoder reads with its own products
 
 
 def answer_log_probabilities(
@@ -106,7 +107,7 @@ def _continued(lm: CausalLM, answer: Sequence[int], mask: Tensor, cache: KVCache
 def token_log_probabilities(lm: CausalLM, text: str, window: int = 512) -> Floats:
     """log P(token | those before it in its window) of every token of a text but the first, in nats.
 
-    The text is read through the cache in pieces of 64 tokens, so that a quantised decoder uses its quantised products.
+    The text is read through the cache in pieces of 32 tokens, so that a quantised decoder uses its quantised products.
 
     Args:
         lm: the model.
@@ -125,9 +126,7 @@ def token_log_probabilities(lm: CausalLM, text: str, window: int = 512) -> Float
     for start in range(0, len(ids) - 1, window):
         part = torch.tensor(ids[start : start + window + 1], device=lm.device)
         cache = lm.model.new_cache(1, len(part) - 1)
-        for read, wanted in zip(
-            part[:-1].split(_TOKENS_AT_ONCE // 2), part[1:].split(_TOKENS_AT_ONCE // 2), strict=True
-        ):
+        for read, wanted in zip(part[:-1].split(_PIECE), part[1:].split(_PIECE), strict=True):
             scores = lm.model.logits(lm.model(read[None], cache=cache)[0]).log_softmax(-1)
             found.append(scores.gather(-1, wanted[:, None])[:, 0])
     return torch.cat(found).double().cpu().numpy()

@@ -7,7 +7,7 @@ same time lengthen them, up to twofold, so compare two methods by their ratio.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from course_lib.experiments import Run, experiment
 from course_lib.finetuning import recipe
 from course_lib.finetuning.recipes import estimator
 from course_lib.finetuning.studies import epochs_for
-from course_lib.generation.finetuning import TRAINING, DecoderClassifier, decoder_embeddings
+from course_lib.generation.finetuning import PROMPT, TRAINING, DecoderClassifier, decoder_embeddings
 from course_lib.generation.pretrained import CausalLM
 from course_lib.generation.scoring import PromptClassifier
 
@@ -39,6 +39,7 @@ TEST_ROWS = 1000
 VALIDATION_ROWS = 200
 CALIBRATION_ROWS = 100
 SHOTS = 8
+MIDDLE_LAYERS = {18: "mean", 22: "last"}  # of 30
 _WITH_LABELS = f"{CALIBRATION_ROWS} labels"
 Predict = Callable[[list[str]], dict[str, NDArray[Any]]]  # texts -> the predicted labels, by calibration
 
@@ -162,16 +163,26 @@ def _plain(classifier: Any) -> Predict:
     return lambda texts: {"none": classifier.predict(texts)}
 
 
-# The poolings and the inverse strengths C of the penalty were chosen on validation sentences.
+# Layers, poolings and the inverse strengths C of the penalty were chosen on training and validation sentences.
 def _probe(frame: pd.DataFrame, vectors: Callable[[list[str]], NDArray[np.float32]], strength: float) -> Fitted:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
     model.fit(vectors(frame["text"].tolist()), frame["label"])
     return lambda texts: {"none": np.asarray(model.predict(vectors(texts)))}, model[-1].coef_.size + 1
 
 
-def _decoder_probe(frame: pd.DataFrame, seed: int) -> Fitted:
+def _decoder_probe(
+    frame: pd.DataFrame,
+    seed: int,
+    prompt: str = "{text}",
+    pooling: str | Mapping[int, str] = "last",
+    strength: float = 0.01,
+) -> Fitted:
     lm = CausalLM.from_pretrained()
-    return _probe(frame, lambda texts: decoder_embeddings(lm, texts, "last"), 0.01)
+
+    def vectors(texts: list[str]) -> NDArray[np.float32]:
+        return decoder_embeddings(lm, [prompt.replace("{text}", text) for text in texts], pooling)
+
+    return _probe(frame, vectors, strength)
 
 
 def _encoder_probe(frame: pd.DataFrame, seed: int) -> Fitted:
@@ -207,6 +218,8 @@ METHODS: dict[str, Callable[[pd.DataFrame, int], Fitted]] = {
     "zero-shot prompt": partial(_prompt, shots=0),
     "few-shot prompt": partial(_prompt, shots=SHOTS),
     "linear probe of the decoder": _decoder_probe,
+    "linear probe, with a prompt": partial(_decoder_probe, prompt=PROMPT),
+    "linear probe of middle layers": partial(_decoder_probe, prompt=PROMPT, pooling=MIDDLE_LAYERS, strength=0.001),
     "linear probe of the encoder": _encoder_probe,
     "LoRA on the decoder": _lora,
     "fine-tuned BERT": _bert,
@@ -271,8 +284,12 @@ DECODER_RUNS: list[dict[str, Any]] = [
         ("zero-shot prompt", 0, 1),
         ("few-shot prompt", SHOTS, 1),
         ("linear probe of the decoder", 2000, 1),
+        ("linear probe, with a prompt", 2000, 1),
+        ("linear probe of middle layers", 2000, 1),
+        ("linear probe of middle layers", 7918, 1),
         ("linear probe of the encoder", 2000, 1),
         ("LoRA on the decoder", 2000, 2),
+        ("LoRA on the decoder", 7918, 1),
         ("fine-tuned BERT", 100, 1),
         ("fine-tuned BERT", 400, 1),
         ("fine-tuned BERT", 2000, 2),
