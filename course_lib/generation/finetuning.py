@@ -213,7 +213,7 @@ def decoder_embeddings(
     if not poolings:
         raise BadInput("pooling names no layer", 'give one, such as {18: "mean"}')
 
-    def pool(module: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def pool(module: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         states = module.hidden_states(input_ids, poolings)
         return torch.cat([_pooled(states[layer], attention_mask, name) for layer, name in poolings.items()], -1)
 
