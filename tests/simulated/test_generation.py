@@ -11,7 +11,7 @@ import simulated_accelerator as accelerator
 import torch
 from toy_decoders import byte_tokenizer, toy_decoder, toy_lm
 
-from course_lib.generation import CausalLM, Sampling, generate, stream
+from course_lib.generation import CausalLM, Sampling, decoder_embeddings, generate, stream
 from course_lib.generation.quantization import quantize_weights
 from course_lib.generation.scoring import PromptClassifier
 
@@ -46,7 +46,8 @@ def test_scores_are_those_of_a_cpu(tmp_path: Path, on_cpu: OnCpu) -> None:
         lm = loaded(tmp_path / "toy")
         model = PromptClassifier(lm, "Review: {text}", {0: "bad", 1: "very good"}, examples=[("fine", 1)])
         model.calibrate(["one", "two", "three"])
-        return [model.predict_proba(["good", "a bad film"]), model.bias]
+        texts = ["good", "a bad film"]
+        return [model.predict_proba(texts), model.bias, decoder_embeddings(lm, texts, {1: "mean", 0: "last"})]
 
     for here, there in zip(scores(), on_cpu(scores), strict=True):
         np.testing.assert_allclose(here, there, atol=1e-5, rtol=1e-4)
