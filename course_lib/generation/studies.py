@@ -289,7 +289,6 @@ DECODER_RUNS: list[dict[str, Any]] = [
         ("linear probe of middle layers", 7918, 1),
         ("linear probe of the encoder", 2000, 1),
         ("LoRA on the decoder", 2000, 2),
-        ("LoRA on the decoder", 7918, 1),
         ("fine-tuned BERT", 100, 1),
         ("fine-tuned BERT", 400, 1),
         ("fine-tuned BERT", 2000, 2),
