@@ -98,15 +98,15 @@ BITS = [(4, 16), (4, 8), (8, 16), (8, 8)]  # of weights and activations
 
 
 @pytest.mark.parametrize("bits", BITS, ids=str)
-@pytest.mark.parametrize("pieces", [[40], [17, 1, 7, 15], [1] * 40], ids=str)
+@pytest.mark.parametrize("pieces", [[32], [13, 1, 7, 11], [1] * 32], ids=str)
 @pytest.mark.parametrize("sizes", [{}, {"n_heads": 2, "n_kv_heads": 1}, {"n_layers": 1, "vocab_size": 300}], ids=str)
 def test_states_are_those_of_the_rounded_weights(
     bits: tuple[int, int], pieces: list[int], sizes: dict[str, Any]
 ) -> None:
     lm = quantize_weights(wide_lm(**sizes), *bits)
     with torch.inference_mode():
-        wanted = dequantized(lm).model(ids(40))
-    found = read(lm.model, ids(40), pieces)
+        wanted = dequantized(lm).model(ids(32))
+    found = read(lm.model, ids(32), pieces)
     assert not torch.equal(found, wanted)  # activations are rounded, or summed in another order
     assert float((found - wanted).norm() / wanted.norm()) < (0.05 if bits[1] == 8 else 1e-3)
 
