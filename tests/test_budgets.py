@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 
 import budgets
 import pytest
@@ -33,7 +34,7 @@ pytest_plugins = "pytester"
     ],
 )
 def test_which_files_are_too_slow(measured: dict[str, float], slow: list[str]) -> None:
-    assert [fault.split()[0] for fault in faults(measured, RECORDED)] == slow
+    assert list(faults(measured, RECORDED)) == slow
 
 
 @pytest.mark.parametrize(("recorded", "code"), [({"test_x.py": 1.0}, 0), ({}, 1)])
@@ -44,9 +45,12 @@ def test_the_run_fails(
     monkeypatch.setattr(budgets, "seconds", budgets.Counter())
     budgets.FILE.write_text(json.dumps(recorded))
     pytester.makepyfile(test_x="def test_y(): pass")
-    done = pytester.runpytest_inprocess("-p", "budgets", "-p", "no:cacheprovider")
+    done = pytester.runpytest_inprocess("-p", "budgets", "-p", "no:cacheprovider", "--junitxml=report.xml")
     assert done.ret == code
-    assert ("TOO SLOW test_x.py" in done.stdout.str()) == bool(code)
+    sentence = "test_x.py is not in durations.json: record it"
+    assert (sentence in done.stdout.str()) == bool(code)
+    failures = ElementTree.parse(pytester.path / "report.xml").findall(".//testcase[@name='budget']/failure")
+    assert [failure.text for failure in failures] == [sentence] * code
     assert pytester.runpytest_inprocess("-p", "budgets", "-p", "no:cacheprovider", "--record").ret == 0
     assert list(json.loads(budgets.FILE.read_text())) == ["test_x.py"]
 

@@ -33,15 +33,15 @@ def recorded() -> dict[str, float]:
     return found
 
 
-def faults(measured: Mapping[str, float], known: Mapping[str, float]) -> list[str]:
+def faults(measured: Mapping[str, float], known: Mapping[str, float]) -> dict[str, str]:
     """One sentence for each file that took longer than it may, or of which nothing is recorded."""
     both = [measured[file] / known[file] for file in measured.keys() & known.keys() if known[file] >= SHORT]
     slowness = max(1.0, median(both)) if both else 1.0
-    found = [f"{file} is not in {FILE.name}: record it" for file in sorted(measured.keys() - known.keys())]
+    found = {file: f"{file} is not in {FILE.name}: record it" for file in sorted(measured.keys() - known.keys())}
     for file in sorted(measured.keys() & known.keys()):
         most = slowness * max(LEAST, TIMES * known[file])
         if measured[file] > most:
-            found.append(f"{file} took {measured[file]:.0f} s; {most:.0f} s are allowed ({known[file]:.1f} s recorded)")
+            found[file] = f"{file} took {measured[file]:.0f} s; {most:.0f} s are allowed ({known[file]:.1f} s recorded)"
     return found
 
 
@@ -62,15 +62,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Each fault is a failed test of its file, so that the terminal and the JUnit report name it."""
     if hasattr(session.config, "workerinput"):
         return
     if session.config.getoption("record"):
         FILE.write_text(json.dumps({file: round(seconds[file], 1) for file in sorted(seconds)}, indent=1) + "\n")
-    elif session.exitstatus == 0 and faults(seconds, recorded()):
-        session.exitstatus = 1
+        return
+    for file, fault in faults(seconds, recorded()).items():
+        session.config.hook.pytest_runtest_logreport(report=failed(file, fault))
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if not config.getoption("record"):
-        for fault in faults(seconds, recorded()):
-            terminalreporter.write_line(f"TOO SLOW {fault}", red=True)
+def failed(file: str, fault: str) -> pytest.TestReport:
+    """The report of a failed test "budget" of a file."""
+    return pytest.TestReport(f"{file}::budget", (file, None, "budget"), {}, "failed", fault, "call")
