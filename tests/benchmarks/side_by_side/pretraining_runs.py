@@ -256,7 +256,7 @@ def seconds_to_loss(argument: dict[str, Any]) -> dict[str, Any]:
     """Seconds that the course takes to a held-out loss. `argument`: `contender`, `loss`, `tokens` of its run.
 
     A step has 1,024 tokens, as in the recipe of the course's word head. With 8 times as many, as in `speed`, a token
-    takes a tenth less time, but there are too few steps.
+    takes 7 % less time on 2 cores with AVX2, but a run of so few tokens has too few steps.
     """
     contender, before = PretrainingContender(**argument["contender"]), load()
     recipe = replace(recipe_of(contender, argument["tokens"]), batch_tokens=1024)
